@@ -1,0 +1,49 @@
+/* The fleet's snapshot: what each agent said last. Pure: facts come in by fleet_* calls, nobody is asked.
+ * The fleet owns deep copies of the messages; pointers that it returns are good until the next change. */
+#pragma once
+
+#include "common/base/error.h"
+#include "proto/agent.pb-c.h"
+#include "proto/coordinator.pb-c.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fleet_guest {
+    Drover__V1__Guest *guest; /* owned */
+    const struct fleet_host *host;
+};
+
+struct fleet_host {
+    char *name, *site, *agent_url;
+    bool up;     /* the session is there */
+    bool synced; /* and all guests have been told */
+    int64_t since_ms;
+    char *why; /* why it is down */
+    Drover__V1__HostReport *report; /* NULL before the first one */
+    struct fleet_guest *guests;
+    size_t n_guests;
+};
+
+struct fleet {
+    struct fleet_host *hosts;
+    size_t n_hosts;
+};
+
+void fleet_init(struct fleet *fleet);
+void fleet_deinit(struct fleet *fleet);
+
+struct fleet_host *fleet_add_host(struct fleet *fleet, const char *name, const char *site, const char *agent_url);
+struct fleet_host *fleet_host(const struct fleet *fleet, const char *name); /* NULL if unknown */
+
+void fleet_session(struct fleet_host *host, bool up, int64_t now_ms, const char *why);
+
+/* One event of the host's stream. Guests that were not told again by `synced` after a new session are dropped. */
+void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event);
+
+/* The running copy if there is one, else the definition. A guest may be on two hosts: during a handover, or as a stale
+ * definition. `spec` is a name, a UUID or HOST/NAME. Errors: NOT_FOUND (says which hosts are down and so unknown),
+ * FAILED_PRECONDITION when a name fits several guests (lists them as HOST/NAME). */
+int fleet_find_guest(const struct fleet *fleet, const char *spec, const struct fleet_guest **ret, struct error *err);
+const struct fleet_guest *fleet_guest_on(const struct fleet_host *host, const char *uuid);

@@ -1,0 +1,47 @@
+/* Joins the transactions (core/transaction) with the journal and the agents: event -> core -> journal -> send. */
+#pragma once
+
+#include "coordinator/core/fleet.h"
+#include "coordinator/io/agents.h"
+#include "coordinator/io/store.h"
+
+struct driver;
+
+struct driver_config {
+    struct loop *loop;
+    struct store *store;   /* borrowed, like the next two */
+    struct agents *agents;
+    struct fleet *fleet;
+};
+
+/* Reads open transactions from the journal and goes on with them. */
+int driver_new(const struct driver_config *config, struct driver **ret, struct error *err);
+void driver_free(struct driver *driver);
+DEFINE_CLEANUP(struct driver *, driver_free);
+
+/* What to do; all strings are copied. Checks were made by the caller; one open job per guest is checked here
+ * (FAILED_PRECONDITION names the other job). */
+struct migration_order {
+    const char *guest_uuid, *guest_name, *source, *destination, *operator_name;
+    Drover__V1__Mode mode;
+    const Drover__V1__Policy *policy;
+    Drover__V1__Finding *const *findings; /* warnings and infos of the preflight, kept with the job */
+    size_t n_findings;
+};
+int driver_migrate(struct driver *driver, const struct migration_order *order, uint64_t *ret_job, struct error *err);
+
+/* Ends with KEPT if the guest has not switched over. *ret_text says what cancel means in the phase it is in (freed by
+ * the caller). NOT_FOUND, or FAILED_PRECONDITION when the job has ended or is past the switch-over. */
+int driver_cancel(struct driver *driver, uint64_t job, const char *by, char **ret_text, struct error *err);
+
+/* An open job as it is now; NULL if there is none of that id (it may be in the store). Good until the next change. */
+const Drover__V1__Job *driver_job(const struct driver *driver, uint64_t id);
+const Drover__V1__Job *driver_job_of_guest(const struct driver *driver, const char *guest_uuid);
+size_t driver_jobs(const struct driver *driver, const Drover__V1__Job **ret, size_t max);
+
+/* Tells fn(arg, job) on each change of a job, the last time with its end (state DONE, FAILED or CANCELLED), when the job is
+ * in the store and no longer the driver's. */
+struct driver_watch;
+struct driver_watch *driver_watch(struct driver *driver, uint64_t job, void (*fn)(void *arg, const Drover__V1__Job *job),
+                                  void *arg);
+struct driver_watch *driver_unwatch(struct driver_watch *watch);

@@ -1,0 +1,36 @@
+/* The journal and the history: an interface, SQLite behind it (WAL, synchronous=FULL: what was stored is on disk when the
+ * call returns). Blocking, about 0.3 ms a commit; called on the loop. */
+#pragma once
+
+#include "common/base/cleanup.h"
+#include "common/base/error.h"
+#include "proto/coordinator.pb-c.h"
+
+#include <stdint.h>
+
+struct store;
+
+/* Opens or makes the file, migrates its schema, refuses one of a newer version, takes the next epoch. */
+int store_open(const char *path, struct store **ret, struct error *err);
+void store_free(struct store *store);
+DEFINE_CLEANUP(struct store *, store_free);
+
+/* Grows by one at each store_open. */
+uint64_t store_epoch(const struct store *store);
+
+/* The guest's next generation, durable before it returns: never given twice. */
+int store_next_generation(struct store *store, const char *guest_uuid, uint64_t *ret, struct error *err);
+
+/* A job's durable row: what the operator sees, and the transaction's state as the driver packs it.
+ * `job->id` 0: a new row, its id is set. */
+int store_put_job(struct store *store, Drover__V1__Job *job, const void *txn, size_t txn_size, struct error *err);
+
+/* Calls fn for each open job (not DONE, FAILED, CANCELLED), oldest first: what a restarted coordinator goes on with. */
+int store_each_open(struct store *store,
+                    int (*fn)(void *arg, const Drover__V1__Job *job, const void *txn, size_t txn_size), void *arg,
+                    struct error *err);
+
+/* Newest first. The reply is freed with drover__v1__list_jobs_reply__free_unpacked(reply, NULL). */
+int store_list_ended(struct store *store, uint32_t limit, const char *guest, Drover__V1__ListJobsReply **ret,
+                     struct error *err);
+int store_get_job(struct store *store, uint64_t id, Drover__V1__Job **ret, struct error *err);
