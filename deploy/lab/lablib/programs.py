@@ -1,0 +1,173 @@
+"""Drover's own programs in the fleet: certificates, configuration, starting and stopping.
+
+programs is Meson's build directory, with agent/drover-agent, coordinator/drover-coordinator and cli/drover in it.
+"""
+
+import os
+import signal
+import subprocess
+
+from . import proc
+from .errors import LabError
+from .kvmhost import AGENT_PORT
+from .namespaces import PATH
+from .wait import wait_for
+
+COORDINATOR_PORT = 7461
+AGENT = "agent/drover-agent"
+COORDINATOR = "coordinator/drover-coordinator"
+CLI = "cli/drover"
+ETC = "/etc/drover"
+
+
+def complete(directory):
+    """True if the build directory has all three programs."""
+    return all(os.access(f"{directory}/{program}", os.X_OK) for program in (AGENT, COORDINATOR, CLI))
+
+
+class Programs:
+    def __init__(self, fleet, directory):
+        self.fleet = fleet
+        self.state = fleet.state
+        self.directory = os.path.realpath(directory)
+        if not complete(self.directory):
+            missing = [program for program in (AGENT, COORDINATOR, CLI) if not os.access(f"{self.directory}/{program}", os.X_OK)]
+            raise LabError(f"{self.directory}: {', '.join(missing)} not there; build them (meson setup DIR && ninja -C DIR), or use --no-programs")
+        self.pki = f"{self.state.run}/pki"
+        self.socket = f"{self.state.run}/coordinator.sock"
+
+    def program(self, name):
+        return f"{self.directory}/{name}"
+
+    # Certificates
+
+    def pki_init(self):
+        os.makedirs(self.pki, mode=0o700, exist_ok=True)
+        proc.run([self.program(CLI), "pki", "init", "--dir", self.pki])
+
+    def issue(self, name, address=None, file=None):
+        """Issues a certificate for ROLE/NAME and returns the file with it and its key."""
+        file = file or f"{self.pki}/{name.replace('/', '-')}.pem"
+        arguments = ["--address", address] if address else []
+        proc.run([self.program(CLI), "pki", "issue", name, "--dir", self.pki, *arguments, "--out", file])
+        return file
+
+    def _install(self, node, name):
+        """Puts the CA's certificate and the node's own into its /etc/drover."""
+        file = self.issue(name, node.address)
+        for source, target in ((f"{self.pki}/ca.pem", "ca.pem"), (file, "node.pem")):
+            with open(source) as opened:
+                node.write(f"{ETC}/{target}", opened.read(), 0o600)
+
+    # Configuration
+
+    def _roles(self, node):
+        return ", ".join(node.roles)
+
+    def agent_config(self, node):
+        lines = [
+            f"name: {node.name}",
+            f"roles: [{self._roles(node)}]",
+            f"listen: tls+tcp://{node.address}:{AGENT_PORT}",
+        ]
+        if "hypervisor" in node.roles:
+            lines += [
+                "libvirt: qemu:///system",
+                f"libvirt_remote: {node.libvirt_uri()}",
+                f"migration_address: {node.address}",
+            ]
+        lines += ["state_dir: /var/lib/drover-agent", f"tls: {{ca: {ETC}/ca.pem, cert: {ETC}/node.pem}}"]
+        return "\n".join(lines) + "\n"
+
+    def coordinator_config(self):
+        node = self.fleet.coordinator
+        lines = [
+            f"listen: [ipc://{self.socket}, tls+tcp://{node.address}:{COORDINATOR_PORT}]",
+            "store: /var/lib/drover/coordinator.db",
+            f"tls: {{ca: {ETC}/ca.pem, cert: {ETC}/node.pem}}",
+            "hosts:",
+        ]
+        lines += [
+            f"  - {{name: {agent.name}, agent: tls+tcp://{agent.address}:{AGENT_PORT}, site: lab}}" for agent in self.fleet.agents()
+        ]
+        lines += ["policies:", "  default: {max_pause: 2s, deadline: 30m, allow: [offline]}"]
+        return "\n".join(lines) + "\n"
+
+    def configure(self):
+        """Certificates and configuration for every node."""
+        self.pki_init()
+        for node in self.fleet.agents():
+            self._install(node, f"agent/{node.name}")
+            node.write(f"{ETC}/agent.yaml", self.agent_config(node))
+        self._install(self.fleet.coordinator, "coordinator/main")
+        self.fleet.coordinator.write(f"{ETC}/coordinator.yaml", self.coordinator_config())
+        self.issue("operator/lab")
+
+    # Running
+
+    def agent_start(self, node, deadline=20, env=None):
+        self.agent_launch(node, env)
+        node.expect("agent", lambda: node.listening(AGENT_PORT), deadline, f"the agent of {node.name} on port {AGENT_PORT}")
+
+    def agent_launch(self, node, env=None):
+        node.start("agent", [self.program(AGENT), "--config", f"{ETC}/agent.yaml"], env)
+
+    def agent_stop(self, node, number=signal.SIGTERM):
+        node.stop("agent", number)
+
+    def coordinator_start(self, deadline=20, env=None):
+        node = self.fleet.coordinator
+        node.start("coordinator", [self.program(COORDINATOR), "--config", f"{ETC}/coordinator.yaml"], env)
+        node.expect(
+            "coordinator", lambda: node.listening(COORDINATOR_PORT) and os.path.exists(self.socket), deadline,
+            f"the coordinator on port {COORDINATOR_PORT} and {self.socket}",
+        )
+
+    def coordinator_stop(self, number=signal.SIGTERM):
+        self.fleet.coordinator.stop("coordinator", number)
+
+    def start(self):
+        """Starts everything, and waits until the coordinator has heard from every agent."""
+        for node in self.fleet.agents():
+            self.agent_launch(node)
+        self.coordinator_start()
+        for node in self.fleet.agents():
+            node.expect("agent", lambda: node.listening(AGENT_PORT), 20, f"the agent of {node.name} on port {AGENT_PORT}")
+        self.sessions_wait()
+
+    def sessions_wait(self, deadline=20):
+        """Waits until the coordinator says of every host that it is up."""
+
+        def all_up():
+            done = self.drover("hosts", "--json", check=False, timeout=deadline)
+            if done.returncode != 0:
+                raise LabError(done.stderr.strip() or done.stdout.strip())
+            return hosts_up(done.stdout) >= {node.name for node in self.fleet.agents()}
+
+        wait_for(all_up, deadline, "the coordinator to hear from every agent", poll=0.1)
+
+    def environment(self):
+        return {**os.environ, "PATH": f"{self.directory}/cli:{PATH}"}
+
+    def command(self, arguments):
+        return [self.program(CLI), "--coordinator", f"ipc://{self.socket}", *arguments]
+
+    def drover(self, *arguments, check=True, timeout=120, input=None):
+        """Runs the CLI against the fleet's coordinator."""
+        return proc.run(self.command(arguments), check, timeout, input, self.environment())
+
+    def execute(self, arguments):
+        """The same on the caller's terminal; returns the exit status."""
+        return subprocess.run(self.command(arguments), env=self.environment()).returncode
+
+
+def hosts_up(text):
+    """Names of the hosts that 'drover hosts --json' says are up."""
+    import json
+
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise LabError(f"'drover hosts --json' printed no JSON: {error}: {text[:200]}") from error
+    rows = found.get("hosts", []) if isinstance(found, dict) else found
+    return {row["name"] for row in rows if str(row.get("state", "")).lower() == "up"}
