@@ -1,0 +1,189 @@
+#include "agent/io/commit_point.h"
+
+#include "common/base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libxml/parser.h>
+#include <libxml/xpath.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+
+#define STATUS_FILE_MAX (8 * 1024 * 1024)
+
+struct commit_point {
+    char *path, *file, *uuid; /* file: the last part of path */
+    int inotify_fd, pid_fd;
+    struct loop_fd *inotify_watch, *pid_watch;
+    bool confirmed, ended;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static char *text_at(xmlXPathContextPtr context, const char *path)
+{
+    xmlXPathObjectPtr found = xmlXPathEvalExpression((const xmlChar *)path, context);
+    xmlChar *value = found ? xmlXPathCastToString(found) : NULL;
+    char *text = xstrdup(value ? (const char *)value : "");
+    xmlFree(value);
+    xmlXPathFreeObject(found);
+    return text;
+}
+
+struct status {
+    char *uuid, *phase, *pid;
+};
+
+static void status_deinit(struct status *s)
+{
+    free(s->uuid);
+    free(s->phase);
+    free(s->pid);
+}
+
+static int read_status(const char *path, struct status *ret, struct error *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, errno, "libvirt's status file %s", path);
+    size_t size = 0, room = 64 * 1024;
+    _cleanup_free_ char *text = xcalloc(1, room);
+    for (;;) {
+        ssize_t n = read(fd, text + size, room - size);
+        if (n < 0)
+            return error_errno(err, errno, "reading %s", path);
+        if (n == 0)
+            break;
+        size += (size_t)n;
+        if (size == room) {
+            if (room >= STATUS_FILE_MAX)
+                return error_set(err, STATUS_OUT_OF_RANGE, "%s is larger than %d bytes", path,
+                                 STATUS_FILE_MAX);
+            room *= 2;
+            text = xrealloc(text, room, 1);
+        }
+    }
+    xmlDocPtr doc = xmlReadMemory(text, (int)size, "status.xml", NULL,
+                                  XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlXPathContextPtr context = doc ? xmlXPathNewContext(doc) : NULL;
+    if (!context) {
+        xmlFreeDoc(doc);
+        return error_set(err, STATUS_DATA_LOSS, "%s is not well-formed XML", path);
+    }
+    *ret = (struct status){
+        .uuid = text_at(context, "string(/domstatus/domain/uuid)"),
+        .phase = text_at(context, "string(/domstatus/job[@async='migration out']/@phase)"),
+        .pid = text_at(context, "string(/domstatus/@pid)"),
+    };
+    xmlXPathFreeContext(context);
+    xmlFreeDoc(doc);
+    return 0;
+}
+
+static void tell_if_both(struct commit_point *w)
+{
+    if (!w->confirmed || !w->ended)
+        return;
+    void (*fn)(void *) = w->fn;
+    w->fn = NULL;
+    if (fn)
+        fn(w->arg);
+}
+
+static void look(struct commit_point *w)
+{
+    struct status now = {0};
+    if (w->confirmed || read_status(w->path, &now, NULL) < 0)
+        return;
+    w->confirmed = streq(now.uuid, w->uuid) && streq(now.phase, "confirm3");
+    status_deinit(&now);
+}
+
+static void on_inotify(void *arg, int fd)
+{
+    struct commit_point *w = arg;
+    char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    bool ours = false;
+    ssize_t n;
+    while ((n = read(fd, events, sizeof(events))) > 0)
+        for (const char *p = events; p < events + n;) {
+            const struct inotify_event *e = (const struct inotify_event *)p;
+            ours |= (e->mask & IN_Q_OVERFLOW) || (e->len && streq(e->name, w->file));
+            p += sizeof(*e) + e->len;
+        }
+    if (ours)
+        look(w);
+    tell_if_both(w);
+}
+
+static void on_exit_of_qemu(void *arg, int fd)
+{
+    (void)fd;
+    struct commit_point *w = arg;
+    w->pid_watch = loop_unwatch_fd(w->pid_watch);
+    w->ended = true;
+    /* The phase was saved before QEMU got its signal, but inotify may speak second. */
+    look(w);
+    tell_if_both(w);
+}
+
+int commit_point_watch(struct loop *loop, const char *status_dir, const char *name, const char *uuid,
+                       void (*fn)(void *arg), void *arg, struct commit_point **ret, struct error *err)
+{
+    struct commit_point *w = new0(struct commit_point);
+    struct status now = {0};
+    int r = 0;
+    w->inotify_fd = w->pid_fd = -1;
+    w->path = xasprintf("%s/%s.xml", status_dir, name);
+    w->file = strrchr(w->path, '/') + 1;
+    w->uuid = xstrdup(uuid);
+    w->fn = fn;
+    w->arg = arg;
+    /* Watched before it is read, so that no change falls between. */
+    w->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (w->inotify_fd < 0 || inotify_add_watch(w->inotify_fd, status_dir, IN_MOVED_TO | IN_CLOSE_WRITE) < 0) {
+        r = error_errno(err, errno, "cannot watch libvirt's status directory %s", status_dir);
+        goto out;
+    }
+    r = read_status(w->path, &now, err);
+    if (r < 0)
+        goto out;
+    if (!streq(now.uuid, uuid)) {
+        r = error_set(err, STATUS_FAILED_PRECONDITION, "%s is of domain %s, not of %s", w->path, now.uuid,
+                      uuid);
+        goto out;
+    }
+    char *end;
+    long pid = strtol(now.pid, &end, 10);
+    w->pid_fd = *end || pid <= 1 ? -1 : (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    if (w->pid_fd < 0) {
+        r = error_set(err, STATUS_FAILED_PRECONDITION, "%s names process '%s', which is not there", w->path,
+                      now.pid);
+        goto out;
+    }
+    w->inotify_watch = loop_watch_fd(loop, w->inotify_fd, on_inotify, w);
+    w->pid_watch = loop_watch_fd(loop, w->pid_fd, on_exit_of_qemu, w);
+    *ret = steal(&w);
+out:
+    status_deinit(&now);
+    commit_point_free(w);
+    return r;
+}
+
+struct commit_point *commit_point_free(struct commit_point *w)
+{
+    if (!w)
+        return NULL;
+    loop_unwatch_fd(w->inotify_watch);
+    loop_unwatch_fd(w->pid_watch);
+    if (w->inotify_fd >= 0)
+        close(w->inotify_fd);
+    if (w->pid_fd >= 0)
+        close(w->pid_fd);
+    free(w->path);
+    free(w->uuid);
+    free(w);
+    return NULL;
+}

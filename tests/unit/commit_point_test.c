@@ -1,0 +1,177 @@
+/* The commit point on made status files, with a child process in QEMU's place. */
+#include "agent/io/commit_point.h"
+#include "common/base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define UUID "6c7a4f0e-9d5e-4b1a-8a52-0d6f1f3f6a01"
+
+struct scene {
+    struct loop *loop;
+    char dir[64];
+    pid_t qemu;
+    int qemu_fd;
+    struct commit_point *watch;
+    int told;
+};
+
+static void write_status(const struct scene *s, const char *uuid, const char *phase)
+{
+    char path[128], fresh[128];
+    snprintf(path, sizeof(path), "%s/web1.xml", s->dir);
+    snprintf(fresh, sizeof(fresh), "%s/web1.xml.new", s->dir);
+    FILE *f = fopen(fresh, "we");
+    assert_non_null(f);
+    fprintf(f,
+            "<!-- generated -->\n<domstatus state='paused' reason='migration' pid='%d'>\n"
+            "  <job type='none' async='migration out' phase='%s' flags='0x0'/>\n"
+            "  <domain type='qemu' id='1'><name>web1</name><uuid>%s</uuid></domain>\n</domstatus>\n",
+            (int)s->qemu, phase, uuid);
+    fclose(f);
+    assert_int_equal(rename(fresh, path), 0);
+}
+
+static int set_up(void **state)
+{
+    struct scene *s = new0(struct scene);
+    assert_int_equal(loop_new(&s->loop, NULL), 0);
+    strcpy(s->dir, "/tmp/drover-commit-point-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    s->qemu = fork();
+    if (s->qemu == 0) {
+        pause();
+        _exit(0);
+    }
+    s->qemu_fd = (int)syscall(SYS_pidfd_open, s->qemu, 0);
+    write_status(s, UUID, "perform3");
+    *state = s;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *s = *state;
+    char path[128];
+    commit_point_free(s->watch);
+    loop_free(s->loop);
+    kill(s->qemu, SIGKILL);
+    waitpid(s->qemu, NULL, 0);
+    close(s->qemu_fd);
+    snprintf(path, sizeof(path), "%s/web1.xml", s->dir);
+    unlink(path);
+    rmdir(s->dir);
+    free(s);
+    return 0;
+}
+
+static void on_commit(void *arg)
+{
+    struct scene *s = arg;
+    s->told++;
+    loop_stop(s->loop, 0);
+}
+
+static void give_up(void *arg)
+{
+    struct scene *s = arg;
+    loop_stop(s->loop, 1);
+}
+
+/* The watch was made first, so it hears of the exit before this one does. */
+static void after_exit(void *arg, int fd)
+{
+    (void)fd;
+    struct scene *s = arg;
+    loop_stop(s->loop, 2);
+}
+
+static void watch(struct scene *s)
+{
+    struct error err;
+    assert_int_equal(commit_point_watch(s->loop, s->dir, "web1", UUID, on_commit, s, &s->watch, &err), 0);
+}
+
+static int run(struct scene *s)
+{
+    struct loop_timer *deadline = loop_timer_start(s->loop, 10000, give_up, s);
+    int code = loop_run(s->loop);
+    if (code != 1)
+        loop_timer_cancel(deadline);
+    return code;
+}
+
+static void confirm3_and_the_end_of_qemu_are_the_commit_point(void **state)
+{
+    struct scene *s = *state;
+    watch(s);
+    write_status(s, UUID, "perform3_done");
+    write_status(s, UUID, "confirm3");
+    kill(s->qemu, SIGTERM);
+    assert_int_equal(run(s), 0);
+    assert_int_equal(s->told, 1);
+}
+
+static void a_qemu_that_dies_in_mid_transfer_is_not(void **state)
+{
+    struct scene *s = *state;
+    watch(s);
+    struct loop_fd *exit_watch = loop_watch_fd(s->loop, s->qemu_fd, after_exit, s);
+    write_status(s, UUID, "perform3_done");
+    kill(s->qemu, SIGKILL);
+    assert_int_equal(run(s), 2);
+    assert_int_equal(s->told, 0);
+    loop_unwatch_fd(exit_watch);
+}
+
+static void a_cancelled_confirm_is_not(void **state)
+{
+    struct scene *s = *state;
+    watch(s);
+    struct loop_fd *exit_watch = loop_watch_fd(s->loop, s->qemu_fd, after_exit, s);
+    write_status(s, UUID, "confirm3_cancelled");
+    kill(s->qemu, SIGKILL);
+    assert_int_equal(run(s), 2);
+    assert_int_equal(s->told, 0);
+    loop_unwatch_fd(exit_watch);
+}
+
+static void another_domains_file_is_refused(void **state)
+{
+    struct scene *s = *state;
+    struct error err;
+    write_status(s, "00000000-0000-0000-0000-000000000001", "perform3");
+    assert_int_equal(commit_point_watch(s->loop, s->dir, "web1", UUID, on_commit, s, &s->watch, &err),
+                     -STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.text, "not of " UUID));
+}
+
+static void no_status_file_is_told(void **state)
+{
+    struct scene *s = *state;
+    struct error err;
+    assert_int_equal(commit_point_watch(s->loop, s->dir, "web2", UUID, on_commit, s, &s->watch, &err),
+                     -STATUS_NOT_FOUND);
+    assert_int_equal(commit_point_watch(s->loop, "/nowhere", "web2", UUID, on_commit, s, &s->watch, &err),
+                     -STATUS_NOT_FOUND);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(confirm3_and_the_end_of_qemu_are_the_commit_point, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_qemu_that_dies_in_mid_transfer_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cancelled_confirm_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_domains_file_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_status_file_is_told, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
