@@ -7,23 +7,23 @@
 
 static inline void outb(uint16_t port, uint8_t value)
 {
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
 }
 
 static inline uint8_t inb(uint16_t port)
 {
-	uint8_t value;
+    uint8_t value;
 
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-	return value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
 }
 
 static inline uint64_t rdtsc(void)
 {
-	uint64_t value;
+    uint64_t value;
 
-	__asm__ volatile("rdtsc" : "=A"(value));
-	return value;
+    __asm__ volatile("rdtsc" : "=A"(value));
+    return value;
 }
 
 /* COM1 */
