@@ -9,15 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
 
 #define STATUS_FILE_MAX (8 * 1024 * 1024)
 
 struct commit_point {
     char *path, *file, *uuid; /* file: the last part of path */
-    int inotify_fd, pid_fd;
-    struct loop_fd *inotify_watch, *pid_watch;
-    bool confirmed, ended;
+    int inotify_fd;
+    struct loop_fd *inotify_watch;
     void (*fn)(void *arg);
     void *arg;
 };
@@ -33,14 +31,13 @@ static char *text_at(xmlXPathContextPtr context, const char *path)
 }
 
 struct status {
-    char *uuid, *phase, *pid;
+    char *uuid, *phase;
 };
 
 static void status_deinit(struct status *s)
 {
     free(s->uuid);
     free(s->phase);
-    free(s->pid);
 }
 
 static int read_status(const char *path, struct status *ret, struct error *err)
@@ -75,30 +72,25 @@ static int read_status(const char *path, struct status *ret, struct error *err)
     *ret = (struct status){
         .uuid = text_at(context, "string(/domstatus/domain/uuid)"),
         .phase = text_at(context, "string(/domstatus/job[@async='migration out']/@phase)"),
-        .pid = text_at(context, "string(/domstatus/@pid)"),
     };
     xmlXPathFreeContext(context);
     xmlFreeDoc(doc);
     return 0;
 }
 
-static void tell_if_both(struct commit_point *w)
-{
-    if (!w->confirmed || !w->ended)
-        return;
-    void (*fn)(void *) = w->fn;
-    w->fn = NULL;
-    if (fn)
-        fn(w->arg);
-}
-
+/* Tells the owner at most once; nothing of `w` is touched after that, it may be freed. */
 static void look(struct commit_point *w)
 {
     struct status now = {0};
-    if (w->confirmed || read_status(w->path, &now, NULL) < 0)
+    if (!w->fn || read_status(w->path, &now, NULL) < 0)
         return;
-    w->confirmed = streq(now.uuid, w->uuid) && streq(now.phase, "confirm3");
+    bool committed = streq(now.uuid, w->uuid) && streq(now.phase, "confirm3");
     status_deinit(&now);
+    if (!committed)
+        return;
+    void (*fn)(void *) = w->fn;
+    w->fn = NULL;
+    fn(w->arg);
 }
 
 static void on_inotify(void *arg, int fd)
@@ -115,18 +107,6 @@ static void on_inotify(void *arg, int fd)
         }
     if (ours)
         look(w);
-    tell_if_both(w);
-}
-
-static void on_exit_of_qemu(void *arg, int fd)
-{
-    (void)fd;
-    struct commit_point *w = arg;
-    w->pid_watch = loop_unwatch_fd(w->pid_watch);
-    w->ended = true;
-    /* The phase was saved before QEMU got its signal, but inotify may speak second. */
-    look(w);
-    tell_if_both(w);
 }
 
 int commit_point_watch(struct loop *loop, const char *status_dir, const char *name, const char *uuid,
@@ -135,7 +115,6 @@ int commit_point_watch(struct loop *loop, const char *status_dir, const char *na
     struct commit_point *w = new0(struct commit_point);
     struct status now = {0};
     int r = 0;
-    w->inotify_fd = w->pid_fd = -1;
     w->path = xasprintf("%s/%s.xml", status_dir, name);
     w->file = strrchr(w->path, '/') + 1;
     w->uuid = xstrdup(uuid);
@@ -155,16 +134,7 @@ int commit_point_watch(struct loop *loop, const char *status_dir, const char *na
                       uuid);
         goto out;
     }
-    char *end;
-    long pid = strtol(now.pid, &end, 10);
-    w->pid_fd = *end || pid <= 1 ? -1 : (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-    if (w->pid_fd < 0) {
-        r = error_set(err, STATUS_FAILED_PRECONDITION, "%s names process '%s', which is not there", w->path,
-                      now.pid);
-        goto out;
-    }
     w->inotify_watch = loop_watch_fd(loop, w->inotify_fd, on_inotify, w);
-    w->pid_watch = loop_watch_fd(loop, w->pid_fd, on_exit_of_qemu, w);
     *ret = steal(&w);
 out:
     status_deinit(&now);
@@ -177,11 +147,8 @@ struct commit_point *commit_point_free(struct commit_point *w)
     if (!w)
         return NULL;
     loop_unwatch_fd(w->inotify_watch);
-    loop_unwatch_fd(w->pid_watch);
     if (w->inotify_fd >= 0)
         close(w->inotify_fd);
-    if (w->pid_fd >= 0)
-        close(w->pid_fd);
     free(w->path);
     free(w->uuid);
     free(w);

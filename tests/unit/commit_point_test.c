@@ -1,4 +1,4 @@
-/* The commit point on made status files, with a child process in QEMU's place. */
+/* The commit point on made status files. */
 #include "agent/io/commit_point.h"
 #include "common/base/memory.h"
 
@@ -8,34 +8,29 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #define UUID "6c7a4f0e-9d5e-4b1a-8a52-0d6f1f3f6a01"
+#define OTHER "00000000-0000-0000-0000-000000000001"
 
 struct scene {
     struct loop *loop;
     char dir[64];
-    pid_t qemu;
-    int qemu_fd;
     struct commit_point *watch;
     int told;
 };
 
-static void write_status(const struct scene *s, const char *uuid, const char *phase)
+static void write_status(const struct scene *s, const char *name, const char *uuid, const char *phase)
 {
     char path[128], fresh[128];
-    snprintf(path, sizeof(path), "%s/web1.xml", s->dir);
-    snprintf(fresh, sizeof(fresh), "%s/web1.xml.new", s->dir);
+    snprintf(path, sizeof(path), "%s/%s.xml", s->dir, name);
+    snprintf(fresh, sizeof(fresh), "%s/%s.xml.new", s->dir, name);
     FILE *f = fopen(fresh, "we");
     assert_non_null(f);
     fprintf(f,
-            "<!-- generated -->\n<domstatus state='paused' reason='migration' pid='%d'>\n"
+            "<!-- generated -->\n<domstatus state='paused' reason='migration' pid='4711'>\n"
             "  <job type='none' async='migration out' phase='%s' flags='0x0'/>\n"
-            "  <domain type='qemu' id='1'><name>web1</name><uuid>%s</uuid></domain>\n</domstatus>\n",
-            (int)s->qemu, phase, uuid);
+            "  <domain type='qemu' id='1'><name>%s</name><uuid>%s</uuid></domain>\n</domstatus>\n",
+            phase, name, uuid);
     fclose(f);
     assert_int_equal(rename(fresh, path), 0);
 }
@@ -46,13 +41,7 @@ static int set_up(void **state)
     assert_int_equal(loop_new(&s->loop, NULL), 0);
     strcpy(s->dir, "/tmp/drover-commit-point-XXXXXX");
     assert_non_null(mkdtemp(s->dir));
-    s->qemu = fork();
-    if (s->qemu == 0) {
-        pause();
-        _exit(0);
-    }
-    s->qemu_fd = (int)syscall(SYS_pidfd_open, s->qemu, 0);
-    write_status(s, UUID, "perform3");
+    write_status(s, "web1", UUID, "perform3");
     *state = s;
     return 0;
 }
@@ -63,11 +52,10 @@ static int tear_down(void **state)
     char path[128];
     commit_point_free(s->watch);
     loop_free(s->loop);
-    kill(s->qemu, SIGKILL);
-    waitpid(s->qemu, NULL, 0);
-    close(s->qemu_fd);
-    snprintf(path, sizeof(path), "%s/web1.xml", s->dir);
-    unlink(path);
+    for (int i = 1; i <= 2; i++) {
+        snprintf(path, sizeof(path), "%s/web%d.xml", s->dir, i);
+        unlink(path);
+    }
     rmdir(s->dir);
     free(s);
     return 0;
@@ -86,14 +74,6 @@ static void give_up(void *arg)
     loop_stop(s->loop, 1);
 }
 
-/* The watch was made first, so it hears of the exit before this one does. */
-static void after_exit(void *arg, int fd)
-{
-    (void)fd;
-    struct scene *s = arg;
-    loop_stop(s->loop, 2);
-}
-
 static void watch(struct scene *s)
 {
     struct error err;
@@ -109,46 +89,63 @@ static int run(struct scene *s)
     return code;
 }
 
-static void confirm3_and_the_end_of_qemu_are_the_commit_point(void **state)
+static void confirm3_is_the_commit_point(void **state)
 {
     struct scene *s = *state;
     watch(s);
-    write_status(s, UUID, "perform3_done");
-    write_status(s, UUID, "confirm3");
-    kill(s->qemu, SIGTERM);
+    write_status(s, "web1", UUID, "perform3_done");
+    write_status(s, "web1", UUID, "confirm3");
+    write_status(s, "web1", UUID, "confirm3");
     assert_int_equal(run(s), 0);
     assert_int_equal(s->told, 1);
 }
 
-static void a_qemu_that_dies_in_mid_transfer_is_not(void **state)
+static void stop_2(void *arg)
 {
-    struct scene *s = *state;
+    struct scene *s = arg;
+    loop_stop(s->loop, 2);
+}
+
+/* By the time that this post runs, the first watch has seen what came before. */
+static void on_marker(void *arg)
+{
+    struct scene *s = arg;
+    loop_post(s->loop, stop_2, s);
+}
+
+static void expect_not_told(struct scene *s, const char *uuid, const char *phase)
+{
+    struct commit_point *marker = NULL;
     watch(s);
-    struct loop_fd *exit_watch = loop_watch_fd(s->loop, s->qemu_fd, after_exit, s);
-    write_status(s, UUID, "perform3_done");
-    kill(s->qemu, SIGKILL);
+    write_status(s, "web2", OTHER, "perform3");
+    assert_int_equal(commit_point_watch(s->loop, s->dir, "web2", OTHER, on_marker, s, &marker, NULL), 0);
+    write_status(s, "web1", uuid, phase);
+    write_status(s, "web2", OTHER, "confirm3");
     assert_int_equal(run(s), 2);
     assert_int_equal(s->told, 0);
-    loop_unwatch_fd(exit_watch);
+    commit_point_free(marker);
+}
+
+static void a_finished_transfer_is_not(void **state)
+{
+    expect_not_told(*state, UUID, "perform3_done");
 }
 
 static void a_cancelled_confirm_is_not(void **state)
 {
-    struct scene *s = *state;
-    watch(s);
-    struct loop_fd *exit_watch = loop_watch_fd(s->loop, s->qemu_fd, after_exit, s);
-    write_status(s, UUID, "confirm3_cancelled");
-    kill(s->qemu, SIGKILL);
-    assert_int_equal(run(s), 2);
-    assert_int_equal(s->told, 0);
-    loop_unwatch_fd(exit_watch);
+    expect_not_told(*state, UUID, "confirm3_cancelled");
+}
+
+static void another_domain_of_that_name_is_not(void **state)
+{
+    expect_not_told(*state, OTHER, "confirm3");
 }
 
 static void another_domains_file_is_refused(void **state)
 {
     struct scene *s = *state;
     struct error err;
-    write_status(s, "00000000-0000-0000-0000-000000000001", "perform3");
+    write_status(s, "web1", OTHER, "perform3");
     assert_int_equal(commit_point_watch(s->loop, s->dir, "web1", UUID, on_commit, s, &s->watch, &err),
                      -STATUS_FAILED_PRECONDITION);
     assert_non_null(strstr(err.text, "not of " UUID));
@@ -167,9 +164,10 @@ static void no_status_file_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(confirm3_and_the_end_of_qemu_are_the_commit_point, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_qemu_that_dies_in_mid_transfer_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(confirm3_is_the_commit_point, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_finished_transfer_is_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cancelled_confirm_is_not, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_domain_of_that_name_is_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_domains_file_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_status_file_is_told, set_up, tear_down),
     };
