@@ -14,5 +14,147 @@
  *             ABORTED     RELEASING ------> DONE <-----+
  *
  * Invariant: no message is sent for a state that is not durable. txn_step only says what to do; the driver journals first.
+ *
+ * After a restart PREPARING and TRANSFER become SETTLING; every other state sends its messages again (they are idempotent
+ * at the agents). An answer that does not belong to the state is ignored: it is late, or a repetition.
  */
 #pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum txn_state {
+    TXN_NEW,
+    TXN_PREPARING,
+    TXN_TRANSFER,
+    TXN_SETTLING,
+    TXN_ABORTING,
+    TXN_ACTIVATING,
+    TXN_RELEASING,
+    TXN_COLD_START,
+    TXN_DONE,
+    TXN_ABORTED,
+    TXN_N_STATES
+};
+
+enum txn_party { TXN_SOURCE, TXN_DESTINATION, TXN_EXPORT, TXN_N_PARTIES };
+#define TXN_BIT(party) (1u << (party))
+
+enum txn_message {
+    TXN_PREPARE,
+    TXN_MIGRATE,
+    TXN_SETTLE,
+    TXN_ABORT,
+    TXN_ACTIVATE,
+    TXN_RELEASE,
+    TXN_COLD,
+    TXN_N_MESSAGES
+};
+
+enum {
+    TXN_PREPARE_MS = 60000, /* for all votes together */
+    TXN_SILENCE_MS = 20000, /* a transfer of which nothing is heard is settled */
+    TXN_RETRY_MIN_MS = 200, /* asking again: doubles up to the maximum */
+    TXN_RETRY_MAX_MS = 5000,
+    TXN_DOUBT_AFTER_MS = 10000, /* in one state without an answer: shown as in doubt */
+};
+
+enum txn_event_kind {
+    TXN_EVENT_START,   /* a new order */
+    TXN_EVENT_RESTART, /* read from the journal */
+    TXN_EVENT_ANSWER,  /* `message` to `party` was answered with `answer` */
+    TXN_EVENT_NO_ANSWER, /* `message` to `party` failed or timed out, `text` says why; it may have arrived all the same */
+    TXN_EVENT_PROGRESS, /* the transfer was heard of */
+    TXN_EVENT_TIMER,
+    TXN_EVENT_CANCEL, /* `text`: who */
+};
+
+enum txn_answer {
+    TXN_OK,      /* MIGRATE (libvirt's word is success), ABORT, RELEASE, COLD */
+    TXN_FAILED,  /* MIGRATE */
+    TXN_YES,     /* PREPARE */
+    TXN_NO,      /* PREPARE */
+    TXN_UNKNOWN, /* SETTLE, ACTIVATE: ask again */
+    TXN_KEPT,    /* SETTLE */
+    TXN_GONE,    /* SETTLE */
+    TXN_RUNNING, /* ACTIVATE */
+    TXN_LOST,    /* ACTIVATE */
+};
+
+struct txn_event {
+    enum txn_event_kind kind;
+    enum txn_message message;
+    enum txn_party party;
+    enum txn_answer answer;
+    int64_t now;      /* ms of a clock that never goes back, within one life of the process */
+    const char *text; /* may be NULL */
+};
+
+enum txn_action_kind {
+    TXN_ACTION_JOURNAL, /* make the transaction durable as it is now, before anything that follows */
+    TXN_ACTION_SEND,    /* `message` to `party`; exactly one ANSWER or NO_ANSWER must come back */
+    TXN_ACTION_ARM,     /* TIMER in `ms`; replaces the one before; 0: none */
+    TXN_ACTION_TELL,    /* `text`: a line for the job's log */
+    TXN_ACTION_FINISH,  /* DONE or ABORTED is durable, nothing more will be sent */
+};
+
+struct txn_action {
+    enum txn_action_kind kind;
+    enum txn_message message;
+    enum txn_party party;
+    int64_t ms;
+    char text[320];
+};
+
+#define TXN_MAX_ACTIONS 8
+
+struct txn_actions {
+    size_t n;
+    struct txn_action list[TXN_MAX_ACTIONS];
+};
+
+struct txn {
+    /* Who is meant; the strings are borrowed. `generation` is the guest's, `cold_generation` the next one, taken at the
+     * start so that a cold start never waits for one. */
+    const char *guest;
+    const char *host[TXN_N_PARTIES]; /* NULL: no such party */
+    uint64_t generation, cold_generation;
+    bool definition_only; /* the guest is shut off: its definition moves */
+
+    /* What has to be durable. */
+    enum txn_state state;
+    bool cancelled;
+    bool cold_started;
+    char why[320]; /* the first thing that went wrong; empty if nothing did */
+
+    /* What a restart may forget. */
+    unsigned asked;    /* whom PREPARE may have reached */
+    unsigned answered; /* in this state */
+    unsigned flying;   /* asked in this state and not answered yet */
+    unsigned attempt;
+    int64_t entered, heard;
+    bool in_doubt;
+    char last[200]; /* the last thing heard from whom this state waits for, for txn_waiting */
+};
+
+/* Fills *actions (its old content is dropped) with what to do, in order. */
+void txn_step(struct txn *txn, const struct txn_event *event, struct txn_actions *actions);
+
+bool txn_ended(const struct txn *txn);
+bool txn_may_move(enum txn_state from, enum txn_state to);
+
+/* "preparing"; the other way round false if there is none of that name. */
+const char *txn_state_name(enum txn_state state);
+bool txn_state_parse(const char *name, enum txn_state *ret);
+const char *txn_message_name(enum txn_message message);
+
+/* The generation that the message carries: all but those of a cold start carry the transaction's. */
+uint64_t txn_generation(const struct txn *txn);
+
+/* False if cancelling has no effect in this state. *text gets what it means. */
+bool txn_cancel_text(const struct txn *txn, char *text, size_t size);
+
+/* What is waited for, in a sentence, and what the operator can do about it ("" if nothing has to be done). In doubt: what is
+ * known, what is not, and what would settle it. */
+void txn_waiting(const struct txn *txn, char *text, size_t text_size, char *todo, size_t todo_size);

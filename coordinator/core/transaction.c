@@ -1,0 +1,454 @@
+#include "coordinator/core/transaction.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const state_names[TXN_N_STATES] = {
+    [TXN_NEW] = "new",
+    [TXN_PREPARING] = "preparing",
+    [TXN_TRANSFER] = "transfer",
+    [TXN_SETTLING] = "settling",
+    [TXN_ABORTING] = "aborting",
+    [TXN_ACTIVATING] = "activating",
+    [TXN_RELEASING] = "releasing",
+    [TXN_COLD_START] = "cold-start",
+    [TXN_DONE] = "done",
+    [TXN_ABORTED] = "aborted",
+};
+
+static const char *const message_names[TXN_N_MESSAGES] = {
+    [TXN_PREPARE] = "PREPARE",   [TXN_MIGRATE] = "MIGRATE", [TXN_SETTLE] = "SETTLE",   [TXN_ABORT] = "ABORT",
+    [TXN_ACTIVATE] = "ACTIVATE", [TXN_RELEASE] = "RELEASE", [TXN_COLD] = "COLD_START",
+};
+
+static const unsigned allowed[TXN_N_STATES] = {
+    [TXN_NEW] = 1u << TXN_PREPARING,     [TXN_PREPARING] = 1u << TXN_TRANSFER | 1u << TXN_SETTLING,
+    [TXN_TRANSFER] = 1u << TXN_SETTLING, [TXN_SETTLING] = 1u << TXN_ABORTING | 1u << TXN_ACTIVATING,
+    [TXN_ABORTING] = 1u << TXN_ABORTED,  [TXN_ACTIVATING] = 1u << TXN_RELEASING | 1u << TXN_COLD_START,
+    [TXN_RELEASING] = 1u << TXN_DONE,    [TXN_COLD_START] = 1u << TXN_DONE,
+};
+
+bool txn_may_move(enum txn_state from, enum txn_state to)
+{
+    return from < TXN_N_STATES && to < TXN_N_STATES && (allowed[from] & 1u << to);
+}
+
+const char *txn_state_name(enum txn_state state)
+{
+    return state < TXN_N_STATES ? state_names[state] : "?";
+}
+
+bool txn_state_parse(const char *name, enum txn_state *ret)
+{
+    for (unsigned s = 0; s < TXN_N_STATES; s++)
+        if (strcmp(state_names[s], name) == 0) {
+            *ret = (enum txn_state)s;
+            return true;
+        }
+    return false;
+}
+
+const char *txn_message_name(enum txn_message message)
+{
+    return message < TXN_N_MESSAGES ? message_names[message] : "?";
+}
+
+bool txn_ended(const struct txn *t)
+{
+    return t->state == TXN_DONE || t->state == TXN_ABORTED;
+}
+
+uint64_t txn_generation(const struct txn *t)
+{
+    return t->state == TXN_COLD_START ? t->cold_generation : t->generation;
+}
+
+/* ---- actions ----------------------------------------------------------------------------------------------------- */
+
+static struct txn_action *add(struct txn_actions *a, enum txn_action_kind kind)
+{
+    if (a->n == TXN_MAX_ACTIONS)
+        abort();
+    struct txn_action *action = &a->list[a->n++];
+    action->kind = kind;
+    action->text[0] = 0;
+    return action;
+}
+
+static void __attribute__((format(printf, 2, 3))) tell(struct txn_actions *a, const char *fmt, ...)
+{
+    struct txn_action *action = add(a, TXN_ACTION_TELL);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(action->text, sizeof(action->text), fmt, ap);
+    va_end(ap);
+}
+
+static void arm(struct txn_actions *a, int64_t ms)
+{
+    add(a, TXN_ACTION_ARM)->ms = ms;
+}
+
+static void send(struct txn *t, struct txn_actions *a, enum txn_message message, enum txn_party party)
+{
+    struct txn_action *action = add(a, TXN_ACTION_SEND);
+    action->message = message;
+    action->party = party;
+    t->flying |= TXN_BIT(party);
+}
+
+static void __attribute__((format(printf, 2, 3))) blame(struct txn *t, const char *fmt, ...)
+{
+    if (t->why[0])
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->why, sizeof(t->why), fmt, ap);
+    va_end(ap);
+}
+
+/* ---- who is asked what in a state -------------------------------------------------------------------------------- */
+
+static unsigned parties(const struct txn *t)
+{
+    unsigned bits = 0;
+    for (unsigned p = 0; p < TXN_N_PARTIES; p++)
+        if (t->host[p])
+            bits |= TXN_BIT(p);
+    return bits;
+}
+
+/* From whom an answer is still needed in this state. */
+static unsigned needed(const struct txn *t)
+{
+    unsigned who = 0;
+    switch (t->state) {
+    case TXN_PREPARING: who = t->answered & TXN_BIT(TXN_SOURCE) ? parties(t) : TXN_BIT(TXN_SOURCE); break;
+    case TXN_TRANSFER:
+    case TXN_SETTLING: who = TXN_BIT(TXN_SOURCE); break;
+    case TXN_ABORTING: who = t->asked & ~TXN_BIT(TXN_SOURCE); break;
+    case TXN_ACTIVATING: who = TXN_BIT(TXN_DESTINATION); break;
+    case TXN_RELEASING: who = parties(t); break;
+    /* The source first: only then is the guest safe; then the others forget what they hold. */
+    case TXN_COLD_START:
+        who = t->cold_started ? parties(t) & ~TXN_BIT(TXN_SOURCE) : TXN_BIT(TXN_SOURCE);
+        break;
+    case TXN_NEW:
+    case TXN_DONE:
+    case TXN_ABORTED:
+    case TXN_N_STATES: break;
+    }
+    return who & ~t->answered;
+}
+
+static enum txn_message message_of(const struct txn *t)
+{
+    switch (t->state) {
+    case TXN_PREPARING: return TXN_PREPARE;
+    case TXN_TRANSFER: return TXN_MIGRATE;
+    case TXN_SETTLING: return TXN_SETTLE;
+    case TXN_ABORTING: return TXN_ABORT;
+    case TXN_ACTIVATING: return TXN_ACTIVATE;
+    case TXN_RELEASING: return TXN_RELEASE;
+    case TXN_COLD_START: return t->cold_started ? TXN_ABORT : TXN_COLD;
+    case TXN_NEW:
+    case TXN_DONE:
+    case TXN_ABORTED:
+    case TXN_N_STATES: break;
+    }
+    return TXN_N_MESSAGES;
+}
+
+static void ask(struct txn *t, struct txn_actions *a)
+{
+    unsigned who = needed(t) & ~t->flying;
+    for (unsigned p = 0; p < TXN_N_PARTIES; p++)
+        if (who & TXN_BIT(p)) {
+            if (t->state == TXN_PREPARING)
+                t->asked |= TXN_BIT(p);
+            send(t, a, message_of(t), (enum txn_party)p);
+        }
+}
+
+/* ---- moves ------------------------------------------------------------------------------------------------------- */
+
+static void move(struct txn *t, enum txn_state to, int64_t now)
+{
+    if (!txn_may_move(t->state, to))
+        abort();
+    t->state = to;
+    t->answered = t->flying = t->attempt = 0;
+    t->entered = t->heard = now;
+    t->in_doubt = false;
+    t->last[0] = 0;
+}
+
+static void finish(struct txn *t, struct txn_actions *a, enum txn_state to, int64_t now)
+{
+    move(t, to, now);
+    add(a, TXN_ACTION_JOURNAL);
+    arm(a, 0);
+    add(a, TXN_ACTION_FINISH);
+}
+
+static void settle(struct txn *t, struct txn_actions *a, int64_t now)
+{
+    move(t, TXN_SETTLING, now);
+    add(a, TXN_ACTION_JOURNAL);
+    arm(a, 0);
+    ask(t, a);
+}
+
+static void enter(struct txn *t, struct txn_actions *a, enum txn_state to, int64_t now)
+{
+    move(t, to, now);
+    if (to == TXN_ABORTING && !needed(t)) {
+        finish(t, a, TXN_ABORTED, now);
+        return;
+    }
+    add(a, TXN_ACTION_JOURNAL);
+    arm(a, to == TXN_TRANSFER ? TXN_SILENCE_MS : 0);
+    ask(t, a);
+}
+
+/* Asks again later, ever more seldom. */
+static void retry(struct txn *t, struct txn_actions *a, int64_t now)
+{
+    if (now - t->entered >= TXN_DOUBT_AFTER_MS && !t->in_doubt) {
+        t->in_doubt = true;
+        char text[320], todo[320];
+        txn_waiting(t, text, sizeof(text), todo, sizeof(todo));
+        tell(a, "in doubt: %.300s", text);
+    }
+    int64_t ms = t->attempt < 5 ? TXN_RETRY_MIN_MS << t->attempt : TXN_RETRY_MAX_MS;
+    t->attempt++;
+    arm(a, ms < TXN_RETRY_MAX_MS ? ms : TXN_RETRY_MAX_MS);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+static const char *said(const struct txn_event *e)
+{
+    return e->text && e->text[0] ? e->text : "no reason given";
+}
+
+static void on_start(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    move(t, TXN_PREPARING, e->now);
+    add(a, TXN_ACTION_JOURNAL);
+    tell(a, "asks %s to prepare", t->host[TXN_SOURCE]);
+    arm(a, TXN_PREPARE_MS);
+    ask(t, a);
+}
+
+static void on_restart(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    t->answered = t->flying = t->attempt = 0;
+    t->asked = parties(t);
+    t->entered = t->heard = e->now;
+    switch (t->state) {
+    case TXN_PREPARING:
+    case TXN_TRANSFER:
+        blame(t, "the coordinator was restarted during the %s phase", txn_state_name(t->state));
+        tell(a, "restarted in the %s phase: settles", txn_state_name(t->state));
+        settle(t, a, e->now);
+        break;
+    case TXN_SETTLING:
+    case TXN_ABORTING:
+    case TXN_ACTIVATING:
+    case TXN_RELEASING:
+    case TXN_COLD_START:
+        tell(a, "restarted in the %s phase: goes on", txn_state_name(t->state));
+        ask(t, a);
+        break;
+    case TXN_DONE:
+    case TXN_ABORTED: add(a, TXN_ACTION_FINISH); break;
+    case TXN_NEW:
+    case TXN_N_STATES: abort();
+    }
+}
+
+static void on_vote(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    const char *host = t->host[e->party];
+    if (e->kind == TXN_EVENT_ANSWER && e->answer == TXN_YES) {
+        t->answered |= TXN_BIT(e->party);
+        tell(a, "%s is prepared", host);
+        if (needed(t))
+            ask(t, a);
+        else
+            enter(t, a, TXN_TRANSFER, e->now);
+        return;
+    }
+    if (e->kind == TXN_EVENT_ANSWER)
+        blame(t, "%s can't take part: %.200s", host, said(e));
+    else
+        blame(t, "%s didn't answer when asked to prepare: %.200s", host, said(e));
+    tell(a, "%.300s", t->why);
+    settle(t, a, e->now);
+}
+
+static void on_transfer_end(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    if (e->kind == TXN_EVENT_ANSWER && e->answer == TXN_OK) {
+        tell(a, "the transfer has ended, says libvirt on %s", t->host[TXN_SOURCE]);
+    } else {
+        blame(t, "the transfer ended: %.250s", said(e));
+        tell(a, "%.300s", t->why);
+    }
+    settle(t, a, e->now);
+}
+
+static void on_settled(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    if (e->answer == TXN_KEPT) {
+        tell(a, "%s keeps %s", t->host[TXN_SOURCE], t->guest);
+        blame(t, "the transfer didn't complete");
+        enter(t, a, TXN_ABORTING, e->now);
+    } else {
+        tell(a, "%s has left %s", t->guest, t->host[TXN_SOURCE]);
+        enter(t, a, TXN_ACTIVATING, e->now);
+    }
+}
+
+static void on_activated(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    const char *to = t->host[TXN_DESTINATION];
+    if (e->answer == TXN_RUNNING) {
+        tell(a, t->definition_only ? "%s is defined on %s" : "%s runs on %s", t->guest, to);
+        enter(t, a, TXN_RELEASING, e->now);
+    } else {
+        blame(t, "%s lost %s's memory: %.200s", to, t->guest, said(e));
+        tell(a, "%.300s", t->why);
+        enter(t, a, TXN_COLD_START, e->now);
+    }
+}
+
+static void on_cold_started(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    t->cold_started = true;
+    t->answered = t->flying = t->attempt = 0;
+    t->entered = e->now;
+    t->in_doubt = false;
+    add(a, TXN_ACTION_JOURNAL);
+    tell(a, t->definition_only ? "%s is back on %s" : "%s was started anew on %s", t->guest,
+         t->host[TXN_SOURCE]);
+    arm(a, 0);
+    ask(t, a);
+}
+
+/* All that the state waits for, one after the other. */
+static void on_counted(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    t->answered |= TXN_BIT(e->party);
+    if (!needed(t))
+        finish(t, a, t->state == TXN_ABORTING ? TXN_ABORTED : TXN_DONE, e->now);
+}
+
+static bool settles(const struct txn *t, enum txn_answer answer)
+{
+    switch (t->state) {
+    case TXN_SETTLING: return answer == TXN_KEPT || answer == TXN_GONE;
+    case TXN_ACTIVATING: return answer == TXN_RUNNING || answer == TXN_LOST;
+    default: return answer == TXN_OK;
+    }
+}
+
+static void on_reply(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    if (e->party >= TXN_N_PARTIES || e->message != message_of(t) || !(needed(t) & TXN_BIT(e->party)))
+        return;
+    t->flying &= ~TXN_BIT(e->party);
+    if (t->state == TXN_PREPARING) {
+        on_vote(t, e, a);
+        return;
+    }
+    if (t->state == TXN_TRANSFER) {
+        on_transfer_end(t, e, a);
+        return;
+    }
+    if (e->kind == TXN_EVENT_NO_ANSWER || !settles(t, e->answer)) {
+        snprintf(t->last, sizeof(t->last), "%s%s: %.100s", t->host[e->party],
+                 e->kind == TXN_EVENT_NO_ANSWER ? " can't be asked" : " says", said(e));
+        retry(t, a, e->now);
+        return;
+    }
+    switch (t->state) {
+    case TXN_SETTLING: on_settled(t, e, a); break;
+    case TXN_ACTIVATING: on_activated(t, e, a); break;
+    case TXN_COLD_START:
+        if (!t->cold_started)
+            on_cold_started(t, e, a);
+        else
+            on_counted(t, e, a);
+        break;
+    default: on_counted(t, e, a); break;
+    }
+}
+
+static void on_timer(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    switch (t->state) {
+    case TXN_PREPARING:
+        if (e->now - t->entered < TXN_PREPARE_MS) {
+            arm(a, TXN_PREPARE_MS - (e->now - t->entered));
+            return;
+        }
+        blame(t, "no vote from %s within %d s",
+              t->host[t->answered & TXN_BIT(TXN_SOURCE) ? TXN_DESTINATION : TXN_SOURCE],
+              TXN_PREPARE_MS / 1000);
+        tell(a, "%.300s", t->why);
+        settle(t, a, e->now);
+        break;
+    case TXN_TRANSFER:
+        if (e->now - t->heard < TXN_SILENCE_MS) {
+            arm(a, TXN_SILENCE_MS - (e->now - t->heard));
+            return;
+        }
+        blame(t, "nothing was heard of the transfer for %d s", TXN_SILENCE_MS / 1000);
+        tell(a, "%.300s", t->why);
+        settle(t, a, e->now);
+        break;
+    case TXN_SETTLING:
+    case TXN_ABORTING:
+    case TXN_ACTIVATING:
+    case TXN_RELEASING:
+    case TXN_COLD_START: ask(t, a); break;
+    case TXN_NEW:
+    case TXN_DONE:
+    case TXN_ABORTED:
+    case TXN_N_STATES: break;
+    }
+}
+
+static void on_cancel(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    if (t->state != TXN_PREPARING && t->state != TXN_TRANSFER)
+        return;
+    t->cancelled = true;
+    blame(t, "cancelled by %.200s", e->text && e->text[0] ? e->text : "an operator");
+    tell(a, "%.300s", t->why);
+    settle(t, a, e->now);
+}
+
+void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    a->n = 0;
+    switch (e->kind) {
+    case TXN_EVENT_START:
+        if (t->state == TXN_NEW)
+            on_start(t, e, a);
+        break;
+    case TXN_EVENT_RESTART: on_restart(t, e, a); break;
+    case TXN_EVENT_ANSWER:
+    case TXN_EVENT_NO_ANSWER: on_reply(t, e, a); break;
+    case TXN_EVENT_PROGRESS:
+        if (t->state == TXN_TRANSFER)
+            t->heard = e->now;
+        break;
+    case TXN_EVENT_TIMER: on_timer(t, e, a); break;
+    case TXN_EVENT_CANCEL: on_cancel(t, e, a); break;
+    }
+}

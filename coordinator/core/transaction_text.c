@@ -1,0 +1,121 @@
+/* What a transaction says to the operator: what cancelling means, what is waited for. */
+#include "coordinator/core/transaction.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool txn_cancel_text(const struct txn *t, char *text, size_t size)
+{
+    const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
+    switch (t->state) {
+    case TXN_NEW:
+    case TXN_PREPARING:
+        snprintf(text, size, "nothing has moved yet: %s stays on %s, what was reserved on %s is given back",
+                 guest, from, to);
+        return true;
+    case TXN_TRANSFER:
+        snprintf(text, size,
+                 "the transfer is stopped and %s stays on %s, unless it has switched over in this very "
+                 "moment: then it "
+                 "ends on %s",
+                 guest, from, to);
+        return true;
+    case TXN_SETTLING:
+        snprintf(text, size,
+                 "the transfer has ended and %s is being asked whether %s is still there: too late to cancel",
+                 from, guest);
+        return false;
+    case TXN_ABORTING:
+        snprintf(text, size, "it is being undone already: %s is safe on %s", guest, from);
+        return false;
+    case TXN_ACTIVATING:
+    case TXN_RELEASING:
+        snprintf(text, size,
+                 "%s has switched over to %s: too late to cancel; to bring it back, migrate it to %s", guest,
+                 to, from);
+        return false;
+    case TXN_COLD_START:
+        snprintf(text, size,
+                 "%s's memory was lost on %s and it is being started anew on %s: too late to cancel", guest,
+                 to, from);
+        return false;
+    case TXN_DONE:
+    case TXN_ABORTED:
+    case TXN_N_STATES: break;
+    }
+    snprintf(text, size, "it has ended already");
+    return false;
+}
+
+static void what_is_missing(const struct txn *t, char *text, size_t size, char *todo, size_t todo_size)
+{
+    const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
+    switch (t->state) {
+    case TXN_SETTLING:
+        snprintf(text, size, "whether %s is still on %s is not known, so it is not started anywhere else",
+                 guest, from);
+        snprintf(todo, todo_size,
+                 "make %s's agent and libvirt reachable; it goes on by itself. If %s is off there for good "
+                 "and %s has no copy "
+                 "of it, start it on %s",
+                 from, guest, to, from);
+        break;
+    case TXN_ABORTING:
+        snprintf(text, size, "%s is safe on %s; %s must still give back what it reserved", guest, from, to);
+        snprintf(todo, todo_size, "make %s's agent reachable; it goes on by itself", to);
+        break;
+    case TXN_ACTIVATING:
+        snprintf(text, size,
+                 "%s has left %s; whether it runs on %s is not known, so it is not started anywhere else",
+                 guest, from, to);
+        snprintf(todo, todo_size, "make %s's agent and libvirt reachable; it goes on by itself", to);
+        break;
+    case TXN_RELEASING:
+        snprintf(text, size, "%s is on %s; what is still held is being given back", guest, to);
+        snprintf(todo, todo_size, "make the agents of %s and %s reachable; it goes on by itself", from, to);
+        break;
+    case TXN_COLD_START:
+        if (t->cold_started) {
+            snprintf(text, size, "%s was started anew on %s; %s must still forget it", guest, from, to);
+            snprintf(todo, todo_size, "make %s's agent reachable; it goes on by itself", to);
+        } else {
+            snprintf(text, size, "%s's memory was lost on %s; it is to be started anew on %s", guest, to,
+                     from);
+            snprintf(todo, todo_size, "make %s's agent and libvirt reachable; it goes on by itself", from);
+        }
+        break;
+    default: break;
+    }
+}
+
+void txn_waiting(const struct txn *t, char *text, size_t text_size, char *todo, size_t todo_size)
+{
+    const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
+    text[0] = todo[0] = 0;
+    if (t->in_doubt) {
+        what_is_missing(t, text, text_size, todo, todo_size);
+        size_t used = strlen(text);
+        if (t->last[0] && used < text_size)
+            snprintf(text + used, text_size - used, "; %s", t->last);
+        return;
+    }
+    switch (t->state) {
+    case TXN_NEW:
+    case TXN_PREPARING:
+        snprintf(text, text_size, "%s prepares", t->answered & TXN_BIT(TXN_SOURCE) ? to : from);
+        break;
+    case TXN_TRANSFER: snprintf(text, text_size, "%s moves from %s to %s", guest, from, to); break;
+    case TXN_SETTLING: snprintf(text, text_size, "%s says whether %s is still there", from, guest); break;
+    case TXN_ABORTING:
+        snprintf(text, text_size, "%s is safe on %s; %s gives back what it reserved", guest, from, to);
+        break;
+    case TXN_ACTIVATING: snprintf(text, text_size, "%s takes %s over", to, guest); break;
+    case TXN_RELEASING:
+        snprintf(text, text_size, "%s is on %s; what was held is given back", guest, to);
+        break;
+    case TXN_COLD_START: snprintf(text, text_size, "%s is started anew on %s", guest, from); break;
+    case TXN_DONE:
+    case TXN_ABORTED: snprintf(text, text_size, "both hosts are asked where %s is", guest); break;
+    case TXN_N_STATES: break;
+    }
+}
