@@ -13,6 +13,7 @@
 struct fleet_guest {
     Drover__V1__Guest *guest; /* owned */
     const struct fleet_host *host;
+    bool told; /* in this session; the others are dropped at `synced` */
 };
 
 struct fleet_host {
@@ -20,7 +21,7 @@ struct fleet_host {
     bool up;     /* the session is there */
     bool synced; /* and all guests have been told */
     int64_t since_ms;
-    char *why; /* why it is down */
+    char *why;                      /* why it is down */
     Drover__V1__HostReport *report; /* NULL before the first one */
     struct fleet_guest *guests;
     size_t n_guests;
@@ -34,7 +35,8 @@ struct fleet {
 void fleet_init(struct fleet *fleet);
 void fleet_deinit(struct fleet *fleet);
 
-struct fleet_host *fleet_add_host(struct fleet *fleet, const char *name, const char *site, const char *agent_url);
+struct fleet_host *fleet_add_host(struct fleet *fleet, const char *name, const char *site,
+                                  const char *agent_url);
 struct fleet_host *fleet_host(const struct fleet *fleet, const char *name); /* NULL if unknown */
 
 void fleet_session(struct fleet_host *host, bool up, int64_t now_ms, const char *why);
@@ -45,5 +47,12 @@ void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event);
 /* The running copy if there is one, else the definition. A guest may be on two hosts: during a handover, or as a stale
  * definition. `spec` is a name, a UUID or HOST/NAME. Errors: NOT_FOUND (says which hosts are down and so unknown),
  * FAILED_PRECONDITION when a name fits several guests (lists them as HOST/NAME). */
-int fleet_find_guest(const struct fleet *fleet, const char *spec, const struct fleet_guest **ret, struct error *err);
+int fleet_find_guest(const struct fleet *fleet, const char *spec, const struct fleet_guest **ret,
+                     struct error *err);
 const struct fleet_guest *fleet_guest_on(const struct fleet_host *host, const char *uuid);
+
+/* As fleet_host, with a text for the operator. Errors: NOT_FOUND, which lists near names. */
+int fleet_find_host(const struct fleet *fleet, const char *name, struct fleet_host **ret, struct error *err);
+
+/* A guest that has a process: not shut off, not crashed. */
+bool fleet_guest_active(const Drover__V1__Guest *guest);

@@ -1,0 +1,249 @@
+#include "coordinator/core/fleet.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/near.h"
+#include "coordinator/core/text.h"
+
+#include <string.h>
+#include <strings.h>
+
+void fleet_init(struct fleet *fleet)
+{
+    *fleet = (struct fleet){0};
+}
+
+static void guest_free(Drover__V1__Guest *guest)
+{
+    drover__v1__guest__free_unpacked(guest, NULL);
+}
+
+void fleet_deinit(struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        struct fleet_host *h = &fleet->hosts[i];
+        for (size_t g = 0; g < h->n_guests; g++)
+            guest_free(h->guests[g].guest);
+        free(h->guests);
+        drover__v1__host_report__free_unpacked(h->report, NULL);
+        free(h->name);
+        free(h->site);
+        free(h->agent_url);
+        free(h->why);
+    }
+    free(fleet->hosts);
+    fleet_init(fleet);
+}
+
+struct fleet_host *fleet_add_host(struct fleet *fleet, const char *name, const char *site,
+                                  const char *agent_url)
+{
+    fleet->hosts = xrealloc(fleet->hosts, fleet->n_hosts + 1, sizeof(fleet->hosts[0]));
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        for (size_t g = 0; g < fleet->hosts[i].n_guests; g++)
+            fleet->hosts[i].guests[g].host = &fleet->hosts[i];
+    struct fleet_host *h = &fleet->hosts[fleet->n_hosts++];
+    *h = (struct fleet_host){
+        .name = xstrdup(name),
+        .site = xstrdup(site ? site : ""),
+        .agent_url = xstrdup(agent_url ? agent_url : ""),
+    };
+    return h;
+}
+
+struct fleet_host *fleet_host(const struct fleet *fleet, const char *name)
+{
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        if (streq(fleet->hosts[i].name, name))
+            return &fleet->hosts[i];
+    return NULL;
+}
+
+void fleet_session(struct fleet_host *host, bool up, int64_t now_ms, const char *why)
+{
+    if (host->up != up || host->since_ms == 0)
+        host->since_ms = now_ms;
+    host->up = up;
+    host->synced = false;
+    char *text = up ? NULL : xstrdup(why); /* `why` may be the old text */
+    free(host->why);
+    host->why = text;
+    if (up)
+        for (size_t g = 0; g < host->n_guests; g++)
+            host->guests[g].told = false;
+}
+
+/* Deep copies go through the wire format: what was received could be unpacked, so its copy can be. */
+static ProtobufCMessage *copy_of(const ProtobufCMessage *message)
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    _cleanup_free_ uint8_t *bytes = xcalloc(size ? size : 1, 1);
+    protobuf_c_message_pack(message, bytes);
+    return protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
+}
+
+static struct fleet_guest *guest_on(const struct fleet_host *host, const char *uuid)
+{
+    for (size_t g = 0; g < host->n_guests; g++)
+        if (strcasecmp(host->guests[g].guest->uuid, uuid) == 0)
+            return &host->guests[g];
+    return NULL;
+}
+
+const struct fleet_guest *fleet_guest_on(const struct fleet_host *host, const char *uuid)
+{
+    return guest_on(host, uuid);
+}
+
+static void drop_guest(struct fleet_host *host, struct fleet_guest *guest)
+{
+    guest_free(guest->guest);
+    size_t after = (size_t)(host->guests + host->n_guests - (guest + 1));
+    memmove(guest, guest + 1, after * sizeof(*guest));
+    host->n_guests--;
+}
+
+static void put_guest(struct fleet_host *host, const Drover__V1__Guest *guest)
+{
+    if (!guest->uuid[0])
+        return;
+    Drover__V1__Guest *copy = (Drover__V1__Guest *)copy_of(&guest->base);
+    if (!copy)
+        return;
+    struct fleet_guest *old = guest_on(host, guest->uuid);
+    if (old) {
+        guest_free(old->guest);
+    } else {
+        host->guests = xrealloc(host->guests, host->n_guests + 1, sizeof(host->guests[0]));
+        old = &host->guests[host->n_guests++];
+    }
+    *old = (struct fleet_guest){.guest = copy, .host = host, .told = true};
+}
+
+void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event)
+{
+    if (event->host) {
+        Drover__V1__HostReport *copy = (Drover__V1__HostReport *)copy_of(&event->host->base);
+        if (copy) {
+            drover__v1__host_report__free_unpacked(host->report, NULL);
+            host->report = copy;
+        }
+    }
+    if (event->guest)
+        put_guest(host, event->guest);
+    if (event->guest_gone && event->guest_gone[0]) {
+        struct fleet_guest *gone = guest_on(host, event->guest_gone);
+        if (gone)
+            drop_guest(host, gone);
+    }
+    if (event->synced && !host->synced) {
+        for (size_t g = host->n_guests; g-- > 0;)
+            if (!host->guests[g].told)
+                drop_guest(host, &host->guests[g]);
+        host->synced = true;
+    }
+}
+
+bool fleet_guest_active(const Drover__V1__Guest *guest)
+{
+    return guest->state != DROVER__V1__GUEST_STATE__GUEST_SHUTOFF &&
+           guest->state != DROVER__V1__GUEST_STATE__GUEST_CRASHED &&
+           guest->state != DROVER__V1__GUEST_STATE__GUEST_UNKNOWN;
+}
+
+/* A running copy before a paused one before a definition; of two equal ones, that of the host that is up. */
+static int rank(const struct fleet_guest *g)
+{
+    int r = g->guest->state == DROVER__V1__GUEST_STATE__GUEST_RUNNING ? 4
+            : fleet_guest_active(g->guest)                            ? 2
+                                                                      : 0;
+    return r + (g->host->up ? 1 : 0);
+}
+
+static bool fits(const struct fleet_guest *g, const char *name)
+{
+    return streq(g->guest->name, name) || strcasecmp(g->guest->uuid, name) == 0;
+}
+
+static int not_found(const struct fleet *fleet, const char *only_host, const char *name, struct error *err)
+{
+    _cleanup_free_ char *unknown = NULL;
+    struct near near = near_to(name);
+    size_t up = 0;
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        const struct fleet_host *h = &fleet->hosts[i];
+        if (only_host && !streq(h->name, only_host))
+            continue;
+        if (h->synced)
+            up++;
+        else
+            text_append(&unknown, ", ", "%s (%s)", h->name, h->up ? "not all told yet" : "down");
+        for (size_t g = 0; g < h->n_guests; g++)
+            near_offer(&near, h->guests[g].guest->name);
+    }
+    _cleanup_free_ char *names = near_text(&near);
+    return error_set(err, STATUS_NOT_FOUND, "no guest '%s' on %s%s (%zu host%s asked)%s%s%s%s%s", name,
+                     only_host ? "host " : "any host", only_host ? only_host : "", up, up == 1 ? "" : "s",
+                     names ? "; near: " : "", names ? names : "", unknown ? "; not known, may have it: " : "",
+                     unknown ? unknown : "", names || unknown ? "" : "; `drover vms` lists what there is");
+}
+
+int fleet_find_guest(const struct fleet *fleet, const char *spec, const struct fleet_guest **ret,
+                     struct error *err)
+{
+    if (!spec || !spec[0])
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "no guest given; expected a name, a UUID or HOST/NAME");
+    const char *name = spec;
+    _cleanup_free_ char *only_host = NULL;
+    const char *slash = strchr(spec, '/');
+    if (slash) {
+        struct fleet_host *host;
+        only_host = strndup(spec, (size_t)(slash - spec));
+        name = slash + 1;
+        int r = fleet_find_host(fleet, only_host, &host, err);
+        if (r < 0)
+            return r;
+    }
+
+    const struct fleet_guest *best = NULL;
+    _cleanup_free_ char *several = NULL;
+    size_t different = 0;
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        const struct fleet_host *h = &fleet->hosts[i];
+        if (only_host && !streq(h->name, only_host))
+            continue;
+        for (size_t g = 0; g < h->n_guests; g++) {
+            const struct fleet_guest *guest = &h->guests[g];
+            if (!fits(guest, name))
+                continue;
+            text_append(&several, ", ", "%s/%s", h->name, guest->guest->name);
+            if (best && strcasecmp(best->guest->uuid, guest->guest->uuid) != 0)
+                different++;
+            if (!best || rank(guest) > rank(best))
+                best = guest;
+        }
+    }
+    if (!best)
+        return not_found(fleet, only_host, name, err);
+    if (different)
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "'%s' fits several guests: %s; name one as HOST/NAME or by UUID", name, several);
+    *ret = best;
+    return 0;
+}
+
+int fleet_find_host(const struct fleet *fleet, const char *name, struct fleet_host **ret, struct error *err)
+{
+    struct fleet_host *host = fleet_host(fleet, name);
+    if (host) {
+        *ret = host;
+        return 0;
+    }
+    struct near near = near_to(name);
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        near_offer(&near, fleet->hosts[i].name);
+    _cleanup_free_ char *names = near_text(&near);
+    return error_set(err, STATUS_NOT_FOUND, "no host '%s' in the inventory%s%s", name,
+                     names ? "; near: " : "", names ? names : "; `drover hosts` lists them");
+}

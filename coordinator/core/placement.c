@@ -1,0 +1,138 @@
+#include "coordinator/core/placement.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct candidate {
+    const struct fleet_host *host;
+    struct findings findings;
+    int64_t room;
+};
+
+static bool same_finding(const Drover__V1__Finding *a, const Drover__V1__Finding *b)
+{
+    return streq(a->id, b->id) && streq(a->subject, b->subject) && streq(a->seen, b->seen) &&
+           streq(a->expected, b->expected);
+}
+
+static bool has(const struct findings *findings, const Drover__V1__Finding *f)
+{
+    for (size_t i = 0; i < findings->n; i++)
+        if (same_finding(findings->list[i], f))
+            return true;
+    return false;
+}
+
+static bool blocks(const Drover__V1__Finding *f)
+{
+    return f->severity == DROVER__V1__SEVERITY__BLOCK;
+}
+
+static void add_copy(struct findings *out, const Drover__V1__Finding *f, const char *host)
+{
+    bool names_it = !host || strstr(f->subject, host);
+    char *subject = names_it ? xstrdup(f->subject) : xasprintf("%s on host %s", f->subject, host);
+    findings_add(out, f->id, f->severity, subject, xstrdup(f->seen), xstrdup(f->expected), xstrdup(f->todo));
+}
+
+/* What is wrong with the guest or its host blocks at every candidate alike, and is told once, first. */
+static void refuse(const struct candidate *list, size_t n, struct placement *out)
+{
+    for (size_t c = 0; c < n; c++) {
+        _cleanup_free_ char *ids = NULL;
+        for (size_t i = 0; i < list[c].findings.n; i++) {
+            const Drover__V1__Finding *f = list[c].findings.list[i];
+            bool everywhere = blocks(f);
+            for (size_t other = 0; other < n && everywhere; other++)
+                everywhere = has(&list[other].findings, f);
+            if (!blocks(f))
+                continue;
+            text_append(&ids, ", ", "%s", f->id);
+            if (!everywhere)
+                add_copy(&out->refusals, f, list[c].host->name);
+            else if (c == 0)
+                add_copy(&out->refusals, f, NULL);
+        }
+        text_append(&out->why, "; ", "%s: %s", list[c].host->name, ids);
+    }
+}
+
+static bool better(const struct candidate *a, const struct candidate *b)
+{
+    return a->room != b->room ? a->room > b->room : strcmp(a->host->name, b->host->name) < 0;
+}
+
+static void explain(const struct candidate *list, size_t n, const struct candidate *best,
+                    struct placement *out)
+{
+    _cleanup_free_ char *others = NULL;
+    for (size_t c = 0; c < n; c++) {
+        const Drover__V1__Finding *block = findings_block(&list[c].findings);
+        if (&list[c] == best)
+            continue;
+        if (block)
+            text_append(&others, "; ", "%s can't: %s", list[c].host->name, block->id);
+        else
+            text_append(&others, "; ", "%s would have %lld MiB", list[c].host->name,
+                        (long long)(list[c].room >> 20));
+    }
+    out->why =
+        xasprintf("%s has the most memory left after the move, %lld MiB%s%s%s", best->host->name,
+                  (long long)(best->room >> 20), others ? " (" : "", others ? others : "", others ? ")" : "");
+}
+
+/* A node that only exports storage is no candidate, and not worth a word. */
+static bool may_be_candidate(const struct preflight *in, const struct fleet_host *host)
+{
+    return host != in->source && !(host->report && !host->report->hypervisor);
+}
+
+void placement_choose(const struct preflight *in, const uint64_t *promised, struct placement *ret)
+{
+    const struct fleet *fleet = in->fleet;
+    struct placement out = {0};
+    struct candidate *list = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*list));
+    const struct candidate *best = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        if (!may_be_candidate(in, &fleet->hosts[i]))
+            continue;
+        struct candidate *c = &list[n++];
+        struct preflight move = *in;
+        c->host = move.destination = &fleet->hosts[i];
+        move.promised = promised ? promised[i] : 0;
+        preflight_run(&move, &c->findings);
+        if (findings_block(&c->findings))
+            continue;
+        c->room = preflight_room(c->host, move.promised, in->guest->guest);
+        if (!best || better(c, best))
+            best = c;
+    }
+    if (best) {
+        out.host = best->host;
+        explain(list, n, best, &out);
+    } else if (n) {
+        refuse(list, n, &out);
+    } else {
+        out.why = xstrdup("there is no other host");
+        findings_add(&out.refusals, "no-host", DROVER__V1__SEVERITY__BLOCK,
+                     xasprintf("guest %s", in->guest->guest->name),
+                     xasprintf("no hypervisor in the inventory beside %s", in->source->name),
+                     xstrdup("another one"), xstrdup("add one to hosts in coordinator.yaml"));
+    }
+    for (size_t c = 0; c < n; c++)
+        findings_deinit(&list[c].findings);
+    free(list);
+    *ret = out;
+}
+
+void placement_deinit(struct placement *placement)
+{
+    free(placement->why);
+    findings_deinit(&placement->refusals);
+    *placement = (struct placement){0};
+}

@@ -1,0 +1,67 @@
+/* What the files of rules share. A rule looks at the facts and calls found() for each thing that is not as it must be. */
+#pragma once
+
+#include "common/base/memory.h"
+#include "coordinator/core/preflight.h"
+#include "coordinator/core/text.h"
+
+#include <stdlib.h>
+
+/* When a rule is asked. */
+enum {
+    ALWAYS = 0,
+    REPORTS = 1 << 0, /* only when both hosts have reported */
+    MOVING = 1 << 1,  /* only when the guest's memory moves */
+    AT_REST = 1 << 2, /* only when just its definition moves */
+};
+
+struct rule {
+    const char *id; /* stable: operators and scripts know it */
+    Drover__V1__Severity severity;
+    unsigned when;
+    void (*look)(const struct preflight *in, const struct rule *rule, struct findings *out);
+};
+
+#define RULE(name) void rule_##name(const struct preflight *in, const struct rule *rule, struct findings *out)
+
+/* Each argument is a parenthesised format with its values: found(("bridge %s", name), ("not there"), (...), (...)). */
+#define found(subject, seen, expected, todo)                                                                 \
+    findings_add(out, rule->id, rule->severity, xasprintf subject, xasprintf seen, xasprintf expected,       \
+                 xasprintf todo)
+
+RULE(host_up);
+RULE(host_told);
+RULE(host_role);
+RULE(libvirt_up);
+RULE(same_host);
+RULE(host_uuid);
+RULE(agent_version);
+RULE(libvirt_version);
+RULE(qemu_version);
+RULE(listening);
+RULE(migration_address);
+RULE(memory_free);
+RULE(memory_overcommit);
+RULE(vcpus);
+RULE(accelerator);
+RULE(arch);
+RULE(machine_type);
+RULE(cpu_model);
+RULE(bridges);
+RULE(networks);
+RULE(interface_kind);
+RULE(storage_pools);
+
+RULE(guest_busy);
+RULE(guest_state);
+RULE(mode_allowed);
+RULE(name_free);
+RULE(uuid_free);
+RULE(guest_elsewhere);
+RULE(guest_remembered);
+RULE(hostdevs);
+RULE(snapshots);
+RULE(checkpoints);
+RULE(managed_save);
+RULE(nvram);
+RULE(storage_unproven);

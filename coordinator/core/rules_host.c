@@ -1,0 +1,145 @@
+/* Rules about the two hosts and what runs on them. */
+#include "coordinator/core/rules.h"
+
+#include <string.h>
+
+#define BOTH(in) ((const struct fleet_host *[2]){(in)->source, (in)->destination})
+
+RULE(host_up)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct fleet_host *h = BOTH(in)[i];
+        if (!h->up)
+            found(("host %s", h->name),
+                  ("no session with its agent: %s", h->why ? h->why : "not connected yet"), ("a session"),
+                  ("see that drover-agent runs there and answers at %s", h->agent_url));
+    }
+}
+
+RULE(host_told)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct fleet_host *h = BOTH(in)[i];
+        if (h->up && (!h->synced || !h->report))
+            found(("host %s", h->name), ("its agent has not told all its guests yet"), ("a complete report"),
+                  ("try again in a moment"));
+    }
+}
+
+RULE(host_role)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct fleet_host *h = BOTH(in)[i];
+        if (!h->report->hypervisor)
+            found(("host %s", h->name), ("its agent does not have the role hypervisor"), ("a hypervisor"),
+                  ("choose another host, or add hypervisor to roles in its agent.yaml"));
+    }
+}
+
+RULE(libvirt_up)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct fleet_host *h = BOTH(in)[i];
+        if (h->report->hypervisor && !h->report->libvirt_up)
+            found(("host %s", h->name),
+                  ("libvirt does not answer: %s",
+                   h->report->libvirt_error[0] ? h->report->libvirt_error : "no reason known"),
+                  ("libvirt answering at %s", h->report->libvirt_uri),
+                  ("start it there: systemctl start libvirtd (or virtqemud)"));
+    }
+}
+
+RULE(same_host)
+{
+    if (in->source == in->destination)
+        found(("host %s", in->destination->name), ("the guest is there already"), ("another host"),
+              ("name another host with --to, or none to let Drover choose"));
+}
+
+RULE(host_uuid)
+{
+    const char *uuid = in->destination->report->host_uuid;
+    if (in->source != in->destination && uuid[0] && streq(in->source->report->host_uuid, uuid))
+        found(("host %s", in->destination->name),
+              ("its libvirt has the same host UUID as %s: %s", in->source->name, uuid),
+              ("different host UUIDs: libvirt takes equal ones for one host and refuses"),
+              ("set host_uuid in libvirtd.conf on one of them (uuidgen) and restart its libvirt"));
+}
+
+RULE(agent_version)
+{
+    const char *version = in->destination->report->agent_version;
+    if (!streq(in->source->report->agent_version, version))
+        found(("host %s", in->destination->name),
+              ("drover-agent %s, while %s has %s", version, in->source->name,
+               in->source->report->agent_version),
+              ("one version in the fleet"), ("update the older agent"));
+}
+
+/* libvirt's numbers: major * 1000000 + minor * 1000 + release. */
+#define VERSION_FMT "%u.%u.%u"
+#define VERSION(v) (v) / 1000000, (v) / 1000 % 1000, (v) % 1000
+
+static void older(const struct preflight *in, const struct rule *rule, struct findings *out, const char *what,
+                  uint32_t there, uint32_t here)
+{
+    if (there && here && there < here)
+        found(("host %s", in->destination->name), ("%s " VERSION_FMT, what, VERSION(there)),
+              (VERSION_FMT " or newer, as on %s", VERSION(here), in->source->name),
+              ("update %s on %s; going back to an older version is the less tested direction", what,
+               in->destination->name));
+}
+
+RULE(libvirt_version)
+{
+    older(in, rule, out, "libvirt", in->destination->report->libvirt_version,
+          in->source->report->libvirt_version);
+}
+
+RULE(qemu_version)
+{
+    older(in, rule, out, "QEMU", in->destination->report->qemu_version, in->source->report->qemu_version);
+}
+
+static bool has_scheme(const char *uri, const char *scheme)
+{
+    return strncmp(uri, scheme, strlen(scheme)) == 0;
+}
+
+RULE(listening)
+{
+    const Drover__V1__HostReport *r = in->destination->report;
+    const char *name = in->destination->name;
+    if (!r->libvirt_remote[0]) {
+        found(("host %s", name), ("no way for other hosts' libvirt to reach its libvirt"),
+              ("libvirt listening for TLS or TCP"),
+              ("make libvirt listen there (systemctl enable --now libvirtd-tls.socket), or set "
+               "libvirt_remote in its "
+               "agent.yaml"));
+        return;
+    }
+    const Drover__V1__Listening *l = r->listening;
+    if (!l)
+        return;
+    if (has_scheme(r->libvirt_remote, "qemu+tls:") && !l->tls)
+        found(("host %s", name),
+              ("%s, but its libvirt does not listen for TLS (%s)", r->libvirt_remote, l->source),
+              ("a listening TLS port"),
+              ("systemctl enable --now libvirtd-tls.socket there, or listen_tls = 1 in "
+               "libvirtd.conf with --listen"));
+    if (has_scheme(r->libvirt_remote, "qemu+tcp:") && !l->tcp)
+        found(("host %s", name),
+              ("%s, but its libvirt does not listen for TCP (%s)", r->libvirt_remote, l->source),
+              ("a listening TCP port"),
+              ("systemctl enable --now libvirtd-tcp.socket there, or listen_tcp = 1 in "
+               "libvirtd.conf with --listen"));
+}
+
+RULE(migration_address)
+{
+    const char *address = in->destination->report->migration_address;
+    if (!address[0] || streq(address, "0.0.0.0") || streq(address, "::"))
+        found(("host %s", in->destination->name),
+              ("no address for migration data%s%s", address[0] ? ": " : "", address),
+              ("an address that %s reaches", in->source->name), ("set migration_address in its agent.yaml"));
+}

@@ -1,0 +1,184 @@
+#include "coordinator/core/placement.h"
+
+#include "common/base/memory.h"
+#include "coordinator_made.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct preflight move_of(const struct fleet *fleet, const char *guest,
+                                const Drover__V1__Policy *policy)
+{
+    const struct fleet_guest *g;
+    assert_int_equal(fleet_find_guest(fleet, guest, &g, NULL), 0);
+    return (struct preflight){
+        .fleet = fleet,
+        .source = g->host,
+        .guest = g,
+        .mode = DROVER__V1__MODE__MODE_LIVE,
+        .policy = policy,
+    };
+}
+
+static void the_roomiest_host_is_chosen_and_explained(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_guest(made_host(&fleet, "kvm1"), "web1", UUID_A);
+    made_host(&fleet, "kvm2");
+    made_host(&fleet, "kvm3")->report->memory_free = 50 * GIB;
+    made_host(&fleet, "kvm4")->report->n_bridges = 0;
+    made_host(&fleet, "export1")->report->hypervisor = false;
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+    struct preflight in = move_of(&fleet, "web1", &policy);
+    struct placement p;
+    placement_choose(&in, NULL, &p);
+    assert_string_equal(p.host->name, "kvm3");
+    assert_string_equal(p.why,
+                        "kvm3 has the most memory left after the move, 47040 MiB (kvm2 would have 44992 MiB; "
+                        "kvm4 can't: bridge)");
+    placement_deinit(&p);
+
+    uint64_t promised[] = {0, 0, 3 * GIB, 0, 0};
+    placement_choose(&in, promised, &p);
+    assert_string_equal(p.host->name, "kvm2");
+    placement_deinit(&p);
+    /* What made_host put there is freed with the list's real length. */
+    fleet_host(&fleet, "kvm4")->report->n_bridges = 1;
+    fleet_deinit(&fleet);
+}
+
+static void a_refusal_says_why_host_by_host(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_guest(made_host(&fleet, "kvm1"), "web1", UUID_A)->guest->snapshots = 1;
+    made_host(&fleet, "kvm2")->report->memory_free = GIB;
+    fleet_session(made_host(&fleet, "kvm3"), false, 5, "no route to host");
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+    struct preflight in = move_of(&fleet, "web1", &policy);
+    struct placement p;
+    placement_choose(&in, NULL, &p);
+    assert_null(p.host);
+    assert_string_equal(p.why, "kvm2: snapshots, memory-free; kvm3: host-up, snapshots");
+    /* The snapshots once, the memory of kvm2, the session of kvm3. */
+    assert_int_equal(p.refusals.n, 3);
+    for (size_t i = 0; i < p.refusals.n; i++)
+        assert_int_equal(p.refusals.list[i]->severity, DROVER__V1__SEVERITY__BLOCK);
+    placement_deinit(&p);
+    fleet_deinit(&fleet);
+}
+
+static void without_another_host_it_says_so(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_guest(made_host(&fleet, "kvm1"), "web1", UUID_A);
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+    struct preflight in = move_of(&fleet, "web1", &policy);
+    struct placement p;
+    placement_choose(&in, NULL, &p);
+    assert_null(p.host);
+    assert_int_equal(p.refusals.n, 1);
+    assert_string_equal(p.refusals.list[0]->id, "no-host");
+    placement_deinit(&p);
+    fleet_deinit(&fleet);
+}
+
+static void spoil(struct fleet_host *h, unsigned *rng)
+{
+    h->report->memory_free = (uint64_t)(rand_r(rng) % 12) * GIB; /* few values, so that equals occur */
+    h->report->memory_reserved = (uint64_t)(rand_r(rng) % 3) * GIB;
+    if (rand_r(rng) % 5 == 0)
+        fleet_session(h, false, 5, "lost");
+    if (rand_r(rng) % 6 == 0)
+        h->report->libvirt_up = false;
+    if (rand_r(rng) % 6 == 0)
+        made_string(&h->report->bridges[0]->name, "br9");
+}
+
+/* Random fleets: the choice is not blocked, no host that isn't blocked has more room (or as much and an earlier name), and
+ * it does not depend on the inventory's order; a refusal comes only when every other host is blocked, with findings. */
+static void the_choice_holds_for_any_fleet(void **state)
+{
+    (void)state;
+    int chosen = 0, refused = 0;
+    for (unsigned seed = 1; seed <= 300; seed++) {
+        const char *first = NULL;
+        char names[8][24];
+        size_t n = 2 + seed % 6;
+        for (int turn = 0; turn < 2; turn++) {
+            struct fleet fleet;
+            fleet_init(&fleet);
+            uint64_t promised[8] = {0};
+            for (size_t i = 0; i < n; i++) {
+                size_t id = turn ? n - 1 - i : i;
+                unsigned rng = seed * 100 + (unsigned)id;
+                snprintf(names[id], sizeof(names[id]), "kvm%zu", id);
+                struct fleet_host *h = made_host(&fleet, names[id]);
+                if (id == 0)
+                    made_guest(h, "web1", UUID_A);
+                else
+                    spoil(h, &rng);
+                promised[i] = (uint64_t)(rand_r(&rng) % 3) * GIB;
+            }
+            Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+            struct preflight in = move_of(&fleet, "web1", &policy);
+            struct placement p;
+            placement_choose(&in, promised, &p);
+            size_t free_hosts = 0;
+            int64_t room =
+                p.host ? preflight_room(p.host, promised[p.host - fleet.hosts], in.guest->guest) : 0;
+            for (size_t i = 0; i < n; i++) {
+                struct findings f = {0};
+                in.destination = &fleet.hosts[i];
+                in.promised = promised[i];
+                preflight_run(&in, &f);
+                bool blocked = findings_block(&f) != NULL;
+                findings_deinit(&f);
+                if (in.destination == p.host)
+                    assert_false(blocked);
+                if (blocked)
+                    continue;
+                free_hosts++;
+                int64_t other = preflight_room(in.destination, in.promised, in.guest->guest);
+                if (other > room || (other == room && strcmp(in.destination->name, p.host->name) < 0))
+                    fail_msg("seed %u: chose %s, though %s is better", seed, p.host->name,
+                             in.destination->name);
+            }
+            assert_int_equal(p.host != NULL, free_hosts > 0);
+            assert_int_equal(p.host == NULL, p.refusals.n > 0);
+            assert_non_null(p.why);
+            const char *name = p.host ? names[atoi(p.host->name + 3)] : "";
+            if (turn)
+                assert_string_equal(name, first);
+            first = name;
+            p.host ? chosen++ : refused++;
+            placement_deinit(&p);
+            fleet_deinit(&fleet);
+        }
+    }
+    /* Both outcomes were tried. */
+    assert_true(chosen > 50);
+    assert_true(refused > 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_roomiest_host_is_chosen_and_explained),
+        cmocka_unit_test(a_refusal_says_why_host_by_host),
+        cmocka_unit_test(without_another_host_it_says_so),
+        cmocka_unit_test(the_choice_holds_for_any_fleet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
