@@ -79,6 +79,7 @@ def _guest_parser(parser):
     add.add_argument("--size", type=int, default=16, metavar="MiB", help="of each disk (default: 16)")
     add.add_argument("--shareable", action="store_true", help="disks that QEMU takes no lock on")
     add.add_argument("--nic", metavar="BRIDGE", help="a network interface on this bridge, like br0")
+    add.add_argument("--uuid", help="default: a new one")
     add.add_argument("--transient", action="store_true", help="without a persistent definition")
     add.add_argument("--off", action="store_true", help="define it only")
     add.add_argument("--autostart", action="store_true")
@@ -108,6 +109,7 @@ def _guest(fleet, options):
             name, on=options.on, kind=options.kind, memory=options.memory, vcpus=options.vcpus, dirty=options.dirty,
             working_set=options.working_set, tick_ms=options.tick_ms, disks=options.disk, format=options.format, size=options.size,
             shareable=options.shareable, nic=options.nic, transient=options.transient, off=options.off, autostart=options.autostart,
+            uuid=options.uuid,
         )
     elif options.action == "remove":
         fleet.guest_remove(name)
@@ -157,6 +159,8 @@ def _ranges(numbers):
 
 
 def _guest_watch(fleet, name, seconds):
+    if name not in {guest["name"] for guest in fleet.guests.list()}:
+        raise LabError(f"guest {name}: no host of fleet {fleet.name} has it; 'guest list' shows what there is")
     last = None
 
     def show(arrival):
@@ -208,7 +212,10 @@ def _status(fleet, options):
     if options.json:
         print(json.dumps(statuses, indent=1))
         return
-    if not statuses:
+    for name in sorted(set(fleets()) - {status["fleet"] for status in statuses}):
+        if name in names:
+            print(f"fleet {name}: only files are left; 'lab --fleet {name} down' removes them")
+    if not names:
         print("no fleet is up")
     for status in statuses:
         print(f"fleet {status['fleet']}: {status['state']}  ({status['run']})")

@@ -54,9 +54,12 @@ class ExportNode(Node):
     # NFS
 
     def nfs_start(self, deadline=30):
+        if not self.running("rpcbind"):
+            self.start("rpcbind", ["rpcbind", "-f", "-w"])
+            self.expect("rpcbind", lambda: self.listening(RPCBIND_PORT), deadline, "rpcbind")
+        if self.running("ganesha"):
+            return
         self.write("/etc/ganesha/ganesha.conf", _GANESHA.format(address=self.address, path=NFS))
-        self.start("rpcbind", ["rpcbind", "-f", "-w"])
-        self.expect("rpcbind", lambda: self.listening(RPCBIND_PORT), deadline, "rpcbind")
         self.start(
             "ganesha",
             ["ganesha.nfsd", "-F", "-L", "/var/log/ganesha.log", "-f", "/etc/ganesha/ganesha.conf", "-p", "/run/ganesha.pid"],
@@ -70,6 +73,8 @@ class ExportNode(Node):
     # iSCSI
 
     def iscsi_start(self, deadline=30):
+        if self.running("tgtd"):
+            return
         self.start("tgtd", ["tgtd", "-f", "--iscsi", f"portal={self.address}:{ISCSI_PORT}"])
         self.expect("tgtd", lambda: self.listening(ISCSI_PORT), deadline, "the iSCSI server")
         self.expect("tgtd", lambda: self._tgtadm("show", check=False).returncode == 0, deadline, "tgtadm's answer")
@@ -94,14 +99,17 @@ class ExportNode(Node):
     # GlusterFS
 
     def gluster_start(self, deadline=60):
+        if self.running("glusterd"):
+            return
         self.start("glusterd", ["glusterd", "-N", "--log-level", "WARNING"])
         self.expect("glusterd", lambda: self.listening(GLUSTER_PORT), deadline, "glusterd")
         gluster = ["gluster", "--mode=script"]
-        wait_for(
+        volumes = wait_for(
             lambda: self.run([*gluster, "volume", "list"], timeout=deadline), deadline, "glusterd's answer", poll=0.05
         )
-        self.run([*gluster, "volume", "create", "gv0", f"{self.address}:{BRICK}", "force"], timeout=deadline)
-        self.run([*gluster, "volume", "start", "gv0"], timeout=deadline)
+        if "gv0" not in volumes.stdout.split():
+            self.run([*gluster, "volume", "create", "gv0", f"{self.address}:{BRICK}", "force"], timeout=deadline)
+            self.run([*gluster, "volume", "start", "gv0"], timeout=deadline)
 
         def brick_online():
             status = self.run([*gluster, "volume", "status", "gv0"], check=False, timeout=deadline).stdout
@@ -110,7 +118,7 @@ class ExportNode(Node):
         wait_for(brick_online, deadline, "the GlusterFS brick", poll=0.05)
 
     def storage_start(self, which):
-        """Starts one of nfs, iscsi, gluster."""
+        """Starts one of nfs, iscsi, gluster, or what of it doesn't run. A restarted tgtd has no targets."""
         start = {"nfs": self.nfs_start, "iscsi": self.iscsi_start, "gluster": self.gluster_start}.get(which)
         if start is None:
             raise LabError(f"storage '{which}': expected nfs, iscsi or gluster")

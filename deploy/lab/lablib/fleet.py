@@ -11,10 +11,10 @@ from .errors import LabError
 from .export import ExportNode
 from .guests import Guests
 from .kvmhost import KvmHost
-from .links import FABRIC, Switch
+from .links import FABRIC, GUESTS, Switch
 from .namespaces import Coordinator
 from .programs import Programs, complete
-from .state import State, fleets
+from .state import UP_LOCK, State, boot_id, fleets
 
 __all__ = ["Fleet", "fleets"]
 
@@ -140,11 +140,11 @@ class Fleet:
         def step(text):
             report(f"{time.monotonic() - begin:5.1f} s  {text}")
 
-        with self.state.locked("up.lock", 60):
+        with self.state.locked(UP_LOCK, 60):
             self._clean_leftovers(step)
             with self.state.edit() as data:
                 data.update(
-                    id=uuid.uuid4().hex[:12], name=self.name, hosts=hosts, storage=bool(storage), phase="starting",
+                    id=uuid.uuid4().hex[:12], name=self.name, hosts=hosts, storage=bool(storage), phase="starting", boot=boot_id(),
                     programs=os.path.realpath(programs) if programs else None, guests={}, processes={},
                 )
             if programs:
@@ -181,9 +181,7 @@ class Fleet:
                 raise LabError(f"fleet {self.name} is up already: use it, or run 'lab --fleet {self.name} down' first")
         if data or left or os.path.exists(self.state.data):
             step(f"cleaning up what is left of an earlier fleet {self.name}")
-            self._wipe()
-            # The wipe took the lock's file with it; what follows is protected by the new one.
-            os.makedirs(self.state.run, exist_ok=True)
+            self._wipe(keep_lock=True)
         self._nodes, self._loaded = {}, None
 
     def _connect(self):
@@ -228,12 +226,15 @@ class Fleet:
             raise LabError(f"this is a shell inside a node of fleet {inside}: run the lab outside of it")
         if not os.path.exists(self.state.run) and not os.path.exists(self.state.data) and not proc.find(self.name):
             return 0
-        with self.state.locked("up.lock", 90):
+        with self.state.locked(UP_LOCK, 90):
             return self._wipe()
 
-    def _wipe(self):
+    def _wipe(self, keep_lock=False):
         killed = 0
-        for node in self.state.load().get("processes", {}).values():
+        data = self.state.load()
+        # After a reboot, a pid and a start time can be another process's.
+        records = data.get("processes", {}) if data.get("boot") == boot_id() else {}
+        for node in records.values():
             for record in node.values():
                 process = proc.Process.from_record(record)
                 if process.alive():
@@ -241,7 +242,7 @@ class Fleet:
                     process.kill()
         killed = max(killed, proc.kill_all(self.name))
         self._check_unmounted()
-        self.state.remove()
+        self.state.remove(keep_lock)
         self._nodes, self._loaded = {}, None
         return killed
 
@@ -252,6 +253,23 @@ class Fleet:
                 point = line.split()[4]
                 if point.startswith((self.state.run + "/", self.state.data + "/")):
                     raise LabError(f"{point} is a mount that the lab didn't make: unmount it, then run down again")
+
+    def heal(self):
+        """Makes the fleet as good as new: no guests, links whole, no bridge but br0, every daemon running."""
+        for node in self.nodes():
+            node.resume()
+        for node in self.agents():
+            self.switch.clear(node)
+        for host in self.hosts():
+            self.switch.clear(host, GUESTS)
+            for bridge in set(host.bridges()) - {"br0"}:
+                host.bridge_remove(bridge)
+        if self.export:
+            for kind in STORAGE:
+                self.export.storage_start(kind)
+        self.guests.clear()
+        if self._load()["programs"]:
+            self.programs.heal()
 
     # Guests and links
 

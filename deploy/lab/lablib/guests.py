@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import re
-import uuid
+from uuid import uuid4
 
 from . import domain, images
 from .errors import LabError
@@ -24,7 +24,7 @@ class Guests:
 
     def define(
         self, name, on, kind="tick", memory=None, vcpus=1, dirty=0, working_set=None, tick_ms=1000, disks=(), format="raw", size=16,
-        nic=None, shareable=False, uuid_=None,
+        nic=None, shareable=False, uuid=None,
     ):
         """Makes a guest's disks and returns its domain.Guest, without telling any libvirtd."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", name):
@@ -46,7 +46,7 @@ class Guests:
         if nic and not os.path.exists(host.path(f"/sys/class/net/{nic}/bridge")):
             raise LabError(f"guest {name}: {on} has no bridge {nic}; 'lab bridge {on} {nic}' makes one")
         guest = domain.Guest(
-            name=name, uuid=uuid_ or str(uuid.uuid4()), kind=kind, memory=memory, vcpus=vcpus, dirty=str(dirty),
+            name=name, uuid=uuid or str(uuid4()), kind=kind, memory=memory, vcpus=vcpus, dirty=str(dirty),
             working_set=working_set, tick_ms=tick_ms, bridge=nic or "",
         )
         if nic:
@@ -176,7 +176,7 @@ class Guests:
             for name, record in self.state.load().get("guests", {}).items()
         }
         for host in self.fleet.hosts():
-            if not host.running("libvirtd"):
+            if not host.at_work("libvirtd") or not host.running("holder"):
                 continue
             for name, state in host.domains().items():
                 unknown = {"name": name, "kind": "?", "memory": None, "address": "", "hosts": {}}

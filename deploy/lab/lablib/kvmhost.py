@@ -75,6 +75,10 @@ class KvmHost(Node):
         lines.append(f"link set {name} up")
         self.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n")
 
+    def bridges(self):
+        """Names of all bridges of the host."""
+        return [name for name in os.listdir(self.path("/sys/class/net")) if os.path.exists(self.path(f"/sys/class/net/{name}/bridge"))]
+
     def bridge_remove(self, name):
         self.run(["ip", "link", "delete", name, "type", "bridge"])
 

@@ -97,7 +97,9 @@ class Node:
     # Processes
 
     def environment(self):
+        passed = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
         return {
+            **passed,
             "PATH": PATH,
             "HOME": "/root",
             "LANG": "C.UTF-8",
@@ -118,7 +120,7 @@ class Node:
         return subprocess.run(self.enter(argv), env=env).returncode
 
     def popen(self, argv, env=None, **arguments):
-        """A running subprocess.Popen in the node, for callers that talk to it. It ends with the caller."""
+        """A running subprocess.Popen in the node, for callers that talk to it. It ends with the calling thread."""
         return subprocess.Popen(
             self.enter(argv), env={**self.environment(), **(env or {})}, preexec_fn=proc.parent_death_signal, **arguments
         )
@@ -138,6 +140,11 @@ class Node:
         if process is not None:
             process.end(number, deadline)
 
+    def resume(self):
+        """Lets every daemon of the node go on that was stopped by SIGSTOP."""
+        for record in self.state.load().get("processes", {}).get(self.name, {}).values():
+            proc.Process.from_record(record).kill(signal.SIGCONT)
+
     def process(self, daemon):
         """The Process that was last started under this name, or None."""
         return proc.Process.from_record(self.state.load().get("processes", {}).get(self.name, {}).get(daemon))
@@ -145,6 +152,11 @@ class Node:
     def running(self, daemon):
         process = self.process(daemon)
         return process is not None and process.alive()
+
+    def at_work(self, daemon):
+        """True if the daemon runs and isn't held by SIGSTOP, so that asking it something makes sense."""
+        process = self.process(daemon)
+        return process is not None and process.alive() and not process.stopped()
 
     def remember(self, daemon, process):
         with self.state.edit() as data:
@@ -210,7 +222,7 @@ class Node:
             "name": self.name,
             "address": self.address,
             "roles": list(self.roles),
-            "daemons": {name: proc.Process.from_record(record).alive() for name, record in sorted(daemons.items())},
+            "daemons": {name: self.at_work(name) for name in sorted(daemons)},
         }
 
 

@@ -32,7 +32,7 @@ def start_time(pid):
     """Clock ticks after boot at which the process started, or None when it is gone or a zombie."""
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
-        del _children[pid]
+        _children.pop(pid, None)
         return None
     fields = stat_fields(pid)
     if fields is None or fields[0] in (b"Z", b"X"):
@@ -56,6 +56,11 @@ class Process:
 
     def alive(self):
         return self.start is not None and start_time(self.pid) == self.start
+
+    def stopped(self):
+        """True if SIGSTOP holds the process."""
+        fields = stat_fields(self.pid)
+        return fields is not None and fields[0] in (b"T", b"t")
 
     def kill(self, number=signal.SIGKILL):
         if self.alive():

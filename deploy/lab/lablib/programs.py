@@ -3,6 +3,7 @@
 programs is Meson's build directory, with agent/drover-agent, coordinator/drover-coordinator and cli/drover in it.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -135,6 +136,19 @@ class Programs:
             node.expect("agent", lambda: node.listening(AGENT_PORT), 20, f"the agent of {node.name} on port {AGENT_PORT}")
         self.sessions_wait()
 
+    def heal(self):
+        """Starts whatever doesn't run."""
+        started = False
+        for node in self.fleet.agents():
+            if not node.running("agent"):
+                self.agent_start(node)
+                started = True
+        if not self.fleet.coordinator.running("coordinator"):
+            self.coordinator_start()
+            started = True
+        if started:
+            self.sessions_wait()
+
     def sessions_wait(self, deadline=20):
         """Waits until the coordinator says of every host that it is up."""
 
@@ -163,8 +177,6 @@ class Programs:
 
 def hosts_up(text):
     """Names of the hosts that 'drover hosts --json' says are up."""
-    import json
-
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:

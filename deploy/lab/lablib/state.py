@@ -13,15 +13,16 @@ from .errors import LabError
 
 RUN = "/run/drover-lab"  # state, sockets, logs
 DATA = "/var/lib/drover-lab"  # images and other data too big for /run, which is often in memory
+UP_LOCK = "up.lock"  # held by whoever raises or ends the fleet
 CACHE = "/var/cache/drover-lab"  # guest programs and kernels, kept for the next fleet
 
 
 class State:
     def __init__(self, name):
-        # 20: UNIX sockets below the fleet's directory must fit into 108 bytes.
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,19}", name):
+        # 32: UNIX sockets below the fleet's directory must fit into 108 bytes.
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
             raise LabError(
-                f"fleet name '{name}': expected 1 to 20 characters of a-z, 0-9 and '-', starting with a letter or digit"
+                f"fleet name '{name}': expected 1 to 32 characters of a-z, 0-9 and '-', starting with a letter or digit"
             )
         self.name = name
         self.run = f"{RUN}/{name}"
@@ -78,12 +79,15 @@ class State:
         finally:
             os.close(descriptor)
 
-    def remove(self):
-        """Removes all files of the fleet."""
-        for path in (self.data, self.run):
+    def remove(self, keep_lock=False):
+        """Removes all files of the fleet; with keep_lock, not the lock that the caller holds and means to go on with."""
+        paths = [self.data, self.run]
+        if keep_lock:
+            paths = [self.data, *(f"{self.run}/{name}" for name in os.listdir(self.run) if name != UP_LOCK)]
+        for path in paths:
             for attempt in range(5):
                 try:
-                    shutil.rmtree(path)
+                    (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
                     break
                 except FileNotFoundError:
                     break
@@ -103,3 +107,8 @@ def fleets():
         with contextlib.suppress(FileNotFoundError):
             names.update(name for name in os.listdir(parent) if os.path.isdir(f"{parent}/{name}"))
     return sorted(names)
+
+
+def boot_id():
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()

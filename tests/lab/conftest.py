@@ -1,0 +1,66 @@
+"""Fixtures of the lab tests: one fleet per run, as good as new for each test.
+
+DROVER_BUILD is Meson's build directory with Drover's programs (default: build).
+"""
+
+import os
+import sys
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.dont_write_bytecode = True
+sys.path.insert(0, f"{TOP}/deploy/lab")
+
+from lablib import Fleet  # noqa: E402
+from lablib.programs import complete  # noqa: E402
+
+BUILD = os.environ.get("DROVER_BUILD", f"{TOP}/build")
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The path of the lab command."""
+    return f"{TOP}/deploy/lab/lab"
+
+
+@pytest.fixture(scope="session")
+def session_fleet():
+    """Two hosts with storage, and Drover's programs if they are built. Tests take 'fleet' or 'drover' instead."""
+    fleet = Fleet(f"test-{os.getpid()}")
+    try:
+        fleet.up(hosts=2, storage=True, programs=BUILD if complete(BUILD) else False)
+        yield fleet
+    finally:
+        fleet.down()
+
+
+@pytest.fixture
+def fleet(session_fleet):
+    """The fleet, without guests, every link whole and every daemon running."""
+    yield session_fleet
+    session_fleet.heal()
+
+
+@pytest.fixture
+def drover(fleet):
+    """Runs the drover command in the fleet: drover("hosts", "--json", check=False) -> CompletedProcess."""
+    if not complete(BUILD):
+        pytest.fail(f"{BUILD} has no programs of Drover: build them, or set DROVER_BUILD")
+    return fleet.drover
+
+
+@pytest.fixture
+def small_fleets():
+    """Makes further fleets, small ones, that end with the test: small_fleets("a", hosts=1)."""
+    made = []
+
+    def make(suffix, **arguments):
+        fleet = Fleet(f"test-{os.getpid()}-{suffix}")
+        made.append(fleet)
+        fleet.up(**{"hosts": 1, "storage": False, "programs": False, **arguments})
+        return fleet
+
+    yield make
+    for fleet in made:
+        fleet.down()
