@@ -6,8 +6,7 @@
 #include "agent/io/libvirt.h"
 #include "proto/types.pb-c.h"
 
-/* ---- reading: any thread that may block
- * ---------------------------------------------------------------------------- */
+/* ---- reading: any thread that may block ---- */
 
 /* ret_xml (may be NULL): the definition as it would start next time (inactive, secure). NOT_FOUND if there is
  * none. Guest.transaction is left empty: libvirt does not know it. */
@@ -15,8 +14,7 @@ int guests_get(virConnectPtr conn, const char *uuid, Drover__V1__Guest **ret, ch
                struct error *err);
 int guests_read(virDomainPtr domain, Drover__V1__Guest **ret, char **ret_xml, struct error *err);
 
-/* ---- the table: the loop's thread
- * ---------------------------------------------------------------------------------- */
+/* ---- the table: the loop's thread ---- */
 
 struct guests;
 

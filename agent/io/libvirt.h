@@ -19,8 +19,11 @@ struct libvirt;
 int libvirt_new(struct loop *loop, struct workers *workers, const char *uri, struct libvirt **ret,
                 struct error *err);
 
-/* Closes at once; nothing is delivered after it. Loop's thread. Calls of workers in progress keep their
- * reference. */
+/* Nothing is delivered any more, and libvirt_ref fails; calls in progress keep their reference. Loop's thread, before
+ * workers_free, as it leaves the closing to a worker. */
+void libvirt_close(struct libvirt *libvirt);
+
+/* After libvirt_close and workers_free. */
 void libvirt_free(struct libvirt *libvirt);
 DEFINE_CLEANUP(struct libvirt *, libvirt_free);
 
@@ -31,8 +34,7 @@ virConnectPtr libvirt_ref(struct libvirt *libvirt, struct error *err);
 /* Loop's thread. *ret_since_ms: realtime; *ret_why: only when down. Both may be NULL. */
 bool libvirt_up(const struct libvirt *libvirt, int64_t *ret_since_ms, struct error *ret_why);
 
-/* ---- events
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- events ---- */
 
 enum libvirt_event_kind {
     LIBVIRT_UP,            /* connected (again): whatever was known before may have changed */
@@ -64,14 +66,12 @@ struct libvirt_subscription *libvirt_subscribe(struct libvirt *libvirt,
                                                void *arg);
 struct libvirt_subscription *libvirt_unsubscribe(struct libvirt_subscription *subscription); /* NULL */
 
-/* ---- errors
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- errors ---- */
 
 /* "TEXT: what libvirt said", by virGetLastError of this thread, with the code that fits; returns -code. */
 int error_libvirt(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- cleanup
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- cleanup ---- */
 
 static inline void virConnectPtr_closep(virConnectPtr *p)
 {
