@@ -1,0 +1,348 @@
+#include "agent/core/participant.h"
+
+#include <string.h>
+
+#define BIT(state) (1u << PARTICIPANT_##state)
+
+static const char *const names[PARTICIPANT_STATES] = {
+    [PARTICIPANT_NONE] = "NONE",           [PARTICIPANT_PREPARED] = "PREPARED",
+    [PARTICIPANT_MIGRATING] = "MIGRATING", [PARTICIPANT_KEPT] = "KEPT",
+    [PARTICIPANT_FENCED] = "FENCED",       [PARTICIPANT_COLD] = "COLD",
+    [PARTICIPANT_OWNER] = "OWNER",         [PARTICIPANT_ACTIVATED] = "ACTIVATED",
+    [PARTICIPANT_TOMBSTONE] = "TOMBSTONE", [PARTICIPANT_RELEASED] = "RELEASED",
+};
+
+static const unsigned moves[2][PARTICIPANT_STATES] = {
+    [PARTICIPANT_SOURCE] =
+        {
+            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(KEPT),
+            [PARTICIPANT_PREPARED] = BIT(MIGRATING) | BIT(KEPT) | BIT(FENCED),
+            [PARTICIPANT_MIGRATING] = BIT(KEPT) | BIT(FENCED),
+            [PARTICIPANT_FENCED] = BIT(RELEASED) | BIT(COLD),
+        },
+    [PARTICIPANT_DESTINATION] =
+        {
+            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(TOMBSTONE),
+            [PARTICIPANT_PREPARED] = BIT(OWNER) | BIT(TOMBSTONE),
+            [PARTICIPANT_OWNER] = BIT(ACTIVATED) | BIT(TOMBSTONE),
+            [PARTICIPANT_ACTIVATED] = BIT(RELEASED),
+        },
+};
+
+bool participant_may_move(enum participant_role role, enum participant_state from, enum participant_state to)
+{
+    return from == to || (moves[role][from] & (1u << to));
+}
+
+bool participant_is_open(enum participant_role role, enum participant_state state)
+{
+    return state != PARTICIPANT_NONE && moves[role][state] != 0;
+}
+
+bool participant_can_be(enum participant_role role, enum participant_state state)
+{
+    unsigned reachable = BIT(NONE);
+    for (unsigned i = 0; i < PARTICIPANT_STATES; i++)
+        reachable |= moves[role][i];
+    return (unsigned)state < PARTICIPANT_STATES && (reachable & (1u << state));
+}
+
+const char *participant_state_name(enum participant_state state)
+{
+    return (unsigned)state < PARTICIPANT_STATES ? names[state] : "?";
+}
+
+enum participant_state participant_state_of(const char *name)
+{
+    for (unsigned i = 0; i < PARTICIPANT_STATES; i++)
+        if (strcmp(names[i], name) == 0)
+            return (enum participant_state)i;
+    return PARTICIPANT_STATES;
+}
+
+static struct participant_step stay(const struct participant *p, enum participant_answer answer,
+                                    const char *why)
+{
+    return (struct participant_step){p->state, p->state, 0, answer, why};
+}
+
+static struct participant_step doubt(const struct participant *p, const char *why)
+{
+    return stay(p, PARTICIPANT_IN_DOUBT, why);
+}
+
+static struct participant_step refuse(const struct participant *p, const char *why)
+{
+    return stay(p, PARTICIPANT_REFUSED, why);
+}
+
+static struct participant_step to(enum participant_state state, enum participant_answer answer)
+{
+    return (struct participant_step){state, state, 0, answer, NULL};
+}
+
+static bool alive(const struct participant_facts *f)
+{
+    return f->guest == PARTICIPANT_RUNNING || f->guest == PARTICIPANT_PAUSED ||
+           f->guest == PARTICIPANT_INCOMING;
+}
+
+/* Off because it migrated: libvirt says so, or its call or event said so and the QEMU is gone (libvirt forgets the reason
+ * when it restarts, and a transient guest vanishes with it). Or not yet off, but libvirt can only end it any more. */
+static bool migrated_away(const struct participant_facts *f)
+{
+    if (f->committed && f->guest != PARTICIPANT_RUNNING && f->guest != PARTICIPANT_UNASKED)
+        return true;
+    return f->guest == PARTICIPANT_OFF_MIGRATED ||
+           (f->call_succeeded && (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT));
+}
+
+/* ---- source ------------------------------------------------------------------------------------------------------ */
+
+static struct participant_step keep(const struct participant *p, const struct participant_facts *f)
+{
+    struct participant_step s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    bool ran_before = p->state == PARTICIPANT_MIGRATING || p->state == PARTICIPANT_KEPT;
+    if (ran_before && f->guest == PARTICIPANT_PAUSED && (p->paused_by_us || !f->operators_pause))
+        s.actions = PARTICIPANT_RESUME_SOURCE;
+    return s;
+}
+
+/* The settle table. QEMU alive comes before the call's success, which may leave it behind, paused. */
+static struct participant_step settle_transfer(const struct participant *p, const struct participant_facts *f)
+{
+    if (f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    if (migrated_away(f))
+        return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+    if (alive(f)) {
+        if (f->post_copy)
+            return doubt(
+                p, "the guest is in post-copy: its memory is on both hosts, neither end may be stopped");
+        if (f->job)
+            return (struct participant_step){p->state, p->state, PARTICIPANT_STOP_JOB, PARTICIPANT_NO_ANSWER,
+                                             NULL};
+        return keep(p, f);
+    }
+    if (f->job)
+        return doubt(p, "the guest is off and libvirt's migration call is not back");
+    return doubt(p,
+                 f->guest == PARTICIPANT_ABSENT
+                     ? "the guest is not known here, and nothing says that it migrated"
+                     : "the guest is off here, and nothing says that it migrated: its QEMU may have died, or "
+                       "libvirtd restarted at the switch-over");
+}
+
+static struct participant_step source_settle(const struct participant *p, const struct participant_facts *f)
+{
+    switch (p->state) {
+    case PARTICIPANT_NONE:
+        if (f->guest == PARTICIPANT_OFF_MIGRATED)
+            return doubt(
+                p, "the guest is off here because it migrated, but there is no record of this transaction: "
+                   "was the state directory restored?");
+        return to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    case PARTICIPANT_PREPARED: return to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    case PARTICIPANT_MIGRATING: return settle_transfer(p, f);
+    case PARTICIPANT_KEPT: return keep(p, f);
+    case PARTICIPANT_FENCED:
+    case PARTICIPANT_RELEASED: return stay(p, PARTICIPANT_IS_GONE, NULL);
+    default: return refuse(p, "the guest was started again from its disks");
+    }
+}
+
+static struct participant_step source_migrate(const struct participant *p, const struct participant_facts *f)
+{
+    if (p->state == PARTICIPANT_MIGRATING)
+        return stay(p, PARTICIPANT_DONE, NULL); /* watch the one that is on */
+    if (p->state != PARTICIPANT_PREPARED)
+        return refuse(p, p->state == PARTICIPANT_NONE ? "it was never prepared" : "it has been settled");
+    if (f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    if (p->definition_only) {
+        if (alive(f))
+            return refuse(p, "the guest is no longer shut off");
+        struct participant_step s = to(PARTICIPANT_FENCED, PARTICIPANT_DONE);
+        s.actions = PARTICIPANT_TELL_PEER;
+        return s;
+    }
+    if (f->guest != PARTICIPANT_RUNNING)
+        return refuse(p, "the guest is no longer running");
+    if (f->job)
+        return refuse(p, "libvirt has another job on the guest");
+    struct participant_step s = to(PARTICIPANT_MIGRATING, PARTICIPANT_DONE);
+    s.actions = PARTICIPANT_START_JOB;
+    return s;
+}
+
+/* Runs when nobody asked. It never decides KEPT: only a SETTLE may take the transfer back. */
+static struct participant_step source_look(const struct participant *p, const struct participant_facts *f)
+{
+    struct participant_step s = stay(p, PARTICIPANT_NO_ANSWER, NULL);
+    if (p->state == PARTICIPANT_MIGRATING && migrated_away(f)) {
+        s = to(PARTICIPANT_FENCED, PARTICIPANT_NO_ANSWER);
+        s.actions = PARTICIPANT_TELL_PEER;
+    } else if (p->state == PARTICIPANT_FENCED) {
+        s.actions = PARTICIPANT_TELL_PEER;
+    } else if (p->state == PARTICIPANT_KEPT) {
+        s.actions = keep(p, f).actions;
+    }
+    return s;
+}
+
+static struct participant_step source_release(const struct participant *p, const struct participant_facts *f)
+{
+    if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_KEPT || p->state == PARTICIPANT_COLD)
+        return stay(p, PARTICIPANT_DONE, NULL);
+    if (p->state != PARTICIPANT_FENCED)
+        return refuse(p, "the guest has not been settled as gone");
+    if (f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    if (alive(f))
+        return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
+                      : refuse(p, "somebody started the guest here again; its definition is left alone");
+    return (struct participant_step){PARTICIPANT_FENCED, PARTICIPANT_RELEASED, PARTICIPANT_RETIRE,
+                                     PARTICIPANT_DONE, NULL};
+}
+
+static struct participant_step source_cold_start(const struct participant *p,
+                                                 const struct participant_facts *f)
+{
+    if (p->state != PARTICIPANT_FENCED && p->state != PARTICIPANT_COLD)
+        return refuse(p, "only a guest that was settled as gone can be started again");
+    if (f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    if (p->state == PARTICIPANT_FENCED && alive(f))
+        return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
+                      : refuse(p, "somebody started the guest here again");
+    struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
+    if (p->state == PARTICIPANT_COLD && alive(f))
+        return s;
+    if (!p->definition_only)
+        s.actions = PARTICIPANT_START;
+    return s;
+}
+
+static struct participant_step source_step(const struct participant *p, enum participant_event event,
+                                           const struct participant_facts *f)
+{
+    switch (event) {
+    case PARTICIPANT_PREPARE_YES:
+        return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_PREPARED, PARTICIPANT_DONE)
+                                            : stay(p, PARTICIPANT_DONE, NULL);
+    case PARTICIPANT_PREPARE_NO: /* a no is for good: nothing can be moved under this generation */
+        return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_KEPT, PARTICIPANT_DONE)
+                                            : stay(p, PARTICIPANT_DONE, NULL);
+    case PARTICIPANT_MIGRATE: return source_migrate(p, f);
+    case PARTICIPANT_SETTLE: return source_settle(p, f);
+    case PARTICIPANT_ABORT:
+        if (p->state == PARTICIPANT_NONE || p->state == PARTICIPANT_PREPARED)
+            return to(PARTICIPANT_KEPT, PARTICIPANT_DONE);
+        if (p->state == PARTICIPANT_KEPT) {
+            struct participant_step s = keep(p, f);
+            s.answer = PARTICIPANT_DONE;
+            return s;
+        }
+        return refuse(p, p->state == PARTICIPANT_MIGRATING ? "the transfer is on: it has to be settled first"
+                                                           : "the guest has been settled as gone");
+    case PARTICIPANT_RELEASE: return source_release(p, f);
+    case PARTICIPANT_COLD_START: return source_cold_start(p, f);
+    case PARTICIPANT_LOOK: return source_look(p, f);
+    default: return refuse(p, "this host is the source");
+    }
+}
+
+/* ---- destination ------------------------------------------------------------------------------------------------- */
+
+static struct participant_step own(const struct participant *p, const struct participant_facts *f)
+{
+    struct participant_step s = {PARTICIPANT_OWNER, PARTICIPANT_ACTIVATED, PARTICIPANT_DEFINE,
+                                 PARTICIPANT_RUNS, NULL};
+    if (!p->definition_only && f->guest != PARTICIPANT_RUNNING)
+        s.actions |= PARTICIPANT_RESUME;
+    return s;
+}
+
+static struct participant_step lose(void)
+{
+    struct participant_step s = to(PARTICIPANT_TOMBSTONE, PARTICIPANT_IS_LOST);
+    s.actions = PARTICIPANT_UNDO;
+    return s;
+}
+
+static struct participant_step destination_activate(const struct participant *p,
+                                                    const struct participant_facts *f)
+{
+    switch (p->state) {
+    case PARTICIPANT_ACTIVATED: /* what became of it since is its own affair */
+    case PARTICIPANT_RELEASED: return stay(p, PARTICIPANT_RUNS, NULL);
+    case PARTICIPANT_TOMBSTONE: return stay(p, PARTICIPANT_IS_LOST, NULL);
+    case PARTICIPANT_PREPARED:
+    case PARTICIPANT_OWNER: break;
+    default: return doubt(p, "there is no record of this transaction: was the state directory restored?");
+    }
+    if (f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    if (p->definition_only)
+        return own(p, f);
+    if (f->guest == PARTICIPANT_INCOMING)
+        return doubt(p, "the image is not complete");
+    if (f->guest == PARTICIPANT_PAUSED || f->guest == PARTICIPANT_RUNNING)
+        return own(p, f);
+    return lose();
+}
+
+static struct participant_step destination_abort(const struct participant *p,
+                                                 const struct participant_facts *f)
+{
+    switch (p->state) {
+    case PARTICIPANT_OWNER:
+    case PARTICIPANT_ACTIVATED:
+    case PARTICIPANT_RELEASED: return refuse(p, "the guest is this host's");
+    case PARTICIPANT_NONE: return to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
+    default: break;
+    }
+    struct participant_step s = to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
+    if (f->guest == PARTICIPANT_UNASKED) {
+        s.answer = PARTICIPANT_IN_DOUBT;
+        s.why = "libvirt can't be asked whether an image is left over";
+        return s;
+    }
+    s.actions = PARTICIPANT_UNDO;
+    return s;
+}
+
+static struct participant_step destination_step(const struct participant *p, enum participant_event event,
+                                                const struct participant_facts *f)
+{
+    switch (event) {
+    case PARTICIPANT_PREPARE_YES:
+        return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_PREPARED, PARTICIPANT_DONE)
+                                            : stay(p, PARTICIPANT_DONE, NULL);
+    case PARTICIPANT_PREPARE_NO:
+        return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE)
+                                            : stay(p, PARTICIPANT_DONE, NULL);
+    case PARTICIPANT_ACTIVATE: return destination_activate(p, f);
+    case PARTICIPANT_ABORT: return destination_abort(p, f);
+    case PARTICIPANT_RELEASE:
+        if (p->state == PARTICIPANT_ACTIVATED)
+            return to(PARTICIPANT_RELEASED, PARTICIPANT_DONE);
+        if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_TOMBSTONE)
+            return stay(p, PARTICIPANT_DONE, NULL);
+        return refuse(p, "the guest was not activated");
+    case PARTICIPANT_LOOK: /* an agent that died between OWNER and the resume */
+        if (p->state == PARTICIPANT_OWNER && f->guest != PARTICIPANT_UNASKED) {
+            struct participant_step s = destination_activate(p, f);
+            s.answer = PARTICIPANT_NO_ANSWER;
+            return s;
+        }
+        return stay(p, PARTICIPANT_NO_ANSWER, NULL);
+    default: return refuse(p, "this host is the destination");
+    }
+}
+
+struct participant_step participant_step(const struct participant *p, enum participant_event event,
+                                         const struct participant_facts *facts)
+{
+    return p->role == PARTICIPANT_SOURCE ? source_step(p, event, facts) : destination_step(p, event, facts);
+}

@@ -1,0 +1,131 @@
+/* The agent's half of a migration in two phases, for the source and for the destination: a pure state machine
+ * (design.md, "The handover"). What is durable and what libvirt says come in, what to write and what to do go out.
+ *
+ * Source
+ *           PREPARE, yes           MIGRATE               off by "migrated"         RELEASE
+ *     NONE --------------> PREPARED -------> MIGRATING ---------------------> FENCED -------> RELEASED
+ *      | PREPARE, no          | |                | QEMU alive, no job          ^  | COLD START
+ *      | SETTLE               | |                | SETTLE                      |  v
+ *      +--------> KEPT <------+-|----------------+                             | COLD
+ *                     SETTLE,   +---------------- MIGRATE of a guest that is ---+
+ *                     ABORT                       shut off: only its definition moves
+ *
+ * Destination
+ *           PREPARE, yes           ACTIVATE: image there        it runs           RELEASE
+ *     NONE --------------> PREPARED ------------------> OWNER -----------> ACTIVATED -----> RELEASED
+ *      | PREPARE, no          | ABORT                     |
+ *      | ABORT                | ACTIVATE: image gone      | image died before it ran
+ *      +-----> TOMBSTONE <----+---------------------------+
+ *
+ * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
+ * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
+ * right to migrate, FENCED the right to run. */
+#pragma once
+
+#include <stdbool.h>
+
+enum participant_role { PARTICIPANT_SOURCE, PARTICIPANT_DESTINATION };
+
+enum participant_state {
+    PARTICIPANT_NONE, /* no record of this transaction */
+    PARTICIPANT_PREPARED,
+    PARTICIPANT_MIGRATING,
+    PARTICIPANT_KEPT,
+    PARTICIPANT_FENCED,
+    PARTICIPANT_COLD, /* the source's again: the image was lost, the guest starts from its disks */
+    PARTICIPANT_OWNER,
+    PARTICIPANT_ACTIVATED,
+    PARTICIPANT_TOMBSTONE,
+    PARTICIPANT_RELEASED,
+    PARTICIPANT_STATES,
+};
+
+/* What libvirt says of the guest at this host. */
+enum participant_guest {
+    PARTICIPANT_UNASKED, /* libvirt can't be asked: nothing is known */
+    PARTICIPANT_ABSENT,
+    PARTICIPANT_OFF,          /* or crashed: there is no QEMU */
+    PARTICIPANT_OFF_MIGRATED, /* and libvirt says that it is off because it migrated */
+    PARTICIPANT_INCOMING,     /* a QEMU that is still being filled */
+    PARTICIPANT_PAUSED,
+    PARTICIPANT_RUNNING,
+};
+
+struct participant_facts {
+    enum participant_guest guest;
+    bool job;             /* libvirt has a job on it, or the call that runs the migration is not back */
+    bool post_copy;       /* the job has switched over to post-copy: either end alone is useless */
+    bool call_succeeded;  /* libvirt's migrate call has returned success, or its "migrated" event came */
+    bool committed;       /* libvirt has durably decided to end the paused QEMU (io/commit_point.h) */
+    bool operators_pause; /* paused, by somebody else */
+};
+
+enum participant_event {
+    PARTICIPANT_PREPARE_YES, /* nothing that was found blocks */
+    PARTICIPANT_PREPARE_NO,
+    PARTICIPANT_MIGRATE,
+    PARTICIPANT_SETTLE,
+    PARTICIPANT_ABORT,
+    PARTICIPANT_ACTIVATE,
+    PARTICIPANT_RELEASE,
+    PARTICIPANT_COLD_START,
+    PARTICIPANT_LOOK, /* nobody asked: the job ended, the guest stopped, libvirt came up, the agent started */
+    PARTICIPANT_EVENTS,
+};
+
+/* In the order of doing. */
+enum participant_action {
+    PARTICIPANT_START_JOB = 1 << 0,
+    PARTICIPANT_STOP_JOB = 1 << 1, /* then wait until there is none, look, and step again */
+    PARTICIPANT_RESUME_SOURCE =
+        1 << 2, /* retried until it runs: the other image may hold the disks' locks for a while */
+    PARTICIPANT_TELL_PEER = 1 << 3, /* the mesh's ACTIVATE */
+    PARTICIPANT_DEFINE = 1 << 4,
+    PARTICIPANT_RESUME = 1 << 5,
+    PARTICIPANT_UNDO = 1 << 6,   /* by the manifest */
+    PARTICIPANT_RETIRE = 1 << 7, /* archive the definition, undefine */
+    PARTICIPANT_START = 1 << 8,  /* from its disks */
+};
+
+enum participant_answer {
+    PARTICIPANT_NO_ANSWER, /* nobody asked, or step again after the actions */
+    PARTICIPANT_DONE,      /* of PREPARE, MIGRATE, ABORT, RELEASE, COLD START; a repeated one gets it again */
+    PARTICIPANT_IS_KEPT,
+    PARTICIPANT_IS_GONE,
+    PARTICIPANT_RUNS,
+    PARTICIPANT_IS_LOST,
+    PARTICIPANT_IN_DOUBT, /* not settled; ask again */
+    PARTICIPANT_REFUSED,  /* this state can't; asking again won't help */
+};
+
+/* `first` is durable before any action is begun and before the answer leaves; `then` is written once all actions have
+ * succeeded. An action that fails turns the answer into PARTICIPANT_IN_DOUBT, and the same event may come again. */
+struct participant_step {
+    enum participant_state first, then;
+    unsigned actions; /* bits of enum participant_action */
+    enum participant_answer answer;
+    const char *why; /* in doubt or refused: what was seen; static */
+};
+
+struct participant {
+    enum participant_role role;
+    enum participant_state state;
+    bool definition_only; /* the guest is shut off */
+    bool paused_by_us;    /* the ladder paused it: in the manifest */
+};
+
+struct participant_step participant_step(const struct participant *p, enum participant_event event,
+                                         const struct participant_facts *facts);
+
+/* The table of allowed moves; the driver checks each write against it. */
+bool participant_may_move(enum participant_role role, enum participant_state from, enum participant_state to);
+
+/* False for a state of the other role: such a record was damaged. */
+bool participant_can_be(enum participant_role role, enum participant_state state);
+
+/* It still holds the guest (a lock), memory, or a promise. */
+bool participant_is_open(enum participant_role role, enum participant_state state);
+
+/* "FENCED"; and back, PARTICIPANT_STATES for a word that is none. */
+const char *participant_state_name(enum participant_state state);
+enum participant_state participant_state_of(const char *name);
