@@ -76,6 +76,21 @@ def test_ticking_guest_migrates_live(fleet, disk, format):
         wait_for(lambda: int(first_sector(fleet.export, path).split()[1]) >= arrival.tick, 20, "the tick on the disk")
 
 
+def test_guest_that_runs_twice_is_seen(fleet):
+    kvm1, kvm2 = fleet.hosts()
+    fleet.guest_add("twice", on="kvm1", tick_ms=50)
+    fleet.tick_wait("twice", 3)
+    kvm1.virsh("save", "twice", "/srv/gluster/twice")
+    with fleet.tick_watch("twice") as watch:
+        for host in (kvm1, kvm2):
+            host.virsh("restore", "/srv/gluster/twice")
+        watch.wait(3, host="kvm1")
+        watch.wait(3, host="kvm2")
+    report = fleet.tick_report("twice")
+    assert report["boots"] == 1 and report["doubled"] != []
+    os.unlink(kvm1.path("/srv/gluster/twice"))
+
+
 def test_shareable_disk_and_guest_that_starts_again(fleet):
     guest = fleet.guest_add("again", on="kvm1", disks=["gluster"], shareable=True, tick_ms=50)
     fleet.tick_wait("again", 5)

@@ -13,7 +13,7 @@ from .guests import Guests
 from .kvmhost import KvmHost
 from .links import FABRIC, GUESTS, Switch
 from .namespaces import Coordinator
-from .programs import Programs, complete
+from .programs import Programs, check_complete, complete
 from .state import UP_LOCK, State, boot_id, fleets
 
 __all__ = ["Fleet", "fleets"]
@@ -135,6 +135,8 @@ class Fleet:
         self._check_machine()
         if programs is None:
             programs = _DEFAULT_BUILD if complete(_DEFAULT_BUILD) else False
+        if programs:
+            check_complete(programs)
         begin = time.monotonic()
 
         def step(text):
@@ -147,8 +149,6 @@ class Fleet:
                     id=uuid.uuid4().hex[:12], name=self.name, hosts=hosts, storage=bool(storage), phase="starting", boot=boot_id(),
                     programs=os.path.realpath(programs) if programs else None, guests={}, processes={},
                 )
-            if programs:
-                self.programs  # says now, not in the end, if they aren't built
             os.makedirs(self.state.data, exist_ok=True)
             _parallel(images.tick, *(node.create for node in self.nodes()))
             step(f"{len(self.nodes())} nodes")

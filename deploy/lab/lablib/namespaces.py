@@ -10,18 +10,19 @@ from .wait import wait_for
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What a daemon writes must stay in the node. /etc and /var/lib are overlaid, so that mount points can be made there
-# without touching the machine; what must survive on a real file system is bound from the fleet's data directory.
+# What a daemon writes must stay in the node. /etc, /var/lib and /srv are overlaid, so that mount points can be made
+# there without touching the machine; what must survive on a real file system is bound from the fleet's data directory.
 # /sys is mounted anew, because it shows the network namespace it was mounted in.
 _MOUNTS = """
 set -e
 mount -t tmpfs -o mode=755 drover-lab "$NODE_RUN/overlay"
 cd "$NODE_RUN/overlay"
-mkdir data etc etc.work var var.work
+mkdir data
 mount --bind "$NODE_DATA" data
-mount -t overlay -o lowerdir=/etc,upperdir=etc,workdir=etc.work drover-lab /etc
-mount -t overlay -o lowerdir=/var/lib,upperdir=var,workdir=var.work drover-lab /var/lib
-mount -t tmpfs -o mode=755 drover-lab /srv
+for directory in etc var/lib srv; do
+    mkdir -p "$directory" "work/$directory"
+    mount -t overlay -o "lowerdir=/$directory,upperdir=$directory,workdir=work/$directory" drover-lab "/$directory"
+done
 umount -l /sys
 mount -t sysfs sysfs /sys
 for pair in $BINDS; do

@@ -26,14 +26,20 @@ def complete(directory):
     return all(os.access(f"{directory}/{program}", os.X_OK) for program in (AGENT, COORDINATOR, CLI))
 
 
+def check_complete(directory):
+    missing = [program for program in (AGENT, COORDINATOR, CLI) if not os.access(f"{directory}/{program}", os.X_OK)]
+    if missing:
+        raise LabError(
+            f"{directory}: {', '.join(missing)} not there; build them (meson setup DIR && ninja -C DIR), or use --no-programs"
+        )
+
+
 class Programs:
     def __init__(self, fleet, directory):
         self.fleet = fleet
         self.state = fleet.state
         self.directory = os.path.realpath(directory)
-        if not complete(self.directory):
-            missing = [program for program in (AGENT, COORDINATOR, CLI) if not os.access(f"{self.directory}/{program}", os.X_OK)]
-            raise LabError(f"{self.directory}: {', '.join(missing)} not there; build them (meson setup DIR && ninja -C DIR), or use --no-programs")
+        check_complete(self.directory)
         self.pki = f"{self.state.run}/pki"
         self.socket = f"{self.state.run}/coordinator.sock"
 
