@@ -1,0 +1,324 @@
+#include "coordinator/config.h"
+
+#include "common/base/memory.h"
+#include "common/config/where.h"
+#include "common/config/yaml.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+enum allow { AUTO_CONVERGE = 1, POST_COPY = 2, OFFLINE = 4 };
+
+struct raw_policy {
+    char *name, *max_pause, *deadline, *bandwidth;
+    uint32_t allow;
+};
+
+struct raw_tls {
+    char *ca, *cert;
+};
+
+struct raw {
+    char **listen;
+    unsigned listen_count;
+    char *store, *group;
+    struct {
+        char *ca, *cert;
+    } * tls;
+    struct config_host *hosts;
+    unsigned hosts_count;
+    struct raw_policy *policies;
+    unsigned policies_count;
+    enum log_level log;
+};
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define TEXT(key, flags, type, member)                                                                       \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, 4096)
+
+static const cyaml_schema_value_t text_value = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 4096)};
+
+static const cyaml_schema_field_t tls_fields[] = {
+    TEXT("ca", 0, struct raw_tls, ca),
+    TEXT("cert", 0, struct raw_tls, cert),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t host_fields[] = {
+    TEXT("name", 0, struct config_host, name),
+    TEXT("agent", 0, struct config_host, agent),
+    TEXT("site", OPTIONAL, struct config_host, site),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t host_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_host, host_fields)};
+
+static const cyaml_strval_t allow_words[] = {
+    {"auto-converge", AUTO_CONVERGE}, {"post-copy", POST_COPY}, {"offline", OFFLINE}};
+
+static const cyaml_schema_field_t policy_fields[] = {
+    TEXT("name", 0, struct raw_policy, name),
+    TEXT("max_pause", OPTIONAL, struct raw_policy, max_pause),
+    TEXT("deadline", OPTIONAL, struct raw_policy, deadline),
+    TEXT("bandwidth", OPTIONAL, struct raw_policy, bandwidth),
+    CYAML_FIELD_FLAGS("allow", OPTIONAL | CYAML_FLAG_STRICT, struct raw_policy, allow, allow_words, 3),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t policy_value = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_policy, policy_fields)};
+
+static const cyaml_strval_t log_words[] = {{"error", LOG_LEVEL_ERROR},
+                                           {"warn", LOG_LEVEL_WARN},
+                                           {"info", LOG_LEVEL_INFO},
+                                           {"debug", LOG_LEVEL_DEBUG}};
+
+static const cyaml_schema_field_t fields[] = {
+    CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | OPTIONAL, struct raw, listen, &text_value, 1, 16),
+    TEXT("store", OPTIONAL, struct raw, store),
+    TEXT("group", OPTIONAL, struct raw, group),
+    CYAML_FIELD_MAPPING_PTR("tls", CYAML_FLAG_POINTER | OPTIONAL, struct raw, tls, tls_fields),
+    CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | OPTIONAL, struct raw, hosts, &host_value, 0,
+                         CYAML_UNLIMITED),
+    CYAML_FIELD_SEQUENCE("policies", CYAML_FLAG_POINTER | OPTIONAL, struct raw, policies, &policy_value, 0,
+                         64),
+    CYAML_FIELD_ENUM("log", OPTIONAL | CYAML_FLAG_STRICT, struct raw, log, log_words, 4),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, fields)};
+
+static void raw_free(struct raw **raw)
+{
+    yaml_unload(&schema, *raw);
+}
+
+/* The file at hand, for errors. */
+struct source {
+    const char *file, *text;
+    size_t length;
+    struct error *err;
+};
+
+static __attribute__((format(printf, 3, 4))) int bad(const struct source *s, const char *path,
+                                                     const char *fmt, ...)
+{
+    _cleanup_free_ char *what = NULL;
+    size_t line, column;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&what, fmt, ap) < 0)
+        what = NULL;
+    va_end(ap);
+    if (yaml_where(s->text, s->length, path, &line, &column) < 0)
+        return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s: %s: %s", s->file, path, what);
+    return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: %s: %s", s->file, line, column, path,
+                     what);
+}
+
+static const char *after(const char *text, const char *start)
+{
+    size_t n = strlen(start);
+    return strncmp(text, start, n) == 0 ? text + n : NULL;
+}
+
+/* What is wrong with a URL; NULL if nothing is. */
+static const char *url_fault(const char *url, bool has_tls)
+{
+    const char *path = after(url, "ipc://");
+    if (path)
+        return path[0] == '/' ? NULL
+                              : "the socket's path must be absolute: ipc:///run/drover/coordinator.sock";
+    const char *tls_address = after(url, "tls+tcp://");
+    const char *address = tls_address ? tls_address : after(url, "tcp://");
+    if (!address)
+        return "expected tls+tcp://HOST:PORT, tcp://HOST:PORT (no TLS: for labs) or ipc:///PATH";
+    const char *colon = strrchr(address, ':');
+    if (!colon || colon == address || !colon[1] || colon[1 + strspn(colon + 1, "0123456789")] ||
+        strlen(colon + 1) > 5)
+        return "expected HOST:PORT after the scheme, such as tls+tcp://10.0.0.11:7460";
+    if (strtoul(colon + 1, NULL, 10) > 65535)
+        return "a port is 65535 at most";
+    if (strpbrk(address, "/ \t?#@"))
+        return "only HOST:PORT may follow the scheme";
+    if (tls_address && !has_tls)
+        return "TLS needs a certificate: give tls: {ca: FILE, cert: FILE}";
+    return NULL;
+}
+
+bool coordinator_config_exposed(const char *url)
+{
+    const char *address = after(url, "tcp://");
+    return address && !after(address, "127.") && !after(address, "localhost:") && !after(address, "[::1]:");
+}
+
+static int take_listen(const struct source *s, struct raw *raw, struct coordinator_config *c)
+{
+    if (!raw->listen_count) {
+        c->listen = xcalloc(1, sizeof(char *));
+        c->listen[c->n_listen++] = xstrdup("ipc:///run/drover/coordinator.sock");
+        return 0;
+    }
+    c->listen = xcalloc(raw->listen_count, sizeof(char *));
+    for (unsigned i = 0; i < raw->listen_count; i++) {
+        _cleanup_free_ char *path = xasprintf("listen[%u]", i);
+        const char *fault = url_fault(raw->listen[i], raw->tls);
+        if (fault)
+            return bad(s, path, "'%s': %s", raw->listen[i], fault);
+        for (unsigned j = 0; j < i; j++)
+            if (streq(raw->listen[i], raw->listen[j]))
+                return bad(s, path, "'%s' is there twice; keep one of them", raw->listen[i]);
+        c->listen[c->n_listen++] = xstrdup(raw->listen[i]);
+    }
+    return 0;
+}
+
+/* HOST/NAME names guests, and a host's name is part of its certificate's drover://agent/NAME. */
+static bool is_name(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+            return false;
+    return text[0] && strlen(text) < 100;
+}
+
+static int take_hosts(const struct source *s, struct raw *raw, struct coordinator_config *c)
+{
+    c->hosts = xcalloc(raw->hosts_count ? raw->hosts_count : 1, sizeof(c->hosts[0]));
+    for (unsigned i = 0; i < raw->hosts_count; i++) {
+        const struct config_host *h = &raw->hosts[i];
+        _cleanup_free_ char *name_path = xasprintf("hosts[%u].name", i);
+        _cleanup_free_ char *agent_path = xasprintf("hosts[%u].agent", i);
+        if (!is_name(h->name))
+            return bad(s, name_path,
+                       "'%s' is no name for a host: expected letters, digits, '.', '_' and '-', 99 at most",
+                       h->name);
+        const char *fault = url_fault(h->agent, raw->tls);
+        if (fault)
+            return bad(s, agent_path, "'%s': %s", h->agent, fault);
+        for (unsigned j = 0; j < i; j++) {
+            if (streq(h->name, raw->hosts[j].name))
+                return bad(s, name_path,
+                           "a second host '%s' (the first is hosts[%u]); each needs a name of its own",
+                           h->name, j);
+            if (streq(h->agent, raw->hosts[j].agent))
+                return bad(s, agent_path, "'%s' is the agent of %s, too; each host has an agent of its own",
+                           h->agent, raw->hosts[j].name);
+        }
+        c->hosts[c->n_hosts++] = (struct config_host){
+            .name = xstrdup(h->name),
+            .agent = xstrdup(h->agent),
+            .site = xstrdup(h->site ? h->site : ""),
+        };
+    }
+    return 0;
+}
+
+static int take_value(const struct source *s, const char *path, const char *text,
+                      int (*parse)(const char *, int64_t *, struct error *), int64_t *ret)
+{
+    struct error why = {0};
+    if (text && parse(text, ret, &why) < 0)
+        return bad(s, path, "%s", why.text);
+    return 0;
+}
+
+static int take_policy(const struct source *s, struct raw *raw, struct coordinator_config *c)
+{
+    int64_t bandwidth = 0;
+    drover__v1__policy__init(&c->policy);
+    c->policy.max_pause = 2000;
+    c->policy.deadline = INT64_C(30) * 60 * 1000;
+    for (unsigned i = 0; i < raw->policies_count; i++) {
+        const struct raw_policy *p = &raw->policies[i];
+        _cleanup_free_ char *name_path = xasprintf("policies[%u].name", i);
+        _cleanup_free_ char *pause_path = xasprintf("policies[%u].max_pause", i);
+        _cleanup_free_ char *deadline_path = xasprintf("policies[%u].deadline", i);
+        _cleanup_free_ char *bandwidth_path = xasprintf("policies[%u].bandwidth", i);
+        if (!streq(p->name, "default"))
+            return bad(s, name_path, "'%s': no such policy; the one that there is, is 'default'", p->name);
+        int r = take_value(s, pause_path, p->max_pause, parse_duration_ms, &c->policy.max_pause);
+        if (r == 0)
+            r = take_value(s, deadline_path, p->deadline, parse_duration_ms, &c->policy.deadline);
+        if (r == 0)
+            r = take_value(s, bandwidth_path, p->bandwidth, parse_rate, &bandwidth);
+        if (r < 0)
+            return r;
+        c->policy.bandwidth = (uint64_t)bandwidth;
+        c->policy.auto_converge = p->allow & AUTO_CONVERGE;
+        c->policy.post_copy = p->allow & POST_COPY;
+        c->policy.offline = p->allow & OFFLINE;
+    }
+    return 0;
+}
+
+/* Relative names in a file are next to it, wherever the program was started. */
+static char *next_to(const char *file, const char *name)
+{
+    const char *slash = strrchr(file, '/');
+    return name[0] == '/' || !slash ? xstrdup(name) : xasprintf("%.*s/%s", (int)(slash - file), file, name);
+}
+
+int coordinator_config_parse(const char *file, const char *text, size_t length,
+                             struct coordinator_config **ret, struct error *err)
+{
+    const struct source s = {file, text, length, err};
+    void *loaded = NULL;
+    int r = yaml_load_text(file, text, length, &schema, &loaded, err);
+    if (r < 0)
+        return r;
+    _cleanup_(raw_free) struct raw *raw = loaded;
+    _cleanup_(coordinator_config_freep) struct coordinator_config *c = new0(struct coordinator_config);
+    c->file = xstrdup(file);
+    c->store = raw->store ? next_to(file, raw->store) : xstrdup("/var/lib/drover/coordinator.db");
+    c->group = xstrdup(raw->group ? raw->group : "drover");
+    c->group_given = raw->group;
+    c->log = raw->log ? raw->log : LOG_LEVEL_INFO;
+    if (raw->tls) {
+        c->tls_ca = next_to(file, raw->tls->ca);
+        c->tls_cert = next_to(file, raw->tls->cert);
+    }
+    r = take_listen(&s, raw, c);
+    if (r == 0)
+        r = take_hosts(&s, raw, c);
+    if (r == 0)
+        r = take_policy(&s, raw, c);
+    if (r < 0)
+        return r;
+    *ret = steal(&c);
+    return 0;
+}
+
+int coordinator_config_load(const char *file, struct coordinator_config **ret, struct error *err)
+{
+    enum { MAX_BYTES = 1 << 20 }; /* one more than yaml_load_text accepts is read, for its error */
+    _cleanup_fclose_ FILE *f = fopen(file, "re");
+    if (!f)
+        return error_errno(err, errno, "can't open the configuration %s", file);
+    _cleanup_free_ char *text = xcalloc(1, MAX_BYTES + 1);
+    size_t length = fread(text, 1, MAX_BYTES + 1, f);
+    if (ferror(f))
+        return error_errno(err, errno, "can't read the configuration %s", file);
+    return coordinator_config_parse(file, text, length, ret, err);
+}
+
+void coordinator_config_free(struct coordinator_config *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_listen; i++)
+        free(c->listen[i]);
+    for (size_t i = 0; i < c->n_hosts; i++) {
+        free(c->hosts[i].name);
+        free(c->hosts[i].agent);
+        free(c->hosts[i].site);
+    }
+    free(c->listen);
+    free(c->hosts);
+    free(c->file);
+    free(c->store);
+    free(c->group);
+    free(c->tls_ca);
+    free(c->tls_cert);
+    free(c);
+}

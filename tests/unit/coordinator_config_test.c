@@ -1,0 +1,136 @@
+#include "coordinator/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define HOST(name, port) "  - {name: " name ", agent: tcp://127.0.0.1:" port "}\n"
+
+static struct coordinator_config *load(const char *text)
+{
+    struct coordinator_config *c = NULL;
+    struct error err = {0};
+    if (coordinator_config_parse("/etc/drover/c.yaml", text, strlen(text), &c, &err) < 0)
+        fail_msg("%s", err.text);
+    return c;
+}
+
+static void a_full_file_loads(void **state)
+{
+    (void)state;
+    _cleanup_(coordinator_config_freep) struct coordinator_config *c = load(
+        "listen: [ipc:///run/a.sock, tls+tcp://10.0.0.5:7461]\n"
+        "store: /srv/jobs.db\n"
+        "tls: {ca: ca.pem, cert: /etc/pki/coordinator.pem}\n"
+        "group: herders\n"
+        "hosts:\n"
+        "  - {name: kvm1, agent: 'tls+tcp://[fd00::11]:7460', site: tokyo}\n"
+        "  - {name: kvm2, agent: 'tls+tcp://10.0.0.12:7460'}\n"
+        "policies:\n"
+        "  default: {max_pause: 500ms, deadline: 10m, bandwidth: 800mbit, allow: [offline, auto-converge]}\n"
+        "log: debug\n");
+    assert_int_equal(c->n_listen, 2);
+    assert_string_equal(c->listen[1], "tls+tcp://10.0.0.5:7461");
+    assert_string_equal(c->store, "/srv/jobs.db");
+    assert_string_equal(c->tls_ca, "/etc/drover/ca.pem");
+    assert_string_equal(c->tls_cert, "/etc/pki/coordinator.pem");
+    assert_string_equal(c->group, "herders");
+    assert_true(c->group_given);
+    assert_int_equal(c->n_hosts, 2);
+    assert_string_equal(c->hosts[0].site, "tokyo");
+    assert_string_equal(c->hosts[1].name, "kvm2");
+    assert_string_equal(c->hosts[1].site, "");
+    assert_int_equal(c->policy.max_pause, 500);
+    assert_int_equal(c->policy.deadline, 600000);
+    assert_int_equal(c->policy.bandwidth, 100000000);
+    assert_true(c->policy.offline);
+    assert_true(c->policy.auto_converge);
+    assert_false(c->policy.post_copy);
+    assert_int_equal(c->log, LOG_LEVEL_DEBUG);
+}
+
+static void what_is_left_out_has_defaults(void **state)
+{
+    (void)state;
+    _cleanup_(coordinator_config_freep) struct coordinator_config *c = load("");
+    assert_int_equal(c->n_listen, 1);
+    assert_string_equal(c->listen[0], "ipc:///run/drover/coordinator.sock");
+    assert_string_equal(c->store, "/var/lib/drover/coordinator.db");
+    assert_null(c->tls_ca);
+    assert_string_equal(c->group, "drover");
+    assert_false(c->group_given);
+    assert_int_equal(c->n_hosts, 0);
+    assert_int_equal(c->policy.max_pause, 2000);
+    assert_false(c->policy.offline);
+    assert_int_equal(c->log, LOG_LEVEL_INFO);
+}
+
+static void errors_name_the_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml, *start, *word; /* the text's start after "/etc/drover/c.yaml", and a word in it */
+    } cases[] = {
+        {"hosts:\n" HOST("a", "1") HOST("a", "2"), ":3:12: hosts[1].name: a second host 'a'", "hosts[0]"},
+        {"hosts:\n" HOST("a", "1") HOST("b", "1"), ":3:22: hosts[1].agent: ", "the agent of a"},
+        {"hosts:\n" HOST("a/b", "1"), ":2:12: hosts[0].name: 'a/b' is no name", "letters"},
+        {"hosts:\n  a/b: {agent: 'tcp://h:1'}\n", ":2:3: hosts[0].name: 'a/b' is no name", "letters"},
+        {"hosts:\n  a: {agent: 'tcp://h:1'}\n  b: {agent: 'http://h:1'}\n",
+         ":3:14: hosts[1].agent: 'http://h:1'", "tls+tcp"},
+        {"hosts:\n" HOST("a", "x"), ":2:22: hosts[0].agent: 'tcp://127.0.0.1:x': ", "HOST:PORT"},
+        {"hosts:\n" HOST("a", "70000"), ":2:22: hosts[0].agent: ", "65535"},
+        {"hosts:\n" HOST("a", "1/x"), ":2:22: hosts[0].agent: ", "HOST:PORT"},
+        {"hosts:\n  - {name: a, agent: 'tls+tcp://h:1'}\n", ":2:22: hosts[0].agent: ", "certificate"},
+        {"hosts:\n  - {name: a}\n", ":2:5: hosts[0].agent: ", "missing"},
+        {"listen: [ipc://run/x.sock]\n", ":1:10: listen[0]: ", "absolute"},
+        {"listen: ['tcp://h:1', 'tcp://h:1']\n", ":1:23: listen[1]: ", "twice"},
+        {"policies: {other: {}}\n", ":1:12: policies[0].name: 'other'", "default"},
+        {"policies: {default: {deadline: 5}}\n", ":1:32: policies[0].deadline: ", "no unit"},
+        {"policies: {default: {bandwidth: fast}}\n", ":1:33: policies[0].bandwidth: ", "200mbit"},
+        {"policies: {default: {allow: [offline, postcopy]}}\n",
+         ":1:39: ", "auto-converge, post-copy, offline"},
+        {"log: loud\n", ":1:6: log: ", "debug"},
+        {"hots: []\n", ":1:1: hots: unknown key", "hosts"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct coordinator_config *c = NULL;
+        struct error err = {0};
+        int r =
+            coordinator_config_parse("/etc/drover/c.yaml", cases[i].yaml, strlen(cases[i].yaml), &c, &err);
+        const char *file = "/etc/drover/c.yaml";
+        if (r != -STATUS_INVALID_ARGUMENT || c)
+            fail_msg("case %zu was taken", i);
+        if (strncmp(err.text, file, strlen(file)) != 0 ||
+            strncmp(err.text + strlen(file), cases[i].start, strlen(cases[i].start)) != 0 ||
+            !strstr(err.text, cases[i].word))
+            fail_msg("case %zu: '%s', expected %s%s...%s", i, err.text, file, cases[i].start, cases[i].word);
+    }
+    struct coordinator_config *c = NULL;
+    struct error err = {0};
+    assert_int_equal(coordinator_config_load("/nonexistent/c.yaml", &c, &err), -STATUS_NOT_FOUND);
+}
+
+static void plain_tcp_beyond_loopback_is_exposed(void **state)
+{
+    (void)state;
+    assert_true(coordinator_config_exposed("tcp://10.0.0.5:7461"));
+    assert_true(coordinator_config_exposed("tcp://0.0.0.0:7461"));
+    assert_false(coordinator_config_exposed("tcp://127.0.0.1:7461"));
+    assert_false(coordinator_config_exposed("tcp://[::1]:7461"));
+    assert_false(coordinator_config_exposed("tls+tcp://10.0.0.5:7461"));
+    assert_false(coordinator_config_exposed("ipc:///run/a.sock"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_file_loads),
+        cmocka_unit_test(what_is_left_out_has_defaults),
+        cmocka_unit_test(errors_name_the_place),
+        cmocka_unit_test(plain_tcp_beyond_loopback_is_exposed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
