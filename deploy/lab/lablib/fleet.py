@@ -150,7 +150,7 @@ class Fleet:
                     programs=os.path.realpath(programs) if programs else None, guests={}, processes={},
                 )
             os.makedirs(self.state.data, exist_ok=True)
-            _parallel(images.tick, *(node.create for node in self.nodes()))
+            _parallel(images.tick, images.reaper, *(node.create for node in self.nodes()))
             step(f"{len(self.nodes())} nodes")
             self._connect()
             step("network")
@@ -230,21 +230,19 @@ class Fleet:
             return self._wipe()
 
     def _wipe(self, keep_lock=False):
-        killed = 0
+        left = len(proc.find(self.name))
         data = self.state.load()
         # After a reboot, a pid and a start time can be another process's.
         records = data.get("processes", {}) if data.get("boot") == boot_id() else {}
         for node in records.values():
             for record in node.values():
                 process = proc.Process.from_record(record)
-                if process.alive():
-                    killed += 1
-                    process.kill()
-        killed = max(killed, proc.kill_all(self.name))
+                process.kill()
+        proc.kill_all(self.name)
         self._check_unmounted()
         self.state.remove(keep_lock)
         self._nodes, self._loaded = {}, None
-        return killed
+        return left
 
     def _check_unmounted(self):
         """All mounts are in the nodes' namespaces. Removing files through a mount nobody expected could destroy data."""

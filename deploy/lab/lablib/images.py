@@ -1,4 +1,4 @@
-"""What guests boot: built or fetched once, kept in the cache, at the same path for every host."""
+"""What the lab builds or fetches once and keeps in the cache: what guests boot, at the same path for every host, and a helper."""
 
 import glob
 import hashlib
@@ -11,7 +11,8 @@ from . import proc
 from .errors import LabError
 from .state import CACHE
 
-GUEST = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "guest")
+_LAB = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+GUEST = f"{_LAB}/guest"
 
 _TICK_SOURCES = ("start.S", "machine.c", "disk.c", "tick.c", "tick.h", "tick.ld")
 _TICK_FLAGS = (
@@ -31,8 +32,8 @@ def _digest(files, *more):
     return digest.hexdigest()[:12]
 
 
-def _publish(temporary, target):
-    os.chmod(temporary, 0o644)
+def _publish(temporary, target, mode=0o644):
+    os.chmod(temporary, mode)
     os.rename(temporary, target)
 
 
@@ -46,6 +47,18 @@ def tick():
             sources = [file for file in files if file.endswith((".c", ".S"))]
             proc.run(["gcc", *_TICK_FLAGS, "-T", f"{GUEST}/tick.ld", "-o", f"{work}/tick", *sources])
             _publish(f"{work}/tick", target)
+    return target
+
+
+def reaper():
+    """The path of the program that daemons run under; host/reaper.c says why."""
+    source = f"{_LAB}/host/reaper.c"
+    target = f"{CACHE}/reaper-{_digest([source])}"
+    if not os.path.exists(target):
+        os.makedirs(CACHE, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as work:
+            proc.run(["gcc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-o", f"{work}/reaper", source])
+            _publish(f"{work}/reaper", target, 0o755)
     return target
 
 

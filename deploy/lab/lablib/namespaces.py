@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from . import proc
+from . import images, proc
 from .errors import LabError
 from .wait import wait_for
 
@@ -131,7 +131,8 @@ class Node:
         running = self.process(daemon)
         if running is not None and running.alive():
             raise LabError(f"{daemon} of {self.name} already runs as process {running.pid}")
-        process = proc.spawn(self.enter(argv), f"{self.run_dir}/log/{daemon}.log", {**self.environment(), **(env or {})})
+        log = f"{self.run_dir}/log/{daemon}.log"
+        process = proc.spawn_reaped(self.enter([]), images.reaper(), argv, log, {**self.environment(), **(env or {})})
         self.remember(daemon, process)
         return process
 

@@ -86,15 +86,33 @@ class Process:
         return True
 
 
-def spawn(argv, log, env=None, cwd="/"):
+def spawn(argv, log, env=None, pass_fds=()):
     """Starts a daemon that outlives this process, with its output appended to the file log."""
     os.makedirs(os.path.dirname(log), exist_ok=True)
     with open(log, "ab") as output:
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd, start_new_session=True
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd="/", start_new_session=True, pass_fds=pass_fds
         )
     _children[child.pid] = child
     return Process(child.pid, start_time(child.pid))
+
+
+def spawn_reaped(prefix, reaper, argv, log, env=None):
+    """Like spawn, through the lab's reaper, which prefix (nsenter) starts; returns the Process of argv itself."""
+    for pid in list(_children):
+        start_time(pid)  # waits for reapers that have ended
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    with open(read_end, "rb") as answer:
+        try:
+            spawn([*prefix, reaper, str(write_end), *argv], log, env, pass_fds=(write_end,))
+        finally:
+            os.close(write_end)
+        words = answer.read().split()
+    if len(words) != 1:
+        reason = os.strerror(int(words[1])) if words else f"see {log}"
+        raise LabError(f"'{argv[0]}' could not be started: {reason}")
+    pid = int(words[0])
+    return Process(pid, start_time(pid))
 
 
 def run(argv, check=True, timeout=60, input=None, env=None):
@@ -193,15 +211,13 @@ def inside():
 
 
 def kill_all(fleet, deadline=20):
-    """Kills every process of a fleet and returns how many there were. Repeats until none is left: they may fork."""
+    """Kills every process of a fleet. Repeats until none is left: they may fork."""
     end = time.monotonic() + deadline
-    killed = set()
     while True:
         left = find(fleet)
         if not left:
-            return len(killed)
+            return
         for process, _ in left:
-            killed.add(process.pid)
             process.kill(signal.SIGKILL)
         if time.monotonic() > end:
             pids = ", ".join(str(process.pid) for process, _ in left)

@@ -5,6 +5,7 @@ programs is Meson's build directory, with agent/drover-agent, coordinator/drover
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -19,6 +20,8 @@ AGENT = "agent/drover-agent"
 COORDINATOR = "coordinator/drover-coordinator"
 CLI = "cli/drover"
 ETC = "/etc/drover"
+STATE = "/var/lib/drover-agent"
+STORE = "/var/lib/drover"
 
 
 def complete(directory):
@@ -83,14 +86,14 @@ class Programs:
                 f"libvirt_remote: {node.libvirt_uri()}",
                 f"migration_address: {node.address}",
             ]
-        lines += ["state_dir: /var/lib/drover-agent", f"tls: {{ca: {ETC}/ca.pem, cert: {ETC}/node.pem}}"]
+        lines += [f"state_dir: {STATE}", f"tls: {{ca: {ETC}/ca.pem, cert: {ETC}/node.pem}}"]
         return "\n".join(lines) + "\n"
 
     def coordinator_config(self):
         node = self.fleet.coordinator
         lines = [
             f"listen: [ipc://{self.socket}, tls+tcp://{node.address}:{COORDINATOR_PORT}]",
-            "store: /var/lib/drover/coordinator.db",
+            f"store: {STORE}/coordinator.db",
             f"tls: {{ca: {ETC}/ca.pem, cert: {ETC}/node.pem}}",
             "hosts:",
         ]
@@ -154,6 +157,17 @@ class Programs:
             started = True
         if started:
             self.sessions_wait()
+
+    def reset(self):
+        """Starts everything anew, with empty state directories and an empty store."""
+        self.coordinator_stop()
+        for node in self.fleet.agents():
+            self.agent_stop(node)
+        for node, directory in [(self.fleet.coordinator, STORE), *((node, STATE) for node in self.fleet.agents())]:
+            for name in os.listdir(node.path(directory)):
+                path = f"{node.path(directory)}/{name}"
+                (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
+        self.start()
 
     def sessions_wait(self, deadline=20):
         """Waits until the coordinator says of every host that it is up."""
