@@ -1,6 +1,16 @@
-/* One per file cli/cmd_*.c. */
+/* One per command; those that belong together share a file cli/cmd_*.c. */
 #pragma once
+
+#include "common/base/error.h"
+
+#include <stdint.h>
 
 struct command;
 
+extern const struct command cmd_hosts, cmd_vms;
+extern const struct command cmd_migrate, cmd_check;
+extern const struct command cmd_jobs, cmd_job, cmd_watch, cmd_cancel, cmd_history;
 extern const struct command cmd_pki_init, cmd_pki_issue, cmd_pki_list;
+
+/* "12" -> 12. */
+int job_id_of(const char *text, uint64_t *ret, struct error *err);

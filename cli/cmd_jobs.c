@@ -1,0 +1,151 @@
+/* drover jobs | job | history | cancel: what is and was going on. */
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/render.h"
+
+#include "proto/coordinator.pb-c.h"
+
+#include <limits.h>
+
+static int list(struct cli *cli, const Drover__V1__ListJobsRequest *request)
+{
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "ListJobs", &request->base, false, EXIT_FAILED, &reply);
+    if (exit)
+        return exit;
+    if (cli->json)
+        cli_print_json(cli, json_of_message(reply));
+    else
+        render_jobs((const Drover__V1__ListJobsReply *)reply, request->ended, cli->out);
+    return EXIT_DONE;
+}
+
+static int run_jobs(struct cli *cli, const struct args *args)
+{
+    (void)args;
+    Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
+    return list(cli, &request);
+}
+
+static int run_history(struct cli *cli, const struct args *args)
+{
+    struct error err;
+    long limit = 20;
+    const char *text = args_value(args, "limit"), *guest = args_value(args, "vm");
+    if (text && args_number(text, "--limit", 1, 1000, &limit, &err) < 0)
+        return cli_usage(cli, &cmd_history, &err);
+    Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
+    request.ended = true;
+    request.limit = (uint32_t)limit;
+    if (guest)
+        request.guest = (char *)guest;
+    return list(cli, &request);
+}
+
+int job_id_of(const char *text, uint64_t *ret, struct error *err)
+{
+    long id;
+    int r = args_number(text, "the job's ID", 1, LONG_MAX, &id, err);
+    if (r >= 0)
+        *ret = (uint64_t)id;
+    else
+        error_set(err, STATUS_INVALID_ARGUMENT,
+                  "'%s' is no job; expected its number, as `drover jobs` lists it", text);
+    return r;
+}
+
+static int run_job(struct cli *cli, const struct args *args)
+{
+    struct error err;
+    Drover__V1__GetJobRequest request = DROVER__V1__GET_JOB_REQUEST__INIT;
+    if (job_id_of(args->rest[0], &request.id, &err) < 0)
+        return cli_usage(cli, &cmd_job, &err);
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "GetJob", &request.base, false, EXIT_FAILED, &reply);
+    if (exit)
+        return exit;
+    if (cli->json)
+        cli_print_json(cli, json_of_message(reply));
+    else
+        render_job((const Drover__V1__Job *)reply, cli->out);
+    return EXIT_DONE;
+}
+
+static int run_cancel(struct cli *cli, const struct args *args)
+{
+    struct error err;
+    Drover__V1__CancelJobRequest request = DROVER__V1__CANCEL_JOB_REQUEST__INIT;
+    if (job_id_of(args->rest[0], &request.id, &err) < 0)
+        return cli_usage(cli, &cmd_cancel, &err);
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "CancelJob", &request.base, true, EXIT_REFUSED, &reply);
+    if (exit)
+        return exit;
+    const Drover__V1__CancelJobReply *said = (const Drover__V1__CancelJobReply *)reply;
+    if (cli->json)
+        cli_print_json(cli, json_of_message(reply));
+    else
+        render_cancel(request.id, said, cli->out);
+    return EXIT_DONE;
+}
+
+#define EXITS "  0  done\n  1  no such job\n  2  usage\n  5  coordinator not reachable\n"
+
+const struct command cmd_jobs = {
+    .name = "jobs",
+    .usage = "",
+    .summary = "the open jobs",
+    .text = "NOW is what a job does or waits for. Jobs that have ended are in `drover history`.\n",
+    .examples = "  drover jobs\n  drover jobs --json | jq '.jobs[].id'\n",
+    .exits = "  0  done\n  2  usage\n  5  coordinator not reachable\n",
+    .run = run_jobs,
+};
+
+const struct command cmd_job = {
+    .name = "job",
+    .usage = "ID",
+    .summary = "all about one job, open or ended",
+    .text = "With where the guest is, the findings of the checks, and the job's log.\n",
+    .examples = "  drover job 12\n  drover job 12 --json | jq .result\n",
+    .exits = EXITS,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run_job,
+};
+
+const struct command cmd_cancel = {
+    .name = "cancel",
+    .usage = "ID",
+    .summary = "end a job; the guest stays where it was",
+    .text = "Before the switch-over, the transfer is stopped and the guest goes on running where it was. "
+            "Afterwards\n"
+            "it is too late: the guest is at the destination, and the job can't be cancelled. Cancelling is "
+            "asked\n"
+            "for and not waited for; `drover watch ID` shows how the job ends.\n",
+    .examples = "  drover cancel 12 && drover watch 12\n",
+    .exits = "  0  it is being cancelled\n  2  usage\n  3  no such job, or too late\n  5  coordinator not "
+             "reachable\n",
+    .min_words = 1,
+    .max_words = 1,
+    .run = run_cancel,
+};
+
+static const struct option_spec history_options[] = {
+    {"vm", "VM", "only this guest's (name or UUID)", false},
+    {"limit", "N", "as many at most, the newest first (default 20, at most 1000)", false},
+    {NULL, NULL, NULL, false},
+};
+
+const struct command cmd_history = {
+    .name = "history",
+    .usage = "[--vm VM] [--limit N]",
+    .summary = "the jobs that ended, the newest first",
+    .text = "TOOK is the time in all, PAUSED what the guest felt, SENT the bytes that were moved.\n",
+    .examples = "  drover history\n  drover history --vm web1 --limit 5\n"
+                "  drover history --json | jq '.jobs[] | {guest, pause: .result.pause}'\n",
+    .exits = "  0  done\n  2  usage\n  5  coordinator not reachable\n",
+    .options = history_options,
+    .run = run_history,
+};

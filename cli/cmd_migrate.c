@@ -1,0 +1,379 @@
+/* drover migrate | check */
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/render.h"
+#include "cli/text.h"
+#include "cli/watch.h"
+#include "common/base/memory.h"
+#include "common/config/yaml.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+/* One guest of the command line, and what became of the request to move it. */
+struct asked {
+    const char *vm;
+    Drover__V1__MigrateGuestReply *reply; /* NULL: `error` says why */
+    struct error error;
+    Drover__V1__Job *job; /* while and after it is watched */
+    int exit;
+};
+
+struct order {
+    Drover__V1__MigrateGuestRequest request;
+    Drover__V1__Policy policy;
+    char *given[4];
+};
+
+/* ---- the command line -------------------------------------------------------------------------------------------- */
+
+static int parse_mode(const char *text, Drover__V1__Mode *ret, struct error *err)
+{
+    static const struct {
+        const char *name;
+        Drover__V1__Mode mode;
+    } modes[] = {{"auto", DROVER__V1__MODE__MODE_AUTO},
+                 {"live", DROVER__V1__MODE__MODE_LIVE},
+                 {"offline", DROVER__V1__MODE__MODE_OFFLINE}};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+        if (streq(text, modes[i].name)) {
+            *ret = modes[i].mode;
+            return 0;
+        }
+    return error_set(err, STATUS_INVALID_ARGUMENT, "--mode is '%s'; expected auto, live or offline", text);
+}
+
+static int parse_allow(const char *text, Drover__V1__Policy *policy, struct error *err)
+{
+    for (const char *p = text;;) {
+        size_t n = strcspn(p, ",");
+        if (n == 7 && memcmp(p, "offline", n) == 0)
+            policy->offline = true;
+        else if (n == 13 && memcmp(p, "auto-converge", n) == 0)
+            policy->auto_converge = true;
+        else if (!(n == 4 && strcmp(text, "none") == 0))
+            return error_set(
+                err, STATUS_INVALID_ARGUMENT,
+                "--allow has '%.*s' in it; expected offline and auto-converge with a comma between them, "
+                "or none",
+                (int)n, p);
+        if (!p[n])
+            return 0;
+        p += n + 1;
+    }
+}
+
+static int positive(const char *option, const char *text, int64_t value, int r, struct error *err)
+{
+    if (r < 0)
+        return error_prefix(err, "--%s", option);
+    if (value <= 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "--%s is '%s'; expected more than nothing", option,
+                         text);
+    return 0;
+}
+
+static int parse_order(const struct args *args, struct order *order, struct error *err)
+{
+    *order = (struct order){DROVER__V1__MIGRATE_GUEST_REQUEST__INIT, DROVER__V1__POLICY__INIT, {0}};
+    Drover__V1__MigrateGuestRequest *r = &order->request;
+    const char *to = args_value(args, "to"), *mode = args_value(args, "mode"),
+               *pause = args_value(args, "max-pause"), *deadline = args_value(args, "deadline"),
+               *bandwidth = args_value(args, "bandwidth"), *allow = args_value(args, "allow");
+    int64_t rate = 0;
+    int result = 0;
+    if (to)
+        r->to = (char *)to;
+    if (mode)
+        result = parse_mode(mode, &r->mode, err);
+    if (result >= 0 && pause) {
+        result = parse_duration_ms(pause, &order->policy.max_pause, err);
+        result = positive("max-pause", pause, order->policy.max_pause, result, err);
+        order->given[r->n_policy_given++] = (char *)"max_pause";
+    }
+    if (result >= 0 && deadline) {
+        result = parse_duration_ms(deadline, &order->policy.deadline, err);
+        result = positive("deadline", deadline, order->policy.deadline, result, err);
+        order->given[r->n_policy_given++] = (char *)"deadline";
+    }
+    if (result >= 0 && bandwidth) {
+        result = positive("bandwidth", bandwidth, rate, parse_rate(bandwidth, &rate, err), err);
+        order->policy.bandwidth = (uint64_t)rate;
+        order->given[r->n_policy_given++] = (char *)"bandwidth";
+    }
+    if (result >= 0 && allow) {
+        result = parse_allow(allow, &order->policy, err);
+        order->given[r->n_policy_given++] = (char *)"allow";
+    }
+    r->policy = &order->policy;
+    r->policy_given = order->given;
+    return result;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+static bool is_refused(const Drover__V1__MigrateGuestReply *reply)
+{
+    return findings_of(reply->findings, reply->n_findings, DROVER__V1__SEVERITY__BLOCK) > 0;
+}
+
+static void ask(struct client *client, Drover__V1__MigrateGuestRequest *request, struct asked *a)
+{
+    ProtobufCMessage *reply = NULL;
+    request->guest = (char *)a->vm;
+    if (client_call(client, "MigrateGuest", &request->base, !request->dry_run, &reply, &a->error) < 0) {
+        a->exit = client_exit(&a->error, EXIT_REFUSED);
+        return;
+    }
+    a->reply = (Drover__V1__MigrateGuestReply *)reply;
+    a->exit = is_refused(a->reply) ? EXIT_REFUSED : EXIT_DONE;
+    if (a->exit == EXIT_DONE && !request->dry_run && !a->reply->job)
+        a->exit = EXIT_FAILED;
+}
+
+static void tell_asked(struct cli *cli, const struct asked *a, bool dry_run)
+{
+    char guest[256], from[128], to[128], why[600];
+    if (!a->reply) {
+        char text[sizeof(a->error.text) * 4];
+        fprintf(cli->err, "%s: %s\n", text_clean(a->vm, guest, sizeof(guest)),
+                text_clean(a->error.text, text, sizeof(text)));
+        return;
+    }
+    const Drover__V1__MigrateGuestReply *r = a->reply;
+    text_clean(*r->guest ? r->guest : a->vm, guest, sizeof(guest));
+    text_clean(r->source, from, sizeof(from));
+    text_clean(*r->destination ? r->destination : "?", to, sizeof(to));
+    text_clean(r->why, why, sizeof(why));
+    render_findings(r->findings, r->n_findings, cli->out);
+    if (a->exit == EXIT_REFUSED)
+        fprintf(cli->out, "%s can't move from %s to %s: refused by a check. It stays where it is.\n", guest,
+                from, to);
+    else
+        fprintf(cli->out, "%s %s from %s to %s, mode %s%s%s%s", guest, dry_run ? "can move" : "moves", from,
+                to, enum_word(&drover__v1__mode__descriptor, (int)r->mode), *why ? " (" : "", why,
+                *why ? ")" : "");
+    if (a->exit == EXIT_REFUSED)
+        return;
+    if (r->job)
+        fprintf(cli->out, ": job %" PRIu64 "\n", r->job);
+    else
+        fputs(dry_run ? ".\n" : ": but the coordinator made no job; look at its log.\n", cli->out);
+}
+
+/* ---- answering --------------------------------------------------------------------------------------------------- */
+
+static json_t *error_json(const struct error *e)
+{
+    char text[sizeof(e->text) * 4];
+    return json_pack("{s:s,s:s}", "code", status_name(e->code), "text",
+                     text_clean(e->text, text, sizeof(text)));
+}
+
+/* {"jobs": [...], "refused": [...]}, or with --dry-run {"possible": [...], "refused": [...]}. A job that was watched is the
+ * whole job, one that was not has its id, guest, source, destination, mode, why and findings. */
+static void print_json(struct cli *cli, const struct asked *asked, size_t n, bool dry_run)
+{
+    json_t *good = json_array(), *refused = json_array();
+    for (size_t i = 0; i < n; i++) {
+        const struct asked *a = &asked[i];
+        if (a->job) {
+            json_array_append_new(good, json_of_message(&a->job->base));
+        } else if (!a->reply) {
+            json_array_append_new(refused,
+                                  json_pack("{s:s,s:o}", "guest", a->vm, "error", error_json(&a->error)));
+        } else {
+            json_t *reply = json_of_message(&a->reply->base);
+            json_object_set(reply, "id", json_object_get(reply, "job"));
+            json_object_del(reply, "job");
+            json_array_append_new(a->exit == EXIT_REFUSED ? refused : good, reply);
+        }
+    }
+    cli_print_json(cli, json_pack("{s:o,s:o}", dry_run ? "possible" : "jobs", good, "refused", refused));
+}
+
+/* Until WatchJob says more: a job as the reply to MigrateGuest knows it. */
+static Drover__V1__Job *job_of(const Drover__V1__MigrateGuestReply *reply)
+{
+    Drover__V1__Job job = DROVER__V1__JOB__INIT;
+    job.id = reply->job;
+    job.guest = reply->guest;
+    job.source = reply->source;
+    job.destination = reply->destination;
+    job.mode = reply->mode;
+    job.state = DROVER__V1__JOB_STATE__JOB_QUEUED;
+    return job_copy(&job);
+}
+
+static int watch(struct cli *cli, struct asked *asked, size_t n)
+{
+    Drover__V1__Job **jobs = xcalloc(n, sizeof(*jobs));
+    int *exits = xcalloc(n + 1, sizeof(*exits));
+    size_t n_jobs = 0, n_exits = 0;
+    for (size_t i = 0; i < n; i++)
+        if (asked[i].reply && asked[i].reply->job)
+            jobs[n_jobs++] = job_of(asked[i].reply);
+        else
+            exits[n_exits++] = asked[i].exit;
+    int watched = n_jobs ? watch_jobs(cli, jobs, n_jobs) : EXIT_DONE;
+    if (n_jobs)
+        exits[n_exits++] = watched;
+    size_t next = 0;
+    for (size_t i = 0; i < n; i++)
+        if (asked[i].reply && asked[i].reply->job)
+            asked[i].job = jobs[next++];
+    int exit =
+        watched == EXIT_INTERRUPTED || watched == EXIT_UNREACHABLE ? watched : exits_join(exits, n_exits);
+    free(exits);
+    free(jobs);
+    return exit;
+}
+
+static int check_words(const struct args *args, struct error *err)
+{
+    for (size_t i = 0; i < args->n_rest; i++)
+        for (size_t k = 0; k < i; k++)
+            if (streq(args->rest[i], args->rest[k]))
+                return error_set(err, STATUS_INVALID_ARGUMENT, "%s is named twice; name each guest once",
+                                 args->rest[i]);
+    return 0;
+}
+
+static int run_migrate(struct cli *cli, const struct args *args)
+{
+    struct error err;
+    struct order order;
+    if (check_words(args, &err) < 0 || parse_order(args, &order, &err) < 0)
+        return cli_usage(cli, &cmd_migrate, &err);
+    bool dry_run = args_flag(args, "dry-run"), detach = args_flag(args, "detach");
+    order.request.dry_run = dry_run;
+    struct client *client = NULL;
+    if (client_open(cli, NULL, NULL, NULL, &client, &err) < 0)
+        return cli_fail(cli, client_exit(&err, EXIT_FAILED), &err);
+    size_t n = args->n_rest;
+    struct asked *asked = xcalloc(n, sizeof(*asked));
+    int *exits = xcalloc(n, sizeof(*exits));
+    for (size_t i = 0; i < n; i++) {
+        asked[i].vm = args->rest[i];
+        ask(client, &order.request, &asked[i]);
+        exits[i] = asked[i].exit;
+        if (!cli->json)
+            tell_asked(cli, &asked[i], dry_run);
+    }
+    client_close(client);
+    fflush(cli->out);
+    int exit = dry_run || detach ? exits_join(exits, n) : watch(cli, asked, n);
+    if (cli->json && n == 1 && !asked[0].reply)
+        cli_fail(cli, exit, &asked[0].error);
+    else if (cli->json)
+        print_json(cli, asked, n, dry_run);
+    for (size_t i = 0; i < n; i++) {
+        reply_free(asked[i].reply);
+        reply_free(asked[i].job);
+    }
+    free(asked);
+    free(exits);
+    return exit;
+}
+
+static int run_check(struct cli *cli, const struct args *args)
+{
+    struct error err;
+    if (!args_value(args, "to")) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "--to HOST is missing; expected: drover check %s --to HOST",
+                  args->rest[0]);
+        return cli_usage(cli, &cmd_check, &err);
+    }
+    struct order order;
+    if (parse_order(args, &order, &err) < 0)
+        return cli_usage(cli, &cmd_check, &err);
+    order.request.guest = (char *)args->rest[0];
+    order.request.dry_run = true;
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "MigrateGuest", &order.request.base, false, EXIT_REFUSED, &reply);
+    if (exit)
+        return exit;
+    const Drover__V1__MigrateGuestReply *r = (const Drover__V1__MigrateGuestReply *)reply;
+    bool refused = is_refused(r);
+    if (cli->json) {
+        json_t *document = json_of_message(reply);
+        json_object_del(document, "job");
+        json_object_set_new(document, "refused", json_boolean(refused));
+        cli_print_json(cli, document);
+    } else {
+        render_check(r, cli->out);
+    }
+    return refused ? EXIT_REFUSED : EXIT_DONE;
+}
+
+/* ---- help -------------------------------------------------------------------------------------------------------- */
+
+#define MODE_OPTION                                                                                          \
+    {                                                                                                        \
+        "mode", "MODE", "auto (default), live, or offline: paused for the whole transfer", false             \
+    }
+
+static const struct option_spec migrate_options[] = {
+    {"to", "HOST", "the destination (default: the coordinator picks a host with room)", false},
+    MODE_OPTION,
+    {"max-pause", "TIME", "the longest pause that is fine, e.g. 500ms or 2s (default: the policy's)", false},
+    {"deadline", "TIME", "how long the transfer may take, e.g. 10m (default: the policy's)", false},
+    {"bandwidth", "RATE", "the most it may use, e.g. 100MiB/s or 1gbit (default: the policy's)", false},
+    {"allow", "LIST", "means allowed when live can't win: offline, auto-converge, or none", false},
+    {"dry-run", NULL, "check only; nothing moves", false},
+    {"detach", NULL, "don't wait: print the job's number and return", false},
+    {NULL, NULL, NULL, false},
+};
+
+const struct command cmd_migrate = {
+    .name = "migrate",
+    .usage = "VM... [--to HOST] [--mode MODE] [--max-pause TIME] [--deadline TIME] [--detach]",
+    .summary = "move guests to another host",
+    .text = "VM is a guest's name, its UUID, or HOST/NAME. Everything is checked first, and nothing moves if "
+            "a check\n"
+            "says no; all findings are printed with what to do. Running guests go on running; of a guest "
+            "that is shut\n"
+            "off, the definition moves. Then the job is watched to its end, as by `drover watch`; Ctrl-C "
+            "there asks on\n"
+            "a terminal, and elsewhere leaves the job running.\n",
+    .examples = "  drover migrate web1 --to kvm2\n"
+                "  drover migrate web1 web2 db1 --max-pause 500ms --bandwidth 1gbit\n"
+                "  drover migrate kvm1/db1 --to kvm2 --mode offline\n"
+                "  drover migrate web1 --to kvm2 --detach --json | jq '.jobs[0].id'\n",
+    .exits = "  0  done: all guests run at their destination\n"
+             "  1  failed or cancelled; the guest is safe where it was\n"
+             "  2  usage\n  3  refused by a check, or there is no such guest or host\n"
+             "  4  partly done: some of the guests were moved\n  5  coordinator not reachable\n"
+             "  6  in doubt: a host can't be asked; the coordinator keeps asking\n"
+             "  130  interrupted; the jobs go on\n",
+    .options = migrate_options,
+    .min_words = 1,
+    .max_words = 1000,
+    .run = run_migrate,
+};
+
+static const struct option_spec check_options[] = {
+    {"to", "HOST", "the destination", false},
+    MODE_OPTION,
+    {NULL, NULL, NULL, false},
+};
+
+const struct command cmd_check = {
+    .name = "check",
+    .usage = "VM --to HOST [--mode MODE]",
+    .summary = "whether a guest could move to a host, and what speaks against it",
+    .text = "Runs the same checks as `drover migrate` and prints all findings; nothing moves. 'block' "
+            "forbids the move,\n"
+            "'warn' and 'info' don't.\n",
+    .examples = "  drover check web1 --to kvm2\n"
+                "  drover check web1 --to kvm2 --json | jq '.findings[] | select(.severity == \"block\")'\n",
+    .exits = "  0  it can move\n  2  usage\n  3  a finding blocks it, or there is no such guest or host\n"
+             "  5  coordinator not reachable\n",
+    .options = check_options,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run_check,
+};

@@ -1,0 +1,40 @@
+/* What the commands print, from the coordinator's messages: pure, no clock and no connection. */
+#pragma once
+
+#include "proto/coordinator.pb-c.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+void render_hosts(const Drover__V1__ListHostsReply *reply, FILE *out);
+json_t *render_hosts_json(const Drover__V1__ListHostsReply *reply);
+
+/* `host`: the one asked for, or NULL. */
+void render_guests(const Drover__V1__ListGuestsReply *reply, const char *host, FILE *out);
+
+/* "block memory-free (host kvm2): seen 1.2 GiB free; expected at least 4 GiB. Do: ..." */
+void render_finding(const Drover__V1__Finding *finding, FILE *out);
+void render_findings(Drover__V1__Finding *const *findings, size_t n, FILE *out);
+size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__Severity severity);
+
+/* All findings of a dry run, and what they come to. */
+void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out);
+
+/* Tables of jobs; `ended`: history, else open ones. */
+void render_jobs(const Drover__V1__ListJobsReply *reply, int ended, FILE *out);
+
+/* All about one job. */
+void render_job(const Drover__V1__Job *job, FILE *out);
+
+/* "web1 now runs on kvm2. 3.1 s in all, paused 61 ms (libvirt 52 ms + handover 9 ms), 312 MiB.", or what became of it
+ * otherwise with what to do, on one or several lines. */
+void render_outcome(const Drover__V1__Job *job, FILE *out);
+
+/* What the coordinator says about a cancel, and how to see the end. */
+void render_cancel(uint64_t id, const Drover__V1__CancelJobReply *reply, FILE *out);
+
+/* The exit code that tells how it ended; 0 for a job that is still open. */
+int job_exit(const Drover__V1__Job *job);
+int job_is_open(const Drover__V1__Job *job);

@@ -1,0 +1,291 @@
+/* Jobs: findings, outcome, table, details. */
+#include "cli/exits.h"
+#include "cli/json.h"
+#include "cli/render.h"
+#include "cli/table.h"
+#include "cli/text.h"
+#include "common/base/memory.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void put(FILE *out, const char *text)
+{
+    char clean[2048];
+    fputs(text_clean(text, clean, sizeof(clean)), out);
+}
+
+/* Coordinators end sentences with and without a full stop. */
+static void put_sentence(FILE *out, const char *text)
+{
+    put(out, text);
+    size_t length = strlen(text);
+    if (length && !strchr(".!?", text[length - 1]))
+        fputc('.', out);
+}
+
+void render_finding(const Drover__V1__Finding *f, FILE *out)
+{
+    fprintf(out, "%s ", enum_word(&drover__v1__severity__descriptor, (int)f->severity));
+    put(out, f->id);
+    if (*f->subject) {
+        fputs(" (", out);
+        put(out, f->subject);
+        fputc(')', out);
+    }
+    fputs(": seen ", out);
+    put(out, *f->seen ? f->seen : "nothing");
+    if (*f->expected) {
+        fputs("; expected ", out);
+        put(out, f->expected);
+    }
+    fputs(".", out);
+    if (*f->todo) {
+        fputs(" Do: ", out);
+        put_sentence(out, f->todo);
+    }
+    fputc('\n', out);
+}
+
+void render_findings(Drover__V1__Finding *const *findings, size_t n, FILE *out)
+{
+    /* What blocks first. */
+    for (int severity = DROVER__V1__SEVERITY__BLOCK; severity >= 0; severity--)
+        for (size_t i = 0; i < n; i++)
+            if ((int)findings[i]->severity == severity)
+                render_finding(findings[i], out);
+}
+
+size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__Severity severity)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += findings[i]->severity == severity;
+    return count;
+}
+
+void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out)
+{
+    size_t blocks = findings_of(reply->findings, reply->n_findings, DROVER__V1__SEVERITY__BLOCK);
+    size_t warnings = findings_of(reply->findings, reply->n_findings, DROVER__V1__SEVERITY__WARN);
+    render_findings(reply->findings, reply->n_findings, out);
+    put(out, reply->guest);
+    fputs(blocks ? " can't move from " : " can move from ", out);
+    put(out, reply->source);
+    fputs(" to ", out);
+    put(out, reply->destination);
+    if (!blocks)
+        fprintf(out, ", mode %s", enum_word(&drover__v1__mode__descriptor, (int)reply->mode));
+    if (blocks)
+        fprintf(out, ": %zu %s it", blocks, blocks == 1 ? "finding blocks" : "findings block");
+    if (warnings)
+        fprintf(out, "%s %zu %s", blocks ? "," : ":", warnings, warnings == 1 ? "warning" : "warnings");
+    fputs(".\n", out);
+}
+
+int job_is_open(const Drover__V1__Job *job)
+{
+    return job->state != DROVER__V1__JOB_STATE__JOB_DONE && job->state != DROVER__V1__JOB_STATE__JOB_FAILED &&
+           job->state != DROVER__V1__JOB_STATE__JOB_CANCELLED;
+}
+
+int job_exit(const Drover__V1__Job *job)
+{
+    switch (job->state) {
+    case DROVER__V1__JOB_STATE__JOB_FAILED:
+        /* A no in the prepare phase is a check's no. */
+        return findings_of(job->findings, job->n_findings, DROVER__V1__SEVERITY__BLOCK) ? EXIT_REFUSED
+                                                                                        : EXIT_FAILED;
+    case DROVER__V1__JOB_STATE__JOB_CANCELLED: return EXIT_FAILED;
+    case DROVER__V1__JOB_STATE__JOB_IN_DOUBT: return EXIT_IN_DOUBT;
+    default: return EXIT_DONE;
+    }
+}
+
+static void put_figures(const Drover__V1__Job *job, FILE *out)
+{
+    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX];
+    const Drover__V1__Result *r = job->result;
+    if (!r)
+        return;
+    fprintf(out, " %s in all", text_ms(r->total, a));
+    if (job->mode != DROVER__V1__MODE__MODE_DEFINITION) {
+        int64_t pause = r->pause > 0 ? r->pause : r->downtime + r->handover;
+        fprintf(out, ", paused %s (libvirt %s + handover %s), %s", text_ms(pause, a), text_ms(r->downtime, b),
+                text_ms(r->handover, c), text_size(r->bytes, (char[TEXT_MAX]){0}));
+        if (r->throttle)
+            fprintf(out, ", slowed down by up to %u %%", r->throttle);
+    }
+    fputc('.', out);
+}
+
+static void put_next(const Drover__V1__Job *job, FILE *out)
+{
+    fputc('\n', out);
+    render_findings(job->findings, job->n_findings, out);
+    if (*job->todo) {
+        fputs("Do: ", out);
+        put_sentence(out, job->todo);
+        fputc('\n', out);
+    }
+}
+
+void render_outcome(const Drover__V1__Job *job, FILE *out)
+{
+    const char *where = *job->runs_on ? job->runs_on : job->destination;
+    put(out, job->guest);
+    switch (job->state) {
+    case DROVER__V1__JOB_STATE__JOB_DONE:
+        if (streq(where, job->source)) {
+            fputs(" is back on ", out);
+            put(out, where);
+            fputs(": ", out);
+            put_sentence(out, job->text);
+            put_next(job, out);
+            return;
+        }
+        fputs(job->mode == DROVER__V1__MODE__MODE_DEFINITION ? " is now defined on " : " now runs on ", out);
+        put(out, where);
+        fputc('.', out);
+        put_figures(job, out);
+        fputc('\n', out);
+        return;
+    case DROVER__V1__JOB_STATE__JOB_FAILED:
+    case DROVER__V1__JOB_STATE__JOB_CANCELLED:
+        fputs(job->state == DROVER__V1__JOB_STATE__JOB_FAILED ? " was not moved" : " was not moved, as asked",
+              out);
+        fputs("; it is safe on ", out);
+        put(out, *job->runs_on ? job->runs_on : job->source);
+        fputs(". ", out);
+        put_sentence(out, job->text);
+        put_next(job, out);
+        return;
+    case DROVER__V1__JOB_STATE__JOB_IN_DOUBT:
+        fprintf(out, " is in doubt, and the coordinator keeps asking (job %" PRIu64 "): ", job->id);
+        put_sentence(out, job->text);
+        put_next(job, out);
+        return;
+    default:
+        fprintf(out, ": job %" PRIu64 " is %s. ", job->id,
+                enum_word(&drover__v1__job_state__descriptor, (int)job->state));
+        put_sentence(out, job->text);
+        fputc('\n', out);
+    }
+}
+
+void render_cancel(uint64_t id, const Drover__V1__CancelJobReply *reply, FILE *out)
+{
+    fprintf(out, "Job %" PRIu64 " is being cancelled: ", id);
+    put_sentence(out, reply->text);
+    fprintf(out, " To see how it ends: drover watch %" PRIu64 "\n", id);
+}
+
+static void progress_cell(struct table *table, const Drover__V1__Job *job)
+{
+    const Drover__V1__Progress *p = job->progress;
+    if (p && p->bytes_total)
+        table_cellf(table, "%u %%", (unsigned)(100.0 * (double)p->bytes_done / (double)p->bytes_total));
+    else
+        table_cell(table, "-");
+}
+
+static void job_row(struct table *table, const Drover__V1__Job *job, int ended)
+{
+    char a[TEXT_MAX];
+    table_cellf(table, "%" PRIu64, job->id);
+    table_cell(table, job->guest);
+    table_cell(table, job->source);
+    table_cell(table, job->destination);
+    table_cell(table, enum_word(&drover__v1__mode__descriptor, (int)job->mode));
+    table_cell(table, enum_word(&drover__v1__job_state__descriptor, (int)job->state));
+    if (ended) {
+        const Drover__V1__Result *r = job->result;
+        int moved = r && job->state == DROVER__V1__JOB_STATE__JOB_DONE;
+        table_cell(table, text_moment((int64_t)job->ended, a));
+        table_cell(table, moved ? text_ms(r->total, a) : NULL);
+        table_cell(table, moved && r->pause ? text_ms(r->pause, a) : NULL);
+        table_cell(table, moved ? text_size(r->bytes, a) : NULL);
+        table_cell(table, job->operator_);
+    } else {
+        table_cell(table, job->phase);
+        progress_cell(table, job);
+        table_cell(table, text_moment((int64_t)job->created, a));
+        table_cell(table, job->operator_);
+        table_cell(table, job->text);
+    }
+}
+
+void render_jobs(const Drover__V1__ListJobsReply *reply, int ended, FILE *out)
+{
+    if (reply->n_jobs == 0) {
+        fputs(ended ? "No job has ended yet.\n" : "No open jobs. `drover history` has those that ended.\n",
+              out);
+        return;
+    }
+    struct table *table = table_new(ended ? ">JOB|GUEST|FROM|TO|MODE|RESULT|ENDED|>TOOK|>PAUSED|>SENT|BY"
+                                          : ">JOB|GUEST|FROM|TO|MODE|STATE|PHASE|>DONE|SINCE|BY|NOW");
+    for (size_t i = 0; i < reply->n_jobs; i++)
+        job_row(table, reply->jobs[i], ended);
+    table_print(table, out);
+}
+
+static void line(FILE *out, const char *key, const char *value)
+{
+    if (!*value)
+        return;
+    fprintf(out, "%-12s ", key);
+    put(out, value);
+    fputc('\n', out);
+}
+
+static void moment_line(FILE *out, const char *key, uint64_t at)
+{
+    char text[TEXT_MAX];
+    if (at)
+        line(out, key, text_moment((int64_t)at, text));
+}
+
+static void transfer_line(const Drover__V1__Progress *p, FILE *out)
+{
+    char done[TEXT_MAX], total[TEXT_MAX], rate[TEXT_MAX], dirty[TEXT_MAX], left[TEXT_MAX];
+    fprintf(out, "%-12s %s of %s, %s, dirtied at %s, pass %u, %s left", "transfer",
+            text_size(p->bytes_done, done), text_size(p->bytes_total, total), text_rate(p->rate, rate),
+            text_rate(p->dirty_rate, dirty), p->iteration,
+            p->remaining < 0 ? "unknown time" : text_ms(p->remaining, left));
+    if (p->throttle)
+        fprintf(out, ", guest throttled by %u %%", p->throttle);
+    fputs(p->paused ? ", guest paused\n" : "\n", out);
+}
+
+void render_job(const Drover__V1__Job *job, FILE *out)
+{
+    char number[TEXT_MAX];
+    snprintf(number, sizeof(number), "%" PRIu64, job->id);
+    line(out, "job", number);
+    line(out, "kind", job->kind);
+    line(out, "guest", job->guest);
+    line(out, "uuid", job->guest_uuid);
+    line(out, "from", job->source);
+    line(out, "to", job->destination);
+    line(out, "mode", enum_word(&drover__v1__mode__descriptor, (int)job->mode));
+    line(out, "state", enum_word(&drover__v1__job_state__descriptor, (int)job->state));
+    line(out, "phase", job->phase);
+    line(out, "runs on", job->runs_on);
+    line(out, "operator", job->operator_);
+    moment_line(out, "created", job->created);
+    moment_line(out, "started", job->started);
+    moment_line(out, "ended", job->ended);
+    line(out, "transaction", job->transaction);
+    if (job->progress && job_is_open(job) && job->progress->bytes_total)
+        transfer_line(job->progress, out);
+    fputc('\n', out);
+    render_outcome(job, out);
+    if (job->n_log)
+        fputs("\nLog:\n", out);
+    for (size_t i = 0; i < job->n_log; i++) {
+        char at[TEXT_MAX];
+        fprintf(out, "  %s  ", text_clock((int64_t)job->log[i]->at, at));
+        put(out, job->log[i]->text);
+        fputc('\n', out);
+    }
+}
