@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fill(struct error *e, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void fill(struct error *e, const char *fmt, va_list ap)
 {
     int n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
     if (n >= (int)sizeof(e->text))

@@ -1,19 +1,24 @@
 #include "common/config/scan.h"
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "common/config/rewrite.h"
 #include "common/config/scalar.h"
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-enum { MAX_FIELDS = 256 };
+enum { MAX_FIELDS = 256, MAX_NAMES = 1000 };
 
 /* An open mapping or list. Its schema is NULL in what the schema ignores. */
 struct frame {
     const cyaml_schema_value_t *schema;
     bool mapping;
-    bool key_seen; /* a mapping's next node is the value of `key` */
-    char key[64];  /* cut: for messages only */
+    unsigned by_name; /* not 0: number of a list that is written as a mapping from names */
+    bool key_seen;    /* a mapping's next node is the value of `key` */
+    char key[64];     /* cut: for messages only */
     unsigned field;
     unsigned entries;
     uint64_t seen[MAX_FIELDS / 64];
@@ -21,11 +26,18 @@ struct frame {
 };
 
 struct scan {
-    const char *name;
+    const char *file;
     struct error *err;
     const cyaml_schema_value_t *root;
     unsigned documents, depth;
-    bool empty;
+    bool empty, rewritten;
+    struct rewrite out;
+    enum { COPY, SKIP, NAME, LIST_START, LIST_END } write; /* what the event at hand becomes */
+    unsigned lists, names;
+    struct {
+        unsigned list;
+        char *name;
+    } name[MAX_NAMES];
     struct frame frames[YAML_MAX_DEPTH];
 };
 
@@ -57,7 +69,7 @@ static int fail(const struct scan *s, yaml_mark_t mark, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: %s%s%s", s->name, mark.line + 1,
+    return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: %s%s%s", s->file, mark.line + 1,
                      mark.column + 1, path, path[0] ? ": " : "", text);
 }
 
@@ -66,7 +78,7 @@ static int fail_parse(const struct scan *s, const yaml_parser_t *parser, const c
     yaml_mark_t mark = parser->problem_mark;
     const char *problem = parser->problem ? parser->problem : "not YAML";
     if (parser->error == YAML_MEMORY_ERROR)
-        return error_set(s->err, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory while parsing", s->name);
+        return error_set(s->err, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory while parsing", s->file);
     if (parser->error == YAML_READER_ERROR) {
         mark = (yaml_mark_t){0};
         for (size_t i = 0; i < parser->problem_offset; i++) {
@@ -74,7 +86,7 @@ static int fail_parse(const struct scan *s, const yaml_parser_t *parser, const c
             mark.line += text[i] == '\n';
         }
     }
-    return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: not valid YAML: %s%s%s", s->name,
+    return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: not valid YAML: %s%s%s", s->file,
                      mark.line + 1, mark.column + 1, problem, parser->context ? " " : "",
                      parser->context ? parser->context : "");
 }
@@ -107,9 +119,39 @@ static void known_keys(const cyaml_schema_value_t *schema, char *list, size_t si
     }
 }
 
+static bool allows_names(const cyaml_schema_value_t *v)
+{
+    return v->type == CYAML_SEQUENCE && v->sequence.entry->type == CYAML_MAPPING &&
+           v->sequence.entry->mapping.fields[0].key &&
+           streq(v->sequence.entry->mapping.fields[0].key, "name");
+}
+
+static int on_name(struct scan *s, struct frame *f, const yaml_event_t *e)
+{
+    const char *key = (const char *)e->data.scalar.value;
+    char why[300];
+    if (strlen(key) != e->data.scalar.length)
+        return fail(s, e->start_mark, "a key holds a NUL byte");
+    snprintf(f->key, sizeof(f->key), "%s", key);
+    f->key_seen = true;
+    if (!scalar_fits(&f->schema->sequence.entry->mapping.fields[0].value, key, why, sizeof(why)))
+        return fail(s, e->start_mark, "%s", why);
+    for (unsigned i = 0; i < s->names; i++)
+        if (s->name[i].list == f->by_name && streq(s->name[i].name, key))
+            return fail(s, e->start_mark, "given twice; keep one of them");
+    if (s->names == MAX_NAMES)
+        return fail(s, e->start_mark, "more than %d names", MAX_NAMES);
+    s->name[s->names].list = f->by_name;
+    s->name[s->names++].name = xstrdup(key);
+    s->write = NAME;
+    return 0;
+}
+
 static int on_key(struct scan *s, struct frame *f, const yaml_event_t *e)
 {
     const char *key = (const char *)e->data.scalar.value;
+    if (f->by_name)
+        return on_name(s, f, e);
     if (f->schema->type != CYAML_IGNORE) {
         if (strlen(key) != e->data.scalar.length)
             return fail(s, e->start_mark, "a key holds a NUL byte");
@@ -117,7 +159,7 @@ static int on_key(struct scan *s, struct frame *f, const yaml_event_t *e)
         while (field_name(f->schema, i) && strcmp(field_name(f->schema, i), key) != 0)
             i++;
         if (i >= MAX_FIELDS)
-            return error_set(s->err, STATUS_INTERNAL, "%s: the schema has more than %d keys", s->name,
+            return error_set(s->err, STATUS_INTERNAL, "%s: the schema has more than %d keys", s->file,
                              MAX_FIELDS);
         bool known = field_name(f->schema, i) != NULL;
         bool twice = known && (f->seen[i / 64] >> (i % 64) & 1);
@@ -234,12 +276,23 @@ static int on_start(struct scan *s, const yaml_event_t *e, bool mapping)
         return fail(s, e->start_mark, "nested deeper than %d", YAML_MAX_DEPTH);
     if (s->depth > 0 && s->frames[s->depth - 1].mapping && !s->frames[s->depth - 1].key_seen)
         return fail(s, e->start_mark, "a key must be a word, found %s", found);
-    if (v->type != CYAML_IGNORE && (in_flags(s) || !(mapping ? is_mapping(v) : is_list(v)))) {
+    bool by_name = mapping && allows_names(v);
+    if (v->type != CYAML_IGNORE && !by_name && (in_flags(s) || !(mapping ? is_mapping(v) : is_list(v)))) {
         if (in_flags(s))
             return fail(s, e->start_mark, "expected a word, found %s", found);
         return fail_kind(s, e->start_mark, v, found);
     }
-    s->frames[s->depth++] = (struct frame){.schema = v, .mapping = mapping, .start = e->start_mark};
+    struct frame *parent = s->depth ? &s->frames[s->depth - 1] : NULL;
+    struct frame *f = &s->frames[s->depth++];
+    *f = (struct frame){.schema = v, .mapping = mapping, .start = e->start_mark};
+    if (parent && parent->by_name) {
+        f->seen[0] = 1;
+        s->write = SKIP;
+    } else if (by_name) {
+        f->by_name = ++s->lists;
+        s->write = LIST_START;
+        s->rewritten = true;
+    }
     return 0;
 }
 
@@ -252,7 +305,7 @@ static int missing_key(struct scan *s, const struct frame *f, yaml_mark_t mark)
             char where[256];
             path_of(s, where, sizeof(where));
             return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: %s%s%s: missing; expected %s",
-                             s->name, mark.line + 1, mark.column + 1, where, where[0] ? "." : "",
+                             s->file, mark.line + 1, mark.column + 1, where, where[0] ? "." : "",
                              fields[i].key,
                              is_list(&fields[i].value)      ? "a list"
                              : is_mapping(&fields[i].value) ? "keys with values"
@@ -266,6 +319,7 @@ static int on_end(struct scan *s)
     struct frame *f = &s->frames[s->depth - 1];
     const cyaml_schema_value_t *v = f->schema;
     s->depth--;
+    s->write = f->by_name ? LIST_END : COPY;
     int r = v->type == CYAML_MAPPING ? missing_key(s, f, f->start) : 0;
     if (v->type == CYAML_SEQUENCE || v->type == CYAML_SEQUENCE_FIXED) {
         if (f->entries < v->sequence.min)
@@ -308,10 +362,45 @@ static int on_event(struct scan *s, const yaml_event_t *e)
     }
 }
 
-int yaml_scan(const char *name, const char *text, size_t length, const cyaml_schema_value_t *schema,
-              bool *ret_empty, struct error *err)
+static void write_out(struct scan *s, yaml_event_t *e)
 {
-    struct scan s = {.name = name, .err = err, .root = schema, .empty = true};
+    switch (s->write) {
+    case COPY: rewrite_event(&s->out, e); return;
+    case LIST_START: rewrite_list_start(&s->out); break;
+    case LIST_END: rewrite_list_end(&s->out); break;
+    case NAME:
+        rewrite_mapping_start(&s->out);
+        rewrite_text(&s->out, "name");
+        rewrite_text(&s->out, (const char *)e->data.scalar.value);
+        break;
+    case SKIP: break;
+    }
+    yaml_event_delete(e);
+}
+
+static int scan_all(struct scan *s, yaml_parser_t *parser, const char *text)
+{
+    for (bool end = false; !end;) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(parser, &event))
+            return fail_parse(s, parser, text);
+        end = event.type == YAML_STREAM_END_EVENT;
+        s->write = COPY;
+        int r = on_event(s, &event);
+        if (r < 0) {
+            yaml_event_delete(&event);
+            return r;
+        }
+        write_out(s, &event);
+    }
+    const struct frame nothing = {.schema = s->root};
+    return s->empty && s->root->type == CYAML_MAPPING ? missing_key(s, &nothing, (yaml_mark_t){0}) : 0;
+}
+
+int yaml_scan(const char *name, const char *text, size_t length, const cyaml_schema_value_t *schema,
+              struct yaml_scanned *ret, struct error *err)
+{
+    struct scan s = {.file = name, .err = err, .root = schema, .empty = true};
     if (length > YAML_MAX_BYTES)
         return error_set(err, STATUS_INVALID_ARGUMENT, "%s: longer than %u bytes; a configuration is shorter",
                          name, YAML_MAX_BYTES);
@@ -319,24 +408,18 @@ int yaml_scan(const char *name, const char *text, size_t length, const cyaml_sch
     if (!yaml_parser_initialize(&parser))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s: out of memory", name);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
+    rewrite_init(&s.out);
 
-    int r = 0;
-    for (bool end = false; r == 0 && !end;) {
-        yaml_event_t event;
-        if (!yaml_parser_parse(&parser, &event)) {
-            r = fail_parse(&s, &parser, text);
-            break;
-        }
-        end = event.type == YAML_STREAM_END_EVENT;
-        r = on_event(&s, &event);
-        yaml_event_delete(&event);
-    }
-    yaml_parser_delete(&parser);
-    if (r == 0 && s.empty) {
-        const struct frame nothing = {.schema = schema};
-        r = schema->type == CYAML_MAPPING ? missing_key(&s, &nothing, (yaml_mark_t){0}) : 0;
-    }
+    int r = scan_all(&s, &parser, text);
+    if (r == 0 && s.rewritten && s.out.failed)
+        r = error_set(err, STATUS_INTERNAL, "%s: can't rewrite the lists given by name", name);
     if (r == 0)
-        *ret_empty = s.empty;
+        *ret = (struct yaml_scanned){.empty = s.empty,
+                                     .text = s.rewritten ? steal(&s.out.text) : NULL,
+                                     .length = s.rewritten ? s.out.length : 0};
+    for (unsigned i = 0; i < s.names; i++)
+        free(s.name[i].name);
+    rewrite_deinit(&s.out);
+    yaml_parser_delete(&parser);
     return r;
 }

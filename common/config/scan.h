@@ -13,6 +13,11 @@
 #define YAML_MAX_BYTES (1U << 20)
 #define YAML_MAX_DEPTH 16 /* 64 KiB of "[" takes libyaml 6 s */
 
-/* Checks `text`. *ret_empty: the document holds nothing, and the schema is content with that. */
+struct yaml_scanned {
+    bool empty;    /* the document holds nothing, and the schema is content with that */
+    char *text;    /* owned; not NULL: to be loaded instead, because a list was given by name */
+    size_t length; /* of `text` */
+};
+
 int yaml_scan(const char *name, const char *text, size_t length, const cyaml_schema_value_t *schema,
-              bool *ret_empty, struct error *err);
+              struct yaml_scanned *ret, struct error *err);

@@ -11,7 +11,8 @@ struct capture {
     char text[256]; /* libcyaml's first error */
 };
 
-static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void on_log(cyaml_log_t level, void *ctx, const char *fmt,
+                                                         va_list args)
 {
     struct capture *c = ctx;
     if (level != CYAML_LOG_ERROR || c->text[0])
@@ -32,14 +33,19 @@ static cyaml_config_t config_for(struct capture *c)
 int yaml_load_text(const char *name, const char *text, size_t length, const cyaml_schema_value_t *schema,
                    void **ret, struct error *err)
 {
-    bool empty = false;
-    int r = yaml_scan(name, text, length, schema, &empty, err);
+    struct yaml_scanned scanned = {0};
+    int r = yaml_scan(name, text, length, schema, &scanned, err);
     if (r < 0)
         return r;
+    _cleanup_free_ char *rewritten = scanned.text;
+    if (rewritten) {
+        text = rewritten;
+        length = scanned.length;
+    }
 
     /* libcyaml gives NULL for a mapping in which nothing is set; callers get one of zeros. */
     void *data = NULL;
-    if (!empty) {
+    if (!scanned.empty) {
         struct capture capture = {0};
         cyaml_config_t config = config_for(&capture);
         cyaml_err_t e = cyaml_load_data((const uint8_t *)text, length, &config, schema, &data, NULL);

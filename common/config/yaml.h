@@ -7,11 +7,14 @@
 
 #include <cyaml/cyaml.h>
 
-/* Loads `path` by `schema`, a mapping with CYAML_FLAG_POINTER, into *ret (freed with yaml_unload). All that isn't in the
- * file is 0 or NULL; an empty file without required keys gives a structure of zeros. Unknown keys, missing required ones
- * and values of another kind are errors, e.g.
+/* Loads `path` by `schema`, a mapping with CYAML_FLAG_POINTER, into *ret (freed with yaml_unload). All that
+ * isn't in the file is 0 or NULL; an empty file without required keys gives a structure of zeros. Unknown
+ * keys, missing required ones and values of another kind are errors, e.g.
  * "agent.yaml:4:1: libvrt: unknown key; known here: libvirt, listen, name"
- * "coordinator.yaml:9:5: hosts[1].agent: missing; expected text" */
+ * "coordinator.yaml:9:5: hosts[1].agent: missing; expected text"
+ *
+ * A list (CYAML_SEQUENCE) of mappings whose first field is `name` may also be written as a mapping from names:
+ * "policies: {default: {deadline: 30m}}" loads like "policies: [{name: default, deadline: 30m}]". */
 int yaml_load_file(const char *path, const cyaml_schema_value_t *schema, void **ret, struct error *err);
 int yaml_load_text(const char *name, const char *text, size_t length, const cyaml_schema_value_t *schema,
                    void **ret, struct error *err);

@@ -104,6 +104,28 @@ static void a_full_file_loads(void **state)
     yaml_unload(&schema, c);
 }
 
+static void a_list_may_be_given_by_name(void **state)
+{
+    (void)state;
+    struct conf *c = load("name: kvm1\n"
+                          "hosts:\n"
+                          "  kvm1: {agent: 'a b', spare: yes}\n"
+                          "  \"007\":\n"
+                          "    agent: |\n"
+                          "      two\n"
+                          "      lines\n"
+                          "listen: ['~', \"\\t\"]\n");
+    assert_int_equal(c->hosts_count, 2);
+    assert_string_equal(c->hosts[0].name, "kvm1");
+    assert_string_equal(c->hosts[0].agent, "a b");
+    assert_true(c->hosts[0].spare);
+    assert_string_equal(c->hosts[1].name, "007");
+    assert_string_equal(c->hosts[1].agent, "two\nlines\n");
+    assert_string_equal(c->listen[0], "~");
+    assert_string_equal(c->listen[1], "\t");
+    yaml_unload(&schema, c);
+}
+
 static void nothing_set_gives_zeros(void **state)
 {
     (void)state;
@@ -159,6 +181,19 @@ static void errors_name_the_place(void **state)
         {"name: a\nlisten: [b, [c]]\n", "a.yaml:2:13: listen[1]: expected text, found a list"},
         {"name: a\nhosts: [b]\n",
          "a.yaml:2:9: hosts[0]: expected keys with values (known: agent, name, spare), found \"b\""},
+        {"name: a\nhosts: {b: {agnt: c}}\n",
+         "a.yaml:2:13: hosts.b.agnt: unknown key; known here: agent, name, spare"},
+        {"name: a\nhosts: {b: {spare: true}}\n", "a.yaml:2:12: hosts.b.agent: missing; expected text"},
+        {"name: a\nhosts: {b: {agent: c}, b: {agent: d}}\n",
+         "a.yaml:2:24: hosts.b: given twice; keep one of them"},
+        {"name: a\nhosts: {b: {agent: c, name: d}}\n",
+         "a.yaml:2:23: hosts.b.name: given twice; keep one of them"},
+        {"name: a\nhosts: {b: c}\n",
+         "a.yaml:2:12: hosts.b: expected keys with values (known: agent, name, spare), found \"c\""},
+        {"name: a\nhosts: {b: [c]}\n",
+         "a.yaml:2:12: hosts.b: expected keys with values (known: agent, name, spare), found a list"},
+        {"name: a\nhosts: {\"\": {agent: c}}\n",
+         "a.yaml:2:9: hosts.: expected text of 1 or more bytes, found \"\""},
         {"- a\n", "a.yaml:1:1: expected keys with values (known: comment, hosts, level, listen, loud, name, "
                   "note, role, "
                   "share, workers), found a list"},
@@ -275,9 +310,10 @@ static void bad_units_show_what_is_fine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_full_file_loads),     cmocka_unit_test(nothing_set_gives_zeros),
-        cmocka_unit_test(errors_name_the_place), cmocka_unit_test(files_are_bounded),
-        cmocka_unit_test(units_parse),           cmocka_unit_test(bad_units_show_what_is_fine),
+        cmocka_unit_test(a_full_file_loads),           cmocka_unit_test(a_list_may_be_given_by_name),
+        cmocka_unit_test(nothing_set_gives_zeros),     cmocka_unit_test(errors_name_the_place),
+        cmocka_unit_test(files_are_bounded),           cmocka_unit_test(units_parse),
+        cmocka_unit_test(bad_units_show_what_is_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
