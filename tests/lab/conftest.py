@@ -4,6 +4,7 @@ DROVER_BUILD is Meson's build directory with Drover's programs (default: build).
 """
 
 import os
+import re
 import sys
 
 import pytest
@@ -15,6 +16,7 @@ sys.path.insert(0, f"{TOP}/deploy/lab")
 from lablib import Fleet  # noqa: E402
 from lablib.programs import complete  # noqa: E402
 
+SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
 BUILD = os.environ.get("DROVER_BUILD", f"{TOP}/build")
 
 
@@ -24,13 +26,41 @@ def lab():
     return f"{TOP}/deploy/lab/lab"
 
 
+class Complaints:
+    """What went wrong with Drover's programs in a fleet, whatever the test looked at."""
+
+    def __init__(self, fleet):
+        self.programs = fleet.programs if fleet.has_programs else None
+        self._read = {}
+
+    def new(self):
+        """Programs that died, and sanitizers' reports since the last call."""
+        if self.programs is None:
+            return []
+        found = [f"{who} died" for who in self.programs.died()]
+        for who, file in self.programs.logs().items():
+            with open(file, errors="replace") as opened:
+                opened.seek(self._read.get(file, 0))
+                text = opened.read()
+                self._read[file] = opened.tell()
+            report = SANITIZER.search(text)
+            if report:
+                found.append(f"{who}: {text[report.start():report.start() + 4000]}")
+        return found
+
+
 @pytest.fixture(scope="session")
 def session_fleet():
     """Two hosts with storage, and Drover's programs if they are built. Tests take 'fleet' or 'drover' instead."""
     fleet = Fleet(f"test-{os.getpid()}")
     try:
         fleet.up(hosts=2, storage=True, programs=BUILD if complete(BUILD) else False)
-        yield fleet
+        complaints = Complaints(fleet)
+        yield fleet, complaints
+        # A leak shows when a program ends in good order.
+        deaf = fleet.programs.stop() if fleet.has_programs else []
+        assert deaf == [], "took no notice of SIGTERM"
+        assert complaints.new() == []
     finally:
         fleet.down()
 
@@ -38,8 +68,11 @@ def session_fleet():
 @pytest.fixture
 def fleet(session_fleet):
     """The fleet, without guests, every link whole and every daemon running."""
-    yield session_fleet
-    session_fleet.heal()
+    fleet, complaints = session_fleet
+    yield fleet
+    found = complaints.new()
+    fleet.heal()
+    assert found == []
 
 
 @pytest.fixture

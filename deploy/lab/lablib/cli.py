@@ -99,7 +99,18 @@ def _table(rows):
 
 def _up(fleet, options):
     programs = False if options.no_programs else options.programs
-    fleet.up(options.hosts, not options.no_storage, programs, report=lambda text: print(text, flush=True))
+    begun = []
+
+    def report(text):
+        begun.append(text)
+        print(text, flush=True)
+
+    try:
+        fleet.up(options.hosts, not options.no_storage, programs, report)
+    except LabError as error:
+        if not begun:
+            raise
+        raise LabError(f"{error}\nwhat was raised so far is still there: 'lab logs NODE' shows more, 'lab down' ends it") from None
 
 
 def _guest(fleet, options):

@@ -115,6 +115,10 @@ class Fleet:
         return "\n".join(lines) + "\n"
 
     @property
+    def has_programs(self):
+        return bool(self._load().get("programs"))
+
+    @property
     def programs(self):
         """Drover's programs in this fleet; a LabError if it was raised without them."""
         directory = self._load().get("programs")
@@ -209,10 +213,10 @@ class Fleet:
         tasks = [lambda host=host: libvirtd(host) for host in self.hosts()]
         if self.export:
             tasks += [lambda kind=kind: storage(kind) for kind in STORAGE]
-        if self._load()["programs"]:
+        if self.has_programs:
             tasks.append(lambda: self.programs.configure())
         _parallel(*tasks)
-        if self._load()["programs"]:
+        if self.has_programs:
             self.programs.start()
             step("drover's agents and coordinator")
 
@@ -266,7 +270,7 @@ class Fleet:
             for kind in STORAGE:
                 self.export.storage_start(kind)
         self.guests.clear()
-        if self._load()["programs"]:
+        if self.has_programs:
             self.programs.heal()
 
     # Guests and links

@@ -92,18 +92,27 @@ def linux():
     return kernel, initramfs
 
 
+def _kernel_package():
+    """The package that the name without a version stands for, or None."""
+    depends = proc.run(["apt-cache", "depends", KERNEL_PACKAGE], check=False).stdout
+    package = re.search(r"Depends: (linux-image-\S+)", depends)
+    return package[1] if package else None
+
+
 def _kernel():
     """Debian's cloud kernel: (image, directory of its modules). Unpacked, never installed."""
     kept = sorted(glob.glob(f"{CACHE}/linux-*/vmlinuz"))
     if not kept:
         os.makedirs(CACHE, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as work:
-            depends = proc.run(["apt-cache", "depends", KERNEL_PACKAGE]).stdout
-            package = re.search(r"Depends: (linux-image-\S+)", depends)
+            package = _kernel_package()
             if not package:
-                raise LabError(f"apt-cache knows no {KERNEL_PACKAGE}: run apt-get update")
+                proc.run(["apt-get", "-q", "update"], timeout=300)
+                package = _kernel_package()
+            if not package:
+                raise LabError(f"apt knows no {KERNEL_PACKAGE}, also after apt-get update: see /etc/apt/sources.list")
             os.chmod(work, 0o777)  # apt downloads as a user of its own
-            proc.run(["sh", "-c", f"cd {work} && apt-get -q download {package[1]}"], timeout=300)
+            proc.run(["sh", "-c", f"cd {work} && apt-get -q download {package}"], timeout=300)
             (archive,) = glob.glob(f"{work}/*.deb")
             proc.run(["dpkg-deb", "-x", archive, f"{work}/root"], timeout=120)
             (image,) = glob.glob(f"{work}/root/boot/vmlinuz-*")

@@ -137,10 +137,17 @@ class Node:
         return process
 
     def stop(self, daemon, number=signal.SIGTERM, deadline=10):
-        """Ends a daemon with a signal, and waits until it is gone. Nothing happens if it doesn't run."""
+        """Ends a daemon with a signal, and waits until it is gone. False if it took no notice and had to be killed."""
         process = self.process(daemon)
-        if process is not None:
-            process.end(number, deadline)
+        if process is None or not process.alive():
+            return True
+        self.remember(daemon, process, stopped=True)
+        return process.end(number, deadline)
+
+    def died(self):
+        """Names of the daemons that ended without stop()."""
+        records = self.state.load().get("processes", {}).get(self.name, {})
+        return [name for name, record in records.items() if not record.get("stopped") and not self.running(name)]
 
     def resume(self):
         """Lets every daemon of the node go on that was stopped by SIGSTOP."""
@@ -160,9 +167,9 @@ class Node:
         process = self.process(daemon)
         return process is not None and process.alive() and not process.stopped()
 
-    def remember(self, daemon, process):
+    def remember(self, daemon, process, stopped=False):
         with self.state.edit() as data:
-            data.setdefault("processes", {}).setdefault(self.name, {})[daemon] = process.record()
+            data.setdefault("processes", {}).setdefault(self.name, {})[daemon] = {**process.record(), "stopped": stopped}
 
     def expect(self, daemon, ready, deadline, what):
         """Waits until a daemon that was just started is ready; ends early if it died, with the end of its log."""

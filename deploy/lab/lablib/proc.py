@@ -70,12 +70,14 @@ class Process:
                 pass
 
     def end(self, number=signal.SIGTERM, deadline=10):
-        """Signals the process and waits until it is gone; after the deadline, it is killed."""
+        """Signals the process and waits until it is gone. After the deadline it is killed, and the answer is False."""
         self.kill(number)
-        if not self._gone(deadline):
+        obeyed = self._gone(deadline)
+        if not obeyed:
             self.kill(signal.SIGKILL)
             if not self._gone(deadline):
                 raise LabError(f"process {self.pid} is still there {deadline} s after SIGKILL: look at /proc/{self.pid}/stack")
+        return obeyed
 
     def _gone(self, deadline):
         end = time.monotonic() + deadline

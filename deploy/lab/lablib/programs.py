@@ -123,7 +123,8 @@ class Programs:
         node.start("agent", [self.program(AGENT), "--config", f"{ETC}/agent.yaml"], env)
 
     def agent_stop(self, node, number=signal.SIGTERM):
-        node.stop("agent", number)
+        """False if the agent took no notice of the signal within 10 s and was killed."""
+        return node.stop("agent", number)
 
     def coordinator_start(self, deadline=20, env=None):
         node = self.fleet.coordinator
@@ -134,7 +135,24 @@ class Programs:
         )
 
     def coordinator_stop(self, number=signal.SIGTERM):
-        self.fleet.coordinator.stop("coordinator", number)
+        """False if the coordinator took no notice of the signal within 10 s and was killed."""
+        return self.fleet.coordinator.stop("coordinator", number)
+
+    def stop(self):
+        """Ends everything by SIGTERM. Returns who took no notice."""
+        deaf = [] if self.coordinator_stop() else ["the coordinator"]
+        return deaf + [f"the agent of {node.name}" for node in self.fleet.agents() if not self.agent_stop(node)]
+
+    def logs(self):
+        """{who: file with all it said}."""
+        files = {f"the agent of {node.name}": f"{node.run_dir}/log/agent.log" for node in self.fleet.agents()}
+        files["the coordinator"] = f"{self.fleet.coordinator.run_dir}/log/coordinator.log"
+        return {who: file for who, file in files.items() if os.path.exists(file)}
+
+    def died(self):
+        """Who ended without being stopped."""
+        dead = [f"the agent of {node.name}" for node in self.fleet.agents() if "agent" in node.died()]
+        return dead + (["the coordinator"] if "coordinator" in self.fleet.coordinator.died() else [])
 
     def start(self):
         """Starts everything, and waits until the coordinator has heard from every agent."""
@@ -160,9 +178,7 @@ class Programs:
 
     def reset(self):
         """Starts everything anew, with empty state directories and an empty store."""
-        self.coordinator_stop()
-        for node in self.fleet.agents():
-            self.agent_stop(node)
+        self.stop()
         for node, directory in [(self.fleet.coordinator, STORE), *((node, STATE) for node in self.fleet.agents())]:
             for name in os.listdir(node.path(directory)):
                 path = f"{node.path(directory)}/{name}"
