@@ -2,8 +2,8 @@
  * codes. Services are protobuf-c's: adding a method is a line in a .proto and a handler.
  *
  * Threads. Everything here is called on the loop given in the configuration, and calls back on it, except where a
- * service asks for RPC_INLINE or RPC_WORKER. A client without a loop calls back on one of nng's threads: for tests,
- * benchmarks and rpc_call_sync only.
+ * service asks for RPC_INLINE or RPC_ON_WORKER. A client without a loop calls back on nng's threads, one call at a time:
+ * for tests, benchmarks and rpc_call_sync only (rpc_client_free must then not be called from a closure).
  *
  * URLs: ipc:///path (the peer's uid and group are checked), tls+tcp://host:port (both sides show a certificate),
  * tcp://host:port (a lab; nobody is checked). */
@@ -30,10 +30,18 @@ struct rpc_peer {
 };
 
 /* Credentials: the CA that peers must be signed by, and one PEM file with this program's certificate and key. Files that
- * have changed are read again at the next handshake (rotation without restart); a bad new file is logged by the owner
- * through *ret_err of rpc_tls_check and the old one kept. */
+ * have changed (time, inode or size) are read again at the next handshake: rotation without restart. Bad new files leave
+ * the old ones in use; rpc_tls_check says so.
+ *
+ * A server takes any certificate of the CA with the extended key usage clientAuth and one URI SAN drover://ROLE/NAME.
+ * A client wants serverAuth, the role and the name it expects, and, when it expects no name, a DNS or IP SAN that fits
+ * the host of its URL. */
 struct rpc_tls;
 int rpc_tls_new(const char *ca_file, const char *cert_file, struct rpc_tls **ret, struct error *err);
+
+/* Reads files that have changed; fails while the files as they are can't be used. Any thread. For a program to call now
+ * and then, to log what it returns: nothing else tells of a rotation that went wrong. */
+int rpc_tls_check(struct rpc_tls *tls, struct error *err);
 void rpc_tls_free(struct rpc_tls *tls);
 DEFINE_CLEANUP(struct rpc_tls *, rpc_tls_free);
 
@@ -41,15 +49,16 @@ DEFINE_CLEANUP(struct rpc_tls *, rpc_tls_free);
 
 /* 0 means the default in brackets. */
 struct rpc_limits {
-    uint32_t frame_bytes;      /* one frame, checked before allocating [4 MiB] */
-    uint32_t unpack_bytes;     /* memory that unpacking one message may take [16 MiB] */
-    uint32_t calls;            /* in flight per connection [256] */
-    uint32_t queued_bytes;     /* waiting to be written per connection [16 MiB] */
-    uint32_t connections;      /* per listener [1024] */
-    uint32_t handshake_ms;     /* TLS handshake and first frame [3000] */
-    uint32_t keepalive_ms;     /* a ping when idle for so long; the connection is dead after two without an answer [5000] */
-    uint32_t stream_items;     /* window of a server stream, items not yet taken by the client [64] */
-    uint32_t stored_answers;   /* answers kept for repeated calls (rpc_stub.once), per listener [4096] */
+    uint32_t frame_bytes;  /* one frame, checked before allocating [4 MiB] */
+    uint32_t unpack_bytes; /* memory that unpacking one message may take [16 MiB] */
+    uint32_t calls;        /* in flight per connection [256] */
+    uint32_t queued_bytes; /* waiting to be written per connection [16 MiB] */
+    uint32_t connections;  /* per listener [1024] */
+    uint32_t handshake_ms; /* TLS handshake and first frame [3000] */
+    uint32_t
+        keepalive_ms; /* a ping when idle for so long; the connection is dead after two without an answer [5000] */
+    uint32_t stream_items;   /* window of a server stream, items not yet taken by the client [64] */
+    uint32_t stored_answers; /* answers kept for repeated calls (rpc_stub.once), per listener [4096] */
 };
 
 /* ---- server ------------------------------------------------------------------------------------------------------ */
@@ -67,8 +76,13 @@ struct rpc_server_config {
     struct loop *loop;
     struct workers *workers; /* needed for RPC_ON_WORKER only */
     struct rpc_tls *tls;     /* needed for tls+tcp:// only; borrowed */
-    const char *ipc_group;   /* group whose members are operators on ipc://, beside root; may be NULL */
+    const char
+        *ipc_group; /* group whose members are operators on ipc://, beside root and the server's own user */
     struct rpc_limits limits;
+    /* Told on the loop, for logging, of connections that ended before they could make a call: no certificate, a wrong one,
+     * a hang-up, garbage. A flood is summed up. May be NULL. */
+    void (*on_refused)(void *arg, const struct rpc_peer *peer, const struct error *why);
+    void *arg;
 };
 
 int rpc_server_new(const struct rpc_server_config *config, struct rpc_server **ret, struct error *err);
@@ -95,19 +109,28 @@ DEFINE_CLEANUP(struct rpc_server *, rpc_server_free);
  * After that the call is gone, unless a reference is held. A message is packed at once and stays the caller's. */
 void rpc_call_fail(struct rpc_call *call, const struct error *why);
 
+/* The same, with a message that the client gets packed from rpc_status_details; `details` may be NULL. */
+void rpc_call_fail_with(struct rpc_call *call, const struct error *why, const ProtobufCMessage *details);
+
 /* Puts an item on the stream. Returns 0, -STATUS_CANCELLED when the client is gone for good (the handler should stop and
  * end the call), or -STATUS_RESOURCE_EXHAUSTED when the client does not keep up (the item was not queued). */
 int rpc_call_item(struct rpc_call *call, const ProtobufCMessage *item);
 void rpc_call_end(struct rpc_call *call);
 
-/* Runs fn(arg) when the client cancels, its deadline passes, or it stays away after a lost connection for longer than
- * a stream is kept (30 s); on the loop, at most once, never after the call has ended. */
+/* Runs fn(arg) once, on the loop, when the client has taken half of what was queued; for after RESOURCE_EXHAUSTED.
+ * Never after the call has ended. */
+void rpc_call_on_ready(struct rpc_call *call, void (*fn)(void *arg), void *arg);
+
+/* Runs fn(arg) when nobody waits for the answer any more: the client has cancelled, the deadline has passed, the connection
+ * was lost (a unary call without `once`), or the client stayed away for longer than a stream or a `once` call is kept
+ * (30 s); or when the server is freed. On the loop, at most once, never after the call has ended on the loop (an end on
+ * another thread may overlap with fn). The handler still ends the call. */
 void rpc_call_on_cancel(struct rpc_call *call, void (*fn)(void *arg), void *arg);
 bool rpc_call_cancelled(const struct rpc_call *call);
 
 const struct rpc_peer *rpc_call_peer(const struct rpc_call *call);
-int64_t rpc_call_remaining_ms(const struct rpc_call *call);                    /* INT64_MAX without a deadline */
-const char *rpc_call_metadata(const struct rpc_call *call, const char *key);   /* NULL when absent */
+int64_t rpc_call_remaining_ms(const struct rpc_call *call); /* INT64_MAX without a deadline */
+const char *rpc_call_metadata(const struct rpc_call *call, const char *key); /* NULL when absent */
 struct rpc_call *rpc_call_ref(struct rpc_call *call);
 void rpc_call_unref(struct rpc_call *call);
 
@@ -117,10 +140,10 @@ struct rpc_client;
 
 struct rpc_client_config {
     const char *url;
-    struct loop *loop;       /* NULL: call back on nng's threads */
-    struct rpc_tls *tls;     /* needed for tls+tcp:// only; borrowed */
-    enum rpc_role peer_role; /* the server must be this... */
-    const char *peer_name;   /* ...and have this name (NULL: any) */
+    struct loop *loop;                       /* NULL: call back on nng's threads */
+    struct rpc_tls *tls;                     /* needed for tls+tcp:// only; borrowed */
+    enum rpc_role peer_role;                 /* the server must be this... */
+    const char *peer_name;                   /* ...and have this name (NULL: any) */
     uint32_t backoff_min_ms, backoff_max_ms; /* reconnecting; defaults 200 and 5000 */
     struct rpc_limits limits;
     /* Told on each change: why is NULL when connected, else what went wrong. May be NULL. */
@@ -149,9 +172,11 @@ DEFINE_CLEANUP(struct rpc_client *, rpc_client_free);
 struct rpc_stub {
     ProtobufCService base;
     struct rpc_client *client;
-    int64_t timeout_ms;            /* 0: none, for streams; unary calls without one get 60 s */
-    bool once;                     /* mutating: sent again after a lost connection, carried out at most once */
-    bool wait;                     /* wait for the connection when it is down */
+    int64_t timeout_ms; /* 0: none, for streams; unary calls without one get 60 s */
+    bool once;          /* mutating: sent again after a lost connection, carried out at most once */
+    bool stream;        /* the method is a stream: no deadline by default, goes on after a lost connection.
+                                    * Without it both begin to hold with the first item */
+    bool wait;          /* wait for the connection when it is down */
     const struct rpc_call *parent; /* its deadline and its cancellation hold for this call, too */
     const char *const *metadata;   /* {"key", "value", ..., NULL}; copied */
     uint64_t id;                   /* out: the call just made, for rpc_client_cancel */
@@ -165,6 +190,9 @@ void rpc_stub_invoke(ProtobufCService *service, unsigned method, const ProtobufC
 
 /* Why the closure that runs now was called with NULL; only inside a closure. */
 const struct error *rpc_status(void);
+
+/* What rpc_call_fail_with sent along, packed: empty when nothing; only inside a closure. */
+const ProtobufCBinaryData *rpc_status_details(void);
 
 /* The closure gets NULL with CANCELLED (later, on the loop), unless the call has ended already. */
 void rpc_client_cancel(struct rpc_client *client, uint64_t id);
