@@ -20,6 +20,8 @@ struct loop {
     sd_event_source *wake;
     int wake_fd;
     pthread_t thread;
+    bool stopped; /* by loop_stop, with the code below */
+    int code;
     pthread_mutex_t lock; /* guards the two below */
     struct post *first, **last;
 };
@@ -101,8 +103,15 @@ void loop_free(struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
+    /* Not sd_event_loop: sd_event_exit would leave a loop that takes no more timers, and cleaning up may want one. */
     loop->thread = pthread_self();
-    return sd_event_loop(loop->event);
+    loop->stopped = false;
+    while (!loop->stopped) {
+        int r = sd_event_run(loop->event, UINT64_MAX);
+        if (r < 0)
+            return r;
+    }
+    return loop->code;
 }
 
 struct stop {
@@ -113,7 +122,8 @@ struct stop {
 static void do_stop(void *arg)
 {
     struct stop *s = arg;
-    sd_event_exit(s->loop->event, s->code);
+    s->loop->stopped = true;
+    s->loop->code = s->code;
     free(s);
 }
 

@@ -17,7 +17,7 @@ int loop_new(struct loop **ret, struct error *err);
 void loop_free(struct loop *loop);
 DEFINE_CLEANUP(struct loop *, loop_free);
 
-/* Runs until loop_stop; returns the code given to it. */
+/* Runs until loop_stop; returns the code given to it. May be called again. */
 int loop_run(struct loop *loop);
 
 /* Any thread. */

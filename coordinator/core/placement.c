@@ -36,7 +36,7 @@ static void add_copy(struct findings *out, const Drover__V1__Finding *f, const c
 {
     bool names_it = !host || strstr(f->subject, host);
     char *subject = names_it ? xstrdup(f->subject) : xasprintf("%s on host %s", f->subject, host);
-    findings_add(out, f->id, f->severity, subject, xstrdup(f->seen), xstrdup(f->expected), xstrdup(f->todo));
+    finding_add(out, f->id, f->severity, subject, xstrdup(f->seen), xstrdup(f->expected), xstrdup(f->todo));
 }
 
 /* What is wrong with the guest or its host blocks at every candidate alike, and is told once, first. */
@@ -119,10 +119,10 @@ void placement_choose(const struct preflight *in, const uint64_t *promised, stru
         refuse(list, n, &out);
     } else {
         out.why = xstrdup("there is no other host");
-        findings_add(&out.refusals, "no-host", DROVER__V1__SEVERITY__BLOCK,
-                     xasprintf("guest %s", in->guest->guest->name),
-                     xasprintf("no hypervisor in the inventory beside %s", in->source->name),
-                     xstrdup("another one"), xstrdup("add one to hosts in coordinator.yaml"));
+        finding_add(&out.refusals, "no-host", DROVER__V1__SEVERITY__BLOCK,
+                    xasprintf("guest %s", in->guest->guest->name),
+                    xasprintf("no hypervisor in the inventory beside %s", in->source->name),
+                    xstrdup("another one"), xstrdup("add one to hosts in coordinator.yaml"));
     }
     for (size_t c = 0; c < n; c++)
         findings_deinit(&list[c].findings);

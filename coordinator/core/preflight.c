@@ -76,8 +76,8 @@ void preflight_run(const struct preflight *in, struct findings *out)
             rules[i].look(in, &rules[i], out);
 }
 
-void findings_add(struct findings *findings, const char *id, Drover__V1__Severity severity, char *subject,
-                  char *seen, char *expected, char *todo)
+void finding_add(struct findings *findings, const char *id, Drover__V1__Severity severity, char *subject,
+                 char *seen, char *expected, char *todo)
 {
     Drover__V1__Finding *f = new0(Drover__V1__Finding);
     drover__v1__finding__init(f);

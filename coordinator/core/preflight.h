@@ -29,8 +29,8 @@ void findings_deinit(struct findings *findings);
 const Drover__V1__Finding *findings_block(const struct findings *findings);
 
 /* Adds one; takes over the four texts, which were allocated. */
-void findings_add(struct findings *findings, const char *id, Drover__V1__Severity severity, char *subject,
-                  char *seen, char *expected, char *todo);
+void finding_add(struct findings *findings, const char *id, Drover__V1__Severity severity, char *subject,
+                 char *seen, char *expected, char *todo);
 
 /* MODE_AUTO is live, or for a guest that is shut off the move of its definition; so is MODE_OFFLINE of such a guest. What
  * does not fit the guest's state otherwise is left for the rules to refuse. */

@@ -26,8 +26,8 @@ struct rule {
 
 /* Each argument is a parenthesised format with its values: found(("bridge %s", name), ("not there"), (...), (...)). */
 #define found(subject, seen, expected, todo)                                                                 \
-    findings_add(out, rule->id, rule->severity, xasprintf subject, xasprintf seen, xasprintf expected,       \
-                 xasprintf todo)
+    finding_add(out, rule->id, rule->severity, xasprintf subject, xasprintf seen, xasprintf expected,        \
+                xasprintf todo)
 
 RULE(host_up);
 RULE(host_told);

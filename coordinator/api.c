@@ -1,0 +1,206 @@
+#include "coordinator/api.h"
+
+#include "common/base/memory.h"
+#include "coordinator/api_methods.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { MAX_OPEN_JOBS = 4096, LIST_DEFAULT = 100 };
+
+static const struct api *api_of(const Drover__V1__Coordinator_Service *service)
+{
+    return (const struct api *)service;
+}
+
+static Drover__V1__HostStatus host_status(const struct fleet_host *h)
+{
+    Drover__V1__HostStatus status = DROVER__V1__HOST_STATUS__INIT;
+    status.name = h->name;
+    status.site = h->site;
+    status.agent = h->agent_url;
+    status.up = h->up;
+    status.synced = h->synced;
+    status.since = (uint64_t)h->since_ms;
+    if (h->why)
+        status.why = h->why;
+    status.report = h->report;
+    status.guests_total = (uint32_t)h->n_guests;
+    for (size_t g = 0; g < h->n_guests; g++)
+        status.guests_running += fleet_guest_active(h->guests[g].guest);
+    return status;
+}
+
+static void list_hosts(Drover__V1__Coordinator_Service *service, const Drover__V1__ListHostsRequest *request,
+                       Drover__V1__ListHostsReply_Closure reply, void *call)
+{
+    (void)request;
+    const struct fleet *fleet = api_of(service)->config.fleet;
+    size_t n = fleet->n_hosts;
+    _cleanup_free_ Drover__V1__HostStatus *hosts = xcalloc(n + 1, sizeof(*hosts));
+    _cleanup_free_ Drover__V1__HostStatus **list = xcalloc(n + 1, sizeof(*list));
+    for (size_t i = 0; i < n; i++) {
+        hosts[i] = host_status(&fleet->hosts[i]);
+        list[i] = &hosts[i];
+    }
+    Drover__V1__ListHostsReply answer = DROVER__V1__LIST_HOSTS_REPLY__INIT;
+    answer.n_hosts = n;
+    answer.hosts = list;
+    answer.coordinator_version = (char *)DROVER_VERSION;
+    reply(&answer, call);
+}
+
+static void list_guests(Drover__V1__Coordinator_Service *service,
+                        const Drover__V1__ListGuestsRequest *request,
+                        Drover__V1__ListGuestsReply_Closure reply, void *call)
+{
+    const struct api *api = api_of(service);
+    const struct fleet *fleet = api->config.fleet;
+    struct fleet_host *only = NULL;
+    struct error err = {0};
+    if (request->host[0] && fleet_find_host(fleet, request->host, &only, &err) < 0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    size_t n = 0, room = 0;
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        room += fleet->hosts[i].n_guests;
+    _cleanup_free_ Drover__V1__GuestStatus *guests = xcalloc(room + 1, sizeof(*guests));
+    _cleanup_free_ Drover__V1__GuestStatus **list = xcalloc(room + 1, sizeof(*list));
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        const struct fleet_host *h = &fleet->hosts[i];
+        if (only && h != only)
+            continue;
+        for (size_t g = 0; g < h->n_guests; g++) {
+            const Drover__V1__Job *job = driver_job_of_guest(api->config.driver, h->guests[g].guest->uuid);
+            drover__v1__guest_status__init(&guests[n]);
+            guests[n].host = h->name;
+            guests[n].guest = h->guests[g].guest;
+            guests[n].stale = !h->up || !h->guests[g].told;
+            guests[n].job = job ? job->id : 0;
+            list[n] = &guests[n];
+            n++;
+        }
+    }
+    Drover__V1__ListGuestsReply answer = DROVER__V1__LIST_GUESTS_REPLY__INIT;
+    answer.n_guests = n;
+    answer.guests = list;
+    reply(&answer, call);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    uint64_t x = (*(Drover__V1__Job *const *)a)->id, y = (*(Drover__V1__Job *const *)b)->id;
+    return (x < y) - (x > y);
+}
+
+static void list_open(const struct api *api, const char *guest, uint32_t limit,
+                      Drover__V1__ListJobsReply_Closure reply, void *call)
+{
+    _cleanup_free_ const Drover__V1__Job **all = xcalloc(MAX_OPEN_JOBS, sizeof(*all));
+    size_t n = driver_jobs(api->config.driver, all, MAX_OPEN_JOBS), kept = 0;
+    if (n > MAX_OPEN_JOBS)
+        n = MAX_OPEN_JOBS;
+    for (size_t i = 0; i < n; i++)
+        if (!guest[0] || streq(all[i]->guest, guest) || strcasecmp(all[i]->guest_uuid, guest) == 0)
+            all[kept++] = all[i];
+    qsort(all, kept, sizeof(*all), newest_first);
+    Drover__V1__ListJobsReply answer = DROVER__V1__LIST_JOBS_REPLY__INIT;
+    answer.n_jobs = kept < limit ? kept : limit;
+    answer.jobs = (Drover__V1__Job **)all;
+    reply(&answer, call);
+}
+
+static void list_jobs(Drover__V1__Coordinator_Service *service, const Drover__V1__ListJobsRequest *request,
+                      Drover__V1__ListJobsReply_Closure reply, void *call)
+{
+    const struct api *api = api_of(service);
+    uint32_t limit = request->limit ? request->limit : LIST_DEFAULT;
+    if (!request->ended) {
+        list_open(api, request->guest, limit, reply, call);
+        return;
+    }
+    Drover__V1__ListJobsReply *answer = NULL;
+    struct error err = {0};
+    if (store_list_ended(api->config.store, limit, request->guest[0] ? request->guest : NULL, &answer, &err) <
+        0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    reply(answer, call);
+    drover__v1__list_jobs_reply__free_unpacked(answer, NULL);
+}
+
+int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,
+                 struct error *err)
+{
+    const Drover__V1__Job *open = driver_job(api->config.driver, id);
+    Drover__V1__Job *owned = NULL;
+    if (!open) {
+        int r = store_get_job(api->config.store, id, &owned, err);
+        if (r < 0)
+            return r;
+    }
+    *ret = open ? open : owned;
+    *ret_owned = owned;
+    return 0;
+}
+
+static void get_job(Drover__V1__Coordinator_Service *service, const Drover__V1__GetJobRequest *request,
+                    Drover__V1__Job_Closure reply, void *call)
+{
+    const Drover__V1__Job *job;
+    Drover__V1__Job *owned;
+    struct error err = {0};
+    if (api_find_job(api_of(service), request->id, &job, &owned, &err) < 0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    reply(job, call);
+    drover__v1__job__free_unpacked(owned, NULL);
+}
+
+static void cancel_job(Drover__V1__Coordinator_Service *service, const Drover__V1__CancelJobRequest *request,
+                       Drover__V1__CancelJobReply_Closure reply, void *call)
+{
+    _cleanup_free_ char *text = NULL;
+    struct error err = {0};
+    if (driver_cancel(api_of(service)->config.driver, request->id, rpc_call_peer(call)->name, &text, &err) <
+        0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    Drover__V1__CancelJobReply answer = DROVER__V1__CANCEL_JOB_REPLY__INIT;
+    answer.text = text;
+    reply(&answer, call);
+}
+
+struct api *api_new(const struct api_config *config)
+{
+    struct api *api = new0(struct api);
+    *api = (struct api){
+        .service =
+            {
+                .base = DROVER__V1__COORDINATOR__BASE_INIT,
+                .list_hosts = list_hosts,
+                .list_guests = list_guests,
+                .migrate_guest = api_migrate_guest,
+                .list_jobs = list_jobs,
+                .get_job = get_job,
+                .watch_job = api_watch_job,
+                .cancel_job = cancel_job,
+            },
+        .config = *config,
+    };
+    return api;
+}
+
+ProtobufCService *api_service(struct api *api)
+{
+    return &api->service.base;
+}
+
+void api_free(struct api *api)
+{
+    free(api);
+}

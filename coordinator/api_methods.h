@@ -1,0 +1,21 @@
+/* What the api_*.c share: the methods of the service, all called on the loop. */
+#pragma once
+
+#include "common/rpc/rpc.h"
+#include "coordinator/api.h"
+
+struct api {
+    Drover__V1__Coordinator_Service service; /* first: handlers get its address */
+    struct api_config config;
+};
+
+void api_migrate_guest(Drover__V1__Coordinator_Service *service,
+                       const Drover__V1__MigrateGuestRequest *request,
+                       Drover__V1__MigrateGuestReply_Closure reply, void *call);
+
+void api_watch_job(Drover__V1__Coordinator_Service *service, const Drover__V1__WatchJobRequest *request,
+                   Drover__V1__Job_Closure item, void *call);
+
+/* Open or ended. Freed with drover__v1__job__free_unpacked when *ret_owned, else good until the next change. */
+int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,
+                 struct error *err);

@@ -1,0 +1,169 @@
+/* MigrateGuest: which guest, how, where to, may it; then the driver's. */
+#include "common/base/memory.h"
+#include "coordinator/api_methods.h"
+#include "coordinator/core/placement.h"
+
+#include <string.h>
+
+enum { MAX_OPEN_JOBS = 4096 };
+
+/* The given fields over the default policy. */
+static int merge_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
+                        Drover__V1__Policy *ret, struct error *err)
+{
+    static const Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
+    const Drover__V1__Policy *given = request->policy ? request->policy : &none;
+    Drover__V1__Policy p = *fallback;
+    for (size_t i = 0; i < request->n_policy_given; i++) {
+        const char *field = request->policy_given[i];
+        if (streq(field, "max_pause")) {
+            p.max_pause = given->max_pause;
+        } else if (streq(field, "deadline")) {
+            p.deadline = given->deadline;
+        } else if (streq(field, "bandwidth")) {
+            p.bandwidth = given->bandwidth;
+        } else if (streq(field, "allow")) {
+            p.auto_converge = given->auto_converge;
+            p.post_copy = given->post_copy;
+            p.offline = given->offline;
+        } else {
+            return error_set(
+                err, STATUS_INVALID_ARGUMENT,
+                "policy_given: unknown field '%s'; expected max_pause, deadline, bandwidth or allow", field);
+        }
+    }
+    if (p.max_pause < 0 || p.deadline < 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "policy: %s is negative; expected milliseconds, 0 or more",
+                         p.max_pause < 0 ? "max_pause" : "deadline");
+    *ret = p;
+    return 0;
+}
+
+/* What open jobs bring to each host and its report does not count yet, in the fleet's order. */
+static uint64_t *promised(const struct api *api)
+{
+    const struct fleet *fleet = api->config.fleet;
+    uint64_t *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
+    _cleanup_free_ const Drover__V1__Job **jobs = xcalloc(MAX_OPEN_JOBS, sizeof(*jobs));
+    size_t n = driver_jobs(api->config.driver, jobs, MAX_OPEN_JOBS);
+    for (size_t i = 0; i < n && i < MAX_OPEN_JOBS; i++) {
+        const struct fleet_host *from = fleet_host(fleet, jobs[i]->source);
+        const struct fleet_host *to = fleet_host(fleet, jobs[i]->destination);
+        const struct fleet_guest *guest = from ? fleet_guest_on(from, jobs[i]->guest_uuid) : NULL;
+        if (to && guest && fleet_guest_active(guest->guest) && !fleet_guest_on(to, jobs[i]->guest_uuid))
+            sums[to - fleet->hosts] += preflight_need(guest->guest);
+    }
+    return sums;
+}
+
+struct move {
+    struct preflight in;
+    Drover__V1__Policy policy;
+    struct placement placement;
+    struct findings findings;
+};
+
+static void move_deinit(struct move *m)
+{
+    placement_deinit(&m->placement);
+    findings_deinit(&m->findings);
+}
+
+/* Guest, mode and policy from the request. */
+static int resolve(const struct api *api, const Drover__V1__MigrateGuestRequest *request, struct move *m,
+                   struct error *err)
+{
+    int r = merge_policy(api->config.policy, request, &m->policy, err);
+    if (r < 0)
+        return r;
+    if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "unknown mode %d; is the shell newer than the coordinator (%s)?", (int)request->mode,
+                         DROVER_VERSION);
+    m->in.fleet = api->config.fleet;
+    m->in.policy = &m->policy;
+    r = fleet_find_guest(api->config.fleet, request->guest, &m->in.guest, err);
+    if (r < 0)
+        return r;
+    const Drover__V1__Job *open = driver_job_of_guest(api->config.driver, m->in.guest->guest->uuid);
+    m->in.open_job = open ? open->id : 0;
+    m->in.source = m->in.guest->host;
+    m->in.mode = preflight_mode(request->mode, m->in.guest->guest);
+    return 0;
+}
+
+/* The destination: the one that was named, or the one with room; then all findings. */
+static int choose(const struct api *api, const Drover__V1__MigrateGuestRequest *request, struct move *m,
+                  struct error *err)
+{
+    _cleanup_free_ uint64_t *sums = promised(api);
+    if (request->to[0]) {
+        struct fleet_host *to;
+        int r = fleet_find_host(api->config.fleet, request->to, &to, err);
+        if (r < 0)
+            return r;
+        m->in.destination = to;
+    } else {
+        placement_choose(&m->in, sums, &m->placement);
+        m->in.destination = m->placement.host;
+    }
+    if (m->in.destination) {
+        m->in.promised = sums[m->in.destination - api->config.fleet->hosts];
+        preflight_run(&m->in, &m->findings);
+    }
+    return 0;
+}
+
+static int start(const struct api *api, const struct move *m, const char *by, uint64_t *ret_job,
+                 struct error *err)
+{
+    int r = store_ready(api->config.store, err);
+    if (r < 0)
+        return r;
+    const struct migration_order order = {
+        .guest_uuid = m->in.guest->guest->uuid,
+        .guest_name = m->in.guest->guest->name,
+        .source = m->in.source->name,
+        .destination = m->in.destination->name,
+        .operator_name = by,
+        .mode = m->in.mode,
+        .policy = &m->policy,
+        .findings = m->findings.list,
+        .n_findings = m->findings.n,
+    };
+    return driver_migrate(api->config.driver, &order, ret_job, err);
+}
+
+void api_migrate_guest(Drover__V1__Coordinator_Service *service,
+                       const Drover__V1__MigrateGuestRequest *request,
+                       Drover__V1__MigrateGuestReply_Closure reply, void *call)
+{
+    const struct api *api = (const struct api *)service;
+    _cleanup_(move_deinit) struct move m = {0};
+    struct error err = {0};
+    uint64_t job = 0;
+    if (resolve(api, request, &m, &err) < 0 || choose(api, request, &m, &err) < 0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    /* What the fleet owns may change as soon as the driver works. */
+    _cleanup_free_ char *guest = xstrdup(m.in.guest->guest->name);
+    const struct findings *findings = m.in.destination ? &m.findings : &m.placement.refusals;
+    bool go = m.in.destination && !request->dry_run && !findings_block(findings);
+    if (go && start(api, &m, rpc_call_peer(call)->name, &job, &err) < 0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    Drover__V1__MigrateGuestReply answer = DROVER__V1__MIGRATE_GUEST_REPLY__INIT;
+    answer.job = job;
+    answer.guest = guest;
+    answer.source = m.in.source->name;
+    if (m.in.destination)
+        answer.destination = m.in.destination->name;
+    answer.why = m.placement.why ? m.placement.why : (char *)"asked for";
+    answer.mode = m.in.mode;
+    answer.findings = findings->list;
+    answer.n_findings = findings->n;
+    reply(&answer, call);
+}
