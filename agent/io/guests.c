@@ -1,5 +1,6 @@
 #include "agent/io/guests.h"
 
+#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
@@ -78,17 +79,6 @@ static void gone(struct guests *g, struct entry *e)
     entry_free(e);
 }
 
-static bool same(const Drover__V1__Guest *a, const Drover__V1__Guest *b)
-{
-    size_t size = a ? drover__v1__guest__get_packed_size(a) : 0;
-    if (!a || size != drover__v1__guest__get_packed_size(b))
-        return false;
-    _cleanup_free_ uint8_t *pa = xcalloc(1, size), *pb = xcalloc(1, size);
-    drover__v1__guest__pack(a, pa);
-    drover__v1__guest__pack(b, pb);
-    return memcmp(pa, pb, size) == 0;
-}
-
 static void on_job_timer(void *arg);
 
 static void apply(struct guests *g, struct entry *e, Drover__V1__Guest *guest)
@@ -98,7 +88,7 @@ static void apply(struct guests *g, struct entry *e, Drover__V1__Guest *guest)
     xml_set(&guest->transaction, xstrdup(transaction));
     if (guest->job && !g->job_timer)
         g->job_timer = loop_timer_start(g->config.loop, JOB_MS, on_job_timer, g);
-    if (same(e->guest, guest)) {
+    if (e->guest && message_same(&e->guest->base, &guest->base)) {
         drover__v1__guest__free_unpacked(guest, NULL);
         return;
     }
@@ -161,10 +151,7 @@ static void read_done(void *arg)
 /* Without libvirt only the transaction can have changed. */
 static void refresh_transaction(struct guests *g, struct entry *e)
 {
-    size_t size = drover__v1__guest__get_packed_size(e->guest);
-    _cleanup_free_ uint8_t *packed = xcalloc(1, size);
-    drover__v1__guest__pack(e->guest, packed);
-    Drover__V1__Guest *copy = drover__v1__guest__unpack(NULL, size, packed);
+    Drover__V1__Guest *copy = (Drover__V1__Guest *)message_copy(&e->guest->base);
     xml_set(&copy->transaction, xstrdup(""));
     apply(g, e, copy);
 }

@@ -21,6 +21,6 @@ void host_report_changed(struct host_report *report);
 /* The last one; never NULL. Good until the next turn of the loop. */
 const Drover__V1__HostReport *host_report_last(const struct host_report *report);
 
-/* Puts a new one together and calls fn once with it, on the loop. */
+/* Puts a new one together and calls fn once with it, on the loop; with NULL when the host_report is freed before. */
 void host_report_fresh(struct host_report *report,
                        void (*fn)(void *arg, const Drover__V1__HostReport *report), void *arg);

@@ -1,0 +1,58 @@
+#include "agent/io/host_pools.h"
+
+#include "agent/io/xml.h"
+#include "common/base/memory.h"
+
+#include <libvirt/virterror.h>
+#include <string.h>
+
+void host_networks_read(virConnectPtr conn, Drover__V1__HostReport *r)
+{
+    virNetworkPtr *networks = NULL;
+    int n = virConnectListAllNetworks(conn, &networks, 0);
+    r->networks = xcalloc(n > 0 ? (size_t)n : 0, sizeof(*r->networks));
+    for (int i = 0; i < n; i++) {
+        Drover__V1__Network *to = new0(Drover__V1__Network);
+        drover__v1__network__init(to);
+        to->name = xstrdup(virNetworkGetName(networks[i]));
+        to->active = virNetworkIsActive(networks[i]) == 1;
+        xml_set(&to->bridge, virNetworkGetBridgeName(networks[i])); /* NULL for one without a bridge */
+        r->networks[r->n_networks++] = to;
+        virNetworkFree(networks[i]);
+    }
+    free(networks);
+}
+
+static void parse_pool(const char *xml, Drover__V1__StoragePool *pool)
+{
+    _cleanup_(xml_freep) xmlDocPtr doc = NULL;
+    if (xml_parse("a pool's XML", xml, strlen(xml), "pool", &doc, NULL) < 0)
+        return;
+    const xmlNode *top = xmlDocGetRootElement(doc);
+    xml_set(&pool->type, xml_attr(top, "type"));
+    xml_set(&pool->target_path, xml_text(xml_child(xml_child(top, "target"), "path")));
+}
+
+void host_pools_read(virConnectPtr conn, Drover__V1__HostReport *r)
+{
+    virStoragePoolPtr *pools = NULL;
+    int n = virConnectListAllStoragePools(conn, &pools, 0);
+    r->pools = xcalloc(n > 0 ? (size_t)n : 0, sizeof(*r->pools));
+    for (int i = 0; i < n; i++) {
+        Drover__V1__StoragePool *to = new0(Drover__V1__StoragePool);
+        drover__v1__storage_pool__init(to);
+        to->name = xstrdup(virStoragePoolGetName(pools[i]));
+        _cleanup_free_ char *xml = virStoragePoolGetXMLDesc(pools[i], 0);
+        virStoragePoolInfo info;
+        if (xml)
+            parse_pool(xml, to);
+        if (virStoragePoolGetInfo(pools[i], &info) == 0) {
+            to->active = info.state == VIR_STORAGE_POOL_RUNNING || info.state == VIR_STORAGE_POOL_DEGRADED;
+            to->capacity = info.capacity;
+            to->available = info.available;
+        }
+        r->pools[r->n_pools++] = to;
+        virStoragePoolFree(pools[i]);
+    }
+    free(pools);
+}

@@ -1,0 +1,10 @@
+/* libvirt's networks and storage pools. */
+#pragma once
+
+#include "proto/types.pb-c.h"
+
+#include <libvirt/libvirt.h>
+
+/* Block. Fill the report's lists; what can't be read is left out. Capacity is what libvirt knows: refreshing is not ours. */
+void host_networks_read(virConnectPtr conn, Drover__V1__HostReport *report);
+void host_pools_read(virConnectPtr conn, Drover__V1__HostReport *report);

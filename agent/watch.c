@@ -1,0 +1,165 @@
+#include "agent/watch.h"
+
+#include "agent/io/guests.h"
+#include "agent/io/host_report.h"
+#include "common/base/memory.h"
+#include "proto/agent.pb-c.h"
+
+#include <string.h>
+
+struct watcher {
+    struct watcher *next;
+    struct watches *owner;
+    struct rpc_call *call;
+    bool host, synced;                      /* still to be told */
+    char (*guests)[VIR_UUID_STRING_BUFLEN]; /* still to be told, oldest first */
+    size_t n_guests, told;                  /* told of those in `guests` */
+};
+
+struct watches {
+    struct agent *agent;
+    struct watcher *first;
+};
+
+static void watcher_free(struct watcher *w)
+{
+    for (struct watcher **p = &w->owner->first; *p; p = &(*p)->next)
+        if (*p == w) {
+            *p = w->next;
+            break;
+        }
+    free(w->guests);
+    free(w);
+}
+
+static void on_cancel(void *arg)
+{
+    struct watcher *w = arg;
+    struct rpc_call *call = w->call;
+    watcher_free(w);
+    rpc_call_end(call);
+}
+
+static void add_guest(struct watcher *w, const char *uuid)
+{
+    for (size_t i = w->told; i < w->n_guests; i++)
+        if (strcmp(w->guests[i], uuid) == 0)
+            return;
+    if (w->told && w->told == w->n_guests)
+        w->told = w->n_guests = 0;
+    w->guests = xrealloc(w->guests, w->n_guests + 1, sizeof(*w->guests));
+    snprintf(w->guests[w->n_guests++], sizeof(*w->guests), "%s", uuid);
+}
+
+/* ---- telling ---- */
+
+static int tell_host(struct watcher *w)
+{
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    event.host = (Drover__V1__HostReport *)host_report_last(w->owner->agent->report);
+    return rpc_call_item(w->call, &event.base);
+}
+
+static int tell_guest(struct watcher *w, char *uuid)
+{
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    event.guest = (Drover__V1__Guest *)guests_find(w->owner->agent->guests, uuid);
+    if (!event.guest)
+        event.guest_gone = uuid;
+    return rpc_call_item(w->call, &event.base);
+}
+
+static int tell_synced(struct watcher *w)
+{
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    event.synced = true;
+    return rpc_call_item(w->call, &event.base);
+}
+
+static int tell_all(struct watcher *w)
+{
+    const struct agent *agent = w->owner->agent;
+    int r;
+    if (w->host) {
+        if ((r = tell_host(w)) < 0)
+            return r;
+        w->host = false;
+    }
+    for (; w->told < w->n_guests; w->told++)
+        if ((r = tell_guest(w, w->guests[w->told])) < 0)
+            return r;
+    if (w->synced && (!agent->guests || guests_synced(agent->guests))) {
+        if ((r = tell_synced(w)) < 0)
+            return r;
+        w->synced = false;
+    }
+    return 0;
+}
+
+static void on_ready(void *arg);
+
+static void tell(struct watcher *w)
+{
+    int r = tell_all(w);
+    if (r == -STATUS_RESOURCE_EXHAUSTED)
+        rpc_call_on_ready(w->call, on_ready, w);
+    /* Of any other failure on_cancel is told, or has been. */
+}
+
+static void on_ready(void *arg)
+{
+    tell(arg);
+}
+
+/* ---- what has changed ---- */
+
+void watches_host_changed(struct watches *ws)
+{
+    for (struct watcher *w = ws->first, *next; w; w = next) {
+        next = w->next;
+        w->host = true;
+        tell(w);
+    }
+}
+
+void watches_guest_changed(struct watches *ws, const char *uuid)
+{
+    for (struct watcher *w = ws->first, *next; w; w = next) {
+        next = w->next;
+        if (uuid)
+            add_guest(w, uuid);
+        tell(w);
+    }
+}
+
+/* ---- made and freed ---- */
+
+void watches_add(struct watches *ws, struct rpc_call *call)
+{
+    struct watcher *w = new0(struct watcher);
+    *w = (struct watcher){.next = ws->first, .owner = ws, .call = call, .host = true, .synced = true};
+    ws->first = w;
+    for (size_t i = 0; ws->agent->guests && i < guests_count(ws->agent->guests); i++)
+        add_guest(w, guests_at(ws->agent->guests, i)->uuid);
+    rpc_call_on_cancel(call, on_cancel, w);
+    tell(w);
+}
+
+struct watches *watches_new(struct agent *agent)
+{
+    struct watches *ws = new0(struct watches);
+    ws->agent = agent;
+    return ws;
+}
+
+void watches_free(struct watches *ws)
+{
+    if (!ws)
+        return;
+    while (ws->first) {
+        struct rpc_call *call = ws->first->call;
+        watcher_free(ws->first);
+        rpc_call_fail(call, &(struct error){STATUS_UNAVAILABLE, "the agent is stopping"});
+    }
+    free(ws);
+}
