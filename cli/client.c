@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "proto/coordinator.pb-c.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -29,9 +30,20 @@ static bool is_tls(const struct cli *cli)
     return strncmp(cli->coordinator, "tls+", 4) == 0;
 }
 
+/* nng says "connection refused" of a socket that does not exist. */
+static const char *why_no_socket(const char *url)
+{
+    const char *path = strncmp(url, "ipc://", 6) == 0 ? url + 6 : NULL;
+    if (!path || access(path, R_OK | W_OK) == 0)
+        return NULL;
+    return errno == ENOENT   ? "there is no such socket"
+           : errno == EACCES ? "you may not open that socket"
+                             : NULL;
+}
+
 static int unreachable(const struct cli *cli, const struct error *why, struct error *err)
 {
-    const char *advice;
+    const char *advice, *seen = why_no_socket(cli->coordinator);
     _cleanup_free_ char *own = NULL;
     if (strncmp(cli->coordinator, "ipc:", 4) == 0)
         advice = "Is it running (systemctl status drover-coordinator)? Are you root or in group drover? On "
@@ -43,8 +55,10 @@ static int unreachable(const struct cli *cli, const struct error *why, struct er
                       cli->tls_cert, cli->tls_ca);
     else
         advice = "Is it running there, at that port?";
+    if (!seen)
+        seen = why->text[0] ? why->text : "no answer";
     return error_set(err, STATUS_UNAVAILABLE, "the coordinator at %s can't be reached: %s. %s",
-                     cli->coordinator, why->text[0] ? why->text : "no answer", advice);
+                     cli->coordinator, seen, advice);
 }
 
 static void state_changed(void *arg, bool up, const struct error *why)

@@ -2,6 +2,26 @@
 
 #include <string.h>
 
+#define COLUMN 25
+#define WIDTH 100
+
+/* Wrapped at WIDTH, all lines but the first indented. */
+static void print_wrapped(FILE *out, const char *text)
+{
+    int used = COLUMN;
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (used + n > WIDTH) {
+            fprintf(out, "\n%*s", COLUMN, "");
+            used = COLUMN;
+        }
+        fprintf(out, "%s%.*s", used > COLUMN ? " " : "", n, text);
+        used += n + 1;
+        text += n + (text[n] == ' ');
+    }
+    fputc('\n', out);
+}
+
 static void print_options(FILE *out, const char *title, const struct option_spec *table)
 {
     if (!table || !table->name)
@@ -11,8 +31,8 @@ static void print_options(FILE *out, const char *title, const struct option_spec
         char left[64];
         snprintf(left, sizeof(left), "--%s%s%s", table->name, table->value ? " " : "",
                  table->value ? table->value : "");
-        fprintf(out, "  %-22s %s%s\n", left, strlen(left) > 22 ? "\n                         " : "",
-                table->help);
+        fprintf(out, "  %-22s ", left);
+        print_wrapped(out, table->help);
     }
 }
 
@@ -51,7 +71,8 @@ void help_command(FILE *out, const struct command *command)
     if (command->text)
         fprintf(out, "\n%s", command->text);
     print_options(out, "Options", command->options);
-    print_options(out, "Options of every command", global_options);
+    fprintf(out, "\nOptions of every command (drover --help): --json%s --help\n",
+            command->local ? "" : " --coordinator URL --tls-ca FILE --tls-cert FILE --timeout TIME");
     if (command->examples)
         fprintf(out, "\nExamples:\n%s", command->examples);
     fprintf(out, "\nExit codes:\n%s", command->exits);

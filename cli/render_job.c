@@ -34,12 +34,11 @@ void render_finding(const Drover__V1__Finding *f, FILE *out)
         fputc(')', out);
     }
     fputs(": seen ", out);
-    put(out, *f->seen ? f->seen : "nothing");
     if (*f->expected) {
+        put(out, *f->seen ? f->seen : "nothing");
         fputs("; expected ", out);
-        put(out, f->expected);
     }
-    fputs(".", out);
+    put_sentence(out, *f->expected ? f->expected : *f->seen ? f->seen : "nothing");
     if (*f->todo) {
         fputs(" Do: ", out);
         put_sentence(out, f->todo);
@@ -152,12 +151,11 @@ void render_outcome(const Drover__V1__Job *job, FILE *out)
         return;
     case DROVER__V1__JOB_STATE__JOB_FAILED:
     case DROVER__V1__JOB_STATE__JOB_CANCELLED:
-        fputs(job->state == DROVER__V1__JOB_STATE__JOB_FAILED ? " was not moved" : " was not moved, as asked",
-              out);
-        fputs("; it is safe on ", out);
+        fputs(" was not moved: ", out);
+        put_sentence(out, *job->text ? job->text : "the coordinator gave no reason");
+        fputs(" It is safe on ", out);
         put(out, *job->runs_on ? job->runs_on : job->source);
-        fputs(". ", out);
-        put_sentence(out, job->text);
+        fputc('.', out);
         put_next(job, out);
         return;
     case DROVER__V1__JOB_STATE__JOB_IN_DOUBT:

@@ -119,9 +119,11 @@ char *text_size(uint64_t bytes, char buffer[TEXT_MAX])
         unit++;
     }
     /* One digit after the point below 10, so that 1.2 and 1.9 GiB differ; none where it would be 0 anyway. */
-    double tenths = n * 10;
-    int whole = tenths - (double)(uint64_t)n * 10 < 0.05 || n >= 9.95 || unit == 0;
-    snprintf(buffer, TEXT_MAX, whole ? "%.0f %s" : "%.1f %s", n, units[unit]);
+    uint64_t tenths = (uint64_t)(n * 10 + 0.5);
+    if (tenths >= 100 || tenths % 10 == 0)
+        snprintf(buffer, TEXT_MAX, "%.0f %s", n, units[unit]);
+    else
+        snprintf(buffer, TEXT_MAX, "%.1f %s", n, units[unit]);
     return buffer;
 }
 
