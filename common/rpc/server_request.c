@@ -390,8 +390,14 @@ int64_t server_expire_locked(struct rpc_server *s, int64_t now)
     list_for_each(l, next, &s->all_calls)
     {
         struct rpc_call *call = container_of(l, struct rpc_call, link);
-        if (!call->cancelled && (call->deadline <= now || (!call->at && call->kept_until <= now)))
+        if (!call->cancelled && (call->deadline <= now || (!call->at && call->kept_until <= now))) {
+            if (call->at &&
+                call->handler) /* before the handler, which will soon say something less to the point */
+                call_send_end(call->at->conn, &call->node.id, 0, STATUS_DEADLINE_EXCEEDED,
+                              "the deadline has passed while the call was in progress",
+                              (ProtobufCBinaryData){0});
             call_cancel_locked(call);
+        }
         if (call->stream && !call->at && (call->kept_until <= now || call->cancelled)) {
             stream_drop_locked(call);
             if (!call->handler) {

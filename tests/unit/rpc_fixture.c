@@ -325,6 +325,17 @@ void fixture_stop(struct fixture *f)
     pthread_cond_destroy(&f->changed);
 }
 
+static void on_state(void *arg, bool up, const struct error *why)
+{
+    struct fixture *f = arg;
+    pthread_mutex_lock(&f->lock);
+    *(up ? &f->ups : &f->downs) += 1;
+    if (!up)
+        f->down = *why;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
 struct rpc_client *fixture_client(struct fixture *f, const char *url, const struct rpc_client_config *config)
 {
     struct rpc_client_config c = config ? *config : (struct rpc_client_config){0};
@@ -332,6 +343,8 @@ struct rpc_client *fixture_client(struct fixture *f, const char *url, const stru
     struct error err;
     c.url = url;
     c.loop = f->loop;
+    c.on_state = on_state;
+    c.arg = f;
     if (!c.backoff_min_ms)
         c.backoff_min_ms = 10;
     if (rpc_client_new(&c, &client, &err) < 0)

@@ -27,6 +27,8 @@ struct fixture {
     struct rpc_call *held[512]; /* command "hold": the test ends them */
     unsigned held_count;
     struct rpc_client *next; /* command "nest": Say there, on behalf of this call */
+    unsigned ups, downs;     /* changes of clients' connections */
+    struct error down;       /* why, the last time */
     unsigned refused;
     struct error refusal;
     bool released; /* command "block" on a worker waits for it */
@@ -51,7 +53,7 @@ void fixture_restart(struct fixture *f,
 void fixture_stop_server(struct fixture *f);
 void fixture_stop(struct fixture *f);
 
-/* On the fixture's loop, unless config.loop_none. */
+/* On the fixture's loop. */
 struct rpc_client *fixture_client(struct fixture *f, const char *url, const struct rpc_client_config *config);
 void fixture_client_free(struct fixture *f, struct rpc_client *client);
 
