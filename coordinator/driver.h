@@ -9,7 +9,7 @@ struct driver;
 
 struct driver_config {
     struct loop *loop;
-    struct store *store;   /* borrowed, like the next two */
+    struct store *store; /* borrowed, like the next two */
     struct agents *agents;
     struct fleet *fleet;
 };
@@ -28,7 +28,8 @@ struct migration_order {
     Drover__V1__Finding *const *findings; /* warnings and infos of the preflight, kept with the job */
     size_t n_findings;
 };
-int driver_migrate(struct driver *driver, const struct migration_order *order, uint64_t *ret_job, struct error *err);
+int driver_migrate(struct driver *driver, const struct migration_order *order, uint64_t *ret_job,
+                   struct error *err);
 
 /* Ends with KEPT if the guest has not switched over. *ret_text says what cancel means in the phase it is in (freed by
  * the caller). NOT_FOUND, or FAILED_PRECONDITION when the job has ended or is past the switch-over. */
@@ -37,11 +38,13 @@ int driver_cancel(struct driver *driver, uint64_t job, const char *by, char **re
 /* An open job as it is now; NULL if there is none of that id (it may be in the store). Good until the next change. */
 const Drover__V1__Job *driver_job(const struct driver *driver, uint64_t id);
 const Drover__V1__Job *driver_job_of_guest(const struct driver *driver, const char *guest_uuid);
+/* Oldest first; returns how many there are, which may be more than `max`. */
 size_t driver_jobs(const struct driver *driver, const Drover__V1__Job **ret, size_t max);
 
 /* Tells fn(arg, job) on each change of a job, the last time with its end (state DONE, FAILED or CANCELLED), when the job is
- * in the store and no longer the driver's. */
+ * in the store and no longer the driver's. NULL if that job is not open. The watch stays until driver_unwatch (also from
+ * within fn) or driver_free. */
 struct driver_watch;
-struct driver_watch *driver_watch(struct driver *driver, uint64_t job, void (*fn)(void *arg, const Drover__V1__Job *job),
-                                  void *arg);
+struct driver_watch *driver_watch(struct driver *driver, uint64_t job,
+                                  void (*fn)(void *arg, const Drover__V1__Job *job), void *arg);
 struct driver_watch *driver_unwatch(struct driver_watch *watch);

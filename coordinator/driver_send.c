@@ -1,0 +1,335 @@
+/* A message of the transaction as a call to an agent, and its answer as an event. Each call ends in exactly one event. */
+#include "coordinator/driver_internal.h"
+
+#include "common/base/memory.h"
+
+enum {
+    SETTLE_MS = 30000, /* the agent waits until libvirt has ended its job */
+    UNDO_MS = 30000,
+    START_MS = 120000, /* a cold start boots a QEMU */
+};
+
+struct call {
+    struct call *next;
+    struct migration *migration; /* NULL: nobody waits any more */
+    struct rpc_client *client;
+    uint64_t id;
+    enum txn_message message;
+    enum txn_party party;
+    bool sending, ended; /* it may end before it was begun */
+};
+
+static const char *host_of(const struct call *c)
+{
+    return c->migration->txn.host[c->party];
+}
+
+static void forget(struct call *c)
+{
+    if (c->migration)
+        for (struct call **p = &c->migration->calls; *p; p = &(*p)->next)
+            if (*p == c) {
+                *p = c->next;
+                break;
+            }
+    c->migration = NULL;
+    c->ended = true;
+    if (!c->sending)
+        free(c);
+}
+
+static void answered(struct call *c, enum txn_event_kind kind, enum txn_answer answer, const char *text)
+{
+    struct migration *m = c->migration;
+    struct txn_event event = {
+        .kind = kind, .message = c->message, .party = c->party, .answer = answer, .text = text};
+    forget(c);
+    if (m)
+        migration_feed(m, &event);
+}
+
+/* True if the call has failed, or nobody waits for it: then there is nothing more to do. */
+static bool failed(struct call *c, const void *reply)
+{
+    if (reply && c->migration)
+        return false;
+    answered(c, TXN_EVENT_NO_ANSWER, TXN_OK, reply ? NULL : rpc_status()->text);
+    return true;
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
+
+static void keep_vote(struct migration *m, enum txn_party party, const Drover__V1__Vote *vote)
+{
+    Drover__V1__Journal *j = m->journal;
+    findings_add(&m->job->n_findings, &m->job->findings, vote->findings, vote->n_findings);
+    if (party == TXN_SOURCE && vote->guest && vote->definition && !j->definition) {
+        j->guest = (Drover__V1__Guest *)message_clone(&vote->guest->base);
+        j->definition = (Drover__V1__Definition *)message_clone(&vote->definition->base);
+    }
+    if (party == TXN_DESTINATION && vote->endpoint) {
+        drover__v1__endpoint__free_unpacked(j->destination, NULL);
+        j->destination = (Drover__V1__Endpoint *)message_clone(&vote->endpoint->base);
+    }
+}
+
+static char *why_not(const Drover__V1__Vote *vote)
+{
+    const Drover__V1__Finding *first = NULL;
+    unsigned blocks = 0;
+    for (size_t i = 0; i < vote->n_findings; i++)
+        if (vote->findings[i]->severity == DROVER__V1__SEVERITY__BLOCK) {
+            first = first ? first : vote->findings[i];
+            blocks++;
+        }
+    if (!first)
+        return xstrdup("it says no, without a finding that says why");
+    _cleanup_free_ char *sentence = finding_sentence(first);
+    return blocks == 1 ? xstrdup(sentence) : xasprintf("%s (and %u more)", sentence, blocks - 1);
+}
+
+static void on_vote(const Drover__V1__Vote *vote, void *data)
+{
+    struct call *c = data;
+    if (failed(c, vote))
+        return;
+    bool expected = c->migration->txn.state == TXN_PREPARING;
+    if (expected)
+        keep_vote(c->migration, c->party, vote);
+    if (vote->yes && c->party == TXN_SOURCE && !c->migration->journal->definition) {
+        answered(c, TXN_EVENT_ANSWER, TXN_NO,
+                 "its agent votes yes without the guest's definition: is it of this version?");
+        return;
+    }
+    _cleanup_free_ char *why = vote->yes ? NULL : why_not(vote);
+    answered(c, TXN_EVENT_ANSWER, vote->yes ? TXN_YES : TXN_NO, why);
+}
+
+static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
+{
+    struct call *c = data;
+    struct migration *m = c->migration;
+    if (!m || !event) {
+        const struct error *status = rpc_status();
+        answered(c, TXN_EVENT_NO_ANSWER, TXN_OK,
+                 status->code == STATUS_OK ? "the agent ended the stream without a word" : status->text);
+        return;
+    }
+    if (m->txn.state != TXN_TRANSFER)
+        return;
+    if (event->progress) {
+        if (m->job->progress)
+            drover__v1__progress__free_unpacked(m->job->progress, NULL);
+        m->job->progress = (Drover__V1__Progress *)message_clone(&event->progress->base);
+        if (!m->job->progress->phase[0])
+            set_text(&m->job->progress->phase, "transfer");
+    }
+    if (event->decision[0])
+        migration_log(m, event->decision);
+    if (!event->ended) {
+        migration_feed(m, &(struct txn_event){.kind = TXN_EVENT_PROGRESS});
+        return;
+    }
+    m->transfer_ended = clock_monotonic_ms();
+    /* The stream's own end comes later, and is nobody's any more. */
+    enum txn_answer answer = event->succeeded ? TXN_OK : TXN_FAILED;
+    migration_feed(m, &(struct txn_event){.kind = TXN_EVENT_ANSWER,
+                                          .message = TXN_MIGRATE,
+                                          .party = TXN_SOURCE,
+                                          .answer = answer,
+                                          .text = event->error});
+}
+
+static void on_settled(const Drover__V1__SettleReply *reply, void *data)
+{
+    struct call *c = data;
+    if (failed(c, reply))
+        return;
+    struct migration *m = c->migration;
+    if (reply->result) {
+        if (m->job->result)
+            drover__v1__result__free_unpacked(m->job->result, NULL);
+        m->job->result = (Drover__V1__Result *)message_clone(&reply->result->base);
+    }
+    m->activated_by_mesh = reply->activated;
+    if (!m->transfer_ended)
+        m->transfer_ended = clock_monotonic_ms();
+    enum txn_answer answer = reply->outcome == DROVER__V1__OUTCOME__KEPT   ? TXN_KEPT
+                             : reply->outcome == DROVER__V1__OUTCOME__GONE ? TXN_GONE
+                                                                           : TXN_UNKNOWN;
+    answered(c, TXN_EVENT_ANSWER, answer, reply->text);
+}
+
+/* Where the source's own word to the destination was lost, the guest waited for the coordinator's. */
+static void count_handover(struct migration *m)
+{
+    Drover__V1__Result *r = m->job->result;
+    if (m->activated_by_mesh || !r || m->txn.definition_only)
+        return;
+    int64_t waited = clock_monotonic_ms() - m->transfer_ended;
+    if (waited > r->handover)
+        r->handover = waited;
+    if (r->downtime + r->handover > r->pause)
+        r->pause = r->downtime + r->handover;
+}
+
+static void on_activated(const Drover__V1__ActivateReply *reply, void *data)
+{
+    struct call *c = data;
+    if (failed(c, reply))
+        return;
+    enum txn_answer answer = reply->activation == DROVER__V1__ACTIVATION__RUNNING ? TXN_RUNNING
+                             : reply->activation == DROVER__V1__ACTIVATION__LOST  ? TXN_LOST
+                                                                                  : TXN_UNKNOWN;
+    if (answer == TXN_RUNNING)
+        count_handover(c->migration);
+    answered(c, TXN_EVENT_ANSWER, answer, reply->text);
+}
+
+static void on_aborted(const Drover__V1__AbortReply *reply, void *data)
+{
+    if (!failed(data, reply))
+        answered(data, TXN_EVENT_ANSWER, TXN_OK, reply->text);
+}
+
+static void on_released(const Drover__V1__ReleaseReply *reply, void *data)
+{
+    if (!failed(data, reply))
+        answered(data, TXN_EVENT_ANSWER, TXN_OK, reply->text);
+}
+
+static void on_cold_started(const Drover__V1__ColdStartReply *reply, void *data)
+{
+    if (!failed(data, reply))
+        answered(data, TXN_EVENT_ANSWER, TXN_OK, reply->text);
+}
+
+/* ---- questions --------------------------------------------------------------------------------------------------- */
+
+static Drover__V1__Role role_of(enum txn_party party)
+{
+    static const Drover__V1__Role roles[TXN_N_PARTIES] = {
+        [TXN_SOURCE] = DROVER__V1__ROLE__SOURCE,
+        [TXN_DESTINATION] = DROVER__V1__ROLE__DESTINATION,
+        [TXN_EXPORT] = DROVER__V1__ROLE__EXPORT,
+    };
+    return roles[party];
+}
+
+static void prepare(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
+{
+    const struct migration *m = c->migration;
+    Drover__V1__PrepareRequest r = DROVER__V1__PREPARE_REQUEST__INIT;
+    bool to_source = c->party == TXN_SOURCE;
+    r.step = step;
+    r.role = role_of(c->party);
+    r.mode = m->journal->mode;
+    r.policy = m->journal->policy;
+    r.guest_name = m->job->guest;
+    r.guest = to_source ? NULL : m->journal->guest;
+    r.definition = to_source ? NULL : m->journal->definition;
+    r.peer = to_source ? m->journal->destination : m->journal->source;
+    stub->timeout_ms = TXN_PREPARE_MS;
+    stub->once = true;
+    drover__v1__agent__prepare(&stub->base, &r, on_vote, c);
+}
+
+static void migrate(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
+{
+    const struct migration *m = c->migration;
+    Drover__V1__MigrateRequest r = DROVER__V1__MIGRATE_REQUEST__INIT;
+    r.step = step;
+    r.mode = m->journal->mode;
+    r.policy = m->journal->policy;
+    r.destination = m->journal->destination;
+    stub->stream = true;
+    drover__v1__agent__migrate(&stub->base, &r, on_transfer, c);
+}
+
+static void settle(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
+{
+    Drover__V1__SettleRequest r = DROVER__V1__SETTLE_REQUEST__INIT;
+    r.step = step;
+    r.reason = c->migration->txn.why;
+    stub->timeout_ms = SETTLE_MS;
+    drover__v1__agent__settle(&stub->base, &r, on_settled, c);
+}
+
+static void undo(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
+{
+    Drover__V1__AbortRequest r = DROVER__V1__ABORT_REQUEST__INIT;
+    r.step = step;
+    r.role = role_of(c->party);
+    r.reason = c->migration->txn.why;
+    stub->timeout_ms = UNDO_MS;
+    drover__v1__agent__abort(&stub->base, &r, on_aborted, c);
+}
+
+static void activate(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
+{
+    Drover__V1__ActivateRequest r = DROVER__V1__ACTIVATE_REQUEST__INIT;
+    r.step = step;
+    stub->timeout_ms = UNDO_MS;
+    drover__v1__agent__activate(&stub->base, &r, on_activated, c);
+}
+
+static void release(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
+{
+    Drover__V1__ReleaseRequest r = DROVER__V1__RELEASE_REQUEST__INIT;
+    r.step = step;
+    r.role = role_of(c->party);
+    stub->timeout_ms = UNDO_MS;
+    drover__v1__agent__release(&stub->base, &r, on_released, c);
+}
+
+static void cold_start(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
+{
+    Drover__V1__ColdStartRequest r = DROVER__V1__COLD_START_REQUEST__INIT;
+    r.step = step;
+    r.transaction = c->migration->job->transaction;
+    stub->timeout_ms = START_MS;
+    drover__v1__agent__cold_start(&stub->base, &r, on_cold_started, c);
+}
+
+typedef void (*question)(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step);
+
+static const question questions[TXN_N_MESSAGES] = {
+    [TXN_PREPARE] = prepare,   [TXN_MIGRATE] = migrate, [TXN_SETTLE] = settle,   [TXN_ABORT] = undo,
+    [TXN_ACTIVATE] = activate, [TXN_RELEASE] = release, [TXN_COLD] = cold_start,
+};
+
+void migration_send(struct migration *m, enum txn_message message, enum txn_party party)
+{
+    struct call *c = new0(struct call);
+    *c = (struct call){.next = m->calls, .migration = m, .message = message, .party = party, .sending = true};
+    m->calls = c;
+    c->client = agents_client(m->driver->config.agents, host_of(c));
+    if (!c->client) {
+        _cleanup_free_ char *text =
+            xasprintf("%s is not in the coordinator's configuration (`hosts:`)", host_of(c));
+        answered(c, TXN_EVENT_NO_ANSWER, TXN_OK, text);
+        free(c);
+        return;
+    }
+    Drover__V1__Step step = DROVER__V1__STEP__INIT;
+    step.transaction = m->job->transaction;
+    step.guest = m->job->guest_uuid;
+    step.generation = txn_generation(&m->txn);
+    step.epoch = store_epoch(m->driver->config.store);
+    struct rpc_stub stub = rpc_stub(c->client, &drover__v1__agent__descriptor);
+    questions[message](c, &stub, &step);
+    c->sending = false;
+    c->id = stub.id;
+    if (c->ended)
+        free(c);
+}
+
+void migration_drop_calls(struct migration *m)
+{
+    while (m->calls) {
+        struct call *c = m->calls;
+        m->calls = c->next;
+        c->migration = NULL;
+        rpc_client_cancel(c->client, c->id);
+    }
+}
