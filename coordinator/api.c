@@ -160,13 +160,18 @@ static void get_job(Drover__V1__Coordinator_Service *service, const Drover__V1__
     drover__v1__job__free_unpacked(owned, NULL);
 }
 
+const char *api_operator(const struct rpc_call *call)
+{
+    const struct rpc_peer *peer = rpc_call_peer(call);
+    return peer->name[0] ? peer->name : peer->address;
+}
+
 static void cancel_job(Drover__V1__Coordinator_Service *service, const Drover__V1__CancelJobRequest *request,
                        Drover__V1__CancelJobReply_Closure reply, void *call)
 {
     _cleanup_free_ char *text = NULL;
     struct error err = {0};
-    if (driver_cancel(api_of(service)->config.driver, request->id, rpc_call_peer(call)->name, &text, &err) <
-        0) {
+    if (driver_cancel(api_of(service)->config.driver, request->id, api_operator(call), &text, &err) < 0) {
         rpc_call_fail(call, &err);
         return;
     }

@@ -19,3 +19,6 @@ void api_watch_job(Drover__V1__Coordinator_Service *service, const Drover__V1__W
 /* Open or ended. Freed with drover__v1__job__free_unpacked when *ret_owned, else good until the next change. */
 int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,
                  struct error *err);
+
+/* Who asks, for the journal. */
+const char *api_operator(const struct rpc_call *call);

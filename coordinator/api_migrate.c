@@ -151,7 +151,7 @@ void api_migrate_guest(Drover__V1__Coordinator_Service *service,
     _cleanup_free_ char *guest = xstrdup(m.in.guest->guest->name);
     const struct findings *findings = m.in.destination ? &m.findings : &m.placement.refusals;
     bool go = m.in.destination && !request->dry_run && !findings_block(findings);
-    if (go && start(api, &m, rpc_call_peer(call)->name, &job, &err) < 0) {
+    if (go && start(api, &m, api_operator(call), &job, &err) < 0) {
         rpc_call_fail(call, &err);
         return;
     }
