@@ -90,7 +90,7 @@ static void flush_locked(struct conn *c)
             struct error err;
             size_t n = buffer_len(&c->out) < WRITE_BYTES ? buffer_len(&c->out) : WRITE_BYTES;
             if (tls_output(c->config.tls, c->out.data + c->out.start, n, &c->wire, &err) < 0) {
-                close_locked(c, &err);
+                close_locked(c, c->draining ? &c->why : &err);
                 return;
             }
             buffer_take(&c->out, n);
@@ -295,20 +295,22 @@ static void refuse(struct conn *c, const struct error *why)
 {
     pthread_mutex_lock(&c->lock);
     if (c->early && c->config.server && tls_can_write(c->config.tls))
-        c->early = false; /* the peer's certificate lacks something: a GOAWAY says what */
+        c->early = false;           /* the peer's certificate lacks something: a GOAWAY says what */
+    if (c->early && !c->draining) { /* otherwise TLS's own alert does, which may be waiting in `wire` */
+        c->draining = true;
+        c->why = *why;
+        if (c->config.server && c->raw[0] == 0) { /* the length of a frame: a client of ours, without TLS */
+            Drover__V1__Frame goaway = FRAME(GOAWAY, .status = STATUS_UNAVAILABLE,
+                                             .text = (char *)"the server speaks TLS here: use tls+tcp://");
+            frame_append(&c->wire, &goaway, NULL, HELLO_BYTES, NULL);
+        }
+        c->drain_until = clock_monotonic_ms() + DRAIN_MS;
+        alarm_at(c->alarm, c->drain_until);
+    }
     bool early = c->early;
     pthread_mutex_unlock(&c->lock);
-    if (early) {
-        pthread_mutex_lock(&c->lock);
-        c->draining = true; /* an alert may be waiting in `wire` */
-        c->why = *why;
-        if (c->drain_until == 0)
-            c->drain_until = clock_monotonic_ms() + DRAIN_MS;
-        alarm_at(c->alarm, c->drain_until);
-        pthread_mutex_unlock(&c->lock);
-    } else {
+    if (!early)
         conn_drain(c, why);
-    }
 }
 
 static void on_read(void *arg)
