@@ -54,7 +54,8 @@ static char *figures(const struct migration *m)
     say_ms(r->total, total);
     say_ms(r->pause ? r->pause : r->downtime, paused);
     say_bytes(r->bytes, bytes);
-    bool measured = r->bytes || r->pause || r->downtime; /* not of a definition, nor where a crash lost the figures */
+    bool measured =
+        r->bytes || r->pause || r->downtime; /* not of a definition, nor where a crash lost the figures */
     if (!measured)
         return xasprintf("moved from %s in %s", m->job->source, total);
     return xasprintf("moved from %s in %s, paused %s, %s", m->job->source, total, paused, bytes);

@@ -140,17 +140,33 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
                                           .text = event->error});
 }
 
+/* What is known stays known: an agent that was restarted has lost some of it. */
+static void keep_result(struct migration *m, const Drover__V1__Result *more)
+{
+    if (!m->job->result) {
+        m->job->result = (Drover__V1__Result *)message_clone(&more->base);
+        return;
+    }
+    Drover__V1__Result *r = m->job->result;
+#define KEEP(field) r->field = more->field ? more->field : r->field
+    KEEP(transfer);
+    KEEP(downtime);
+    KEEP(handover);
+    KEEP(pause);
+    KEEP(bytes);
+    KEEP(iterations);
+    KEEP(throttle);
+#undef KEEP
+}
+
 static void on_settled(const Drover__V1__SettleReply *reply, void *data)
 {
     struct call *c = data;
     if (failed(c, reply))
         return;
     struct migration *m = c->migration;
-    if (reply->result) {
-        if (m->job->result)
-            drover__v1__result__free_unpacked(m->job->result, NULL);
-        m->job->result = (Drover__V1__Result *)message_clone(&reply->result->base);
-    }
+    if (reply->result)
+        keep_result(m, reply->result);
     m->activated_by_mesh = reply->activated;
     if (!m->transfer_ended)
         m->transfer_ended = clock_monotonic_ms();
@@ -314,7 +330,7 @@ void migration_send(struct migration *m, enum txn_message message, enum txn_part
     Drover__V1__Step step = DROVER__V1__STEP__INIT;
     step.transaction = m->job->transaction;
     step.guest = m->job->guest_uuid;
-    step.generation = txn_generation(&m->txn);
+    step.generation = txn_generation(&m->txn, message);
     step.epoch = store_epoch(m->driver->config.store);
     struct rpc_stub stub = rpc_stub(c->client, &drover__v1__agent__descriptor);
     questions[message](c, &stub, &step);

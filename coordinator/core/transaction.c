@@ -60,9 +60,9 @@ bool txn_ended(const struct txn *t)
     return t->state == TXN_DONE || t->state == TXN_ABORTED;
 }
 
-uint64_t txn_generation(const struct txn *t)
+uint64_t txn_generation(const struct txn *t, enum txn_message message)
 {
-    return t->state == TXN_COLD_START ? t->cold_generation : t->generation;
+    return message == TXN_COLD ? t->cold_generation : t->generation;
 }
 
 /* ---- actions ----------------------------------------------------------------------------------------------------- */

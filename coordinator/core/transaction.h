@@ -149,8 +149,8 @@ const char *txn_state_name(enum txn_state state);
 bool txn_state_parse(const char *name, enum txn_state *ret);
 const char *txn_message_name(enum txn_message message);
 
-/* The generation that the message carries: all but those of a cold start carry the transaction's. */
-uint64_t txn_generation(const struct txn *txn);
+/* The generation that the message carries: COLD_START the guest's next one, all others the transaction's. */
+uint64_t txn_generation(const struct txn *txn, enum txn_message message);
 
 /* False if cancelling has no effect in this state. *text gets what it means. */
 bool txn_cancel_text(const struct txn *txn, char *text, size_t size);
