@@ -46,8 +46,10 @@ static void why_cell(struct table *table, const Drover__V1__HostStatus *h)
 {
     char since[TEXT_MAX];
     text_moment((int64_t)h->since, since);
-    if (!h->up)
-        table_cellf(table, "%s: %s", since, *h->why ? h->why : "not heard of yet");
+    if (!h->up && h->since)
+        table_cellf(table, "%s: %s", since, *h->why ? h->why : "down");
+    else if (!h->up)
+        table_cell(table, *h->why ? h->why : "not heard of yet");
     else if (h->report && h->report->hypervisor && !h->report->libvirt_up)
         table_cellf(table, "libvirt: %s", h->report->libvirt_error);
     else

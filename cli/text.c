@@ -136,7 +136,7 @@ char *text_rate(uint64_t bytes, char buffer[TEXT_MAX])
 
 char *text_ms(int64_t ms, char buffer[TEXT_MAX])
 {
-    int64_t s = (ms + 500) / 1000;
+    int64_t s = ms / 1000 + (ms % 1000 >= 500);
     if (ms < 0)
         snprintf(buffer, TEXT_MAX, "-");
     else if (ms < 1000)

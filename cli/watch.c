@@ -64,7 +64,7 @@ int exits_join(const int *exits, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (exits[i] == EXIT_IN_DOUBT)
             return EXIT_IN_DOUBT;
-        done |= exits[i] == EXIT_DONE;
+        done |= exits[i] == EXIT_DONE || exits[i] == EXIT_PARTLY;
         not_done |= exits[i] != EXIT_DONE;
         same &= exits[i] == exits[0];
     }
@@ -199,6 +199,14 @@ static int exit_now(const struct watch *w)
     return exit;
 }
 
+static bool any_in_doubt(const struct watch *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if ((*w->jobs[i].job)->state == DROVER__V1__JOB_STATE__JOB_IN_DOUBT)
+            return true;
+    return false;
+}
+
 /* How to come back to what is left running. */
 static void leave(struct watch *w, int exit)
 {
@@ -214,7 +222,7 @@ static void leave(struct watch *w, int exit)
                     "; to end it: drover cancel %" PRIu64 "\n",
                     text_clean(job->guest, clean, sizeof(clean)), job->id, job->id, job->id);
     }
-    finish(w, exit);
+    finish(w, any_in_doubt(w) ? EXIT_IN_DOUBT : exit);
 }
 
 static void job_ended(struct watched *j)
