@@ -1,0 +1,117 @@
+/* What a step may do to the guest. Each may be done twice. */
+#include "agent/transaction.h"
+
+#include "agent/io/definition.h"
+#include "agent/io/domain.h"
+#include "common/base/memory.h"
+
+typedef int (*deed)(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err);
+
+static const char *name_of(const struct transaction *txn)
+{
+    const Drover__V1__Guest *g = txn->record->guest;
+    return g && g->name ? g->name : txn->guest;
+}
+
+static int resume_source(struct transaction *txn, virConnectPtr conn, char *text, size_t size,
+                         struct error *err)
+{
+    int e = domain_resume(conn, txn->guest, err);
+    if (e < 0)
+        return e;
+    if (transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE)) {
+        transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE);
+        transaction_write(txn, transaction_state(txn),
+                          NULL); /* else it is resumed once more, which does nothing */
+    }
+    snprintf(text, size, "guest %s was resumed here", name_of(txn));
+    return 0;
+}
+
+static int define(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
+{
+    const Drover__V1__Definition *d = txn->record->definition;
+    if (!d)
+        return error_set(err, STATUS_DATA_LOSS, "the record of transaction %s holds no definition", txn->id);
+    int e = definition_define(conn, d, err);
+    if (e == 0 && txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION)
+        snprintf(text, size, "guest %s is defined here", name_of(txn));
+    return e;
+}
+
+static int resume(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
+{
+    int e = domain_resume(conn, txn->guest, err);
+    if (e == 0)
+        snprintf(text, size, "guest %s runs here", name_of(txn));
+    return e;
+}
+
+/* Only what the manifest says, and only for the newest transaction of the guest: an image that is here now may be that of a
+ * later one. */
+static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
+{
+    bool image = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESERVATION);
+    bool definition = transaction_has_made(txn, DROVER__V1__MADE__KIND__DEFINITION);
+    if (!image && !definition)
+        return 0;
+    bool newest = records_generation(txn->all->records, txn->guest) <= txn->record->step->generation;
+    int e = 0;
+    if (newest && txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
+        e = domain_drop_image(conn, txn->guest, definition, err);
+    if (e == 0 && newest && definition)
+        e = domain_undefine(conn, txn->guest, err);
+    if (e < 0)
+        return e;
+    transaction_undone(txn, DROVER__V1__MADE__KIND__RESERVATION);
+    transaction_undone(txn, DROVER__V1__MADE__KIND__DEFINITION);
+    snprintf(text, size, "nothing of guest %s is left here", name_of(txn));
+    return transaction_write(txn, transaction_state(txn), err);
+}
+
+static int retire(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
+{
+    const Drover__V1__Definition *d = txn->record->definition;
+    if (!d || !d->persistent)
+        return 0;
+    int e = records_archive(txn->all->records, name_of(txn), txn->guest, txn->record->step->generation,
+                            d->xml, err);
+    if (e == 0)
+        e = domain_undefine(conn, txn->guest, err);
+    if (e == 0)
+        snprintf(text, size, "the definition of guest %s is in the archive, and no longer in libvirt",
+                 name_of(txn));
+    return e;
+}
+
+static int start(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
+{
+    const Drover__V1__Definition *d = txn->record->definition;
+    if (!d)
+        return error_set(err, STATUS_DATA_LOSS, "the record of transaction %s holds no definition", txn->id);
+    int e = domain_start(conn, txn->guest, d->xml, d->persistent, err);
+    if (e < 0)
+        return e;
+    if (d->persistent && d->autostart)
+        domain_set_autostart(conn, txn->guest, true, NULL);
+    snprintf(text, size, "guest %s was started here from its disks; what was in its memory is lost",
+             name_of(txn));
+    return 0;
+}
+
+int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_action action, char *text,
+             size_t size, struct error *err)
+{
+    deed fn = action == PARTICIPANT_RESUME_SOURCE ? resume_source
+              : action == PARTICIPANT_DEFINE      ? define
+              : action == PARTICIPANT_RESUME      ? resume
+              : action == PARTICIPANT_UNDO        ? undo
+              : action == PARTICIPANT_RETIRE      ? retire
+              : action == PARTICIPANT_START       ? start
+                                                  : NULL;
+    if (!fn)
+        return error_set(err, STATUS_INTERNAL, "action %d is not libvirt's", (int)action);
+    if (!conn)
+        return error_set(err, STATUS_UNAVAILABLE, "libvirt can't be asked");
+    return fn(txn, conn, text, size, err);
+}

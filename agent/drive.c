@@ -1,0 +1,298 @@
+/* One step of a transaction: look at libvirt, ask the core, write, act, write. */
+#include "agent/transaction.h"
+
+#include "agent/io/domain.h"
+#include "agent/io/libvirt.h"
+#include "common/base/memory.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { POLL_MS = 20, ASK_AGAIN_MS = 1000, RETRY_MS = 500 };
+
+/* ---- may it ---- */
+
+static int admit_unknown(struct operation *op, const Drover__V1__Step *step, enum admission how,
+                         struct error *err)
+{
+    uint64_t seen = records_generation(op->all->records, step->guest);
+    if (how == ADMIT_KNOWN)
+        return error_set(err, STATUS_ABORTED, "transaction %s was not prepared at this host",
+                         step->transaction);
+    if (step->generation > seen)
+        return 0;
+    if (how == ADMIT_LATE)
+        return 1;
+    return error_set(err, STATUS_ABORTED,
+                     "generation %" PRIu64 " of guest %s is over: this host has seen %" PRIu64
+                     " and has no record of transaction %s; start a new migration",
+                     step->generation, step->guest, seen, step->transaction);
+}
+
+static int admit_known(struct operation *op, const Drover__V1__Step *step, enum participant_role role,
+                       struct error *err)
+{
+    const struct transaction *txn = op->txn;
+    if (txn->role != role)
+        return error_set(err, STATUS_ABORTED, "this host is not the %s of transaction %s",
+                         role == PARTICIPANT_SOURCE ? "source" : "destination", step->transaction);
+    uint64_t mine = txn->record->step->generation;
+    if (step->generation != mine)
+        return error_set(err, STATUS_ABORTED,
+                         "transaction %s is generation %" PRIu64
+                         " of guest %s here, the message says %" PRIu64,
+                         step->transaction, mine, step->guest, step->generation);
+    return 0;
+}
+
+int drive_admit(struct operation *op, const Drover__V1__Step *step, enum participant_role role,
+                enum admission how, struct error *err)
+{
+    struct records *records = op->all->records;
+    if (op->foreign)
+        return error_set(err, STATUS_ABORTED, "transaction %s is another guest's", step->transaction);
+    uint64_t epoch = records_epoch(records);
+    if (step->epoch < epoch)
+        return error_set(err, STATUS_ABORTED,
+                         "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64
+                         " has taken over; stop the one that sent this",
+                         step->epoch, epoch);
+    int e = records_raise(records, step->epoch, NULL, 0, err);
+    if (e < 0)
+        return e;
+    return op->txn ? admit_known(op, step, role, err) : admit_unknown(op, step, how, err);
+}
+
+/* ---- look ---- */
+
+/* While libvirt ends the source's QEMU (1.5 s) it answers no question about it, and nothing depends on the answer: once it has
+ * committed it can't go back, and what is fenced stays fenced. */
+static bool looked_enough(struct transaction *txn, enum participant_event event, struct participant_facts *f,
+                          char *text, size_t size)
+{
+    if (txn->role != PARTICIPANT_SOURCE || (event != PARTICIPANT_LOOK && event != PARTICIPANT_SETTLE))
+        return false;
+    enum participant_state state = transaction_state(txn);
+    if (state == PARTICIPANT_MIGRATING && txn->committed) {
+        *f = (struct participant_facts){.guest = PARTICIPANT_PAUSED, .job = true, .committed = true};
+        snprintf(text, size, "libvirt has handed the guest over and is ending its QEMU here");
+        return true;
+    }
+    *f = (struct participant_facts){0};
+    return state == PARTICIPANT_FENCED || state == PARTICIPANT_RELEASED || state == PARTICIPANT_PREPARED;
+}
+
+static void look(struct transaction *txn, virConnectPtr *conn, struct participant_facts *f, char *text,
+                 size_t size)
+{
+    struct transactions *all = txn->all;
+    struct error why = {0};
+    /* Read before libvirt is asked: what became true meanwhile is seen next time. */
+    *f = (struct participant_facts){.committed = txn->committed, .call_succeeded = txn->call_succeeded};
+    bool calling = txn->calling;
+    if (!*conn && all->agent->libvirt)
+        *conn = libvirt_ref(all->agent->libvirt, &why);
+    if (!*conn)
+        snprintf(text, size, "libvirt can't be asked: %s",
+                 why.code ? why.text : "this host is no hypervisor");
+    else if (domain_look(*conn, txn->guest, txn->role, f, text, size, NULL) < 0 &&
+             virConnectIsAlive(*conn) != 1) {
+        virConnectClose(*conn);
+        *conn = NULL;
+    }
+    f->job |= calling;
+}
+
+static struct participant half_of(const struct transaction *txn)
+{
+    return (struct participant){
+        .role = txn->role,
+        .state = transaction_state(txn),
+        .definition_only = txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION,
+        .paused_by_us = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE),
+    };
+}
+
+/* ---- act ---- */
+
+static int act(struct transaction *txn, virConnectPtr conn, const struct participant_step *s,
+               struct outcome *out)
+{
+    static const enum participant_action mine[] = {PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_UNDO,
+                                                   PARTICIPANT_RETIRE, PARTICIPANT_START};
+    struct error why = {0};
+    /* The answer KEPT does not wait for it: it is what makes the destination let go of the disks. */
+    if (s->actions & PARTICIPANT_RESUME_SOURCE &&
+        deeds_do(txn, conn, PARTICIPANT_RESUME_SOURCE, out->text, sizeof(out->text), &why) < 0)
+        snprintf(out->text, sizeof(out->text), "%s; it is tried again until it runs", why.text);
+    else
+        out->actions &= ~(unsigned)PARTICIPANT_RESUME_SOURCE;
+    for (unsigned i = 0; i < sizeof(mine) / sizeof(mine[0]); i++)
+        if (s->actions & mine[i] && deeds_do(txn, conn, mine[i], out->text, sizeof(out->text), &why) < 0) {
+            snprintf(out->text, sizeof(out->text), "%s", why.text);
+            out->answer = PARTICIPANT_IN_DOUBT;
+            return -1;
+        }
+    return 0;
+}
+
+/* What is going to be made is in the record before it is made. */
+static void manifest(struct transaction *txn, const struct participant_step *s)
+{
+    if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
+        transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
+    if (s->first == PARTICIPANT_TOMBSTONE || s->first == PARTICIPANT_RELEASED ||
+        s->then == PARTICIPANT_RELEASED)
+        transaction_unreserve(txn);
+}
+
+int drive_step(struct operation *op, enum participant_event event, int64_t deadline_ms, struct outcome *ret,
+               struct error *err)
+{
+    struct transaction *txn = op->txn;
+    _cleanup_connect_ virConnectPtr conn = NULL;
+    struct participant_facts f;
+    struct participant_step s;
+    struct participant half;
+    int64_t asked = 0;
+    *ret = (struct outcome){0};
+    for (;;) {
+        if (!looked_enough(txn, event, &f, ret->text, sizeof(ret->text)))
+            look(txn, &conn, &f, ret->text, sizeof(ret->text));
+        half = half_of(txn);
+        s = participant_step(&half, event, &f);
+        if (!(s.actions & PARTICIPANT_STOP_JOB))
+            break;
+        int64_t now = clock_monotonic_ms();
+        if (now >= deadline_ms || txn->all->closing) {
+            s.answer = PARTICIPANT_IN_DOUBT;
+            s.why = "libvirt was told to give up the migration and has not ended it yet";
+            break;
+        }
+        if (now - asked >= ASK_AGAIN_MS && conn) { /* before QEMU's part has begun it has no effect */
+            domain_stop_job(conn, txn->guest, NULL);
+            asked = now;
+        }
+        usleep(POLL_MS * 1000);
+    }
+    ret->answer = s.answer;
+    ret->actions = s.actions & ~(unsigned)PARTICIPANT_STOP_JOB;
+    if (s.why) {
+        _cleanup_free_ char *seen = xstrdup(ret->text);
+        snprintf(ret->text, sizeof(ret->text), seen[0] ? "%s; seen: %s" : "%s", s.why, seen);
+    }
+    manifest(txn, &s);
+    if (s.first != half.state) {
+        int e = transaction_write(txn, s.first, err);
+        if (e < 0)
+            return e;
+    }
+    if (act(txn, conn, &s, ret) < 0)
+        return 0;
+    return s.then != s.first ? transaction_write(txn, s.then, err) : 0;
+}
+
+/* ---- the loop's part ---- */
+
+static void look_again(void *arg)
+{
+    struct transaction *txn = arg;
+    txn->again = NULL;
+    drive_look(txn);
+}
+
+void drive_done(struct transaction *txn, unsigned actions)
+{
+    if (!txn || txn->all->closing)
+        return;
+    if (actions & PARTICIPANT_START_JOB)
+        transfer_start(txn, false);
+    if (actions & PARTICIPANT_TELL_PEER)
+        handover_start(txn);
+    if (actions & PARTICIPANT_RESUME_SOURCE && !txn->again)
+        txn->again = loop_timer_start(txn->all->agent->loop, RETRY_MS, look_again, txn);
+    transfer_stepped(txn);
+}
+
+struct looking {
+    struct operation op;
+    struct outcome out;
+    struct error err;
+    bool job, looked;
+    char id[37];
+};
+
+/* A prepared destination that nobody has asked about for a lease: the memory is given back if nothing has come. */
+static void end_lease(struct transaction *txn)
+{
+    struct error why = {0};
+    struct participant_facts f = {0};
+    char text[200];
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, &why);
+    if (!conn || !txn->record->memory ||
+        domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), &why) < 0 ||
+        f.guest != PARTICIPANT_ABSENT)
+        return;
+    transaction_unreserve(txn);
+    transaction_write(txn, PARTICIPANT_PREPARED, NULL);
+}
+
+/* A host that starts again must not start what it has given away. Not while libvirt's job is on: it would wait for that. */
+static void fence_autostart(struct transaction *txn)
+{
+    const Drover__V1__Definition *d = txn->record->definition;
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, NULL);
+    if (conn && d && d->persistent && d->autostart)
+        domain_set_autostart(conn, txn->guest, false, NULL);
+}
+
+static void look_work(struct operation *op)
+{
+    struct looking *l = (struct looking *)op;
+    struct transaction *txn = op->txn;
+    if (!txn)
+        return;
+    l->looked = drive_step(op, PARTICIPANT_LOOK, 0, &l->out, &l->err) == 0;
+    if (txn->role == PARTICIPANT_DESTINATION && transaction_state(txn) == PARTICIPANT_PREPARED &&
+        clock_monotonic_ms() - txn->heard_ms > TRANSACTION_LEASE_MS)
+        end_lease(txn);
+    if (transaction_state(txn) == PARTICIPANT_FENCED && !txn->calling)
+        fence_autostart(txn);
+    if (transaction_state(txn) == PARTICIPANT_MIGRATING) {
+        char text[200];
+        struct participant_facts f = {0};
+        _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, NULL);
+        l->job = conn && domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), NULL) == 0 && f.job;
+    }
+}
+
+static void look_done(struct operation *op)
+{
+    struct looking *l = (struct looking *)op;
+    struct transaction *txn = op->txn;
+    if (txn && !op->all->closing) {
+        if (l->looked)
+            drive_done(txn, l->out.actions);
+        else
+            log_error("transaction %s: %s", txn->id, l->err.text);
+        if (l->job && !txn->transfer)
+            transfer_start(txn, true);
+        bool failed = !l->looked || l->out.answer == PARTICIPANT_IN_DOUBT;
+        if (failed && !txn->again)
+            txn->again = loop_timer_start(op->all->agent->loop, RETRY_MS, look_again, txn);
+    }
+    free(l);
+}
+
+void drive_look(struct transaction *txn)
+{
+    struct looking *l = new0(struct looking);
+    memcpy(l->id, txn->id, sizeof(l->id));
+    memcpy(l->op.guest, txn->guest, sizeof(l->op.guest));
+    l->op.all = txn->all;
+    l->op.id = l->id;
+    l->op.work = look_work;
+    l->op.done = look_done;
+    turn_take(&l->op);
+}

@@ -1,0 +1,33 @@
+/* What a transaction sees of a domain and does to it. Everything blocks: workers only. All of it may be done twice. */
+#pragma once
+
+#include "agent/core/participant.h"
+#include "agent/io/libvirt.h"
+
+#include <stddef.h>
+
+/* Fills guest, job, post_copy and operators_pause of *facts; `text` says in words what was seen. On failure the guest is
+ * PARTICIPANT_UNASKED. At the destination a domain that libvirt is still filling is PARTICIPANT_INCOMING. */
+int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role,
+                struct participant_facts *facts, char *text, size_t size, struct error *err);
+
+/* Asks libvirt to give up the job; success if there is none. It ends later. */
+int domain_stop_job(virConnectPtr conn, const char *uuid, struct error *err);
+
+/* Success if it runs already. */
+int domain_resume(virConnectPtr conn, const char *uuid, struct error *err);
+
+/* Starts it from its disks: from libvirt's definition, or if there is none from `xml`. Success if it runs already. */
+int domain_start(virConnectPtr conn, const char *uuid, const char *xml, bool persistent, struct error *err);
+
+/* Ends an image that never became anybody's guest. One that runs, or has a definition that is not `ours`, was not made by
+ * the transaction: FAILED_PRECONDITION, and nothing is done. Success if there is none. */
+int domain_drop_image(virConnectPtr conn, const char *uuid, bool ours, struct error *err);
+
+/* Keeps nvram, snapshots' and checkpoints' files. Success if there is none; FAILED_PRECONDITION if it is active. */
+int domain_undefine(virConnectPtr conn, const char *uuid, struct error *err);
+
+int domain_set_autostart(virConnectPtr conn, const char *uuid, bool on, struct error *err);
+
+/* NULL and STATUS_NOT_FOUND when there is none. */
+virDomainPtr domain_find(virConnectPtr conn, const char *uuid, struct error *err);

@@ -1,0 +1,262 @@
+#include "agent/io/migration.h"
+
+#include "agent/io/domain.h"
+#include "common/base/memory.h"
+
+#include <pthread.h>
+
+enum {
+    SAMPLE_MS = 250,
+    KEEPALIVE_S = 5,
+    KEEPALIVE_N = 5,
+    DEFAULT_DOWNTIME_MS = 300, /* libvirt's own */
+};
+
+/* What the thread of the call needs, shared with the owner and freed by the last. */
+struct call {
+    pthread_mutex_t lock; /* guards `owner` and `refs` */
+    unsigned refs;
+    struct migration *owner; /* NULL when it does not care any more */
+    struct loop *loop;
+    char *libvirt_uri, *guest, *destination, *uri;
+    unsigned flags;
+    uint64_t bandwidth_mib;
+    struct error why; /* code 0: success */
+};
+
+struct migration {
+    struct call *call; /* NULL: adopted */
+    struct loop *loop;
+    struct workers *workers;
+    struct libvirt *libvirt;
+    char *guest;
+    int64_t downtime_ms; /* to be set once the job is on; 0: set */
+    struct loop_timer *timer;
+    struct sample *sampling;
+    void (*sample)(void *arg, const Drover__V1__Progress *progress);
+    void (*ended)(void *arg, const struct error *why);
+    void *arg;
+};
+
+static void call_unref(struct call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool last = --c->refs == 0;
+    pthread_mutex_unlock(&c->lock);
+    if (!last)
+        return;
+    pthread_mutex_destroy(&c->lock);
+    free(c->libvirt_uri);
+    free(c->guest);
+    free(c->destination);
+    free(c->uri);
+    free(c);
+}
+
+static int migrate(struct call *c, struct error *err)
+{
+    _cleanup_connect_ virConnectPtr conn = virConnectOpen(c->libvirt_uri);
+    if (!conn)
+        return error_libvirt(err, "cannot connect to libvirt");
+    virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_N);
+    _cleanup_domain_ virDomainPtr domain = domain_find(conn, c->guest, err);
+    if (!domain)
+        return -(int)err->code;
+    virTypedParameterPtr params = NULL;
+    int n = 0, max = 0;
+    if (virTypedParamsAddString(&params, &n, &max, VIR_MIGRATE_PARAM_URI, c->uri) < 0 ||
+        (c->bandwidth_mib &&
+         virTypedParamsAddULLong(&params, &n, &max, VIR_MIGRATE_PARAM_BANDWIDTH, c->bandwidth_mib) < 0)) {
+        virTypedParamsFree(params, n);
+        return error_libvirt(err, "cannot ask for the migration of guest %s", c->guest);
+    }
+    int r = virDomainMigrateToURI3(domain, c->destination, params, (unsigned)n, c->flags);
+    virTypedParamsFree(params, n);
+    return r < 0 ? error_libvirt(err, "libvirt's migration to %s failed", c->destination) : 0;
+}
+
+static void call_done(void *arg)
+{
+    struct call *c = arg;
+    struct migration *m = c->owner; /* only changed on the loop, where this runs */
+    if (m)
+        m->ended(m->arg, c->why.code ? &c->why : NULL);
+    call_unref(c);
+}
+
+static void *call_thread(void *arg)
+{
+    struct call *c = arg;
+    struct error why = {0};
+    if (migrate(c, &why) < 0)
+        c->why = why;
+    pthread_mutex_lock(&c->lock);
+    if (c->owner) { /* else the loop may be gone */
+        c->refs++;
+        loop_post(c->loop, call_done, c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    call_unref(c);
+    return NULL;
+}
+
+/* ---- samples ----------------------------------------------------------------------------------------------------- */
+
+struct sample {
+    struct migration *owner; /* NULL when it was freed meanwhile; loop's */
+    struct libvirt *libvirt;
+    char *guest;
+    int64_t downtime_ms;
+    bool on, asked; /* out: the job is on; libvirt answered */
+    Drover__V1__Progress progress;
+};
+
+static void sample_later(struct migration *m);
+
+static void sample_take(void *arg)
+{
+    struct sample *s = arg;
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(s->libvirt, NULL);
+    struct error why = {0};
+    _cleanup_domain_ virDomainPtr domain = conn ? domain_find(conn, s->guest, &why) : NULL;
+    s->asked = conn && (domain || why.code == STATUS_NOT_FOUND);
+    if (!domain)
+        return;
+    int type = VIR_DOMAIN_JOB_NONE, n = 0;
+    virTypedParameterPtr params = NULL;
+    if (virDomainGetJobStats(domain, &type, &params, &n, 0) < 0) {
+        s->asked = false;
+        return;
+    }
+    s->on = type != VIR_DOMAIN_JOB_NONE;
+    if (s->on) {
+        migration_progress(params, n, &s->progress);
+        int state = 0;
+        s->progress.paused = virDomainGetState(domain, &state, NULL, 0) == 0 && state == VIR_DOMAIN_PAUSED;
+        if (s->downtime_ms &&
+            virDomainMigrateSetMaxDowntime(domain, (unsigned long long)s->downtime_ms, 0) == 0)
+            s->downtime_ms = 0;
+    }
+    virTypedParamsFree(params, n);
+}
+
+static void sample_done(void *arg)
+{
+    struct sample *s = arg;
+    struct migration *m = s->owner;
+    if (m) {
+        m->sampling = NULL;
+        m->downtime_ms = s->downtime_ms;
+        sample_later(m);
+        if (s->on)
+            m->sample(m->arg, &s->progress);
+        else if (s->asked && !m->call) {
+            m->timer = loop_timer_cancel(m->timer);
+            m->ended(m->arg, NULL);
+        }
+    }
+    free(s->guest);
+    free(s);
+}
+
+static void sample_now(void *arg)
+{
+    struct migration *m = arg;
+    m->timer = NULL;
+    struct sample *s = m->sampling = new0(struct sample);
+    *s = (struct sample){
+        .owner = m, .libvirt = m->libvirt, .guest = xstrdup(m->guest), .downtime_ms = m->downtime_ms};
+    drover__v1__progress__init(&s->progress);
+    workers_submit(m->workers, sample_take, sample_done, s);
+}
+
+static void sample_later(struct migration *m)
+{
+    m->timer = loop_timer_start(m->loop, SAMPLE_MS, sample_now, m);
+}
+
+/* ---- the owner's ------------------------------------------------------------------------------------------------- */
+
+static struct migration *watch(const struct migration_config *config)
+{
+    struct migration *m = new0(struct migration);
+    m->loop = config->loop;
+    m->workers = config->workers;
+    m->libvirt = config->libvirt;
+    m->guest = xstrdup(config->guest);
+    m->sample = config->sample;
+    m->ended = config->ended;
+    m->arg = config->arg;
+    sample_later(m);
+    return m;
+}
+
+struct migration *migration_adopt(const struct migration_config *config)
+{
+    return watch(config);
+}
+
+static unsigned flags_of(Drover__V1__Mode mode)
+{
+    /* CHANGE_PROTECTION: nobody else may undefine or change the domain meanwhile. ABORT_ON_ERROR: a disk error ends the
+     * transfer, not the guest. PAUSED: the destination waits for our word. */
+    unsigned flags = VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | VIR_MIGRATE_CHANGE_PROTECTION |
+                     VIR_MIGRATE_ABORT_ON_ERROR;
+    return mode == DROVER__V1__MODE__MODE_OFFLINE ? flags : flags | VIR_MIGRATE_LIVE;
+}
+
+struct migration *migration_start(const struct migration_config *config)
+{
+    struct migration *m = watch(config);
+    struct call *c = m->call = new0(struct call);
+    pthread_mutex_init(&c->lock, NULL);
+    c->refs = 2;
+    c->owner = m;
+    c->loop = config->loop;
+    c->libvirt_uri = xstrdup(config->libvirt_uri);
+    c->guest = xstrdup(config->guest);
+    c->destination = xstrdup(config->destination);
+    c->uri = xstrdup(config->uri);
+    c->flags = flags_of(config->mode);
+    if (config->policy) {
+        uint64_t bytes = config->policy->bandwidth;
+        c->bandwidth_mib = bytes ? (bytes >> 20 ? bytes >> 20 : 1) : 0;
+        /* The allowance is raised from libvirt's default up to max_pause by who judges the samples, not here. */
+        if (config->policy->max_pause > 0 && config->policy->max_pause < DEFAULT_DOWNTIME_MS)
+            m->downtime_ms = config->policy->max_pause;
+    }
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, call_thread, c) != 0) {
+        error_set(&c->why, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread for the migration");
+        loop_post(c->loop, call_done, c);
+    } else {
+        pthread_detach(thread);
+    }
+    return m;
+}
+
+void migration_quiet(struct migration *m)
+{
+    if (!m)
+        return;
+    m->timer = loop_timer_cancel(m->timer);
+    if (m->sampling)
+        m->sampling->owner = NULL;
+    m->sampling = NULL;
+}
+
+struct migration *migration_free(struct migration *m)
+{
+    if (!m)
+        return NULL;
+    migration_quiet(m);
+    if (m->call) {
+        pthread_mutex_lock(&m->call->lock);
+        m->call->owner = NULL;
+        pthread_mutex_unlock(&m->call->lock);
+        call_unref(m->call);
+    }
+    free(m->guest);
+    free(m);
+    return NULL;
+}

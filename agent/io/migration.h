@@ -1,0 +1,47 @@
+/* libvirt's migration job: runs the call and watches the job.
+ *
+ * Threads. The call blocks for the whole transfer, on a thread and a connection of its own (libvirtd serves a client only a
+ * few calls at a time); samples are taken on a worker; everything is told on the loop. The call is never cut off by us: the
+ * job is ended by domain_stop_job, or goes on without us (a peer-to-peer migration is libvirtd's own). */
+#pragma once
+
+#include "agent/io/libvirt.h"
+#include "proto/agent.pb-c.h"
+
+struct migration;
+
+struct migration_config {
+    struct loop *loop;
+    struct workers *workers;
+    struct libvirt *libvirt;          /* borrowed; for the samples */
+    const char *libvirt_uri;          /* the call's own connection; copied, like the next four */
+    const char *guest;                /* UUID */
+    const char *destination;          /* the other libvirt's URI, as this host reaches it */
+    const char *uri;                  /* tcp://ADDRESS, for QEMU's stream */
+    const Drover__V1__Policy *policy; /* may be NULL */
+    Drover__V1__Mode mode;
+
+    /* About every 250 ms while libvirt's job is on. */
+    void (*sample)(void *arg, const Drover__V1__Progress *progress);
+    /* Once, when the call is back (`why` is NULL if libvirt calls it a success); of an adopted job: when it is gone. */
+    void (*ended)(void *arg, const struct error *why);
+    void *arg;
+};
+
+struct migration *migration_start(const struct migration_config *config);
+
+/* Watches a job that was started before this program: nobody will ever know what its call returned. */
+struct migration *migration_adopt(const struct migration_config *config);
+
+/* No more samples: libvirt answers none while it ends the guest's QEMU, and each would hold a worker. */
+void migration_quiet(struct migration *migration);
+
+/* Nothing is told after this. The call may go on, it needs nothing of the caller's. NULL is fine, returns NULL. */
+struct migration *migration_free(struct migration *migration);
+
+/* Statistics of libvirt as messages. */
+void migration_progress(virTypedParameterPtr params, int n, Drover__V1__Progress *ret);
+void migration_result(virTypedParameterPtr params, int n, Drover__V1__Result *ret);
+
+/* Of the job that ended last; NOT_FOUND if libvirt has none. Blocks. */
+int migration_read_result(virConnectPtr conn, const char *guest, Drover__V1__Result *ret, struct error *err);

@@ -1,0 +1,48 @@
+/* ABORT: the guest was kept by the source. The destination buries what came, the source lets go. */
+#include "agent/unary.h"
+
+#include "agent/service.h"
+#include "common/base/memory.h"
+
+struct abort_call {
+    struct unary u;
+    Drover__V1__AbortReply_Closure reply;
+};
+
+static void work(struct operation *op)
+{
+    struct abort_call *a = (struct abort_call *)op;
+    unary_work(&a->u, PARTICIPANT_ABORT, ADMIT_LATE);
+}
+
+static void done(struct operation *op)
+{
+    struct abort_call *a = (struct abort_call *)op;
+    struct unary *u = &a->u;
+    if (unary_answered(u)) {
+        if (u->out.answer == PARTICIPANT_IN_DOUBT && !u->late) {
+            error_set(&u->err, STATUS_UNAVAILABLE, "%s", u->out.text);
+            rpc_call_fail(u->call, &u->err);
+        } else {
+            Drover__V1__AbortReply reply = DROVER__V1__ABORT_REPLY__INIT;
+            reply.text = u->late ? (char *)"nothing of it is held here" : u->out.text;
+            a->reply(&reply, u->call);
+        }
+    }
+    free(a);
+}
+
+void rpc_abort(Drover__V1__Agent_Service *service, const Drover__V1__AbortRequest *request,
+               Drover__V1__AbortReply_Closure reply, void *call)
+{
+    struct abort_call *a = new0(struct abort_call);
+    a->reply = reply;
+    a->u.op.work = work;
+    a->u.op.done = done;
+    enum participant_role role =
+        request->role == DROVER__V1__ROLE__SOURCE ? PARTICIPANT_SOURCE : PARTICIPANT_DESTINATION;
+    if (unary_begin(&a->u, service_agent(service)->transactions, request->step, role, call))
+        turn_take(&a->u.op);
+    else
+        free(a);
+}

@@ -1,0 +1,61 @@
+/* ACTIVATE: the source is fenced, the guest is this host's. From the coordinator or, sooner, from the source's agent. */
+#include "agent/unary.h"
+
+#include "agent/service.h"
+#include "common/base/memory.h"
+
+struct activate {
+    struct unary u;
+    Drover__V1__ActivateReply_Closure reply;
+    int64_t since;
+};
+
+static void work(struct operation *op)
+{
+    struct activate *a = (struct activate *)op;
+    unary_work(&a->u, PARTICIPANT_ACTIVATE, ADMIT_KNOWN);
+}
+
+static void done(struct operation *op)
+{
+    struct activate *a = (struct activate *)op;
+    if (unary_answered(&a->u)) {
+        enum participant_answer answer = a->u.out.answer;
+        Drover__V1__ActivateReply reply = DROVER__V1__ACTIVATE_REPLY__INIT;
+        reply.activation = answer == PARTICIPANT_RUNS      ? DROVER__V1__ACTIVATION__RUNNING
+                           : answer == PARTICIPANT_IS_LOST ? DROVER__V1__ACTIVATION__LOST
+                                                           : DROVER__V1__ACTIVATION__ACTIVATION_UNKNOWN;
+        reply.text = a->u.out.text;
+        reply.took = clock_monotonic_ms() - a->since;
+        a->reply(&reply, a->u.call);
+    }
+    free(a);
+}
+
+static void begin(struct transactions *all, const Drover__V1__ActivateRequest *request,
+                  Drover__V1__ActivateReply_Closure reply, struct rpc_call *call)
+{
+    struct activate *a = new0(struct activate);
+    a->reply = reply;
+    a->since = clock_monotonic_ms();
+    a->u.op.work = work;
+    a->u.op.done = done;
+    if (unary_begin(&a->u, all, request->step, PARTICIPANT_DESTINATION, call))
+        turn_take(&a->u.op);
+    else
+        free(a);
+}
+
+void rpc_activate(Drover__V1__Agent_Service *service, const Drover__V1__ActivateRequest *request,
+                  Drover__V1__ActivateReply_Closure reply, void *call)
+{
+    begin(service_agent(service)->transactions, request, reply, call);
+}
+
+void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__ActivateRequest *request,
+                       Drover__V1__ActivateReply_Closure reply, void *call)
+{
+    struct transactions *all =
+        (struct transactions *)((char *)service - offsetof(struct transactions, peer_service));
+    begin(all, request, reply, call);
+}

@@ -1,0 +1,87 @@
+/* MIGRATE: starts the transfer (or, for a guest that is shut off, gives its definition away at once) and streams what
+ * happens. */
+#include "agent/unary.h"
+
+#include "agent/service.h"
+#include "common/base/memory.h"
+
+struct migrate {
+    struct unary u;
+    const Drover__V1__MigrateRequest *request;
+};
+
+static char *kept(const char *text)
+{
+    return xstrdup(text ? text : "");
+}
+
+/* Where the guest goes has to outlive this program: a restarted one must be able to tell the destination. */
+static void remember(struct transaction *txn, const Drover__V1__MigrateRequest *q)
+{
+    Drover__V1__Record *r = txn->record;
+    Drover__V1__Endpoint *e = new0(Drover__V1__Endpoint);
+    drover__v1__endpoint__init(e);
+    e->host = kept(q->destination->host);
+    e->agent_url = kept(q->destination->agent_url);
+    e->libvirt_remote = kept(q->destination->libvirt_remote);
+    e->migration_uri = kept(q->destination->migration_uri);
+    if (r->peer)
+        drover__v1__endpoint__free_unpacked(r->peer, NULL);
+    r->peer = e;
+    if (q->policy) {
+        if (!r->policy) {
+            r->policy = new0(Drover__V1__Policy);
+        }
+        *r->policy = *q->policy;
+        r->policy->base.n_unknown_fields = 0;
+        r->policy->base.unknown_fields = NULL;
+    }
+    if (r->mode != DROVER__V1__MODE__MODE_DEFINITION && q->mode != DROVER__V1__MODE__MODE_DEFINITION)
+        r->mode = q->mode;
+}
+
+static void work(struct operation *op)
+{
+    struct migrate *m = (struct migrate *)op;
+    if (op->txn && op->txn->role == PARTICIPANT_SOURCE && transaction_state(op->txn) == PARTICIPANT_PREPARED)
+        remember(op->txn, m->request);
+    unary_work(&m->u, PARTICIPANT_MIGRATE, ADMIT_KNOWN);
+}
+
+static void done(struct operation *op)
+{
+    struct migrate *m = (struct migrate *)op;
+    struct unary *u = &m->u;
+    if (unary_answered(u)) {
+        if (u->out.answer == PARTICIPANT_IN_DOUBT) {
+            error_set(&u->err, STATUS_UNAVAILABLE, "%s", u->out.text);
+            rpc_call_fail(u->call, &u->err);
+        } else {
+            transfer_listen(op->txn, u->call);
+        }
+    }
+    free(m);
+}
+
+void rpc_migrate(Drover__V1__Agent_Service *service, const Drover__V1__MigrateRequest *request,
+                 Drover__V1__TransferEvent_Closure reply, void *call)
+{
+    (void)reply; /* a stream: rpc_call_item */
+    struct migrate *m = new0(struct migrate);
+    m->request = request;
+    m->u.op.work = work;
+    m->u.op.done = done;
+    const Drover__V1__Endpoint *d = request->destination;
+    if (!d || !d->libvirt_remote || !d->libvirt_remote[0] || !d->migration_uri || !d->migration_uri[0]) {
+        error_set(
+            &m->u.err, STATUS_INVALID_ARGUMENT,
+            "MIGRATE needs the destination's endpoint as it voted: libvirt's URI and the migration URI");
+        rpc_call_fail(call, &m->u.err);
+        free(m);
+        return;
+    }
+    if (unary_begin(&m->u, service_agent(service)->transactions, request->step, PARTICIPANT_SOURCE, call))
+        turn_take(&m->u.op);
+    else
+        free(m);
+}

@@ -1,0 +1,103 @@
+/* RELEASE: the guest runs at the destination. The source archives and removes its definition, the destination takes up the
+ * guest's autostart and gives the reservation back (the guest itself now has the memory). */
+#include "agent/unary.h"
+
+#include "agent/io/domain.h"
+#include "agent/service.h"
+#include "common/base/memory.h"
+
+#include <unistd.h>
+
+enum { POLL_MS = 50, QEMU_END_MS = 10 * 1000 };
+
+struct release {
+    struct unary u;
+    Drover__V1__ReleaseReply_Closure reply;
+    Drover__V1__Result result;
+};
+
+static void begin(struct operation *op)
+{
+    struct release *r = (struct release *)op;
+    drover__v1__result__init(&r->result);
+    if (op->txn && op->txn->role == PARTICIPANT_SOURCE)
+        transfer_result(op->txn, &r->result);
+}
+
+/* libvirt takes 1.5 s to end the QEMU of a guest that has migrated. */
+static void wait_for_end(struct transaction *txn, int64_t wait_ms)
+{
+    char text[200];
+    struct participant_facts f = {0};
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, NULL);
+    int64_t deadline = clock_monotonic_ms() + wait_ms;
+    while (conn && domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), NULL) == 0 &&
+           (f.job || f.guest == PARTICIPANT_PAUSED) && clock_monotonic_ms() < deadline && !txn->all->closing)
+        usleep(POLL_MS * 1000);
+}
+
+static int take_up_autostart(struct transaction *txn, struct error *err)
+{
+    const Drover__V1__Definition *d = txn->record->definition;
+    if (!d || !d->persistent || !d->autostart || transaction_state(txn) != PARTICIPANT_ACTIVATED)
+        return 0;
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, err);
+    return conn ? domain_set_autostart(conn, txn->guest, true, err) : -(int)STATUS_UNAVAILABLE;
+}
+
+static void work(struct operation *op)
+{
+    struct release *r = (struct release *)op;
+    struct unary *u = &r->u;
+    struct transaction *txn = op->txn;
+    if (txn && txn->role == PARTICIPANT_SOURCE && transaction_state(txn) == PARTICIPANT_FENCED) {
+        int64_t left = rpc_call_remaining_ms(u->call) - 1000;
+        wait_for_end(txn, left < QEMU_END_MS ? left : QEMU_END_MS);
+        if (r->result.pause) {
+            if (!txn->record->result) {
+                txn->record->result = new0(Drover__V1__Result);
+            }
+            *txn->record->result = r->result;
+        }
+    }
+    struct error why = {0};
+    if (txn && txn->role == PARTICIPANT_DESTINATION && take_up_autostart(txn, &why) < 0 &&
+        why.code != STATUS_NOT_FOUND) {
+        u->err = why;
+        return;
+    }
+    unary_work(u, PARTICIPANT_RELEASE, ADMIT_KNOWN);
+}
+
+static void done(struct operation *op)
+{
+    struct release *r = (struct release *)op;
+    struct unary *u = &r->u;
+    if (unary_answered(u)) {
+        if (u->out.answer == PARTICIPANT_IN_DOUBT) {
+            error_set(&u->err, STATUS_UNAVAILABLE, "%s", u->out.text);
+            rpc_call_fail(u->call, &u->err);
+        } else {
+            Drover__V1__ReleaseReply reply = DROVER__V1__RELEASE_REPLY__INIT;
+            reply.text = u->out.text;
+            r->reply(&reply, u->call);
+        }
+    }
+    free(r);
+}
+
+void rpc_release(Drover__V1__Agent_Service *service, const Drover__V1__ReleaseRequest *request,
+                 Drover__V1__ReleaseReply_Closure reply, void *call)
+{
+    struct release *r = new0(struct release);
+    r->reply = reply;
+    r->u.op.begin = begin;
+    r->u.op.work = work;
+    r->u.op.done = done;
+    enum participant_role role =
+        request->role == DROVER__V1__ROLE__SOURCE ? PARTICIPANT_SOURCE : PARTICIPANT_DESTINATION;
+    if (unary_begin(&r->u, service_agent(service)->transactions, request->step, role, call))
+        turn_take(&r->u.op);
+    else
+        free(r);
+}

@@ -1,0 +1,99 @@
+/* SETTLE: who has the guest? The one question that may never be guessed. */
+#include "agent/unary.h"
+
+#include "agent/io/domain.h"
+#include "agent/service.h"
+#include "common/base/memory.h"
+
+/* GONE is worth waiting for the figures, since what comes next waits for libvirt's end of the job anyway: but only if the guest
+ * runs already. */
+enum { TICK_MS = 25, ACTIVATION_MS = 500, FIGURES_MS = 4000 };
+
+struct settle {
+    struct unary u;
+    Drover__V1__SettleReply_Closure reply;
+    int64_t since;
+};
+
+static void work(struct operation *op)
+{
+    struct settle *s = (struct settle *)op;
+    unary_work(&s->u, PARTICIPANT_SETTLE, ADMIT_LATE);
+    if (!s->u.late)
+        return;
+    /* No record, and a generation that is over: nothing of it can begin any more, so a guest that is here stays. */
+    char text[200];
+    struct participant_facts f = {0};
+    _cleanup_connect_ virConnectPtr conn =
+        op->all->agent->libvirt ? libvirt_ref(op->all->agent->libvirt, &s->u.err) : NULL;
+    if (conn && domain_look(conn, op->guest, PARTICIPANT_SOURCE, &f, text, sizeof(text), &s->u.err) == 0)
+        snprintf(s->u.out.text, sizeof(s->u.out.text), "there is no record of this transaction; %s", text);
+    else
+        snprintf(s->u.out.text, sizeof(s->u.out.text), "there is no record of this transaction; %s",
+                 s->u.err.text);
+    bool alive = f.guest == PARTICIPANT_RUNNING || f.guest == PARTICIPANT_PAUSED;
+    s->u.out.answer = alive ? PARTICIPANT_IS_KEPT : PARTICIPANT_IN_DOUBT;
+}
+
+static void answer(struct settle *s, struct transaction *txn)
+{
+    Drover__V1__SettleReply reply = DROVER__V1__SETTLE_REPLY__INIT;
+    Drover__V1__Result result = DROVER__V1__RESULT__INIT;
+    reply.outcome = s->u.out.answer == PARTICIPANT_IS_KEPT   ? DROVER__V1__OUTCOME__KEPT
+                    : s->u.out.answer == PARTICIPANT_IS_GONE ? DROVER__V1__OUTCOME__GONE
+                                                             : DROVER__V1__OUTCOME__OUTCOME_UNKNOWN;
+    reply.text = s->u.out.text;
+    reply.result = &result;
+    if (txn) {
+        transfer_result(txn, &result);
+        reply.activated = transfer_is_activated(txn);
+    }
+    s->reply(&reply, s->u.call);
+    free(s);
+}
+
+static void figures(void *arg)
+{
+    struct settle *s = arg;
+    struct transactions *all = s->u.op.all;
+    struct transaction *txn = transactions_find(all, s->u.step->transaction);
+    int64_t waited = clock_monotonic_ms() - s->since;
+    Drover__V1__Result unused;
+    bool more = txn && txn->transfer && !all->closing && !transfer_result(txn, &unused) &&
+                waited < (transfer_is_activated(txn) ? FIGURES_MS : ACTIVATION_MS);
+    if (more && !rpc_call_cancelled(s->u.call)) {
+        loop_timer_start(all->agent->loop, TICK_MS, figures, s);
+        return;
+    }
+    answer(s, txn);
+    transactions_unref(all);
+}
+
+static void done(struct operation *op)
+{
+    struct settle *s = (struct settle *)op;
+    if (!unary_answered(&s->u)) {
+        free(s);
+        return;
+    }
+    if (s->u.out.answer != PARTICIPANT_IS_GONE) {
+        answer(s, op->txn);
+        return;
+    }
+    s->since = clock_monotonic_ms();
+    op->all->refs++;
+    figures(s);
+}
+
+void rpc_settle(Drover__V1__Agent_Service *service, const Drover__V1__SettleRequest *request,
+                Drover__V1__SettleReply_Closure reply, void *call)
+{
+    struct settle *s = new0(struct settle);
+    s->reply = reply;
+    s->u.op.work = work;
+    s->u.op.done = done;
+    if (unary_begin(&s->u, service_agent(service)->transactions, request->step, PARTICIPANT_SOURCE, call))
+        turn_take(&s->u.op);
+    else
+        free(s);
+}

@@ -1,0 +1,228 @@
+/* What the files of the transaction half share.
+ *
+ * Turns. All that happens to one guest (a call, an event, an end of a job) is an operation, and the operations of one guest
+ * take turns: begin on the loop, work on a worker, done on the loop, then the next. So work may block and reads and writes
+ * the guest's transactions without locks, and the rest of the program never waits. What the loop wants to know of a
+ * transaction meanwhile is the copy that `done` made. */
+#pragma once
+
+#include "agent/agent.h"
+#include "agent/core/participant.h"
+#include "agent/io/libvirt.h"
+#include "agent/io/records.h"
+#include "agent/transactions.h"
+#include "proto/agent.pb-c.h"
+#include "proto/peer.pb-c.h"
+#include "proto/record.pb-c.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    TRANSACTION_WORKERS = 24, /* threads, made on demand: as many guests at a time get on */
+    TRANSACTION_LEASE_MS =
+        120 * 1000, /* a prepared destination without an image frees its memory after that silence */
+    TRANSACTION_KEEP_MS =
+        24 * 3600 * 1000, /* records of ended ones stay for repeated calls and for the operator */
+    TRANSACTION_JOB_END_MS = 20 * 1000, /* that libvirt may take to give up a job */
+};
+
+struct transaction {
+    struct transaction *next;
+    struct transactions *all;
+    char id[37], guest[37];
+    enum participant_role role;
+
+    Drover__V1__Record *record; /* the turn's */
+
+    /* The loop's copy. */
+    enum participant_state state;
+    uint64_t generation, epoch;
+    int64_t changed_ms;        /* realtime */
+    int64_t heard_ms;          /* monotonic; of the coordinator or the peer */
+    struct transfer *transfer; /* source: the job that is watched, and who listens */
+    struct handover *handover; /* source: the peer is being told */
+    struct loop_timer *again;  /* something failed that is to be tried again */
+
+    /* Set on the loop, read by anyone. */
+    atomic_bool calling, call_succeeded, committed;
+};
+
+struct turn;
+struct peers;
+
+struct transactions {
+    struct agent *agent;
+    unsigned refs; /* the program's, and one per operation; loop's */
+    atomic_bool closing;
+    struct workers *workers; /* of its own: a guest that is paused must not wait for somebody else's work */
+    struct records *records;
+    struct transaction *list; /* loop's */
+    struct turn *turns;       /* loop's */
+    struct peers *peers;
+    struct libvirt_subscription *subscription;
+    struct loop_timer *tidy;
+    Drover__V1__Peer_Service peer_service;
+
+    pthread_mutex_t memory_lock;
+    uint64_t memory_reserved; /* under memory_lock */
+};
+
+/* ---- operations: turn.c ---- */
+
+struct operation {
+    struct operation *next;
+    struct transactions *all;
+    char guest[37];
+    const char *id;                      /* the transaction's, or NULL; owned by whoever embeds this */
+    void (*begin)(struct operation *op); /* may be NULL */
+    void (*work)(struct operation *op);
+    void (*done)(struct operation *op); /* frees it */
+
+    /* Set when its turn has come. */
+    struct transaction
+        *txn;     /* NULL: there is none of that id. work may make one; the turn puts it into the list */
+    bool foreign; /* there is one of that id, but of another guest */
+    char *other;  /* another transaction that is open on the guest, in words, or NULL */
+};
+
+void turn_take(struct operation *op);
+bool turn_is_taken(struct transactions *all, const char *guest);
+
+/* ---- the transaction's record: transactions.c ---- */
+
+void transactions_unref(struct transactions *all);
+
+struct transaction *transactions_find(const struct transactions *all, const char *id); /* loop */
+
+/* Worker, in its turn: one that is not durable yet, in state NONE. */
+struct transaction *transaction_new(struct transactions *all, const Drover__V1__Step *step,
+                                    enum participant_role role);
+void transaction_free(struct transaction *txn);
+
+enum participant_state transaction_state(const struct transaction *txn); /* the record's */
+
+/* Makes the record durable in that state. On failure the record is as it was. */
+int transaction_write(struct transaction *txn, enum participant_state state, struct error *err);
+
+/* The manifest. Made before the write that comes before the deed. */
+void transaction_made(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what);
+bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind kind);
+void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
+
+/* Memory at this host; the reservation of the record. RESOURCE_EXHAUSTED when `available` does not hold it. */
+int transaction_reserve(struct transaction *txn, uint64_t bytes, uint64_t available);
+void transaction_unreserve(struct transaction *txn);
+
+/* ---- one step: drive.c ---- */
+
+struct outcome {
+    enum participant_answer answer;
+    unsigned actions; /* that were to be done: TELL_PEER and START_JOB are the loop's */
+    char text[640];   /* what was seen, what was done, or why not */
+};
+
+enum admission {
+    ADMIT_KNOWN, /* only a transaction that was prepared here */
+    ADMIT_NEW,   /* or one of a generation that is higher than any seen */
+    ADMIT_LATE,  /* or one that can't do anything any more: 1 is returned */
+};
+
+/* Worker, in its turn. Refuses an older coordinator or generation, or another guest than the transaction's (ABORTED).
+ * Raises the epoch, durably. The UUIDs were checked by operation_init. */
+int drive_admit(struct operation *op, const Drover__V1__Step *step, enum participant_role role,
+                enum admission how, struct error *err);
+
+/* Loop: fills op->all, guest and id from a message; INVALID_ARGUMENT if it names no UUIDs. */
+int operation_init(struct operation *op, struct transactions *all, const Drover__V1__Step *step,
+                   struct error *err);
+
+/* Looks, steps, writes, acts, writes. op->txn must be there. Fails only when the disk does; what libvirt refuses is
+ * IN_DOUBT. `deadline_ms` is monotonic, for waiting until libvirt has ended a job. */
+int drive_step(struct operation *op, enum participant_event event, int64_t deadline_ms, struct outcome *ret,
+               struct error *err);
+
+/* The loop's part of the actions, to be called by `done`. */
+void drive_done(struct transaction *txn, unsigned actions);
+
+/* Loop: an operation that looks and steps by itself. */
+void drive_look(struct transaction *txn);
+
+/* Actions on libvirt: deeds.c. Success for those that have nothing to do. */
+int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_action action, char *text,
+             size_t size, struct error *err);
+
+/* ---- the source's transfer: transfer.c; the loop's, but in `done` or later, so that the record may be read ---- */
+
+/* The job is to be started (or was found running: adopt). */
+void transfer_start(struct transaction *txn, bool adopt);
+void transfer_free(struct transfer *transfer);
+
+/* The stream gets what happens, then its end. Takes the call. */
+void transfer_listen(struct transaction *txn, struct rpc_call *call);
+void transfer_event(struct transaction *txn, const struct libvirt_event *event);
+
+/* After each step: streams end when there is nothing more to tell. */
+void transfer_stepped(struct transaction *txn);
+
+/* The destination has answered (RUNS or IS_LOST). */
+void transfer_activated(struct transaction *txn, enum participant_answer answer, const char *text);
+bool transfer_is_activated(const struct transaction *txn);
+
+/* Fills what was measured; true when nothing is missing. */
+bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret);
+
+/* ---- the mesh's ACTIVATE: handover.c; loop ---- */
+
+/* Tells the destination to run the guest, until it answers or the transaction is no longer FENCED. */
+void handover_start(struct transaction *txn);
+void handover_free(struct handover *handover);
+
+/* ---- connections to other agents: peers.c; loop ---- */
+
+struct peers *peers_new(struct agent *agent);
+void peers_free(struct peers *peers);
+
+/* Connects at once, and keeps the connection. NULL and why if the URL is none. */
+struct rpc_client *peers_client(struct peers *peers, const Drover__V1__Endpoint *endpoint, struct error *err);
+
+/* ---- handlers: rpc_*.c, one file each ---- */
+
+void rpc_prepare(Drover__V1__Agent_Service *service, const Drover__V1__PrepareRequest *request,
+                 Drover__V1__Vote_Closure reply, void *call);
+void rpc_migrate(Drover__V1__Agent_Service *service, const Drover__V1__MigrateRequest *request,
+                 Drover__V1__TransferEvent_Closure reply, void *call);
+void rpc_settle(Drover__V1__Agent_Service *service, const Drover__V1__SettleRequest *request,
+                Drover__V1__SettleReply_Closure reply, void *call);
+void rpc_abort(Drover__V1__Agent_Service *service, const Drover__V1__AbortRequest *request,
+               Drover__V1__AbortReply_Closure reply, void *call);
+void rpc_activate(Drover__V1__Agent_Service *service, const Drover__V1__ActivateRequest *request,
+                  Drover__V1__ActivateReply_Closure reply, void *call);
+void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__ActivateRequest *request,
+                       Drover__V1__ActivateReply_Closure reply, void *call);
+void rpc_release(Drover__V1__Agent_Service *service, const Drover__V1__ReleaseRequest *request,
+                 Drover__V1__ReleaseReply_Closure reply, void *call);
+void rpc_cold_start(Drover__V1__Agent_Service *service, const Drover__V1__ColdStartRequest *request,
+                    Drover__V1__ColdStartReply_Closure reply, void *call);
+void rpc_list_transactions(Drover__V1__Agent_Service *service,
+                           const Drover__V1__ListTransactionsRequest *request,
+                           Drover__V1__ListTransactionsReply_Closure reply, void *call);
+
+/* The findings of PREPARE: check_source.c, check_destination.c. */
+struct findings {
+    Drover__V1__Finding **list;
+    size_t n;
+};
+void findings_add(struct findings *f, Drover__V1__Severity severity, const char *id, const char *subject,
+                  const char *seen, const char *expected, const char *todo);
+bool findings_block(const struct findings *f);
+void findings_free(struct findings *f);
+
+/* Worker. *ret_guest and *ret_definition stay NULL if the guest can't be read. */
+void check_source(virConnectPtr conn, const Drover__V1__PrepareRequest *request, struct findings *f,
+                  Drover__V1__Guest **ret_guest, Drover__V1__Definition **ret_definition);
+/* Loop, with the host's report; then worker, with libvirt. */
+void check_destination_host(const Drover__V1__HostReport *report, const Drover__V1__PrepareRequest *request,
+                            struct findings *f);
+void check_destination_names(virConnectPtr conn, const Drover__V1__PrepareRequest *request,
+                             struct findings *f);

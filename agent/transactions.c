@@ -1,0 +1,321 @@
+#include "agent/transaction.h"
+
+#include "agent/io/host_report.h"
+#include "agent/io/libvirt.h"
+#include "agent/service.h"
+#include "common/base/memory.h"
+
+#include <string.h>
+
+/* ---- one transaction ---- */
+
+struct transaction *transactions_find(const struct transactions *all, const char *id)
+{
+    for (struct transaction *t = all->list; t; t = t->next)
+        if (streq(t->id, id))
+            return t;
+    return NULL;
+}
+
+static struct transaction *from_record(struct transactions *all, Drover__V1__Record *record,
+                                       enum participant_role role)
+{
+    struct transaction *txn = new0(struct transaction);
+    txn->all = all;
+    txn->role = role;
+    txn->record = record;
+    snprintf(txn->id, sizeof(txn->id), "%s", record->step->transaction);
+    snprintf(txn->guest, sizeof(txn->guest), "%s", record->step->guest);
+    txn->heard_ms = clock_monotonic_ms();
+    return txn;
+}
+
+struct transaction *transaction_new(struct transactions *all, const Drover__V1__Step *step,
+                                    enum participant_role role)
+{
+    Drover__V1__Record *r = new0(Drover__V1__Record);
+    drover__v1__record__init(r);
+    r->step = new0(Drover__V1__Step);
+    drover__v1__step__init(r->step);
+    r->step->transaction = xstrdup(step->transaction);
+    r->step->guest = xstrdup(step->guest);
+    r->step->generation = step->generation;
+    r->step->epoch = step->epoch;
+    r->role = role == PARTICIPANT_SOURCE ? DROVER__V1__ROLE__SOURCE : DROVER__V1__ROLE__DESTINATION;
+    r->state = xstrdup(participant_state_name(PARTICIPANT_NONE));
+    return from_record(all, r, role);
+}
+
+void transaction_free(struct transaction *txn)
+{
+    if (!txn)
+        return;
+    transfer_free(txn->transfer);
+    handover_free(txn->handover);
+    loop_timer_cancel(txn->again);
+    transaction_unreserve(txn);
+    drover__v1__record__free_unpacked(txn->record, NULL);
+    free(txn);
+}
+
+enum participant_state transaction_state(const struct transaction *txn)
+{
+    return participant_state_of(txn->record->state);
+}
+
+int transaction_write(struct transaction *txn, enum participant_state state, struct error *err)
+{
+    Drover__V1__Record *r = txn->record;
+    enum participant_state old = transaction_state(txn);
+    if (!participant_may_move(txn->role, old, state))
+        return error_set(err, STATUS_INTERNAL, "transaction %s may not go from %s to %s", txn->id,
+                         participant_state_name(old), participant_state_name(state));
+    if (old == PARTICIPANT_NONE ||
+        state == PARTICIPANT_COLD) { /* a late message of a lower generation is refused from here on */
+        int e = records_raise(txn->all->records, r->step->epoch, txn->guest, r->step->generation, err);
+        if (e < 0)
+            return e;
+    }
+    char *word = r->state;
+    uint64_t changed = r->changed;
+    r->state = (char *)participant_state_name(state);
+    r->changed = (uint64_t)clock_realtime_ms();
+    int e = records_put(txn->all->records, r, err);
+    if (e < 0) {
+        r->state = word;
+        r->changed = changed;
+        return e;
+    }
+    r->state = xstrdup(r->state);
+    free(word);
+    return 0;
+}
+
+void transaction_made(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what)
+{
+    if (transaction_has_made(txn, kind))
+        return;
+    Drover__V1__Record *r = txn->record;
+    r->made = xrealloc(r->made, r->n_made + 1, sizeof(*r->made));
+    Drover__V1__Made *m = r->made[r->n_made++] = new0(Drover__V1__Made);
+    drover__v1__made__init(m);
+    m->kind = kind;
+    m->what = xstrdup(what);
+}
+
+bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind kind)
+{
+    for (size_t i = 0; i < txn->record->n_made; i++)
+        if (txn->record->made[i]->kind == kind && !txn->record->made[i]->undone)
+            return true;
+    return false;
+}
+
+void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
+{
+    for (size_t i = 0; i < txn->record->n_made; i++)
+        if (txn->record->made[i]->kind == kind)
+            txn->record->made[i]->undone = true;
+}
+
+int transaction_reserve(struct transaction *txn, uint64_t bytes, uint64_t available)
+{
+    struct transactions *all = txn->all;
+    pthread_mutex_lock(&all->memory_lock);
+    bool fits = all->memory_reserved + bytes <= available;
+    if (fits) {
+        all->memory_reserved += bytes;
+        txn->record->memory = bytes;
+    }
+    pthread_mutex_unlock(&all->memory_lock);
+    return fits ? 0 : -(int)STATUS_RESOURCE_EXHAUSTED;
+}
+
+void transaction_unreserve(struct transaction *txn)
+{
+    struct transactions *all = txn->all;
+    pthread_mutex_lock(&all->memory_lock);
+    all->memory_reserved -= txn->record->memory;
+    txn->record->memory = 0;
+    pthread_mutex_unlock(&all->memory_lock);
+}
+
+/* ---- for the rest of the agent ---- */
+
+uint64_t transactions_reserved_bytes(const struct transactions *transactions)
+{
+    struct transactions *all = (struct transactions *)transactions; /* the lock is not part of what it says */
+    pthread_mutex_lock(&all->memory_lock);
+    uint64_t bytes = all->memory_reserved;
+    pthread_mutex_unlock(&all->memory_lock);
+    return bytes;
+}
+
+const char *transactions_of_guest(const struct transactions *all, const char *uuid)
+{
+    for (const struct transaction *t = all->list; t; t = t->next)
+        if (streq(t->guest, uuid) && participant_is_open(t->role, t->state))
+            return t->id;
+    return NULL;
+}
+
+void transactions_serve(Drover__V1__Agent_Service *service)
+{
+    service->prepare = rpc_prepare;
+    service->migrate = rpc_migrate;
+    service->settle = rpc_settle;
+    service->abort = rpc_abort;
+    service->activate = rpc_activate;
+    service->release = rpc_release;
+    service->cold_start = rpc_cold_start;
+    service->list_transactions = rpc_list_transactions;
+}
+
+ProtobufCService *transactions_peer_service(struct transactions *all)
+{
+    return &all->peer_service.base;
+}
+
+/* ---- made, kept tidy, freed ---- */
+
+static void look_at_open(struct transactions *all)
+{
+    for (struct transaction *t = all->list; t; t = t->next)
+        if (participant_is_open(t->role, t->state) || t->state == PARTICIPANT_KEPT)
+            drive_look(t);
+}
+
+static void on_libvirt(void *arg, const struct libvirt_event *event)
+{
+    struct transactions *all = arg;
+    if (event->kind == LIBVIRT_UP)
+        look_at_open(all);
+    if (event->kind != LIBVIRT_LIFECYCLE && event->kind != LIBVIRT_ITERATION &&
+        event->kind != LIBVIRT_JOB_COMPLETED)
+        return;
+    for (struct transaction *t = all->list; t; t = t->next)
+        if (t->transfer && streq(t->guest, event->uuid))
+            transfer_event(t, event);
+}
+
+static void tidy(void *arg)
+{
+    struct transactions *all = arg;
+    all->tidy = loop_timer_start(all->agent->loop, 15 * 1000, tidy, all);
+    int64_t now = clock_monotonic_ms(), real = clock_realtime_ms();
+    for (struct transaction **p = &all->list, *t; (t = *p);) {
+        bool open = participant_is_open(t->role, t->state);
+        if (t->role == PARTICIPANT_DESTINATION && t->state == PARTICIPANT_PREPARED &&
+            now - t->heard_ms > TRANSACTION_LEASE_MS) {
+            t->heard_ms = now;
+            drive_look(t); /* frees the memory if no image has come */
+        }
+        if (open || t->transfer || t->again || real - t->changed_ms < TRANSACTION_KEEP_MS ||
+            turn_is_taken(all, t->guest)) {
+            p = &t->next;
+            continue;
+        }
+        *p = t->next; /* the generation stays in the fence */
+        records_remove(all->records, t->id, NULL);
+        transaction_free(t);
+    }
+}
+
+static void on_record(void *arg, Drover__V1__Record *record)
+{
+    struct transactions *all = arg;
+    enum participant_role role =
+        record->role == DROVER__V1__ROLE__SOURCE ? PARTICIPANT_SOURCE : PARTICIPANT_DESTINATION;
+    enum participant_state state = participant_state_of(record->state);
+    if (!participant_can_be(role, state) || state == PARTICIPANT_NONE) {
+        log_error("the record of transaction %s says %s, which a %s can't be; it is ignored",
+                  record->step->transaction, record->state,
+                  role == PARTICIPANT_SOURCE ? "source" : "destination");
+        drover__v1__record__free_unpacked(record, NULL);
+        return;
+    }
+    struct transaction *txn = from_record(all, record, role);
+    txn->state = state;
+    txn->generation = record->step->generation;
+    txn->epoch = record->step->epoch;
+    txn->changed_ms = (int64_t)record->changed;
+    txn->next = all->list;
+    all->list = txn;
+    all->memory_reserved += record->memory;
+    if (participant_is_open(role, state))
+        log_info("transaction %s of guest %s is open here: %s", txn->id, txn->guest, record->state);
+}
+
+static void on_damaged(void *arg, const struct error *why)
+{
+    (void)arg;
+    log_error("%s; what it was about has to be settled by looking at both hosts", why->text);
+}
+
+int transactions_new(struct agent *agent, struct transactions **ret, struct error *err)
+{
+    struct transactions *all = new0(struct transactions);
+    struct error warning = {0};
+    all->refs = 1;
+    all->agent = agent;
+    pthread_mutex_init(&all->memory_lock, NULL);
+    all->peer_service = (Drover__V1__Peer_Service)DROVER__V1__PEER__INIT(rpc_peer_);
+    int e = records_open(agent->config->state_dir, &all->records, &warning, err);
+    if (e == 0)
+        e = records_read(all->records, on_record, on_damaged, all, err);
+    if (e == 0 && warning.code) {
+        log_error("%s; the highest epoch and generations are taken from the records", warning.text);
+        for (struct transaction *t = all->list; t && e == 0; t = t->next)
+            e = records_raise(all->records, t->epoch, t->guest, t->generation, err);
+    }
+    if (e < 0) {
+        transactions_unref(all);
+        return e;
+    }
+    all->workers = workers_new(agent->loop, TRANSACTION_WORKERS);
+    all->peers = peers_new(agent);
+    all->tidy = loop_timer_start(agent->loop, 15 * 1000, tidy, all);
+    if (agent->libvirt) {
+        all->subscription = libvirt_subscribe(agent->libvirt, on_libvirt, all);
+        if (libvirt_up(agent->libvirt, NULL, NULL))
+            look_at_open(all);
+    }
+    *ret = all;
+    return 0;
+}
+
+static void stop(struct transactions *all)
+{
+    all->closing = true;
+    all->tidy = loop_timer_cancel(all->tidy);
+    all->subscription = libvirt_unsubscribe(all->subscription);
+    for (struct transaction *t = all->list; t; t = t->next) {
+        transfer_free(steal(&t->transfer));
+        handover_free(steal(&t->handover));
+        t->again = loop_timer_cancel(t->again);
+    }
+    peers_free(steal(&all->peers));
+    workers_free(steal(&all->workers));
+}
+
+void transactions_unref(struct transactions *all)
+{
+    if (--all->refs > 0)
+        return;
+    while (all->list) {
+        struct transaction *t = all->list;
+        all->list = t->next;
+        transaction_free(t);
+    }
+    records_free(all->records);
+    pthread_mutex_destroy(&all->memory_lock);
+    free(all);
+}
+
+void transactions_free(struct transactions *all)
+{
+    if (!all)
+        return;
+    stop(all);
+    transactions_unref(all);
+}

@@ -1,0 +1,28 @@
+/* The agent's half of the migrations: joins core/participant with the records, libvirt and the wire. */
+#pragma once
+
+#include "agent/agent.h"
+#include "proto/agent.pb-c.h"
+
+struct transactions;
+
+/* Reads the records of config->state_dir and goes on with what is open. Called once all of the agent but `server` is there;
+ * libvirt may be down. Fails if the state directory can't be used: an agent without a memory must not vote. */
+int transactions_new(struct agent *agent, struct transactions **ret, struct error *err);
+
+/* After the server is freed. Work in progress keeps what it needs until it is done. */
+void transactions_free(struct transactions *transactions);
+DEFINE_CLEANUP(struct transactions *, transactions_free);
+
+/* Sets the handlers ListTransactions, Prepare, Migrate, Settle, Abort, Activate, Release and ColdStart; a handler finds
+ * the agent by service_agent. */
+void transactions_serve(Drover__V1__Agent_Service *service);
+
+/* The mesh's service, for rpc_server_add; lives as long as `transactions`. */
+ProtobufCService *transactions_peer_service(struct transactions *transactions);
+
+/* Memory that open transactions hold at this host, in bytes. Any thread. */
+uint64_t transactions_reserved_bytes(const struct transactions *transactions);
+
+/* The transaction that is open on a guest, or NULL. Loop's thread. */
+const char *transactions_of_guest(const struct transactions *transactions, const char *uuid);

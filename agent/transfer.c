@@ -1,0 +1,265 @@
+/* The source's running transfer: libvirt's job, its commit point, who listens, and what the guest felt. */
+#include "agent/transaction.h"
+
+#include "agent/io/commit_point.h"
+#include "agent/io/migration.h"
+#include "common/base/memory.h"
+
+#include <string.h>
+
+#define LIBVIRT_STATUS_DIR "/run/libvirt/qemu"
+
+struct listener {
+    struct listener *next;
+    struct transfer *transfer;
+    struct rpc_call *call;
+};
+
+struct transfer {
+    struct transaction *txn;
+    struct migration *migration;
+    struct commit_point *commit;
+    struct listener *listeners;
+    bool back;          /* the call is; or the adopted job is gone */
+    struct error why;   /* of the call */
+    int64_t stopped_ms; /* monotonic; the guest's last stop here, 0: it runs */
+    int64_t committed_ms, fenced_ms, activated_ms;
+    enum participant_answer activation; /* NO_ANSWER until the destination has answered */
+    char activation_text[200];
+    uint32_t iteration;
+    bool has_result; /* libvirt's statistics of the whole job */
+    Drover__V1__Result result;
+};
+
+/* ---- who listens ---- */
+
+static void listener_end(struct listener *l)
+{
+    for (struct listener **p = &l->transfer->listeners; *p; p = &(*p)->next)
+        if (*p == l) {
+            *p = l->next;
+            break;
+        }
+    rpc_call_end(l->call);
+    free(l);
+}
+
+static void on_cancel(void *arg)
+{
+    listener_end(arg); /* the transfer goes on: only SETTLE ends it */
+}
+
+static void tell(struct transfer *t, const Drover__V1__TransferEvent *event)
+{
+    for (struct listener *l = t->listeners; l; l = l->next)
+        rpc_call_item(l->call, &event->base); /* who can't keep up misses one, the next says it all */
+}
+
+static void decision(struct transfer *t, const char *text)
+{
+    Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
+    event.decision = (char *)text;
+    tell(t, &event);
+}
+
+static void end_one(struct rpc_call *call, bool succeeded, const char *why)
+{
+    Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
+    event.ended = true;
+    event.succeeded = succeeded;
+    event.error = (char *)(why ? why : "");
+    rpc_call_item(call, &event.base);
+}
+
+static void end_all(struct transfer *t, bool succeeded, const char *why)
+{
+    while (t->listeners) {
+        end_one(t->listeners->call, succeeded, why);
+        listener_end(t->listeners);
+    }
+}
+
+/* ---- what happens ---- */
+
+/* The ladder's place: it sees each sample and each pass, and answers with a decision. */
+static void on_sample(void *arg, const Drover__V1__Progress *sample)
+{
+    struct transfer *t = arg;
+    Drover__V1__Progress progress = *sample;
+    if (t->iteration > progress.iteration)
+        progress.iteration = t->iteration;
+    if (t->stopped_ms) {
+        progress.phase = (char *)"switch-over";
+        progress.downtime = clock_monotonic_ms() - t->stopped_ms;
+    }
+    Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
+    event.progress = &progress;
+    tell(t, &event);
+}
+
+static void on_ended(void *arg, const struct error *why)
+{
+    struct transfer *t = arg;
+    t->back = true;
+    if (why)
+        t->why = *why;
+    t->txn->call_succeeded = t->txn->calling && !why;
+    t->txn->calling = false;
+    t->commit = commit_point_free(t->commit);
+    migration_quiet(t->migration);
+    drive_look(t->txn);
+}
+
+static void on_commit(void *arg)
+{
+    struct transfer *t = arg;
+    t->committed_ms = clock_monotonic_ms();
+    t->txn->committed = true;
+    migration_quiet(t->migration);
+    drive_look(t->txn);
+}
+
+void transfer_event(struct transaction *txn, const struct libvirt_event *event)
+{
+    struct transfer *t = txn->transfer;
+    if (event->kind == LIBVIRT_ITERATION) {
+        t->iteration = (uint32_t)event->event;
+    } else if (event->kind == LIBVIRT_JOB_COMPLETED) {
+        migration_result(event->params, event->n_params, &t->result);
+        t->has_result = true;
+    } else if (event->event == VIR_DOMAIN_EVENT_SUSPENDED && !t->stopped_ms) {
+        t->stopped_ms = event->at_ms;
+    } else if (event->event == VIR_DOMAIN_EVENT_RESUMED) {
+        t->stopped_ms = 0;
+    } else if (event->event == VIR_DOMAIN_EVENT_STOPPED &&
+               event->detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) {
+        txn->call_succeeded = true;
+        drive_look(txn);
+    }
+}
+
+void transfer_start(struct transaction *txn, bool adopt)
+{
+    if (txn->transfer)
+        return;
+    struct agent *agent = txn->all->agent;
+    const Drover__V1__Record *r = txn->record;
+    struct transfer *t = txn->transfer = new0(struct transfer);
+    t->txn = txn;
+    drover__v1__result__init(&t->result);
+    struct migration_config config = {
+        .loop = agent->loop,
+        .workers = agent->workers,
+        .libvirt = agent->libvirt,
+        .libvirt_uri = agent->config->libvirt,
+        .guest = txn->guest,
+        .destination = r->peer->libvirt_remote,
+        .uri = r->peer->migration_uri,
+        .policy = r->policy,
+        .mode = r->mode,
+        .sample = on_sample,
+        .ended = on_ended,
+        .arg = t,
+    };
+    struct error err = {0};
+    if (commit_point_watch(agent->loop, LIBVIRT_STATUS_DIR, r->guest->name, txn->guest, on_commit, t,
+                           &t->commit, &err) < 0)
+        log_info("transaction %s: the pause will be longer, by up to 2 s: %s", txn->id, err.text);
+    /* Connected beforehand, so that no handshake falls into the pause. */
+    if (!peers_client(txn->all->peers, r->peer, &err))
+        log_warn("transaction %s: %s", txn->id, err.text);
+    if (adopt) {
+        log_info("transaction %s: libvirt's migration of guest %s goes on; it is watched again", txn->id,
+                 r->guest->name);
+        t->migration = migration_adopt(&config);
+    } else {
+        txn->calling = true;
+        t->migration = migration_start(&config);
+    }
+}
+
+void transfer_free(struct transfer *t)
+{
+    if (!t)
+        return;
+    end_all(t, false, "the agent stops; the transfer goes on in libvirt");
+    migration_free(t->migration);
+    commit_point_free(t->commit);
+    free(t);
+}
+
+void transfer_listen(struct transaction *txn, struct rpc_call *call)
+{
+    struct transfer *t = txn->transfer;
+    bool over = !t || t->back || txn->state != PARTICIPANT_MIGRATING;
+    if (over) {
+        bool gone = txn->state == PARTICIPANT_FENCED;
+        end_one(call, gone,
+                gone               ? NULL
+                : t && t->why.code ? t->why.text
+                                   : "the transfer is over; it has to be settled");
+        rpc_call_end(call);
+        return;
+    }
+    struct listener *l = new0(struct listener);
+    l->transfer = t;
+    l->call = call;
+    l->next = t->listeners;
+    t->listeners = l;
+    rpc_call_on_cancel(call, on_cancel, l);
+}
+
+void transfer_stepped(struct transaction *txn)
+{
+    struct transfer *t = txn->transfer;
+    if (!t)
+        return;
+    if (txn->state == PARTICIPANT_FENCED && !t->fenced_ms) {
+        t->fenced_ms = clock_monotonic_ms();
+        log_info("transaction %s: guest %s is fenced here, %lld ms after it stopped", txn->id, txn->guest,
+                 t->stopped_ms ? (long long)(t->fenced_ms - t->stopped_ms) : -1LL);
+    }
+    if (txn->state == PARTICIPANT_FENCED && t->activation != PARTICIPANT_NO_ANSWER)
+        end_all(t, true, NULL);
+    else if (txn->state == PARTICIPANT_MIGRATING && t->back)
+        end_all(t, false, t->why.code ? t->why.text : "libvirt's job is gone, and the guest has not left");
+    else if (txn->state != PARTICIPANT_MIGRATING && txn->state != PARTICIPANT_FENCED)
+        transfer_free(steal(&txn->transfer));
+}
+
+void transfer_activated(struct transaction *txn, enum participant_answer answer, const char *text)
+{
+    struct transfer *t = txn->transfer;
+    handover_free(steal(&txn->handover));
+    if (!t) {
+        log_info("transaction %s: %s", txn->id, text);
+        return;
+    }
+    t->activated_ms = clock_monotonic_ms();
+    t->activation = answer;
+    snprintf(t->activation_text, sizeof(t->activation_text), "%s", text);
+    log_info("transaction %s: %s; %lld ms after FENCED", txn->id, text,
+             (long long)(t->activated_ms - t->fenced_ms));
+    decision(t, text);
+    transfer_stepped(txn);
+}
+
+bool transfer_is_activated(const struct transaction *txn)
+{
+    return txn->transfer && txn->transfer->activation != PARTICIPANT_NO_ANSWER;
+}
+
+bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
+{
+    const struct transfer *t = txn->transfer;
+    if (!t)
+        return true;
+    bool runs = t->activation == PARTICIPANT_RUNS;
+    *ret = t->result;
+    if (runs && t->stopped_ms) {
+        ret->pause = t->activated_ms - t->stopped_ms;
+        if (t->has_result)
+            ret->handover = ret->pause > ret->downtime ? ret->pause - ret->downtime : 0;
+    }
+    return t->activation != PARTICIPANT_NO_ANSWER && t->has_result;
+}

@@ -1,0 +1,25 @@
+/* The shape of the simpler handlers: admit the message, step, answer. Owned by whoever made it; freed by its `done`. */
+#pragma once
+
+#include "agent/transaction.h"
+
+struct unary {
+    struct operation op;
+    struct rpc_call *call;
+    const Drover__V1__Step *step;
+    enum participant_role role;
+    bool stepped; /* `out` holds; else err does */
+    bool late;    /* there is no such transaction any more, and it can do nothing */
+    struct outcome out;
+    struct error err;
+};
+
+/* Loop. Fails the call (and returns false, the caller frees) if the message names no UUIDs. */
+bool unary_begin(struct unary *u, struct transactions *all, const Drover__V1__Step *step,
+                 enum participant_role role, struct rpc_call *call);
+
+/* Worker. `create`: an unknown transaction of a new generation gets a record. */
+void unary_work(struct unary *u, enum participant_event event, enum admission how);
+
+/* Loop. Fails the call and returns false unless there is an answer to give; does the loop's part of the actions. */
+bool unary_answered(struct unary *u);
