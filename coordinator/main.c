@@ -102,7 +102,7 @@ static int find_group(const struct coordinator_config *config, long *ret_gid, st
 static int serve(struct coordinator *c, struct error *err)
 {
     const struct coordinator_config *config = c->config;
-    long gid;
+    long gid = -1;
     int r = find_group(config, &gid, err);
     if (r < 0)
         return r;
