@@ -4,6 +4,7 @@
 #include "agent/io/host_report.h"
 #include "agent/io/libvirt.h"
 #include "agent/service.h"
+#include "agent/small.h"
 #include "agent/transactions.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
@@ -12,8 +13,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <libxml/parser.h>
-#include <malloc.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,18 +23,31 @@
 enum {
     EXIT_USAGE = 2,
     WORKERS = 8,
-    THREAD_STACK = 512 * 1024,
     TLS_CHECK_MS = 60000,
-    STOP_S = 10, /* a libvirtd that hangs must not hold up the agent's end for longer */
+    SETTLED_MS = 10000, /* after the start, or libvirt's */
+    STOP_S = 10,        /* a libvirtd that hangs must not hold up the agent's end for longer */
 };
 
 struct program {
     struct agent agent;
     struct agent_config *config;
     struct service *service;
-    struct loop_timer *tls_timer;
+    struct loop_timer *tls_timer, *settled_timer;
     bool tls_bad, libvirt_told, libvirt_up;
 };
+
+static void on_settled(void *arg)
+{
+    struct program *p = arg;
+    p->settled_timer = NULL;
+    small_again();
+}
+
+static void settle(struct program *p)
+{
+    loop_timer_cancel(p->settled_timer);
+    p->settled_timer = loop_timer_start(p->agent.loop, SETTLED_MS, on_settled, p);
+}
 
 /* ---- what is told to systemd and the log ---- */
 
@@ -53,6 +65,7 @@ static void on_host(void *arg, const Drover__V1__HostReport *report)
             log_warn("%s; trying again until it answers", report->libvirt_error);
         p->libvirt_told = true;
         p->libvirt_up = report->libvirt_up;
+        settle(p);
     }
     sd_notifyf(0, "STATUS=libvirt is %s; %zu guests", report->libvirt_up ? "up" : "down",
                guests_count(p->agent.guests));
@@ -232,6 +245,7 @@ static int start(struct program *p, struct error *err)
     if (r < 0)
         return r;
     p->service = service_new(a);
+    settle(p);
     return start_server(p, err);
 }
 
@@ -249,6 +263,7 @@ static void stop(struct program *p)
     host_report_free(steal(&a->report));
     guests_free(steal(&a->guests));
     p->tls_timer = loop_timer_cancel(p->tls_timer);
+    p->settled_timer = loop_timer_cancel(p->settled_timer);
     if (a->libvirt)
         libvirt_close(a->libvirt);
     workers_free(a->workers);
@@ -289,17 +304,6 @@ static int check_config(const struct agent_config *c)
         printf(
             "warning: plain tcp:// beyond loopback: whoever reaches the port commands this host's guests\n");
     return EXIT_SUCCESS;
-}
-
-/* A few threads and small messages: glibc's arena per thread and 8 MiB stacks are for other programs. */
-static void be_small(void)
-{
-    pthread_attr_t attr;
-    mallopt(M_ARENA_MAX, 2);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, THREAD_STACK);
-    pthread_setattr_default_np(&attr);
-    pthread_attr_destroy(&attr);
 }
 
 static int run(struct agent_config *config)
@@ -352,7 +356,7 @@ int main(int argc, char **argv)
         agent_config_free(config);
         return code;
     }
-    be_small();
+    small_begin();
     log_set_level(config->log);
     umask(077);
     return run(config);
