@@ -43,7 +43,7 @@ struct near near_to(const char *wanted)
 void near_offer(struct near *near, const char *name)
 {
     size_t d = distance(near->wanted, name);
-    if (d > 1 + strlen(near->wanted) / 3)
+    if (d > 1 + strlen(near->wanted) / 4)
         return;
     for (size_t i = 0; i < near->n; i++)
         if (streq(near->names[i], name))

@@ -16,10 +16,10 @@ static const struct rule rules[] = {
     {"host-role", B, REPORTS, rule_host_role},
     {"libvirt-up", B, REPORTS, rule_libvirt_up},
     {"same-host", B, ALWAYS, rule_same_host},
-    {"host-uuid", B, REPORTS, rule_host_uuid},
+    {"host-uuid", B, LIBVIRT, rule_host_uuid},
     {"agent-version", W, REPORTS, rule_agent_version},
-    {"libvirt-version", W, REPORTS, rule_libvirt_version},
-    {"qemu-version", W, REPORTS, rule_qemu_version},
+    {"libvirt-version", W, LIBVIRT, rule_libvirt_version},
+    {"qemu-version", W, LIBVIRT, rule_qemu_version},
 
     {"guest-busy", B, ALWAYS, rule_guest_busy},
     {"guest-state", B, ALWAYS, rule_guest_state},
@@ -35,21 +35,21 @@ static const struct rule rules[] = {
 
     {"name-free", B, ALWAYS, rule_name_free},
     {"uuid-free", B, ALWAYS, rule_uuid_free},
-    {"listening", B, REPORTS | MOVING, rule_listening},
-    {"migration-address", B, REPORTS | MOVING, rule_migration_address},
-    {"memory-free", B, REPORTS | MOVING, rule_memory_free},
-    {"memory-to-start", W, REPORTS | AT_REST, rule_memory_free},
-    {"memory-overcommit", W, REPORTS | MOVING, rule_memory_overcommit},
-    {"vcpus", W, REPORTS, rule_vcpus},
-    {"accelerator", B, REPORTS, rule_accelerator},
-    {"arch", B, REPORTS, rule_arch},
-    {"machine-type", B, REPORTS, rule_machine_type},
-    {"cpu-model", W, REPORTS | MOVING, rule_cpu_model},
-    {"bridge", B, REPORTS, rule_bridges},
-    {"network", B, REPORTS, rule_networks},
+    {"listening", B, LIBVIRT | MOVING, rule_listening},
+    {"migration-address", B, LIBVIRT | MOVING, rule_migration_address},
+    {"memory-free", B, LIBVIRT | MOVING, rule_memory_free},
+    {"memory-to-start", W, LIBVIRT | AT_REST, rule_memory_free},
+    {"memory-overcommit", W, LIBVIRT | MOVING, rule_memory_overcommit},
+    {"vcpus", W, LIBVIRT, rule_vcpus},
+    {"accelerator", B, LIBVIRT, rule_accelerator},
+    {"arch", B, LIBVIRT, rule_arch},
+    {"machine-type", B, LIBVIRT, rule_machine_type},
+    {"cpu-model", W, LIBVIRT | MOVING, rule_cpu_model},
+    {"bridge", B, LIBVIRT, rule_bridges},
+    {"network", B, LIBVIRT, rule_networks},
     {"interface-kind", W, ALWAYS, rule_interface_kind},
-    {"storage-pool", B, REPORTS, rule_storage_pools},
-    {"storage-unproven", W, REPORTS, rule_storage_unproven},
+    {"storage-pool", B, LIBVIRT, rule_storage_pools},
+    {"storage-unproven", W, LIBVIRT, rule_storage_unproven},
 };
 
 #define N_RULES (sizeof(rules) / sizeof(rules[0]))
@@ -59,10 +59,18 @@ const char *preflight_rule_id(size_t index)
     return index < N_RULES ? rules[index].id : NULL;
 }
 
+static bool tells_all(const struct fleet_host *host)
+{
+    return host->up && host->report->hypervisor && host->report->libvirt_up;
+}
+
 static bool asked(const struct rule *rule, const struct preflight *in)
 {
+    const Drover__V1__HostReport *from = in->source->report, *to = in->destination->report;
     bool moving = in->mode != DROVER__V1__MODE__MODE_DEFINITION;
-    if ((rule->when & REPORTS) && (!in->source->report || !in->destination->report))
+    if ((rule->when & (REPORTS | LIBVIRT)) && (!from || !to))
+        return false;
+    if ((rule->when & LIBVIRT) && !(tells_all(in->source) && tells_all(in->destination)))
         return false;
     if ((rule->when & MOVING) && !moving)
         return false;

@@ -11,8 +11,11 @@
 enum {
     ALWAYS = 0,
     REPORTS = 1 << 0, /* only when both hosts have reported */
-    MOVING = 1 << 1,  /* only when the guest's memory moves */
-    AT_REST = 1 << 2, /* only when just its definition moves */
+    LIBVIRT =
+        1
+        << 1, /* only when both are up, and hypervisors whose libvirt answers: else their reports are old or lack it */
+    MOVING = 1 << 2,  /* only when the guest's memory moves */
+    AT_REST = 1 << 3, /* only when just its definition moves */
 };
 
 struct rule {

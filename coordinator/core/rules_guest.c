@@ -38,19 +38,25 @@ RULE(guest_busy)
               ("wait for it, or end it: virsh domjobinfo %s; virsh domjobabort %s", g->name, g->name));
 }
 
+/* What an operator does about a guest that neither runs nor is shut off. */
+static const char *state_todo(Drover__V1__GuestState state)
+{
+    switch (state) {
+    case DROVER__V1__GUEST_STATE__GUEST_SHUTOFF: return "leave --mode out to move its definition";
+    case DROVER__V1__GUEST_STATE__GUEST_PAUSED:
+        return "resume it first (virsh resume): at the destination it would run";
+    case DROVER__V1__GUEST_STATE__GUEST_SUSPENDED: return "wake it first (virsh dompmwakeup), or shut it off";
+    case DROVER__V1__GUEST_STATE__GUEST_SHUTDOWN: return "wait until it is shut off";
+    default: return "start it, or shut it off (virsh destroy)";
+    }
+}
+
 RULE(guest_state)
 {
     const Drover__V1__Guest *g = in->guest->guest;
     if (moving(in) && g->state != DROVER__V1__GUEST_STATE__GUEST_RUNNING)
-        found(("guest %s", g->name), ("it is %s", state_words(g->state)),
-              ("running%s",
-               in->mode == DROVER__V1__MODE__MODE_LIVE ? ", or shut off with --mode auto" : ", or shut off"),
-              ("%s", g->state == DROVER__V1__GUEST_STATE__GUEST_SHUTOFF
-                         ? "leave --mode out to move its definition"
-                     : g->state == DROVER__V1__GUEST_STATE__GUEST_PAUSED
-                         ? "resume it first (virsh resume): at the destination "
-                           "it would run"
-                         : "start it or shut it off first"));
+        found(("guest %s", g->name), ("it is %s", state_words(g->state)), ("running, or shut off"),
+              ("%s", state_todo(g->state)));
     if (!moving(in) && g->state != DROVER__V1__GUEST_STATE__GUEST_SHUTOFF)
         found(("guest %s", g->name), ("it is %s", state_words(g->state)),
               ("shut off, when only the definition is to move"), ("leave --mode out to move it as it is"));

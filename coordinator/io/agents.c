@@ -161,8 +161,6 @@ static void on_state(void *arg, bool up, const struct error *why)
     if (s->agents->stopping)
         return;
     if (up) {
-        if (!s->host->up)
-            down(s, "connected; waiting for the agent's report");
         s->backoff_ms = BACKOFF_MIN_MS;
         start_watch(s);
     } else {

@@ -324,60 +324,64 @@ static const struct spoiled {
     const char *id;
     Drover__V1__Severity severity;
     const char *word; /* in what was seen, or in the subject */
-    bool alone;       /* spoils nothing that another rule looks at, so that it can be joined with others */
+    enum {
+        MORE,   /* findings than this one */
+        ONLY,   /* this one, and what hides others */
+        JOINED, /* only this one, and others can come beside it */
+    } how;
 } cases[] = {
-    {destination_down, "host-up", B, "connection refused", false},
-    {source_down, "host-up", B, "connection refused", false},
-    {not_told, "host-told", B, "not told", false},
-    {storage_node, "host-role", B, "hypervisor", false},
-    {libvirt_down, "libvirt-up", B, "Failed to connect socket", true},
-    {itself, "same-host", B, "already", false},
-    {equal_host_uuids, "host-uuid", B, "kvm1", true},
-    {other_agent, "agent-version", W, "0.0.9", true},
-    {older_libvirt, "libvirt-version", W, "8.10.0", true},
-    {older_qemu, "qemu-version", W, "6.2.0", true},
-    {job_open, "guest-busy", B, "job 12", true},
-    {held_by_agent, "guest-busy", B, UUID_B, true},
-    {libvirt_job, "guest-busy", B, "libvirt", true},
-    {paused, "guest-state", B, "paused", true},
-    {off_but_live, "guest-state", B, "shut off", false},
-    {running_but_definition, "guest-state", B, "running", false},
-    {post_copy, "mode-allowed", B, "post-copy", true},
-    {twice, "guest-elsewhere", B, "kvm3", false},
-    {defined_elsewhere, "guest-remembered", W, "kvm3", false},
-    {remembered, "guest-remembered", W, "kvm3", false},
-    {passed_device, "host-device", B, "3b:00.0", true},
-    {off_with_device, "host-device-defined", W, "3b:00.0", false},
-    {with_snapshots, "snapshots", B, "2 snapshots", true},
-    {with_checkpoints, "checkpoints", B, "1 checkpoint", true},
-    {saved, "managed-save", B, "kvm1", false},
-    {variables, "firmware-variables", B, "web1.fd", false},
-    {same_name, "name-free", B, UUID_B, true},
-    {same_uuid, "uuid-free", B, "web1-old", true},
-    {no_remote, "listening", B, "no way", false},
-    {deaf_tcp, "listening", B, "TCP", false},
-    {deaf_tls, "listening", B, "TLS", false},
-    {no_address, "migration-address", B, "no address", true},
-    {wildcard_address, "migration-address", B, "0.0.0.0", true},
-    {full, "memory-free", B, "4096 MiB", true},
-    {reserved, "memory-free", B, "beside", true},
-    {promised, "memory-free", B, "beside", true},
-    {full_for_later, "memory-to-start", W, "1024 MiB", false},
-    {overcommitted, "memory-overcommit", W, "66560 MiB", true},
-    {few_cpus, "vcpus", W, "1 logical", true},
-    {no_kvm, "accelerator", B, "tcg", false},
-    {no_tcg, "accelerator", B, "kvm", false},
-    {other_arch, "arch", B, "aarch64", false},
-    {unknown_machine, "machine-type", B, "pc-i440fx-8.0", true},
-    {other_cpu, "cpu-model", W, "Broadwell", true},
-    {no_bridge, "bridge", B, "br9", false},
-    {no_network, "network", B, "lab", false},
-    {network_off, "network", B, "default", false},
-    {macvtap, "interface-kind", W, "direct", false},
-    {no_pool, "storage-pool", B, "images", true},
-    {local_file, "storage-unproven", W, "images/web1.qcow2", true},
-    {shared_at_source_only, "storage-unproven", W, "/srv/vms/", false},
-    {look_alike_path, "storage-unproven", W, "/srv/vms2/", false},
+    {destination_down, "host-up", B, "connection refused", MORE},
+    {source_down, "host-up", B, "connection refused", MORE},
+    {not_told, "host-told", B, "not told", MORE},
+    {storage_node, "host-role", B, "hypervisor", ONLY},
+    {libvirt_down, "libvirt-up", B, "Failed to connect socket", ONLY},
+    {itself, "same-host", B, "already", MORE},
+    {equal_host_uuids, "host-uuid", B, "kvm1", JOINED},
+    {other_agent, "agent-version", W, "0.0.9", JOINED},
+    {older_libvirt, "libvirt-version", W, "8.10.0", JOINED},
+    {older_qemu, "qemu-version", W, "6.2.0", JOINED},
+    {job_open, "guest-busy", B, "job 12", JOINED},
+    {held_by_agent, "guest-busy", B, UUID_B, JOINED},
+    {libvirt_job, "guest-busy", B, "libvirt", JOINED},
+    {paused, "guest-state", B, "paused", JOINED},
+    {off_but_live, "guest-state", B, "shut off", MORE},
+    {running_but_definition, "guest-state", B, "running", MORE},
+    {post_copy, "mode-allowed", B, "post-copy", JOINED},
+    {twice, "guest-elsewhere", B, "kvm3", MORE},
+    {defined_elsewhere, "guest-remembered", W, "kvm3", MORE},
+    {remembered, "guest-remembered", W, "kvm3", MORE},
+    {passed_device, "host-device", B, "3b:00.0", JOINED},
+    {off_with_device, "host-device-defined", W, "3b:00.0", MORE},
+    {with_snapshots, "snapshots", B, "2 snapshots", JOINED},
+    {with_checkpoints, "checkpoints", B, "1 checkpoint", JOINED},
+    {saved, "managed-save", B, "kvm1", MORE},
+    {variables, "firmware-variables", B, "web1.fd", MORE},
+    {same_name, "name-free", B, UUID_B, JOINED},
+    {same_uuid, "uuid-free", B, "web1-old", JOINED},
+    {no_remote, "listening", B, "no way", MORE},
+    {deaf_tcp, "listening", B, "TCP", MORE},
+    {deaf_tls, "listening", B, "TLS", MORE},
+    {no_address, "migration-address", B, "no address", JOINED},
+    {wildcard_address, "migration-address", B, "0.0.0.0", JOINED},
+    {full, "memory-free", B, "4096 MiB", JOINED},
+    {reserved, "memory-free", B, "beside", JOINED},
+    {promised, "memory-free", B, "beside", JOINED},
+    {full_for_later, "memory-to-start", W, "1024 MiB", MORE},
+    {overcommitted, "memory-overcommit", W, "66560 MiB", JOINED},
+    {few_cpus, "vcpus", W, "1 logical", JOINED},
+    {no_kvm, "accelerator", B, "tcg", MORE},
+    {no_tcg, "accelerator", B, "kvm", MORE},
+    {other_arch, "arch", B, "aarch64", MORE},
+    {unknown_machine, "machine-type", B, "pc-i440fx-8.0", JOINED},
+    {other_cpu, "cpu-model", W, "Broadwell", JOINED},
+    {no_bridge, "bridge", B, "br9", MORE},
+    {no_network, "network", B, "lab", MORE},
+    {network_off, "network", B, "default", MORE},
+    {macvtap, "interface-kind", W, "direct", MORE},
+    {no_pool, "storage-pool", B, "images", JOINED},
+    {local_file, "storage-unproven", W, "images/web1.qcow2", JOINED},
+    {shared_at_source_only, "storage-unproven", W, "/srv/vms/", MORE},
+    {look_alike_path, "storage-unproven", W, "/srv/vms2/", MORE},
 };
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
 
@@ -403,7 +407,7 @@ static void each_spoiled_thing_is_found(void **state)
                      cases[i].word);
         assert_int_equal(f->severity, cases[i].severity);
         whole(f);
-        if (cases[i].alone && m.out.n != 1)
+        if (cases[i].how != MORE && m.out.n != 1)
             fail_msg("case %zu (%s): %zu findings, expected one", i, cases[i].id, m.out.n);
         move_deinit(&m);
     }
@@ -436,7 +440,7 @@ static void findings_add_up(void **state)
             bool same_id = false;
             for (size_t j = 0; j < i; j++)
                 same_id = same_id || (used[j] && streq(cases[i].id, cases[j].id));
-            used[i] = cases[i].alone && !same_id && rand_r(&rng) % 3 == 0;
+            used[i] = cases[i].how == JOINED && !same_id && rand_r(&rng) % 3 == 0;
             if (used[i])
                 cases[i].spoil(&m);
         }
