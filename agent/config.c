@@ -1,14 +1,20 @@
 #include "agent/config.h"
 
 #include "common/base/memory.h"
+#include "common/config/where.h"
 #include "common/config/yaml.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { ROLE_HYPERVISOR, ROLE_STORAGE };
-enum { MAX_NAME = 63 };
+enum {
+    MAX_NAME = 63,
+    READ_BYTES = (1 << 20) + 1, /* one more than yaml_load_text accepts, for its error */
+};
 
 struct tls_yaml {
     char *ca, *cert;
@@ -63,24 +69,44 @@ static const cyaml_schema_value_t schema = {
 
 /* ---- checks ---- */
 
-static int bad(const struct agent_config *c, struct error *err, const char *key, const char *seen,
-               const char *expected)
+/* What is being read, for the places of errors. */
+struct source {
+    const char *file, *text;
+    size_t length;
+    struct error *err;
+};
+
+/* "FILE:LINE:COLUMN: KEY: ...", or without the place when the key is missing. */
+static __attribute__((format(printf, 3, 4))) int bad(const struct source *s, const char *key, const char *fmt,
+                                                     ...)
 {
-    return error_set(err, STATUS_INVALID_ARGUMENT, "%s: %s: is \"%.128s\"; expected %s", c->file, key, seen,
-                     expected);
+    char what[384];
+    size_t line, column;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof(what), fmt, ap);
+    va_end(ap);
+    if (yaml_where(s->text, s->length, key, &line, &column) < 0)
+        return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s: %s: %s", s->file, key, what);
+    return error_set(s->err, STATUS_INVALID_ARGUMENT, "%s:%zu:%zu: %s: %s", s->file, line, column, key, what);
 }
 
-static int check_name(const struct agent_config *c, struct error *err)
+static int unexpected(const struct source *s, const char *key, const char *seen, const char *expected)
+{
+    return bad(s, key, "is \"%.100s\"; expected %s", seen, expected);
+}
+
+static int check_name(const struct agent_config *c, const struct source *s)
 {
     size_t length = strlen(c->name);
     bool good = length <= MAX_NAME && isalnum((unsigned char)c->name[0]);
     for (const char *p = c->name; *p; p++)
         good = good && (isalnum((unsigned char)*p) || strchr("-._", *p));
     return good ? 0
-                : bad(c, err, "name", c->name,
-                      "a host's name as in the coordinator's inventory: letters, digits, - . _, beginning "
-                      "with a "
-                      "letter or digit, at most 63");
+                : unexpected(
+                      s, "name", c->name,
+                      "the host's name in the coordinator's inventory: letters, digits, - . _, at most 63, "
+                      "beginning with a letter or digit");
 }
 
 enum url_kind { URL_BAD, URL_TLS, URL_TCP, URL_IPC };
@@ -132,51 +158,47 @@ bool agent_config_exposed(const struct agent_config *c)
     return url_parse(c->listen, &host, &port) == URL_TCP && !is_loopback(host);
 }
 
-static int check_listen(struct agent_config *c, struct error *err)
+static int check_listen(struct agent_config *c, const struct source *s)
 {
     _cleanup_free_ char *host = NULL, *agent_host = NULL;
     long port, agent_port = 0;
     enum url_kind kind = url_parse(c->listen, &host, &port);
     if (kind == URL_BAD)
-        return bad(c, err, "listen", c->listen,
-                   "tls+tcp://ADDRESS:PORT, or tcp://ADDRESS:PORT or ipc:///PATH for a lab");
+        return unexpected(s, "listen", c->listen,
+                          "tls+tcp://ADDRESS:PORT, or tcp://ADDRESS:PORT or ipc:///PATH for a lab");
     if (kind == URL_TLS && !c->tls_ca)
-        return error_set(
-            err, STATUS_INVALID_ARGUMENT,
-            "%s: tls: is missing, but listen is tls+tcp://; expected {ca: FILE, cert: FILE}, made by "
-            "\"drover pki\"",
-            c->file);
+        return bad(s, "tls",
+                   "is missing, but listen is tls+tcp://; expected {ca: FILE, cert: FILE}, made by "
+                   "\"drover pki\"");
     if (kind != URL_IPC && is_any(host) && !c->agent_url)
-        return error_set(
-            err, STATUS_INVALID_ARGUMENT,
-            "%s: agent_url: is missing; needed when listen is every address (%s): the URL at which other "
-            "agents reach this one",
-            c->file, host);
+        return bad(s, "agent_url",
+                   "is missing; needed when listen is every address (%s): the URL at which other "
+                   "agents reach this one",
+                   host);
     c->agent_url_given = c->agent_url;
     if (!c->agent_url)
         c->agent_url = xstrdup(c->listen);
     enum url_kind agent_kind = url_parse(c->agent_url, &agent_host, &agent_port);
     if (agent_kind == URL_BAD || (agent_host && is_any(agent_host)) ||
         (c->agent_url_given && agent_host && !agent_port))
-        return bad(c, err, "agent_url", c->agent_url,
-                   "tls+tcp://ADDRESS:PORT at which other agents reach this one");
+        return unexpected(s, "agent_url", c->agent_url,
+                          "tls+tcp://ADDRESS:PORT at which other agents reach this one");
     if (!c->migration_address && agent_host)
         c->migration_address = xstrdup(agent_host);
     return 0;
 }
 
-static int check_migration(struct agent_config *c, struct error *err)
+static int check_migration(struct agent_config *c, const struct source *s)
 {
     if (!c->hypervisor)
         return 0;
     if (!c->migration_address)
-        return error_set(
-            err, STATUS_INVALID_ARGUMENT,
-            "%s: migration_address: is missing; needed when listen is ipc://: the address at which other "
-            "hosts send their guests",
-            c->file);
+        return bad(s, "migration_address",
+                   "is missing; needed when listen is ipc://: the address at which other "
+                   "hosts send their guests");
     if (strpbrk(c->migration_address, "/@[] ") || is_any(c->migration_address))
-        return bad(c, err, "migration_address", c->migration_address, "an address or a name, without a port");
+        return unexpected(s, "migration_address", c->migration_address,
+                          "an address or a name, without a port");
     if (!c->libvirt)
         c->libvirt = xstrdup("qemu:///system");
     if (!c->libvirt_remote) {
@@ -184,11 +206,11 @@ static int check_migration(struct agent_config *c, struct error *err)
         c->libvirt_remote =
             xasprintf(v6 ? "qemu+tls://[%s]/system" : "qemu+tls://%s/system", c->migration_address);
     }
-    if (!strstr(c->libvirt, ":///") && !strstr(c->libvirt, "://"))
-        return bad(c, err, "libvirt", c->libvirt, "a libvirt URI such as qemu:///system");
+    if (!strstr(c->libvirt, "://"))
+        return unexpected(s, "libvirt", c->libvirt, "a libvirt URI such as qemu:///system");
     if (!strstr(c->libvirt_remote, "://"))
-        return bad(c, err, "libvirt_remote", c->libvirt_remote,
-                   "a libvirt URI such as qemu+tls://HOST/system");
+        return unexpected(s, "libvirt_remote", c->libvirt_remote,
+                          "a libvirt URI such as qemu+tls://HOST/system");
     return 0;
 }
 
@@ -203,7 +225,7 @@ static char *beside(const char *file, const char *name)
     return xasprintf("%.*s/%s", (int)(slash - file), file, name);
 }
 
-static int fill(struct agent_config *c, const struct agent_yaml *y, struct error *err)
+static int fill(struct agent_config *c, const struct agent_yaml *y, const struct source *s)
 {
     c->name = xstrdup(y->name);
     c->listen = xstrdup(y->listen);
@@ -221,18 +243,24 @@ static int fill(struct agent_config *c, const struct agent_yaml *y, struct error
         c->storage = c->storage || y->roles[i] == ROLE_STORAGE;
     }
     if (c->state_dir[0] != '/')
-        return bad(c, err, "state_dir", c->state_dir, "an absolute path");
-    int r = check_name(c, err);
+        return unexpected(s, "state_dir", c->state_dir, "an absolute path");
+    int r = check_name(c, s);
     if (r == 0)
-        r = check_listen(c, err);
-    return r ? r : check_migration(c, err);
+        r = check_listen(c, s);
+    return r ? r : check_migration(c, s);
 }
 
-static int from_yaml(const char *file, struct agent_yaml *y, struct agent_config **ret, struct error *err)
+int agent_config_parse(const char *file, const char *text, size_t length, struct agent_config **ret,
+                       struct error *err)
 {
+    const struct source s = {file, text, length, err};
+    void *y = NULL;
+    int r = yaml_load_text(file, text, length, &schema, &y, err);
+    if (r < 0)
+        return r;
     _cleanup_(agent_config_freep) struct agent_config *c = new0(struct agent_config);
     c->file = xstrdup(file);
-    int r = fill(c, y, err);
+    r = fill(c, y, &s);
     yaml_unload(&schema, y);
     if (r < 0)
         return r;
@@ -242,17 +270,14 @@ static int from_yaml(const char *file, struct agent_yaml *y, struct agent_config
 
 int agent_config_load(const char *file, struct agent_config **ret, struct error *err)
 {
-    void *y = NULL;
-    int r = yaml_load_file(file, &schema, &y, err);
-    return r < 0 ? r : from_yaml(file, y, ret, err);
-}
-
-int agent_config_parse(const char *file, const char *text, size_t length, struct agent_config **ret,
-                       struct error *err)
-{
-    void *y = NULL;
-    int r = yaml_load_text(file, text, length, &schema, &y, err);
-    return r < 0 ? r : from_yaml(file, y, ret, err);
+    _cleanup_fclose_ FILE *f = fopen(file, "re");
+    if (!f)
+        return error_errno(err, errno, "cannot open the configuration %s", file);
+    _cleanup_free_ char *text = xcalloc(1, READ_BYTES);
+    size_t length = fread(text, 1, READ_BYTES, f);
+    if (ferror(f))
+        return error_errno(err, errno, "cannot read the configuration %s", file);
+    return agent_config_parse(file, text, length, ret, err);
 }
 
 void agent_config_free(struct agent_config *c)
