@@ -31,7 +31,7 @@ for pair in $BINDS; do
 done
 mkdir -p "$NODE_RUN/run/lock" "$NODE_RUN/run/drover-lab/$FLEET"
 echo "$DROVER_LAB_NODE" > "$NODE_RUN/run/drover-lab.node"
-[ -z "$SEES_FLEET" ] || mount --rbind "$FLEET_RUN" "$NODE_RUN/run/drover-lab/$FLEET"
+mount --bind "$FLEET_RUN" "$NODE_RUN/run/drover-lab/$FLEET"
 mount --bind "$NODE_RUN/log" /var/log
 mount --rbind "$NODE_RUN/run" /run
 hostname "$NODE"
@@ -41,11 +41,10 @@ ip link set lo up
 
 
 class Node:
-    """binds: pairs of (directory of the node's data, path in the node). sees_fleet: the fleet's /run is there, too."""
+    """binds: pairs of (directory of the node's data, path in the node). The fleet's directory has its usual path there, too."""
 
     roles = ()
     binds = ()
-    sees_fleet = False
 
     def __init__(self, fleet, name, address=None):
         self.fleet = fleet
@@ -80,7 +79,6 @@ class Node:
         env.update(
             NODE=self.name, NODE_RUN=self.run_dir, NODE_DATA=self.data_dir, FLEET=self.state.name, FLEET_RUN=self.state.run,
             BINDS=" ".join(f"{source}:{target}" for source, target in self.binds),
-            SEES_FLEET="yes" if self.sees_fleet else "",
         )
         proc.run(self.enter(["sh", "-c", _MOUNTS]), env=env)
         self.write("/etc/hosts", self.fleet.hosts_file())
@@ -244,4 +242,3 @@ class Coordinator(Node):
 
     roles = ("coordinator",)
     binds = (("drover", "/var/lib/drover"),)
-    sees_fleet = True
