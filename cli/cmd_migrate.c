@@ -134,7 +134,8 @@ static void ask(struct client *client, Drover__V1__MigrateGuestRequest *request,
         a->exit = EXIT_FAILED;
 }
 
-static void tell_asked(struct cli *cli, const struct asked *a, bool dry_run)
+/* `chosen`: the coordinator chose the destination, and its reason is of interest. */
+static void tell_asked(struct cli *cli, const struct asked *a, bool dry_run, bool chosen)
 {
     char guest[256], from[128], to[128], why[600];
     if (!a->reply) {
@@ -147,7 +148,7 @@ static void tell_asked(struct cli *cli, const struct asked *a, bool dry_run)
     text_clean(*r->guest ? r->guest : a->vm, guest, sizeof(guest));
     text_clean(r->source, from, sizeof(from));
     text_clean(*r->destination ? r->destination : "?", to, sizeof(to));
-    text_clean(r->why, why, sizeof(why));
+    text_clean(chosen ? r->why : "", why, sizeof(why));
     render_findings(r->findings, r->n_findings, cli->out);
     if (a->exit == EXIT_REFUSED)
         fprintf(cli->out, "%s can't move from %s to %s: refused by a check. It stays where it is.\n", guest,
@@ -261,7 +262,7 @@ static int run_migrate(struct cli *cli, const struct args *args)
         ask(client, &order.request, &asked[i]);
         exits[i] = asked[i].exit;
         if (!cli->json)
-            tell_asked(cli, &asked[i], dry_run);
+            tell_asked(cli, &asked[i], dry_run, !*order.request.to);
     }
     client_close(client);
     fflush(cli->out);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define BAR_MIN 10
-#define BAR_MAX 40
+#define BAR_MAX 30
 
 int progress_percent(const Drover__V1__Progress *p)
 {
@@ -54,22 +54,24 @@ static void field(struct fields *f, const char *fmt, ...)
     text_clean(raw, f->text[f->n++], sizeof(f->text[0]));
 }
 
+/* Each field has a width of its own, so that what follows it stays where it is from frame to frame. */
 static void figures(const Drover__V1__Progress *p, struct fields *f)
 {
-    char a[TEXT_MAX], b[TEXT_MAX];
+    char a[TEXT_MAX], b[TEXT_MAX], c[2 * TEXT_MAX];
     int percent = progress_percent(p);
     if (percent < 0)
         return;
     field(f, "%3d %%", percent);
-    field(f, "%s", text_rate(p->rate, a));
-    if (p->remaining >= 0)
-        field(f, "%s left", text_ms(p->remaining, a));
-    field(f, "%s of %s", text_size(p->bytes_done, a), text_size(p->bytes_total, b));
-    if (p->paused)
-        field(f, "paused %s", text_ms(p->downtime, a));
-    else
-        field(f, "pause %s", text_ms(p->downtime, a));
-    field(f, "dirtied %s", text_rate(p->dirty_rate, a));
+    field(f, "%10s", text_rate(p->rate, a));
+    snprintf(c, sizeof(c), "%s left", p->remaining < 0 ? "?" : text_ms(p->remaining, a));
+    field(f, "%-15s", c);
+    snprintf(c, sizeof(c), "%s of %s", text_size(p->bytes_done, a), text_size(p->bytes_total, b));
+    field(f, "%-18s", c);
+    /* What libvirt says while the guest runs is an expectation. */
+    snprintf(c, sizeof(c), "%s %s", p->paused ? "paused" : "pause about", text_ms(p->downtime, a));
+    field(f, "%-18s", c);
+    if (p->iteration > 1 || p->dirty_rate)
+        field(f, "dirtied %-9s", text_rate(p->dirty_rate, a));
     if (p->iteration > 1)
         field(f, "pass %u", p->iteration);
     if (p->throttle)
@@ -95,13 +97,12 @@ static void put_figures(const Drover__V1__Progress *p, int indent, const struct 
     int frame = s->utf8 ? 0 : 2, room = s->columns - 1 - indent - frame;
     if (f.n == 0 || room < BAR_MIN + 7)
         return;
-    int used = BAR_MIN;
-    size_t shown = 0;
-    while (shown < f.n && used + 2 + text_width(f.text[shown]) <= room)
-        used += 2 + text_width(f.text[shown++]);
-    int bar = BAR_MIN + room - used;
-    put_bar(progress_percent(p), bar > BAR_MAX ? BAR_MAX : bar, s->utf8, out);
-    for (size_t i = 0; i < shown; i++)
+    int bar = s->columns / 5;
+    bar = bar < BAR_MIN ? BAR_MIN : bar > BAR_MAX ? BAR_MAX : bar;
+    bar = bar > room - 7 ? room - 7 : bar;
+    put_bar(progress_percent(p), bar, s->utf8, out);
+    int used = bar;
+    for (size_t i = 0; i < f.n && (used += 2 + text_width(f.text[i])) <= room; i++)
         fprintf(out, "  %s", f.text[i]);
 }
 

@@ -4,9 +4,11 @@
 #include "cli/render.h"
 #include "cli/table.h"
 #include "cli/text.h"
+#include "common/base/cleanup.h"
 #include "common/base/memory.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 static void put(FILE *out, const char *text)
@@ -118,55 +120,78 @@ static void put_figures(const Drover__V1__Job *job, FILE *out)
     fputc('.', out);
 }
 
+static bool said_with_a_finding(const Drover__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_findings; i++)
+        if (streq(job->findings[i]->todo, job->todo))
+            return true;
+    return false;
+}
+
+/* Findings, and what to do. */
 static void put_next(const Drover__V1__Job *job, FILE *out)
 {
     fputc('\n', out);
     render_findings(job->findings, job->n_findings, out);
-    if (*job->todo) {
+    if (*job->todo && !said_with_a_finding(job)) {
         fputs("Do: ", out);
         put_sentence(out, job->todo);
         fputc('\n', out);
     }
 }
 
+/* The coordinator's sentence, which names the guest; if it does not, with the guest in front. */
+static void put_text(const Drover__V1__Job *job, FILE *out)
+{
+    if (!strstr(job->text, job->guest)) {
+        put(out, job->guest);
+        fputs(": ", out);
+    }
+    put_sentence(out, *job->text ? job->text : "the coordinator gave no reason");
+}
+
+/* True if the guest is at the destination as one expects; else the coordinator's own words are needed. */
+static bool is_plainly_done(const Drover__V1__Job *job)
+{
+    bool definition = job->mode == DROVER__V1__MODE__MODE_DEFINITION;
+    _cleanup_free_ char *plain =
+        xasprintf("%s %s on %s (", job->guest, definition ? "is shut off" : "runs", job->destination);
+    return streq(job->runs_on, job->destination) && !*job->todo &&
+           strncmp(job->text, plain, strlen(plain)) == 0;
+}
+
 void render_outcome(const Drover__V1__Job *job, FILE *out)
 {
-    const char *where = *job->runs_on ? job->runs_on : job->destination;
-    put(out, job->guest);
     switch (job->state) {
     case DROVER__V1__JOB_STATE__JOB_DONE:
-        if (streq(where, job->source)) {
-            fputs(" is back on ", out);
-            put(out, where);
-            fputs(": ", out);
-            put_sentence(out, job->text);
+        if (is_plainly_done(job)) {
+            put(out, job->guest);
+            fputs(job->mode == DROVER__V1__MODE__MODE_DEFINITION ? " is now defined on " : " now runs on ",
+                  out);
+            put(out, job->destination);
+            fputc('.', out);
+            put_figures(job, out);
+            fputc('\n', out);
+        } else {
+            put_text(job, out);
             put_next(job, out);
-            return;
         }
-        fputs(job->mode == DROVER__V1__MODE__MODE_DEFINITION ? " is now defined on " : " now runs on ", out);
-        put(out, where);
-        fputc('.', out);
-        put_figures(job, out);
-        fputc('\n', out);
         return;
     case DROVER__V1__JOB_STATE__JOB_FAILED:
     case DROVER__V1__JOB_STATE__JOB_CANCELLED:
-        fputs(" was not moved: ", out);
-        put_sentence(out, *job->text ? job->text : "the coordinator gave no reason");
-        fputs(" It is safe on ", out);
-        put(out, *job->runs_on ? job->runs_on : job->source);
-        fputc('.', out);
+        fputs(job->state == DROVER__V1__JOB_STATE__JOB_FAILED ? "Failed: " : "Cancelled: ", out);
+        put_text(job, out);
         put_next(job, out);
         return;
     case DROVER__V1__JOB_STATE__JOB_IN_DOUBT:
-        fprintf(out, " is in doubt, and the coordinator keeps asking (job %" PRIu64 "): ", job->id);
-        put_sentence(out, job->text);
+        fprintf(out, "In doubt, and the coordinator keeps asking (job %" PRIu64 "): ", job->id);
+        put_text(job, out);
         put_next(job, out);
         return;
     default:
-        fprintf(out, ": job %" PRIu64 " is %s. ", job->id,
+        fprintf(out, "Job %" PRIu64 " is %s. ", job->id,
                 enum_word(&drover__v1__job_state__descriptor, (int)job->state));
-        put_sentence(out, job->text);
+        put_text(job, out);
         fputc('\n', out);
     }
 }

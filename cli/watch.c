@@ -326,7 +326,7 @@ static void cancelled(const Drover__V1__CancelJobReply *reply, void *arg)
         return;
     char clean[1200];
     stamp(w->above, clock_realtime_ms(), (*j->job)->guest);
-    fprintf(w->above, "%s%s\n", reply ? "cancel: " : "can't be cancelled: ",
+    fprintf(w->above, "%s%s\n", reply ? "cancelling: " : "can't be cancelled: ",
             text_clean(reply ? reply->text : rpc_status()->text, clean, sizeof(clean)));
 }
 

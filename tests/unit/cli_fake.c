@@ -160,6 +160,7 @@ static bool with_job(struct job *j, void (*use)(void *arg, const Drover__V1__Job
         progress.remaining = part < 1 ? (int64_t)((double)j->length * (1 - part)) : 0;
         progress.downtime = 52;
     }
+    static char text[200];
     bool over = part >= 1 || j->cancelled;
     if (over && named(j->guest, "doubt") && !j->cancelled) {
         job.state = DROVER__V1__JOB_STATE__JOB_IN_DOUBT;
@@ -175,9 +176,12 @@ static bool with_job(struct job *j, void (*use)(void *arg, const Drover__V1__Job
         bool moved = job.state == DROVER__V1__JOB_STATE__JOB_DONE;
         job.runs_on = moved ? j->to : j->from;
         job.phase = (char *)(moved ? "done" : "aborted");
-        job.text = (char *)(moved          ? "done"
-                            : j->cancelled ? "cancelled by oncall"
-                                           : "the transfer ended: no route to host");
+        snprintf(text, sizeof(text),
+                 moved          ? "%s runs on kvm2 (moved)"
+                 : j->cancelled ? "%s is safe on kvm1: cancelled by oncall"
+                                : "%s is safe on kvm1: no route to host",
+                 j->guest);
+        job.text = text;
         job.todo = (char *)(moved || j->cancelled ? "" : "check the network between kvm1 and kvm2");
         result.total = 3100;
         result.downtime = 52;

@@ -269,6 +269,7 @@ static void outcomes(void **state)
 
     Drover__V1__Job done = job(1, "web1", DROVER__V1__JOB_STATE__JOB_DONE);
     done.runs_on = S("kvm2");
+    done.text = S("web1 runs on kvm2 (moved from kvm1 in 3.1 s)");
     done.result = &result;
     render_outcome(&done, p.f);
     assert_int_equal(job_exit(&done), EXIT_DONE);
@@ -276,17 +277,20 @@ static void outcomes(void **state)
     result.throttle = 40;
     render_outcome(&done, p.f);
 
+    done.text = S("web1 is paused on kvm2 (moved from kvm1 in 3.1 s)");
+    render_outcome(&done, p.f);
+
+    done.text = S("web1 runs on kvm2 (moved from kvm1 in 3.1 s); a definition of it is still on kvm1");
+    done.todo = S("undefine it there");
+    render_outcome(&done, p.f);
+    done.todo = S("");
+
     done.mode = DROVER__V1__MODE__MODE_DEFINITION;
+    done.text = S("web1 is shut off on kvm2 (moved from kvm1 in 3.1 s)");
     render_outcome(&done, p.f);
 
-    done.mode = DROVER__V1__MODE__MODE_LIVE;
-    done.result = NULL;
-    done.runs_on = S("kvm1");
-    done.text = S("kvm2 lost web1's memory; it was started anew on kvm1");
-    render_outcome(&done, p.f);
-
-    Drover__V1__Job failed = job(2, "web\n2", DROVER__V1__JOB_STATE__JOB_FAILED);
-    failed.text = S("the transfer ended: no route to host");
+    Drover__V1__Job failed = job(2, "web2", DROVER__V1__JOB_STATE__JOB_FAILED);
+    failed.text = S("web2 is safe on kvm1: no route\nto host");
     failed.todo = S("check the network between kvm1 and kvm2");
     failed.runs_on = S("kvm1");
     render_outcome(&failed, p.f);
@@ -295,6 +299,7 @@ static void outcomes(void **state)
     failed.findings = findings;
     failed.n_findings = 1;
     failed.text = S("kvm2 can't take part.");
+    failed.todo = f.todo;
     render_outcome(&failed, p.f);
     assert_int_equal(job_exit(&failed), EXIT_REFUSED);
 
