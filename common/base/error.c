@@ -12,7 +12,7 @@ __attribute__((format(printf, 2, 0))) static void fill(struct error *e, const ch
         memcpy(e->text + sizeof(e->text) - 4, "...", 4);
 }
 
-int error_set(struct error *e, enum status_code code, const char *fmt, ...)
+void error_fill(struct error *e, enum status_code code, const char *fmt, ...)
 {
     if (e) {
         /* An argument may be the old text of `e` itself. */
@@ -23,7 +23,6 @@ int error_set(struct error *e, enum status_code code, const char *fmt, ...)
         va_end(ap);
         *e = fresh;
     }
-    return -(int)code;
 }
 
 static enum status_code code_of_errno(int errnum)

@@ -30,8 +30,14 @@ struct error {
     char text[512]; /* cut with "..." when longer */
 };
 
-/* Fills `e` (may be NULL) and returns -code. */
-int error_set(struct error *e, enum status_code code, const char *fmt, ...)
+/* Fills `e` (may be NULL) and returns -code. A macro, so that compilers see that a failure is never 0. */
+#define error_set(e, code, ...)                                                                              \
+    ({                                                                                                       \
+        const enum status_code error_code_ = (code);                                                         \
+        error_fill((e), error_code_, __VA_ARGS__);                                                           \
+        error_code_ == STATUS_OK ? -(int)STATUS_UNKNOWN : -(int)error_code_;                                 \
+    })
+void error_fill(struct error *e, enum status_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Like error_set, with ": strerror(errnum)" after the text and the code that fits the errno. */
