@@ -74,7 +74,10 @@ static void move_deinit(struct move *m)
 static int resolve(const struct api *api, const Drover__V1__MigrateGuestRequest *request, struct move *m,
                    struct error *err)
 {
-    int r = merge_policy(api->config.policy, request, &m->policy, err);
+    int r = fleet_find_guest(api->config.fleet, request->guest, &m->in.guest, err);
+    if (r < 0)
+        return r;
+    r = merge_policy(api->config.policy, request, &m->policy, err);
     if (r < 0)
         return r;
     if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)
@@ -83,9 +86,6 @@ static int resolve(const struct api *api, const Drover__V1__MigrateGuestRequest 
                          DROVER_VERSION);
     m->in.fleet = api->config.fleet;
     m->in.policy = &m->policy;
-    r = fleet_find_guest(api->config.fleet, request->guest, &m->in.guest, err);
-    if (r < 0)
-        return r;
     const Drover__V1__Job *open = driver_job_of_guest(api->config.driver, m->in.guest->guest->uuid);
     m->in.open_job = open ? open->id : 0;
     m->in.source = m->in.guest->host;

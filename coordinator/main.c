@@ -57,7 +57,8 @@ static void on_host_change(void *arg, struct fleet_host *host)
 static void on_refused(void *arg, const struct rpc_peer *peer, const struct error *why)
 {
     (void)arg;
-    log_warn("refused a connection from %s: %s", peer->address, why->text);
+    (void)peer; /* the text names it */
+    log_warn("refused a connection: %s", why->text);
 }
 
 /* Certificates are rotated by replacing their files; nothing else tells of a replacement that is bad. */
@@ -82,7 +83,7 @@ static void on_stop_signal(void *arg, int signo)
     sd_notify(0, "STOPPING=1");
     size_t open = driver_jobs(c->driver, NULL, 0);
     log_info("%s: stopping; %zu open job%s%s", strsignal(signo), open, open == 1 ? "" : "s",
-             open ? ": what runs goes on by itself at the agents, the rest at the next start" : "");
+             open ? ": the next start asks the agents how far they are, and goes on from there" : "");
     loop_stop(c->loop, EXIT_SUCCESS);
 }
 

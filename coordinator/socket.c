@@ -33,7 +33,7 @@ int socket_clear(const char *path, struct error *err)
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "the socket's path is too long: %s; expected at most %zu bytes", path,
                          sizeof(address.sun_path) - 1);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     int r = make_directory(path, err);
     struct stat st;
     if (r < 0)

@@ -322,66 +322,66 @@ SPOIL(look_alike_path)
 static const struct spoiled {
     void (*spoil)(struct move *m);
     const char *id;
-    Drover__V1__Severity severity;
     const char *word; /* in what was seen, or in the subject */
     enum {
         MORE,   /* findings than this one */
         ONLY,   /* this one, and what hides others */
         JOINED, /* only this one, and others can come beside it */
     } how;
+    Drover__V1__Severity severity;
 } cases[] = {
-    {destination_down, "host-up", B, "connection refused", MORE},
-    {source_down, "host-up", B, "connection refused", MORE},
-    {not_told, "host-told", B, "not told", MORE},
-    {storage_node, "host-role", B, "hypervisor", ONLY},
-    {libvirt_down, "libvirt-up", B, "Failed to connect socket", ONLY},
-    {itself, "same-host", B, "already", MORE},
-    {equal_host_uuids, "host-uuid", B, "kvm1", JOINED},
-    {other_agent, "agent-version", W, "0.0.9", JOINED},
-    {older_libvirt, "libvirt-version", W, "8.10.0", JOINED},
-    {older_qemu, "qemu-version", W, "6.2.0", JOINED},
-    {job_open, "guest-busy", B, "job 12", JOINED},
-    {held_by_agent, "guest-busy", B, UUID_B, JOINED},
-    {libvirt_job, "guest-busy", B, "libvirt", JOINED},
-    {paused, "guest-state", B, "paused", JOINED},
-    {off_but_live, "guest-state", B, "shut off", MORE},
-    {running_but_definition, "guest-state", B, "running", MORE},
-    {post_copy, "mode-allowed", B, "post-copy", JOINED},
-    {twice, "guest-elsewhere", B, "kvm3", MORE},
-    {defined_elsewhere, "guest-remembered", W, "kvm3", MORE},
-    {remembered, "guest-remembered", W, "kvm3", MORE},
-    {passed_device, "host-device", B, "3b:00.0", JOINED},
-    {off_with_device, "host-device-defined", W, "3b:00.0", MORE},
-    {with_snapshots, "snapshots", B, "2 snapshots", JOINED},
-    {with_checkpoints, "checkpoints", B, "1 checkpoint", JOINED},
-    {saved, "managed-save", B, "kvm1", MORE},
-    {variables, "firmware-variables", B, "web1.fd", MORE},
-    {same_name, "name-free", B, UUID_B, JOINED},
-    {same_uuid, "uuid-free", B, "web1-old", JOINED},
-    {no_remote, "listening", B, "no way", MORE},
-    {deaf_tcp, "listening", B, "TCP", MORE},
-    {deaf_tls, "listening", B, "TLS", MORE},
-    {no_address, "migration-address", B, "no address", JOINED},
-    {wildcard_address, "migration-address", B, "0.0.0.0", JOINED},
-    {full, "memory-free", B, "4096 MiB", JOINED},
-    {reserved, "memory-free", B, "beside", JOINED},
-    {promised, "memory-free", B, "beside", JOINED},
-    {full_for_later, "memory-to-start", W, "1024 MiB", MORE},
-    {overcommitted, "memory-overcommit", W, "66560 MiB", JOINED},
-    {few_cpus, "vcpus", W, "1 logical", JOINED},
-    {no_kvm, "accelerator", B, "tcg", MORE},
-    {no_tcg, "accelerator", B, "kvm", MORE},
-    {other_arch, "arch", B, "aarch64", MORE},
-    {unknown_machine, "machine-type", B, "pc-i440fx-8.0", JOINED},
-    {other_cpu, "cpu-model", W, "Broadwell", JOINED},
-    {no_bridge, "bridge", B, "br9", MORE},
-    {no_network, "network", B, "lab", MORE},
-    {network_off, "network", B, "default", MORE},
-    {macvtap, "interface-kind", W, "direct", MORE},
-    {no_pool, "storage-pool", B, "images", JOINED},
-    {local_file, "storage-unproven", W, "images/web1.qcow2", JOINED},
-    {shared_at_source_only, "storage-unproven", W, "/srv/vms/", MORE},
-    {look_alike_path, "storage-unproven", W, "/srv/vms2/", MORE},
+    {destination_down, "host-up", "connection refused", MORE, B},
+    {source_down, "host-up", "connection refused", MORE, B},
+    {not_told, "host-told", "not told", MORE, B},
+    {storage_node, "host-role", "hypervisor", ONLY, B},
+    {libvirt_down, "libvirt-up", "Failed to connect socket", ONLY, B},
+    {itself, "same-host", "already", MORE, B},
+    {equal_host_uuids, "host-uuid", "kvm1", JOINED, B},
+    {other_agent, "agent-version", "0.0.9", JOINED, W},
+    {older_libvirt, "libvirt-version", "8.10.0", JOINED, W},
+    {older_qemu, "qemu-version", "6.2.0", JOINED, W},
+    {job_open, "guest-busy", "job 12", JOINED, B},
+    {held_by_agent, "guest-busy", UUID_B, JOINED, B},
+    {libvirt_job, "guest-busy", "libvirt", JOINED, B},
+    {paused, "guest-state", "paused", JOINED, B},
+    {off_but_live, "guest-state", "shut off", MORE, B},
+    {running_but_definition, "guest-state", "running", MORE, B},
+    {post_copy, "mode-allowed", "post-copy", JOINED, B},
+    {twice, "guest-elsewhere", "kvm3", MORE, B},
+    {defined_elsewhere, "guest-remembered", "kvm3", MORE, W},
+    {remembered, "guest-remembered", "kvm3", MORE, W},
+    {passed_device, "host-device", "3b:00.0", JOINED, B},
+    {off_with_device, "host-device-defined", "3b:00.0", MORE, W},
+    {with_snapshots, "snapshots", "2 snapshots", JOINED, B},
+    {with_checkpoints, "checkpoints", "1 checkpoint", JOINED, B},
+    {saved, "managed-save", "kvm1", MORE, B},
+    {variables, "firmware-variables", "web1.fd", MORE, B},
+    {same_name, "name-free", UUID_B, JOINED, B},
+    {same_uuid, "uuid-free", "web1-old", JOINED, B},
+    {no_remote, "listening", "no way", MORE, B},
+    {deaf_tcp, "listening", "TCP", MORE, B},
+    {deaf_tls, "listening", "TLS", MORE, B},
+    {no_address, "migration-address", "no address", JOINED, B},
+    {wildcard_address, "migration-address", "0.0.0.0", JOINED, B},
+    {full, "memory-free", "4096 MiB", JOINED, B},
+    {reserved, "memory-free", "beside", JOINED, B},
+    {promised, "memory-free", "beside", JOINED, B},
+    {full_for_later, "memory-to-start", "1024 MiB", MORE, W},
+    {overcommitted, "memory-overcommit", "66560 MiB", JOINED, W},
+    {few_cpus, "vcpus", "1 logical", JOINED, W},
+    {no_kvm, "accelerator", "tcg", MORE, B},
+    {no_tcg, "accelerator", "kvm", MORE, B},
+    {other_arch, "arch", "aarch64", MORE, B},
+    {unknown_machine, "machine-type", "pc-i440fx-8.0", JOINED, B},
+    {other_cpu, "cpu-model", "Broadwell", JOINED, W},
+    {no_bridge, "bridge", "br9", MORE, B},
+    {no_network, "network", "lab", MORE, B},
+    {network_off, "network", "default", MORE, B},
+    {macvtap, "interface-kind", "direct", MORE, W},
+    {no_pool, "storage-pool", "images", JOINED, B},
+    {local_file, "storage-unproven", "images/web1.qcow2", JOINED, W},
+    {shared_at_source_only, "storage-unproven", "/srv/vms/", MORE, W},
+    {look_alike_path, "storage-unproven", "/srv/vms2/", MORE, W},
 };
 enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
 
@@ -400,8 +400,10 @@ static void each_spoiled_thing_is_found(void **state)
         cases[i].spoil(&m);
         preflight_run(&m.in, &m.out);
         const Drover__V1__Finding *f = finding(&m.out, cases[i].id);
-        if (!f)
+        if (!f) {
             fail_msg("case %zu: no finding %s", i, cases[i].id);
+            return;
+        }
         if (!strstr(f->seen, cases[i].word) && !strstr(f->subject, cases[i].word))
             fail_msg("case %zu: %s saw '%s' of '%s', without '%s'", i, f->id, f->seen, f->subject,
                      cases[i].word);
