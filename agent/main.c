@@ -33,7 +33,7 @@ struct program {
     struct agent_config *config;
     struct service *service;
     struct loop_timer *tls_timer, *settled_timer;
-    bool tls_bad, libvirt_told, libvirt_up;
+    bool tls_bad;
 };
 
 static void on_settled(void *arg)
@@ -58,17 +58,19 @@ static void on_host(void *arg, const Drover__V1__HostReport *report)
         service_host_changed(p->service);
     if (!report->hypervisor)
         return;
-    if (!p->libvirt_told || p->libvirt_up != report->libvirt_up) {
-        if (report->libvirt_up)
-            log_info("libvirt at %s is up", report->libvirt_uri);
-        else if (*report->libvirt_error)
-            log_warn("%s; trying again until it answers", report->libvirt_error);
-        p->libvirt_told = true;
-        p->libvirt_up = report->libvirt_up;
-        settle(p);
-    }
     sd_notifyf(0, "STATUS=libvirt is %s; %zu guests", report->libvirt_up ? "up" : "down",
                guests_count(p->agent.guests));
+}
+
+static void on_libvirt(void *arg, const struct libvirt_event *event)
+{
+    struct program *p = arg;
+    if (event->kind == LIBVIRT_UP) {
+        log_info("libvirt at %s is up", p->config->libvirt);
+        settle(p);
+    } else if (event->kind == LIBVIRT_DOWN) {
+        log_warn("%s; trying again until it answers", event->why->text);
+    }
 }
 
 static void on_guest(void *arg, const Drover__V1__Guest *guest, const char *gone, bool synced)
@@ -174,6 +176,7 @@ static int start_hypervisor(struct program *p, struct error *err)
     int r = libvirt_new(a->loop, a->workers, p->config->libvirt, &a->libvirt, err);
     if (r < 0)
         return r;
+    libvirt_subscribe(a->libvirt, on_libvirt, p); /* until libvirt_close */
     a->guests = guests_new(&(struct guests_config){.loop = a->loop,
                                                    .workers = a->workers,
                                                    .libvirt = a->libvirt,
