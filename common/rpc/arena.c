@@ -3,7 +3,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define CHUNK 4096
+#define CHUNK_MIN 4096u
+#define CHUNK_MAX (256u * 1024) /* they double up to here: few large ones go back to the system when freed */
 #define ALIGN 16
 
 struct arena_chunk {
@@ -15,14 +16,18 @@ _Static_assert(sizeof(struct arena_chunk) % ALIGN == 0, "what follows a chunk's 
 static void *arena_alloc(void *data, size_t size)
 {
     struct arena *a = data;
-    if (size > SIZE_MAX - 2 * CHUNK)
+    if (size > SIZE_MAX - 2 * CHUNK_MAX)
         return NULL;
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (!size)
         size = ALIGN;
     if ((size_t)(a->end - a->pos) < size) {
         size_t need = size + sizeof(struct arena_chunk);
-        size_t take = need < CHUNK ? CHUNK : need;
+        size_t take = a->chunks && a->chunks->size < CHUNK_MAX ? 2 * a->chunks->size
+                      : a->chunks                              ? CHUNK_MAX
+                                                               : CHUNK_MIN;
+        if (take < need || take > a->budget)
+            take = need < CHUNK_MIN && CHUNK_MIN <= a->budget ? CHUNK_MIN : need;
         if (take > a->budget)
             return NULL;
         struct arena_chunk *c = malloc(take);
@@ -31,7 +36,7 @@ static void *arena_alloc(void *data, size_t size)
         a->budget -= take;
         *c = (struct arena_chunk){a->chunks, take};
         a->chunks = c;
-        if (need >= CHUNK)
+        if (take == need)
             return c + 1; /* a large one of its own: what is left of the current chunk stays in use */
         a->pos = (char *)(c + 1);
         a->end = (char *)c + take;

@@ -23,6 +23,7 @@
 #define WRITE_BYTES (256 * 1024) /* encrypted at a time */
 #define HELLO_BYTES 1024         /* a frame may not be larger before the peer is known */
 #define DRAIN_MS 500
+#define SIGN_OF_LIFE_BYTES 4096 /* of a frame that is not whole yet; less is dripping, not life */
 
 struct conn {
     atomic_uint refs;
@@ -37,6 +38,7 @@ struct conn {
     struct arena arena;
     char arena_memory[2048];
     uint8_t instance[16];
+    bool took; /* a whole frame, in this read */
 
     pthread_mutex_t lock; /* guards what follows, and the TLS session */
     struct buffer out;    /* frames */
@@ -47,6 +49,7 @@ struct conn {
     atomic_bool draining; /* nothing is taken or queued any more; what is queued is written */
     struct error why;
     int64_t started, heard, pinged, drain_until;
+    size_t unheard; /* bytes since `heard` */
 };
 
 static void on_read(void *arg);
@@ -181,6 +184,12 @@ static void explain_length(struct conn *c, size_t max, struct error *err)
                   "%s sent a frame larger than the %zu bytes that are allowed", c->config.peer.address, max);
 }
 
+static void heard_locked(struct conn *c)
+{
+    c->heard = clock_monotonic_ms();
+    c->unheard = 0;
+}
+
 static int on_hello(struct conn *c, const Drover__V1__Frame *f, struct error *err)
 {
     if (f->kind == DROVER__V1__FRAME__KIND__GOAWAY) {
@@ -207,7 +216,7 @@ static int on_hello(struct conn *c, const Drover__V1__Frame *f, struct error *er
     if (c->config.server)
         send_hello_locked(c);
     c->up = true;
-    c->heard = clock_monotonic_ms();
+    heard_locked(c);
     alarm_at(c->alarm, c->heard + c->config.limits.keepalive_ms);
     pthread_mutex_unlock(&c->lock);
     c->config.ops->up(c->config.owner, c);
@@ -254,6 +263,7 @@ static int take_frames(struct conn *c, struct error *err)
             error_prefix(err, "from %s", c->config.peer.address);
         else
             r = on_frame(c, f, err);
+        c->took = true;
         arena_clear(&c->arena, c->config.limits.unpack_bytes);
         buffer_take(&c->in, (size_t)len + FRAME_LENGTH_BYTES);
         if (r < 0)
@@ -329,7 +339,9 @@ static void on_read(void *arg)
     } else if (c->draining) {
         c->in.start = c->in.end = 0;
     } else {
-        c->heard = clock_monotonic_ms();
+        c->unheard += n;
+        if (c->unheard >= SIGN_OF_LIFE_BYTES)
+            heard_locked(c);
         if (c->raw)
             r = take_ciphertext_locked(c, n, &err);
         else
@@ -346,6 +358,9 @@ static void on_read(void *arg)
         c->config.ops->batch(c->config.owner, c);
 
     pthread_mutex_lock(&c->lock);
+    if (c->took)
+        heard_locked(c);
+    c->took = false;
     c->corks--;
     flush_locked(c);
     if (!c->closed)
