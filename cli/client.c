@@ -41,6 +41,22 @@ static const char *why_no_socket(const char *url)
                              : NULL;
 }
 
+const char *client_without_url(const struct cli *cli, const char *why)
+{
+    size_t length = strlen(cli->coordinator);
+    if (strncmp(why, cli->coordinator, length) != 0)
+        return why;
+    why += length + (why[length] == ':');
+    return why + strspn(why, " ");
+}
+
+/* A good ending for a sentence that another one follows. */
+static const char *stop_after(const char *text)
+{
+    size_t length = strlen(text);
+    return length && strchr(".!?", text[length - 1]) ? "" : ".";
+}
+
 static int unreachable(const struct cli *cli, const struct error *why, struct error *err)
 {
     const char *advice, *seen = why_no_socket(cli->coordinator);
@@ -57,8 +73,19 @@ static int unreachable(const struct cli *cli, const struct error *why, struct er
         advice = "Is it running there, at that port?";
     if (!seen)
         seen = why->text[0] ? why->text : "no answer";
-    return error_set(err, STATUS_UNAVAILABLE, "the coordinator at %s can't be reached: %s. %s",
-                     cli->coordinator, seen, advice);
+    seen = client_without_url(cli, seen);
+    return error_set(err, STATUS_UNAVAILABLE, "the coordinator at %s can't be reached: %s%s %s",
+                     cli->coordinator, seen, stop_after(seen), advice);
+}
+
+static int forbidden(const struct cli *cli, const struct error *why, struct error *err)
+{
+    if (is_tls(cli))
+        return error_set(err, why->code,
+                         "%s%s %s must be an operator's certificate (drover pki issue operator/YOU)",
+                         why->text, stop_after(why->text), cli->tls_cert);
+    return error_set(err, why->code, "%s%s Become root, or a member of group drover", why->text,
+                     stop_after(why->text));
 }
 
 static void state_changed(void *arg, bool up, const struct error *why)
@@ -185,6 +212,10 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
     if (r == -STATUS_UNAVAILABLE) {
         struct error why = *err;
         return unreachable(client->cli, &why, err);
+    }
+    if (r == -STATUS_PERMISSION_DENIED || r == -STATUS_UNAUTHENTICATED) {
+        struct error why = *err;
+        return forbidden(client->cli, &why, err);
     }
     if (r == -STATUS_DEADLINE_EXCEEDED)
         return error_set(

@@ -29,6 +29,9 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 int client_ask(struct cli *cli, const char *method, const ProtobufCMessage *request, bool once, int refused,
                ProtobufCMessage **ret);
 
+/* Without the coordinator's URL in front: the message that it goes into names it. */
+const char *client_without_url(const struct cli *cli, const char *why);
+
 /* The exit code that fits an error from the coordinator. */
 int client_exit(const struct error *why, int refused);
 

@@ -18,7 +18,8 @@ static int list(struct cli *cli, const Drover__V1__ListJobsRequest *request)
     if (cli->json)
         cli_print_json(cli, json_of_message(reply));
     else
-        render_jobs((const Drover__V1__ListJobsReply *)reply, request->ended, cli->out);
+        render_jobs((const Drover__V1__ListJobsReply *)reply, request->ended,
+                    *request->guest ? request->guest : NULL, cli->out);
     return EXIT_DONE;
 }
 

@@ -181,7 +181,8 @@ void progress_line(const Drover__V1__Progress *p, FILE *out)
     fprintf(out, ", %d %%, %s sent", percent, text_size(p->bytes_done, a));
     fprintf(out, ", %s left", text_size(p->bytes_left, a));
     fprintf(out, ", %s", text_rate(p->rate, a));
-    fprintf(out, ", dirtied at %s", text_rate(p->dirty_rate, a));
+    if (p->iteration > 1 || p->dirty_rate)
+        fprintf(out, ", dirtied at %s", text_rate(p->dirty_rate, a));
     if (p->iteration > 1)
         fprintf(out, ", pass %u", p->iteration);
     if (p->throttle)

@@ -22,8 +22,8 @@ size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__S
 /* All findings of a dry run, and what they come to. */
 void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out);
 
-/* Tables of jobs; `ended`: history, else open ones. */
-void render_jobs(const Drover__V1__ListJobsReply *reply, int ended, FILE *out);
+/* Tables of jobs; `ended`: history, else open ones; `guest`: the only one asked for, or NULL. */
+void render_jobs(const Drover__V1__ListJobsReply *reply, int ended, const char *guest, FILE *out);
 
 /* All about one job. */
 void render_job(const Drover__V1__Job *job, FILE *out);

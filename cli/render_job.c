@@ -238,8 +238,14 @@ static void job_row(struct table *table, const Drover__V1__Job *job, int ended)
     }
 }
 
-void render_jobs(const Drover__V1__ListJobsReply *reply, int ended, FILE *out)
+void render_jobs(const Drover__V1__ListJobsReply *reply, int ended, const char *guest, FILE *out)
 {
+    if (reply->n_jobs == 0 && guest) {
+        fputs("No job of ", out);
+        put(out, guest);
+        fputs(" has ended yet.\n", out);
+        return;
+    }
     if (reply->n_jobs == 0) {
         fputs(ended ? "No job has ended yet.\n" : "No open jobs. `drover history` has those that ended.\n",
               out);

@@ -97,7 +97,7 @@ static void draw_note(struct watch *w, int columns, FILE *f)
         snprintf(text, sizeof(text), "Interrupted: [l]eave %s running, [c]ancel, any other key goes on",
                  w->n_open == 1 ? "it" : "them");
     else if (w->down)
-        snprintf(text, sizeof(text), "The coordinator can't be reached; the %s on. Trying again. (%s)",
+        snprintf(text, sizeof(text), "The coordinator can't be reached; the %s on, trying again (%s)",
                  w->n_open == 1 ? "job goes" : "jobs go", w->down_why);
     else
         return;
@@ -302,7 +302,7 @@ static void on_state(void *arg, bool up, const struct error *why)
     w->down = !up;
     w->down_since = clock_monotonic_ms();
     if (!up)
-        text_clean(why->text, w->down_why, sizeof(w->down_why));
+        text_clean(client_without_url(w->cli, why->text), w->down_why, sizeof(w->down_why));
     FILE *out = out_of(w);
     if (out && !w->terminal) {
         char clock[TEXT_MAX];

@@ -243,6 +243,31 @@ static void every_command_has_help(void **state)
     }
 }
 
+/* The manual page is kept by hand; it must not forget anything that help tells. */
+static void the_manual_page_has_every_option(void **state)
+{
+    (void)state;
+    static const char *const helps[] = {"--help",           "vms --help",     "check --help",
+                                        "migrate --help",   "history --help", "pki init --help",
+                                        "pki issue --help", "pki list --help"};
+    char page[16384] = "";
+    FILE *f = fopen(getenv("DROVER_MAN"), "re");
+    assert_non_null(f);
+    page[fread(page, 1, sizeof(page) - 1, f)] = 0;
+    fclose(f);
+    for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
+        struct run r;
+        int found = 0;
+        run(&r, helps[i]);
+        for (const char *p = r.out; (p = strstr(p, "\n  --")); found++) {
+            p += 5;
+            _cleanup_free_ char *option = xasprintf("\\-\\-%.*s", (int)strcspn(p, " \n"), p);
+            assert_has(page, option);
+        }
+        assert_true(found > 0);
+    }
+}
+
 static void a_coordinator_that_is_not_there(void **state)
 {
     (void)state;
@@ -451,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_is_checked_before_anything_is_asked),
         cmocka_unit_test(every_command_has_help),
+        cmocka_unit_test(the_manual_page_has_every_option),
         cmocka_unit_test(a_coordinator_that_is_not_there),
         cmocka_unit_test(lists),
         cmocka_unit_test(migrate_says_where_the_guest_now_runs),
