@@ -111,6 +111,7 @@ static struct participant half_of(const struct transaction *txn)
         .state = transaction_state(txn),
         .definition_only = txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION,
         .paused_by_us = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE),
+        .superseded = records_generation(txn->all->records, txn->guest) > txn->record->step->generation,
     };
 }
 

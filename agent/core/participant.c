@@ -103,7 +103,8 @@ static struct participant_step keep(const struct participant *p, const struct pa
 {
     struct participant_step s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
     bool ran_before = p->state == PARTICIPANT_MIGRATING || p->state == PARTICIPANT_KEPT;
-    if (ran_before && f->guest == PARTICIPANT_PAUSED && (p->paused_by_us || !f->operators_pause))
+    if (ran_before && !p->superseded && f->guest == PARTICIPANT_PAUSED &&
+        (p->paused_by_us || !f->operators_pause))
         s.actions = PARTICIPANT_RESUME_SOURCE;
     return s;
 }
@@ -216,7 +217,7 @@ static struct participant_step source_cold_start(const struct participant *p,
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
                       : refuse(p, "somebody started the guest here again");
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
-    if (p->state == PARTICIPANT_COLD && alive(f))
+    if (p->state == PARTICIPANT_COLD && (alive(f) || p->superseded)) /* a late repetition starts nothing */
         return s;
     if (!p->definition_only)
         s.actions = PARTICIPANT_START;
