@@ -1,0 +1,244 @@
+/* A simulated fleet: one guest, two hosts, a coordinator that moves it. The state machines are the programs' own
+ * (coordinator/core/transaction, agent/core/participant); network, disks, libvirt, QEMU and the clock are made up here, and
+ * every choice comes from a seeded generator: a seed is a schedule.
+ *
+ * A program's work is cut into micro-steps, one event each: a look at libvirt, a durable write, a message, a deed. A fault may
+ * strike between any two. */
+#pragma once
+
+#include "agent/core/participant.h"
+#include "coordinator/core/transaction.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { HOSTS = 2, TXNS = 3, OPS = 24, CALLS = 64, EVENTS = 256, FAULTS = 6, QUEUE = 16 };
+
+/* Rules that can be broken on purpose, to see that the simulation notices. */
+enum mutation {
+    SOUND,
+    SEND_FIRST,       /* the coordinator sends, then journals */
+    NO_GENERATION,    /* agents take messages of any generation */
+    ABORT_ON_TIMEOUT, /* a source that does not answer SETTLE is taken for KEPT */
+    AUTORESUME,       /* libvirt starts the guest at the destination by itself */
+    LEASE_DESTROYS,   /* a complete image at the destination dies with its lease */
+    KEEP_UNASKED,     /* the source answers KEPT without ending libvirt's job */
+    RESUME_OLD,       /* a source resumes a guest for a transaction that a later one has replaced */
+    ACTIVATE_EARLY,   /* the coordinator activates when libvirt's call succeeded, without settling */
+    MUTATIONS
+};
+extern const char *const mutation_names[MUTATIONS];
+
+enum event_kind {
+    EV_COORDINATOR_STEP,
+    EV_COORDINATOR_TIMER,
+    EV_COORDINATOR_START,
+    EV_ORDER,
+    EV_CANCEL,
+    EV_ANSWER,  /* to the coordinator: call, answer */
+    EV_FAILED,  /* the call is given up */
+    EV_DELIVER, /* a message to an agent */
+    EV_AGENT_STEP,
+    EV_AGENT_START,
+    EV_LOOK,        /* an agent looks at a transaction by itself */
+    EV_PEER,        /* the mesh's ACTIVATE, sent again */
+    EV_PEER_ANSWER, /* and its answer */
+    EV_JOB,         /* libvirt's migration job goes on */
+    EV_LIBVIRT_START,
+    EV_LIBVIRT_TELLS, /* an event of libvirt's reaches the agent */
+    EV_HEAL,          /* the network is whole again */
+    EV_CALM,          /* no faults from now on */
+};
+
+struct message {
+    enum txn_message what;
+    enum participant_role role;
+    int txn;
+    uint64_t generation, epoch;
+    int call;      /* the coordinator's; -1: the mesh's */
+    unsigned life; /* of who asked */
+};
+
+struct event {
+    int64_t at;
+    uint64_t order;
+    enum event_kind kind;
+    int host;
+    unsigned life; /* of the program that it is meant for; another one ignores it */
+    int a, b;
+    struct message message;
+};
+
+/* ---- a host ---- */
+
+enum qemu { Q_OFF, Q_INCOMING, Q_PAUSED, Q_RUN };
+
+struct domain {
+    enum qemu qemu;
+    bool defined, migrated; /* `migrated`: libvirt remembers why it is off */
+    int64_t born;           /* of the image */
+};
+
+struct record { /* durable */
+    bool exists;
+    enum participant_role role;
+    enum participant_state state;
+    uint64_t generation;
+    int vote;               /* 0: none, 1: yes, -1: no */
+    bool image, definition; /* the manifest */
+    bool memory;            /* reserved */
+    int64_t changed;
+};
+
+struct operation {
+    bool is_look;
+    struct message message;
+};
+
+struct agent {
+    bool alive;
+    unsigned life;
+    /* Durable. */
+    uint64_t epoch, generation;
+    struct record records[TXNS];
+    /* Lost in a crash. */
+    bool calling[TXNS], succeeded[TXNS], committed[TXNS], telling[TXNS], told[TXNS];
+    int listener[TXNS]; /* the MIGRATE call that waits, or -1 */
+    unsigned listener_life[TXNS];
+    struct operation ops[OPS];
+    unsigned n_ops;
+    int phase;     /* of ops[0]; 0: to look */
+    int64_t since; /* it waits for libvirt to end a job; 0: it does not */
+    struct participant_step step;
+    unsigned todo; /* actions left */
+    bool failed;
+};
+
+struct host {
+    struct domain domain;
+    bool libvirt_up;
+    unsigned libvirt_life;
+    struct agent agent;
+};
+
+/* ---- libvirt's migration job ---- */
+
+enum job_phase { JOB_NONE, JOB_BEGIN, JOB_COPY, JOB_SWITCHED, JOB_COMMITTED };
+
+struct job {
+    enum job_phase phase;
+    unsigned life;
+    int source, txn;
+    bool stop; /* asked to */
+};
+
+/* ---- the coordinator ---- */
+
+struct call {
+    bool open;
+    unsigned life;
+    int txn;
+    enum txn_message message;
+    enum txn_party party;
+};
+
+struct coordinator {
+    bool alive;
+    unsigned life, timer;
+    uint64_t epoch; /* durable, like the next three */
+    uint64_t generation;
+    struct txn journal[TXNS];
+    bool journalled[TXNS];
+    /* Lost in a crash. */
+    struct txn txn;
+    bool open; /* there is one */
+    int current;
+    struct txn_actions actions;
+    size_t next;
+    bool busy, finished;
+    struct txn_event queue[QUEUE];
+    unsigned n_queue;
+};
+
+struct world {
+    uint64_t rng, seed;
+    enum mutation mutation;
+    int64_t now;
+    uint64_t order;
+    unsigned steps;
+
+    struct event events[EVENTS];
+    unsigned n_events;
+
+    /* How bad it is. */
+    bool calm;
+    unsigned loss, repeat, slow; /* per mille */
+    bool cut;                    /* between the two hosts and to the coordinator */
+    unsigned cut_off;            /* bits: host 0, host 1, the mesh */
+    struct {
+        unsigned step;
+        int kind;
+    } faults[FAULTS];
+    unsigned n_faults;
+    bool persistent, definition_only;
+
+    struct host hosts[HOSTS];
+    struct job job;
+    struct coordinator coordinator;
+    struct call calls[CALLS];
+    int source_of[TXNS]; /* which host */
+    int orders;
+    unsigned jobs_started[TXNS];
+
+    bool image_died; /* by a fault: there may be no running copy */
+    bool violated;
+    char violation[200];
+    FILE *trace; /* or NULL */
+};
+
+/* ---- world.c ---- */
+
+/* Plays one schedule; false if an invariant was violated. */
+bool world_play(struct world *w, uint64_t seed, enum mutation mutation, FILE *trace);
+
+uint64_t world_random(struct world *w, uint64_t below);
+bool world_chance(struct world *w, unsigned per_mille);
+struct event *world_after(struct world *w, int64_t ms, enum event_kind kind);
+void world_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void world_violate(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool world_guest_runs_on(const struct world *w, int *ret_host);
+
+/* ---- network.c ---- */
+
+enum { TO_COORDINATOR = HOSTS };
+
+/* A message that may be lost, late, or come twice. */
+void network_send(struct world *w, int host, const struct message *m, bool mesh);
+void network_answer(struct world *w, int from, int call, unsigned life, enum txn_answer answer);
+int network_call(struct world *w, int txn, enum txn_message what, enum txn_party party);
+
+/* ---- the parties ---- */
+
+void coordinator_event(struct world *w, const struct event *e);
+void coordinator_crash(struct world *w);
+
+void agent_event(struct world *w, const struct event *e);
+void agent_crash(struct world *w, int host);
+void agent_look(struct world *w, int host, int txn, int64_t ms);
+void agent_look_all(struct world *w, int host);
+
+void libvirt_event(struct world *w, const struct event *e);
+void libvirt_migrate(struct world *w, int source, int txn);
+void libvirt_stop_job(struct world *w, int host);
+void libvirt_crash(struct world *w, int host);
+void libvirt_qemu_dies(struct world *w, int host);
+struct participant_facts libvirt_look(const struct world *w, int host, int txn, enum participant_role role);
+bool libvirt_deed(struct world *w, int host, int txn, enum participant_action action);
+
+/* ---- invariants.c ---- */
+
+void invariants_check(struct world *w);
+void invariants_check_end(struct world *w);
