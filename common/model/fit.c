@@ -30,7 +30,7 @@ static double deviation(const struct model_window *w, double memory)
 {
     double u = fmin((double)w->dirtied, memory);
     if (w->exact)
-        return 0.02 * u + 65536;
+        return 0.05 * u + 65536;
     double n = fmax(512 * memory / (1 << 30), 16);
     double p = fmin(fmax(u / memory, 1 / n), 1);
     return memory * sqrt(p * (1 - p) / n) + 0.03 * u;

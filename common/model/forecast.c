@@ -7,7 +7,14 @@
 /* QEMU, read in 7.2: the thread wakes every 100 ms, so that it overshoots a threshold by half of that on average. */
 static const double slice = 0.1;
 static const double half_slice = 0.05;
-enum { SYNCS_MAX = 20000, THROTTLE_FIRST = 20, THROTTLE_STEP = 10, THROTTLE_MAX = 99, STALLED = 3 };
+enum {
+    SYNCS_MAX = 20000,
+    THROTTLE_FIRST = 20,
+    THROTTLE_STEP = 10,
+    THROTTLE_MAX = 99,
+    STALLED = 3,
+    DAY = 86400
+};
 
 /* One part of memory, in bytes: `left` of `size` are still to be sent. */
 struct part {
@@ -20,6 +27,7 @@ struct run {
     double bandwidth, threshold;
     double time, bytes, passes;
     double throttle; /* 0 to 0.99 */
+    double throttled;
     unsigned high;
     double period_time, period_sent, period_dirtied;
 };
@@ -53,6 +61,7 @@ static void run_pass(struct run *r)
         send_part(&r->cold, sent / before);
     }
     r->time += seconds;
+    r->throttled += seconds * r->throttle;
     r->bytes += sent;
     r->passes++;
     double dirtied =
@@ -75,6 +84,23 @@ static void run_throttle(struct run *r)
     r->period_time = r->period_sent = r->period_dirtied = 0;
 }
 
+/* Until it ends, or what remains stays the same and nothing will change that, or `limit` seconds. */
+static bool run_live(struct run *r, bool throttling, double limit)
+{
+    double before = INFINITY;
+    for (unsigned i = 0; i < SYNCS_MAX && r->time < limit; i++) {
+        run_pass(r);
+        if (left(r) <= r->threshold)
+            return true;
+        if (fabs(left(r) - before) < 1e-4 * before && (!throttling || r->throttle > 0.985))
+            return false;
+        before = left(r);
+        if (throttling)
+            run_throttle(r);
+    }
+    return false;
+}
+
 static struct run run_new(const struct model_input *in, const struct model_curve *c)
 {
     double zero = fmin((double)in->zero, (double)in->memory);
@@ -93,16 +119,17 @@ static struct run run_new(const struct model_input *in, const struct model_curve
     return r;
 }
 
-static struct model_outcome run_end(const struct run *r, const struct model_input *in)
+static struct model_outcome run_end(const struct run *r, int64_t overhead)
 {
     double pause = left(r) / r->bandwidth;
     return (struct model_outcome){
         .ends = true,
-        .time = llround((r->time + pause) * 1e3) + in->overhead,
+        .time = llround((r->time + pause) * 1e3) + overhead,
         .bytes = llround(r->bytes + left(r)),
-        .downtime = llround(pause * 1e3) + in->overhead,
+        .downtime = llround(pause * 1e3) + overhead,
         .passes = (unsigned)r->passes,
         .throttle = (unsigned)lround(r->throttle * 100),
+        .throttled = llround(r->throttled * 1e3),
     };
 }
 
@@ -110,13 +137,8 @@ static struct model_outcome forecast_live(const struct model_input *in, const st
                                           bool throttling)
 {
     struct run r = run_new(in, c);
-    for (unsigned i = 0; i < SYNCS_MAX; i++) {
-        run_pass(&r);
-        if (left(&r) <= r.threshold)
-            return run_end(&r, in);
-        if (throttling)
-            run_throttle(&r);
-    }
+    if (run_live(&r, throttling, DAY))
+        return run_end(&r, in->overhead);
     return (struct model_outcome){0};
 }
 
@@ -133,18 +155,51 @@ static struct model_outcome forecast_pause(const struct model_input *in, const s
         stalled = left(&r) > 0.9 * least ? stalled + 1 : 0;
         least = fmin(least, left(&r));
     }
-    return run_end(&r, in);
+    return run_end(&r, in->overhead);
 }
 
 static struct model_outcome forecast_once(const struct model_input *in, const struct model_curve *c,
                                           bool paused)
 {
     struct run r = run_new(in, c);
-    struct model_outcome o = run_end(&r, in);
+    struct model_outcome o = run_end(&r, in->overhead);
     o.passes = 1;
     if (!paused)
         o.downtime = in->overhead;
     return o;
+}
+
+static struct run run_resumed(const struct model_progress *p)
+{
+    const struct model_curve *c = &p->curve;
+    double hot = fmin((double)p->remaining, c->hot);
+    return (struct run){
+        .hot = {.size = c->hot, .left = hot, .k = c->hot > 0 ? c->hot_rate / c->hot : 0, .sweep = c->sweep},
+        .cold = {.size = c->cold,
+                 .left = fmin((double)p->remaining - hot, c->cold),
+                 .k = c->cold > 0 ? c->cold_rate / c->cold : 0},
+        .bandwidth = fmax((double)p->bandwidth, 1),
+        .threshold = (double)p->bandwidth * (double)p->downtime / 1e3,
+        .throttle = p->throttle / 100.0,
+    };
+}
+
+struct model_outcome model_continue(const struct model_progress *p, int64_t limit)
+{
+    struct run r = run_resumed(p);
+    double seconds = limit > 0 ? (double)limit / 1e3 : DAY;
+    if (left(&r) > r.threshold && !run_live(&r, p->auto_converge, seconds))
+        return (struct model_outcome){0};
+    struct model_outcome o = run_end(&r, p->overhead);
+    return limit > 0 && o.time > limit ? (struct model_outcome){0} : o;
+}
+
+int64_t model_next_pass(const struct model_progress *p, int64_t *ret_ms)
+{
+    struct run r = run_resumed(p);
+    run_pass(&r);
+    *ret_ms = llround(r.time * 1e3);
+    return llround(left(&r));
 }
 
 char *model_say_bytes(char *buf, size_t size, double bytes)

@@ -64,6 +64,7 @@ struct model_outcome {
     int64_t downtime; /* ms */
     unsigned passes;
     unsigned throttle; /* percent at the end, auto-converge */
+    int64_t throttled; /* ms of vCPU time that it took away */
 };
 
 struct model_forecast {
@@ -78,6 +79,23 @@ struct model_forecast {
 
 /* Never fails: what isn't known (no windows, no bandwidth) is said in `why`, with confidence 0. */
 void model_forecast(const struct model_input *in, struct model_forecast *ret);
+
+/* A migration under way, right after a bitmap sync. */
+struct model_progress {
+    struct model_curve curve;
+    int64_t remaining; /* bytes */
+    int64_t bandwidth; /* bytes per second */
+    int64_t downtime;  /* T_d in ms */
+    int64_t overhead;  /* ms */
+    bool auto_converge;
+    unsigned throttle; /* percent now */
+};
+
+/* What is still to come, if nothing is changed and it takes at most `limit` ms (0: a day). */
+struct model_outcome model_continue(const struct model_progress *p, int64_t limit);
+
+/* The next pass: what remains after the sync at its end; *ret_ms: how long it takes. */
+int64_t model_next_pass(const struct model_progress *p, int64_t *ret_ms);
 
 struct model_fit {
     struct model_curve curve;
