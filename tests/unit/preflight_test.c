@@ -207,7 +207,7 @@ SPOIL(same_name)
 }
 SPOIL(same_uuid)
 {
-    made_guest(m->destination, "web1-old", UUID_A)->guest->state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
+    made_guest(m->destination, "web1", UUID_A)->guest->state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
 }
 SPOIL(no_remote)
 {
@@ -357,7 +357,7 @@ static const struct spoiled {
     {saved, "managed-save", "kvm1", MORE, B},
     {variables, "firmware-variables", "web1.fd", MORE, B},
     {same_name, "name-free", UUID_B, JOINED, B},
-    {same_uuid, "uuid-free", "web1-old", JOINED, B},
+    {same_uuid, "uuid-free", "UUID already: web1", JOINED, B},
     {no_remote, "listening", "no way", MORE, B},
     {deaf_tcp, "listening", "TCP", MORE, B},
     {deaf_tls, "listening", "TLS", MORE, B},
