@@ -60,15 +60,14 @@ static const char *stop_after(const char *text)
 static int unreachable(const struct cli *cli, const struct error *why, struct error *err)
 {
     const char *advice, *seen = why_no_socket(cli->coordinator);
-    _cleanup_free_ char *own = NULL;
+    _cleanup_free_ char *own =
+        xasprintf("Is it running there, at that port? Is %s an operator's certificate of its CA (%s)?",
+                  cli->tls_cert, cli->tls_ca);
     if (strncmp(cli->coordinator, "ipc:", 4) == 0)
-        advice = "Is it running (systemctl status drover-coordinator)? Are you root or in group drover? On "
-                 "another "
-                 "machine, use --coordinator tls+tcp://HOST:7461";
+        advice = "Is it running (systemctl status drover-coordinator)? Are you root or in group drover? "
+                 "On another machine, use --coordinator tls+tcp://HOST:7461";
     else if (is_tls(cli))
-        advice = own =
-            xasprintf("Is it running there, at that port? Is %s an operator's certificate of its CA (%s)?",
-                      cli->tls_cert, cli->tls_ca);
+        advice = own;
     else
         advice = "Is it running there, at that port?";
     if (!seen)

@@ -36,7 +36,9 @@ const char *enum_word(const ProtobufCEnumDescriptor *d, int value)
 
 static json_t *text_json(const char *text)
 {
-    json_t *value = json_string(text ? text : "");
+    if (!text)
+        text = "";
+    json_t *value = json_string(text);
     if (value)
         return value;
     size_t size = strlen(text) * 4 + 1;

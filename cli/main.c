@@ -54,16 +54,18 @@ static int fill(struct cli *cli, const struct args *args, struct error *err)
     return 0;
 }
 
-static const struct command *find_command(const char *first, const char *second)
+static bool find_command(const char *first, const char *second, const struct command **ret)
 {
     for (size_t i = 0; i < n_commands; i++) {
         const char *name = commands[i]->name, *space = strchr(name, ' ');
         size_t length = space ? (size_t)(space - name) : strlen(name);
         if (strlen(first) == length && memcmp(first, name, length) == 0 &&
-            (!space || streq(second, space + 1)))
-            return commands[i];
+            (!space || streq(second, space + 1))) {
+            *ret = commands[i];
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }
 
 static bool is_group(const char *word)
@@ -175,12 +177,13 @@ static int dispatch(struct cli *cli, int argc, char **argv)
         return without_command(cli, argc, argv);
     /* In a group, options may stand before the second word: `drover pki --dir D list`. */
     const char *word2 = NULL;
-    const struct command *command = find_command(argv[first], NULL);
-    for (int i = first + 1; i < argc && !command; i++) {
+    const struct command *command;
+    bool found = find_command(argv[first], NULL, &command);
+    for (int i = first + 1; i < argc && !found; i++) {
         word2 = argv[i][0] != '-' && !word2 ? argv[i] : word2;
-        command = find_command(argv[first], argv[i]);
+        found = find_command(argv[first], argv[i], &command);
     }
-    if (command)
+    if (found)
         return run_command(cli, command, argc, argv);
     if (is_group(argv[first]) && !word2) {
         bool asked = false;

@@ -131,18 +131,21 @@ int pki_init(const char *dir, const char *name, long days, int64_t now, struct e
 
 static int open_pem(const char *path, BIO **ret, struct error *err)
 {
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    FILE *file = fopen(path, "re");
     struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (!file)
         return error_errno(err, errno, "cannot read %s", path);
-    if (!S_ISREG(st.st_mode) || st.st_size > MAX_PEM)
+    if (fstat(fileno(file), &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_PEM) {
+        fclose(file);
         return error_set(err, STATUS_INVALID_ARGUMENT,
                          "%s is no PEM file: expected a file of at most %d bytes", path, MAX_PEM);
-    _cleanup_(BIO_freep) BIO *bio = BIO_new_fd(fd, BIO_CLOSE);
-    if (!bio)
+    }
+    BIO *bio = BIO_new_fp(file, BIO_CLOSE);
+    if (!bio) {
+        fclose(file);
         return error_set(err, STATUS_INTERNAL, "OpenSSL cannot read %s", path);
-    fd = -1;
-    *ret = steal(&bio);
+    }
+    *ret = bio;
     return 0;
 }
 
@@ -265,7 +268,7 @@ int pki_issue(const char *dir, const struct pki_leaf *leaf, const char *out, str
     if (strpbrk(given, "\n\t"))
         return error_set(err, STATUS_INVALID_ARGUMENT, "the file's name has a tab or a line feed in it");
     _cleanup_free_ char *file = absolute(given);
-    bool replace;
+    bool replace = false;
     r = may_write(file, identity, &replace, err);
     if (r >= 0)
         r = pki_make_leaf(ca_key, ca, leaf, &key, &cert, err);

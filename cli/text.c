@@ -129,8 +129,8 @@ char *text_size(uint64_t bytes, char buffer[TEXT_MAX])
 
 char *text_rate(uint64_t bytes, char buffer[TEXT_MAX])
 {
-    text_size(bytes, buffer);
-    strcat(buffer, "/s");
+    char size[TEXT_MAX];
+    snprintf(buffer, TEXT_MAX, "%.20s/s", text_size(bytes, size));
     return buffer;
 }
 
