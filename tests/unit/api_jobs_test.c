@@ -1,0 +1,193 @@
+/* Jobs: listed, shown, cancelled, watched. */
+#include "api_fixture.h"
+#include "common/base/memory.h"
+
+#include <stdlib.h>
+
+static uint64_t store_ended(struct world *w, const char *guest)
+{
+    Drover__V1__Job job = DROVER__V1__JOB__INIT;
+    struct error err = {0};
+    job.guest = (char *)guest;
+    job.guest_uuid = (char *)UUID_A;
+    job.kind = (char *)"migrate";
+    job.state = DROVER__V1__JOB_STATE__JOB_DONE;
+    job.phase = (char *)"done";
+    if (store_put_job(w->store, &job, NULL, 0, &err) < 0)
+        fail_msg("%s", err.text);
+    return job.id;
+}
+
+static void jobs_are_listed_and_shown(void **state)
+{
+    (void)state;
+    struct world w;
+    api_setup(&w);
+    uint64_t ended = store_ended(&w, "web1");
+    made_driver_job(w.driver, 100, "web1", UUID_A);
+    made_driver_job(w.driver, 101, "db1", UUID_B);
+    made_driver_job(w.driver, 102, "web1", UUID_A);
+    Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
+    const Drover__V1__ListJobsReply *r = api_call(&w, "ListJobs", &request);
+    assert_int_equal(r->n_jobs, 3);
+    assert_int_equal(r->jobs[0]->id, 102);
+    assert_int_equal(r->jobs[2]->id, 100);
+    request.limit = 1;
+    request.guest = (char *)"db1";
+    r = api_call(&w, "ListJobs", &request);
+    assert_int_equal(r->n_jobs, 1);
+    assert_int_equal(r->jobs[0]->id, 101);
+    request.guest = (char *)"";
+    request.ended = true;
+    r = api_call(&w, "ListJobs", &request);
+    assert_int_equal(r->n_jobs, 1);
+    assert_int_equal(r->jobs[0]->id, ended);
+
+    Drover__V1__GetJobRequest get = DROVER__V1__GET_JOB_REQUEST__INIT;
+    get.id = 101;
+    assert_string_equal(((const Drover__V1__Job *)api_call(&w, "GetJob", &get))->guest, "db1");
+    get.id = ended;
+    assert_int_equal(((const Drover__V1__Job *)api_call(&w, "GetJob", &get))->state,
+                     DROVER__V1__JOB_STATE__JOB_DONE);
+    get.id = 5555;
+    assert_int_equal(api_status(&w, "GetJob", &get), STATUS_NOT_FOUND);
+
+    Drover__V1__CancelJobRequest cancel = DROVER__V1__CANCEL_JOB_REQUEST__INIT;
+    cancel.id = 100;
+    const Drover__V1__CancelJobReply *c = api_call(&w, "CancelJob", &cancel);
+    assert_non_null(strstr(c->text, "cancelled by "));
+    cancel.id = 5555;
+    assert_int_equal(api_status(&w, "CancelJob", &cancel), STATUS_NOT_FOUND);
+    api_teardown(&w);
+}
+
+static void a_watched_job_is_told_to_its_end(void **state)
+{
+    (void)state;
+    struct world w;
+    api_setup(&w);
+    Drover__V1__Job *job = made_driver_job(w.driver, 7, "web1", UUID_A);
+    job->phase = xstrdup("preparing");
+    Drover__V1__WatchJobRequest request = DROVER__V1__WATCH_JOB_REQUEST__INIT;
+    request.id = 7;
+    api_begin(&w, "WatchJob", &request.base, 1);
+    api_run(&w);
+    assert_int_equal(made_driver_watches(w.driver), 1);
+    made_string(&job->phase, "transfer");
+    made_driver_tell(w.driver, job);
+    w.answer.stop_at = 2;
+    api_run(&w);
+    /* Mere progress is coalesced, and its last state comes though nothing follows. */
+    for (unsigned i = 1; i <= 50; i++) {
+        job->progress->bytes_done = i;
+        made_driver_tell(w.driver, job);
+    }
+    w.answer.stop_at = 3;
+    api_run(&w);
+    while (((const Drover__V1__Job *)w.answer.last)->progress->bytes_done != 50) {
+        w.answer.stop_at++;
+        api_run(&w);
+    }
+    assert_true(w.answer.items < 50);
+    made_string(&job->phase, "settling");
+    made_driver_tell(w.driver, job);
+    made_string(&job->phase, "done");
+    job->state = DROVER__V1__JOB_STATE__JOB_DONE;
+    made_driver_tell(w.driver, job);
+    w.answer.stop_at = 0;
+    api_run(&w);
+    assert_true(w.answer.ended);
+    assert_int_equal(w.answer.status.code, STATUS_OK);
+    assert_string_equal(w.answer.phases, "preparing transfer settling done ");
+    assert_int_equal(made_driver_watches(w.driver), 0);
+    api_teardown(&w);
+}
+
+static void a_slow_shell_still_hears_the_end(void **state)
+{
+    (void)state;
+    struct world w;
+    api_setup(&w);
+    Drover__V1__Job *job = made_driver_job(w.driver, 7, "web1", UUID_A);
+    Drover__V1__WatchJobRequest request = DROVER__V1__WATCH_JOB_REQUEST__INIT;
+    request.id = 7;
+    api_begin(&w, "WatchJob", &request.base, 1);
+    api_run(&w);
+    /* More news in one turn of the loop than a stream's window takes. */
+    for (unsigned i = 0; i < 500; i++) {
+        char *phase = xasprintf("p%u", i);
+        made_string(&job->phase, phase);
+        free(phase);
+        made_driver_tell(w.driver, job);
+    }
+    Drover__V1__Job ended = *job;
+    ended.id = 7;
+    ended.kind = (char *)"migrate";
+    ended.state = DROVER__V1__JOB_STATE__JOB_DONE;
+    struct error err = {0};
+    if (store_put_job(w.store, &ended, NULL, 0, &err) < 0)
+        fail_msg("%s", err.text);
+    job->state = DROVER__V1__JOB_STATE__JOB_DONE;
+    made_driver_tell(w.driver, job);
+    w.answer.stop_at = 0;
+    api_run(&w);
+    assert_int_equal(w.answer.status.code, STATUS_OK);
+    assert_int_equal(((const Drover__V1__Job *)w.answer.last)->state, DROVER__V1__JOB_STATE__JOB_DONE);
+    assert_true(w.answer.items < 500);
+    api_teardown(&w);
+}
+
+static void a_watch_of_what_is_over_ends_at_once(void **state)
+{
+    (void)state;
+    struct world w;
+    api_setup(&w);
+    Drover__V1__WatchJobRequest request = DROVER__V1__WATCH_JOB_REQUEST__INIT;
+    request.id = store_ended(&w, "web1");
+    api_begin(&w, "WatchJob", &request.base, 0);
+    api_run(&w);
+    assert_int_equal(w.answer.items, 1);
+    assert_int_equal(w.answer.status.code, STATUS_OK);
+    request.id = 5555;
+    api_begin(&w, "WatchJob", &request.base, 0);
+    api_run(&w);
+    assert_int_equal(w.answer.status.code, STATUS_NOT_FOUND);
+    api_teardown(&w);
+}
+
+static void a_shell_may_stop_watching(void **state)
+{
+    (void)state;
+    struct world w;
+    api_setup(&w);
+    Drover__V1__Job *job = made_driver_job(w.driver, 7, "web1", UUID_A);
+    Drover__V1__WatchJobRequest request = DROVER__V1__WATCH_JOB_REQUEST__INIT;
+    request.id = 7;
+    uint64_t id = api_begin(&w, "WatchJob", &request.base, 1);
+    api_run(&w);
+    rpc_client_cancel(w.client, id);
+    w.answer.stop_at = 0;
+    api_run(&w);
+    assert_int_equal(w.answer.status.code, STATUS_CANCELLED);
+    /* Another call behind it on the same connection: by its answer the cancellation has arrived. */
+    Drover__V1__GetJobRequest get = DROVER__V1__GET_JOB_REQUEST__INIT;
+    get.id = 7;
+    api_call(&w, "GetJob", &get);
+    made_driver_tell(w.driver, job);
+    /* One that is still watched when the server ends. */
+    api_begin(&w, "WatchJob", &request.base, 1);
+    api_run(&w);
+    api_teardown(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jobs_are_listed_and_shown),
+        cmocka_unit_test(a_watched_job_is_told_to_its_end),
+        cmocka_unit_test(a_slow_shell_still_hears_the_end),
+        cmocka_unit_test(a_watch_of_what_is_over_ends_at_once),
+        cmocka_unit_test(a_shell_may_stop_watching),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,34 @@
+/* A move in which everything fits, and the cases that each spoil one thing in it. */
+#pragma once
+
+#include "coordinator/core/preflight.h"
+#include "coordinator_made.h"
+
+/* A move of web1 from kvm1 to kvm2 in which everything fits; kvm3 stands by. */
+struct move {
+    struct fleet fleet;
+    struct fleet_host *source, *destination, *third;
+    Drover__V1__Guest *guest;
+    Drover__V1__HostReport *from, *to;
+    Drover__V1__Policy policy;
+    struct preflight in;
+    struct findings out;
+};
+
+void move_init(struct move *m);
+void move_deinit(struct move *m);
+
+struct spoiled {
+    void (*spoil)(struct move *m);
+    const char *id;
+    const char *word; /* in what was seen, or in the subject */
+    enum {
+        MORE,   /* findings than this one */
+        ONLY,   /* this one, and what hides others */
+        JOINED, /* only this one, and others can come beside it */
+    } how;
+    Drover__V1__Severity severity;
+};
+
+extern const struct spoiled preflight_cases[];
+extern const size_t n_preflight_cases;
