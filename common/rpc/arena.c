@@ -1,10 +1,11 @@
 #include "common/rpc/arena.h"
 
+#include "common/rpc/block.h"
+
 #include <stdint.h>
-#include <stdlib.h>
 
 #define CHUNK_MIN 4096u
-#define CHUNK_MAX (256u * 1024) /* they double up to here: few large ones go back to the system when freed */
+#define CHUNK_MAX (256u * 1024) /* they double up to here */
 #define ALIGN 16
 
 struct arena_chunk {
@@ -16,6 +17,7 @@ _Static_assert(sizeof(struct arena_chunk) % ALIGN == 0, "what follows a chunk's 
 static void *arena_alloc(void *data, size_t size)
 {
     struct arena *a = data;
+    a->exhausted = true; /* until it has turned out well */
     if (size > SIZE_MAX - 2 * CHUNK_MAX)
         return NULL;
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
@@ -30,12 +32,13 @@ static void *arena_alloc(void *data, size_t size)
             take = need < CHUNK_MIN && CHUNK_MIN <= a->budget ? CHUNK_MIN : need;
         if (take > a->budget)
             return NULL;
-        struct arena_chunk *c = malloc(take);
+        struct arena_chunk *c = block_alloc(take);
         if (!c)
             return NULL;
         a->budget -= take;
         *c = (struct arena_chunk){a->chunks, take};
         a->chunks = c;
+        a->exhausted = false;
         if (take == need)
             return c + 1; /* a large one of its own: what is left of the current chunk stays in use */
         a->pos = (char *)(c + 1);
@@ -43,6 +46,7 @@ static void *arena_alloc(void *data, size_t size)
     }
     void *p = a->pos;
     a->pos += size;
+    a->exhausted = false;
     return p;
 }
 
@@ -61,17 +65,18 @@ void arena_init(struct arena *a, void *first, size_t first_size, size_t budget)
         a->first_size = (first_size - skip) & ~(size_t)(ALIGN - 1);
     }
     a->pos = a->first;
-    a->end = a->first + a->first_size;
+    a->end = a->first ? a->first + a->first_size : NULL;
 }
 
 void arena_clear(struct arena *a, size_t budget)
 {
     while (a->chunks) {
         struct arena_chunk *next = a->chunks->next;
-        free(a->chunks);
+        block_free(a->chunks, a->chunks->size);
         a->chunks = next;
     }
     a->budget = budget;
+    a->exhausted = false;
     a->pos = a->first;
-    a->end = a->first + a->first_size;
+    a->end = a->first ? a->first + a->first_size : NULL;
 }

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena {
     ProtobufCAllocator allocator;
-    size_t budget; /* bytes that may still be taken from malloc */
+    size_t budget;  /* bytes that may still be taken from the system */
+    bool exhausted; /* an allocation was refused */
     struct arena_chunk *chunks;
     char *pos, *end;
     char *first; /* memory of the owner, used before malloc is */

@@ -1,10 +1,9 @@
 /* Bytes that are appended at the end and taken from the start. */
 #pragma once
 
-#include "common/base/memory.h"
+#include "common/rpc/block.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct buffer {
@@ -28,10 +27,12 @@ static inline uint8_t *buffer_room(struct buffer *b, size_t n)
             size_t size = b->size ? b->size : 4096;
             while (size < len + n)
                 size *= 2;
-            uint8_t *data = xrealloc(NULL, size, 1);
+            uint8_t *data = block_alloc(size);
+            if (!data)
+                abort(); /* out of memory */
             if (len)
                 memcpy(data, b->data + b->start, len);
-            free(b->data);
+            block_free(b->data, b->size);
             b->data = data;
             b->size = size;
         }
@@ -47,8 +48,8 @@ static inline void buffer_take(struct buffer *b, size_t n)
     b->start += n;
     if (b->start == b->end) {
         b->start = b->end = 0;
-        if (b->size > 256 * 1024) {
-            free(b->data);
+        if (b->size > 4 * BLOCK_LARGE) {
+            block_free(b->data, b->size);
             *b = (struct buffer){0};
         }
     }
@@ -56,6 +57,6 @@ static inline void buffer_take(struct buffer *b, size_t n)
 
 static inline void buffer_free(struct buffer *b)
 {
-    free(b->data);
+    block_free(b->data, b->size);
     *b = (struct buffer){0};
 }

@@ -1,6 +1,7 @@
 /* The client's one connection: made at once, remade when lost; and the events that its user is told. */
 #include "common/rpc/client.h"
 
+#include "common/base/memory.h"
 #include "common/rpc/defaults.h"
 #include "common/rpc/tls.h"
 

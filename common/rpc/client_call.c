@@ -1,6 +1,7 @@
 /* Calls of a client: begun, sent again, answered, given up. */
 #include "common/rpc/client.h"
 
+#include "common/base/memory.h"
 #include "common/rpc/wire.h"
 
 #include <stdio.h>

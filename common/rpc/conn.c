@@ -12,6 +12,7 @@
  * - The memory lives while somebody holds a reference, so that a call can be answered on a connection that is gone. */
 #include "common/rpc/conn.h"
 
+#include "common/base/memory.h"
 #include "common/rpc/alarm.h"
 #include "common/rpc/tls.h"
 

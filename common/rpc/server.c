@@ -1,5 +1,6 @@
 #include "common/rpc/server.h"
 
+#include "common/base/memory.h"
 #include "common/rpc/defaults.h"
 #include "common/rpc/tls.h"
 

@@ -1,6 +1,8 @@
 /* What handlers do with a call. */
 #include "common/rpc/server.h"
 
+#include "common/base/memory.h"
+
 struct rpc_call *rpc_call_ref(struct rpc_call *call)
 {
     atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);

@@ -1,6 +1,7 @@
 /* Frames that come from clients, and handing calls to handlers. */
 #include "common/rpc/server.h"
 
+#include "common/base/memory.h"
 #include "common/rpc/wire.h"
 
 #include <stdio.h>

@@ -1,6 +1,8 @@
 /* Items of a stream: numbered, kept until the client says that it has taken them, sent as far as its window allows. */
 #include "common/rpc/server.h"
 
+#include "common/base/memory.h"
+
 static void push(struct rpc_call *call, struct stream_item *item)
 {
     item->sequence = ++call->last;

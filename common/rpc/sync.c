@@ -2,6 +2,8 @@
  * client's loop is busy or waits for this thread. */
 #include "common/rpc/client.h"
 
+#include "common/base/memory.h"
+
 struct sync {
     pthread_mutex_t lock;
     pthread_cond_t done;

@@ -1,5 +1,6 @@
 #include "common/rpc/tls.h"
 
+#include "common/base/memory.h"
 #include "common/rpc/peer.h"
 
 #include <openssl/bio.h>

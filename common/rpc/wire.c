@@ -105,7 +105,7 @@ static int check(const ProtobufCMessageDescriptor *desc, const uint8_t *p, size_
 
 int wire_check(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t len, struct error *err)
 {
-    return check(desc, data, len, 1, err);
+    return len ? check(desc, data, len, 1, err) : 0; /* `data` may be NULL then */
 }
 
 int wire_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t len, struct arena *arena,
@@ -116,7 +116,7 @@ int wire_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data, siz
         return r;
     size_t budget = arena->budget;
     ProtobufCMessage *m = protobuf_c_message_unpack(desc, &arena->allocator, len, data);
-    if (!m && budget < len * 80 && arena->budget < budget)
+    if (!m && arena->exhausted)
         return error_set(
             err, STATUS_RESOURCE_EXHAUSTED,
             "a %s of %zu bytes needs more than the %zu bytes of memory that a message may take; send less",
