@@ -98,7 +98,7 @@ static void look(struct transaction *txn, virConnectPtr *conn, struct participan
                  why.code ? why.text : "this host is no hypervisor");
     else if (domain_look(*conn, txn->guest, txn->role, f, text, size, NULL) < 0 &&
              virConnectIsAlive(*conn) != 1) {
-        virConnectClose(*conn);
+        libvirt_unref(*conn);
         *conn = NULL;
     }
     f->job |= calling;

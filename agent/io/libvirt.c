@@ -1,5 +1,6 @@
 #include "agent/io/libvirt.h"
 
+#include "agent/io/libvirt_pool.h"
 #include "agent/io/libvirt_session.h"
 #include "common/base/memory.h"
 
@@ -27,14 +28,16 @@ struct libvirt {
     struct libvirt_session *session; /* NULL when down */
     struct libvirt_subscription *subscriptions;
     pthread_mutex_t lock; /* guards the two below, which libvirt_ref reads on workers */
-    virConnectPtr conn;
+    virConnectPtr conn; /* the session's */
     struct error why;
+    struct libvirt_pool *pool; /* NULL: a driver inside of the process, whose connection is lent to all */
 };
 
 static void hub_unref(struct libvirt *l)
 {
     if (!l || atomic_fetch_sub(&l->refs, 1) != 1)
         return;
+    libvirt_pool_close(l->pool);
     pthread_mutex_destroy(&l->lock);
     free(l->uri);
     free(l);
@@ -208,6 +211,7 @@ int libvirt_new(struct loop *loop, struct workers *workers, const char *uri, str
     l->loop = loop;
     l->workers = workers;
     l->uri = xstrdup(uri);
+    l->pool = strncmp(uri, "test:", 5) == 0 ? NULL : libvirt_pool_new(uri);
     l->since_ms = clock_realtime_ms();
     l->backoff_ms = BACKOFF_MIN_MS;
     pthread_mutex_init(&l->lock, NULL);
@@ -239,12 +243,17 @@ virConnectPtr libvirt_ref(struct libvirt *l, struct error *err)
 {
     pthread_mutex_lock(&l->lock);
     virConnectPtr conn = l->conn;
-    if (conn)
+    if (conn && !l->pool)
         virConnectRef(conn);
-    else if (err)
+    else if (!conn && err)
         *err = l->why;
     pthread_mutex_unlock(&l->lock);
-    return conn;
+    return conn && l->pool ? libvirt_pool_take(l->pool, err) : conn;
+}
+
+void libvirt_unref(virConnectPtr conn)
+{
+    libvirt_pool_put(conn);
 }
 
 bool libvirt_up(const struct libvirt *l, int64_t *ret_since_ms, struct error *ret_why)

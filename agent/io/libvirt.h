@@ -27,9 +27,10 @@ void libvirt_close(struct libvirt *libvirt);
 void libvirt_free(struct libvirt *libvirt);
 DEFINE_CLEANUP(struct libvirt *, libvirt_free);
 
-/* Any thread. A pointer to be given back by virConnectClose, or NULL with UNAVAILABLE and why. Never waits.
- */
+/* Workers only: it may connect. A connection of the caller's own until it gives it back by libvirt_unref, or NULL with
+ * UNAVAILABLE and why. */
 virConnectPtr libvirt_ref(struct libvirt *libvirt, struct error *err);
+void libvirt_unref(virConnectPtr conn); /* closes one that was opened otherwise */
 
 /* Loop's thread. *ret_since_ms: realtime; *ret_why: only when down. Both may be NULL. */
 bool libvirt_up(const struct libvirt *libvirt, int64_t *ret_since_ms, struct error *ret_why);
@@ -76,7 +77,7 @@ int error_libvirt(struct error *err, const char *fmt, ...) __attribute__((format
 static inline void virConnectPtr_closep(virConnectPtr *p)
 {
     if (*p)
-        virConnectClose(*p);
+        libvirt_unref(*p);
 }
 
 static inline void virDomainPtr_freep(virDomainPtr *p)
