@@ -1,8 +1,11 @@
-/* What the files of the agent share. Made and freed by main.c; the pointers stay the same while the program
- * runs.
+/* What the files of the agent share. Made and freed by main.c; the pointers stay the same while the program runs.
  *
- * Threads. State belongs to the loop. What blocks (libvirt, files, sysfs) runs on a worker as a function of
- * its arguments, and its `done` changes the state on the loop. */
+ * Threads. State belongs to the loop. What blocks (libvirt, files, sysfs) runs on a worker as a function of its
+ * arguments, and its `done` changes the state on the loop.
+ *
+ * The halves meet in three places: service.c lets transactions_serve set its handlers; the report and the table of
+ * guests ask transactions_reserved_bytes and transactions_of_guest; a transaction that opens or ends calls
+ * host_report_changed and guests_refresh. */
 #pragma once
 
 #include "agent/config.h"
@@ -27,22 +30,3 @@ struct agent {
     char instance[37];  /* random, new at each start */
     int64_t started_ms; /* realtime */
 };
-
-/* main.c and service.c use this much of agent/transactions.h, all on the loop:
- *
- *     Reads the records of config->state_dir and goes on with what is open. Called once all of the above but
- * `server` is there; libvirt may be down. int transactions_new(struct agent *agent, struct transactions
- * **ret, struct error *err); void transactions_free(struct transactions *transactions);
- *
- *     Sets the handlers ListTransactions, Prepare, Migrate, Settle, Abort, Activate, Release and ColdStart; a
- * handler finds the agent by service_agent (agent/service.h). void
- * transactions_serve(Drover__V1__Agent_Service *service);
- *
- *     The mesh's service, for rpc_server_add; lives as long as `transactions`.
- *         ProtobufCService *transactions_peer_service(struct transactions *transactions);
- *
- *     Memory that open transactions hold at this host, in bytes; and the transaction that is open on a guest,
- * or NULL. uint64_t transactions_reserved_bytes(const struct transactions *transactions); const char
- * *transactions_of_guest(const struct transactions *transactions, const char *uuid);
- *
- * In turn a transaction that opens or ends calls guests_refresh and host_report_changed. */

@@ -24,7 +24,7 @@ enum {
     EXIT_USAGE = 2,
     WORKERS = 8,
     TLS_CHECK_MS = 60000,
-    SETTLED_MS = 10000, /* after the start, or libvirt's */
+    SETTLED_MS = 10000, /* without a change of a guest or of libvirt */
     STOP_S = 10,        /* a libvirtd that hangs must not hold up the agent's end for longer */
 };
 
@@ -81,6 +81,7 @@ static void on_guest(void *arg, const Drover__V1__Guest *guest, const char *gone
         service_guest_changed(p->service, guest ? guest->uuid : gone);
     if (p->agent.report)
         host_report_changed(p->agent.report);
+    settle(p);
 }
 
 static const char *transaction_of(void *arg, const char *uuid)

@@ -20,8 +20,8 @@ void small_begin(void)
     pthread_attr_destroy(&attr);
 }
 
-/* Only segments that are never writable: what relocation has changed lies in writable ones (RELRO), and would be lost. An
- * object with relocations in its text is left alone, too. */
+/* Only segments that are never writable: what relocation has changed lies in writable ones (RELRO), and would be
+ * lost. An object with relocations in its text is left alone, too. */
 static int drop_clean(struct dl_phdr_info *info, size_t size, void *arg)
 {
     (void)size;

@@ -1,7 +1,7 @@
 /* The streams of Watch: the host, each guest, `synced`, then what changes.
  *
- * A watcher that does not keep up is not sent each change, but what is true when it can take more: what waits for it is a
- * set of guests, never more than there are. */
+ * A watcher that does not keep up is not sent each change, but what is true when it can take more: what waits for
+ * it is a set of guests, never more than there are. */
 #pragma once
 
 #include "agent/agent.h"

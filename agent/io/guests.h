@@ -1,6 +1,5 @@
-/* The host's domains, active and not, kept current by libvirt's events. Each read of a domain runs on a
- * worker; a guest that changes again while it is being read is read once more after that, so bursts cost two
- * reads. */
+/* The host's domains, active and not, kept current by libvirt's events. Each read of a domain runs on a worker; a
+ * guest that changes again while it is being read is read once more after that, so bursts cost two reads. */
 #pragma once
 
 #include "agent/io/libvirt.h"
@@ -8,8 +7,8 @@
 
 /* ---- reading: any thread that may block ---- */
 
-/* ret_xml (may be NULL): the definition as it would start next time (inactive, secure). NOT_FOUND if there is
- * none. Guest.transaction is left empty: libvirt does not know it. */
+/* ret_xml (may be NULL): the definition as it would start next time (inactive, secure). NOT_FOUND if there is none.
+ * Guest.transaction is left empty: libvirt does not know it. */
 int guests_get(virConnectPtr conn, const char *uuid, Drover__V1__Guest **ret, char **ret_xml,
                struct error *err);
 int guests_read(virDomainPtr domain, Drover__V1__Guest **ret, char **ret_xml, struct error *err);
@@ -23,8 +22,8 @@ struct guests_config {
     struct workers *workers;
     struct libvirt *libvirt; /* borrowed, outlives the table */
 
-    /* One of: a guest that is new or has changed; the UUID of one that is gone; `synced`, when all guests
-     * have been read after libvirt came (back) up. */
+    /* One of: a guest that is new or has changed; the UUID of one that is gone; `synced`, when all guests have been
+     * read after libvirt came (back) up. */
     void (*changed)(void *arg, const Drover__V1__Guest *guest, const char *gone, bool synced);
 
     /* The open transaction on a guest, or NULL; asked at each read. May be NULL. */

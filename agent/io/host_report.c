@@ -48,14 +48,14 @@ struct host_report {
 
 static void read_memory(Drover__V1__HostReport *r)
 {
+    static const char total[] = "MemTotal:", available[] = "MemAvailable:"; /* in "kB", which are KiB */
     _cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
     char line[128];
-    unsigned long long kib;
     while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "MemTotal: %llu kB", &kib) == 1)
-            r->memory_total = kib * 1024;
-        else if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            r->memory_free = kib * 1024;
+        if (strncmp(line, total, sizeof(total) - 1) == 0)
+            r->memory_total = strtoull(line + sizeof(total) - 1, NULL, 10) * 1024;
+        else if (strncmp(line, available, sizeof(available) - 1) == 0)
+            r->memory_free = strtoull(line + sizeof(available) - 1, NULL, 10) * 1024;
     }
 }
 

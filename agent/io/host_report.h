@@ -1,5 +1,5 @@
-/* What the host is and has. Capabilities are read when libvirt comes up and kept; the rest on change, put
- * together at most once a second, and free memory besides every 30 s. */
+/* What the host is and has. Capabilities are read when libvirt comes up and kept; the rest on change, put together
+ * at most once a second, and free memory besides every 30 s. */
 #pragma once
 
 #include "agent/agent.h"
@@ -7,9 +7,8 @@
 
 struct host_report;
 
-/* `changed` is called on the loop with each new report that says something else than the one before (small
- * changes of free memory don't count). Reads agent->libvirt, ->guests and ->transactions, when they are
- * there. */
+/* `changed` is called on the loop with each new report that says something else than the one before (small changes
+ * of free memory don't count). Reads agent->libvirt, ->guests and ->transactions, when they are there. */
 int host_report_new(struct agent *agent, void (*changed)(void *arg, const Drover__V1__HostReport *report),
                     void *arg, struct host_report **ret, struct error *err);
 void host_report_free(struct host_report *report);

@@ -322,9 +322,9 @@ int libvirt_session_open(struct loop *loop, const char *uri,
     if (!s->conn) {
         r = error_libvirt(err, "cannot connect to libvirt at %s", uri);
     } else {
-        /* Both do nothing on drivers inside of the process (test:///), which can't break either; they would not free what
-         * they are given either, so the callback goes without a reference. libvirt calls it and unregisters it under one
-         * lock: it never runs after libvirt_session_close has unregistered it. */
+        /* Both do nothing on drivers inside of the process (test:///), which can't break either; they would not
+         * free what they are given either, so the callback goes without a reference. libvirt calls it and
+         * unregisters it under one lock: it never runs after libvirt_session_close has unregistered it. */
         virConnectSetKeepAlive(s->conn, KEEPALIVE_S, KEEPALIVE_COUNT);
         virConnectRegisterCloseCallback(s->conn, on_close, s, NULL);
         r = subscribe(s, err);

@@ -5,12 +5,12 @@
 
 struct libvirt_session;
 
-/* Starts libvirt's event loop in a thread of its own, once per process; it runs to the process's end (libvirt has no way to
- * take its event loop back). */
+/* Starts libvirt's event loop in a thread of its own, once per process; it runs to the process's end (libvirt has
+ * no way to take its event loop back). */
 int libvirt_events_start(struct error *err);
 
-/* Blocks. `fn` gets each event on the loop, among them LIBVIRT_DOWN if the connection breaks; it may still get some after
- * libvirt_session_close, and none after gone(arg), which runs once on any thread, on failure too. */
+/* Blocks. `fn` gets each event on the loop, among them LIBVIRT_DOWN if the connection breaks; it may still get some
+ * after libvirt_session_close, and none after gone(arg), which runs once on any thread, on failure too. */
 int libvirt_session_open(struct loop *loop, const char *uri,
                          void (*fn)(void *arg, struct libvirt_session *session, struct libvirt_event *event),
                          void (*gone)(void *arg), void *arg, struct libvirt_session **ret, struct error *err);

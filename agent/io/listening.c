@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- libvirt's configuration files: KEY = NUMBER, KEY = "TEXT", # ---- */
@@ -92,6 +93,21 @@ static char *conf_source(const struct conf *c)
 
 enum { TCP_LISTEN = 0x0a };
 
+/* A line of PROC/net/tcp: "   0: 0B004D0A:407D 00000000:0000 0A ...", number, local and remote address and port, state. */
+static bool is_listener(const char *line, uint32_t port)
+{
+    const char *local = strchr(line, ':');
+    local = local ? local + 1 + strspn(local + 1, " ") : "";
+    const char *colon = strchr(local, ':');
+    const char *remote = colon ? strchr(colon, ' ') : NULL;
+    const char *state = remote ? strchr(remote + 1, ' ') : NULL;
+    if (!state || strtoul(state, NULL, 16) != TCP_LISTEN || strtoul(colon + 1, NULL, 16) != port)
+        return false;
+    static const char *const loopback[] = {"0100007F:", "00000000000000000000000001000000:"};
+    return strncmp(local, loopback[0], strlen(loopback[0])) != 0 &&
+           strncmp(local, loopback[1], strlen(loopback[1])) != 0;
+}
+
 /* 1: somebody listens on the port on more than loopback, 0: nobody, -1: can't be told. */
 static int listened(const char *proc, uint32_t port)
 {
@@ -100,16 +116,11 @@ static int listened(const char *proc, uint32_t port)
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
         _cleanup_free_ char *path = xasprintf("%s/%s", proc, tables[i]);
         _cleanup_fclose_ FILE *f = fopen(path, "re");
-        char line[512], address[64];
-        unsigned local, remote, state;
+        char line[512];
         while (f && fgets(line, sizeof(line), f)) {
-            known = known < 0 ? 0 : known;
-            if (sscanf(line, " %*u: %63[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%x %x", address, &local, &remote,
-                       &state) != 4)
-                continue;
-            bool loopback = streq(address, "0100007F") || streq(address, "00000000000000000000000001000000");
-            if (state == TCP_LISTEN && local == port && !loopback)
+            if (is_listener(line, port))
                 return 1;
+            known = 0;
         }
     }
     return known;

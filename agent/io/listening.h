@@ -5,7 +5,7 @@
 
 /* Roots: "/etc/libvirt", "/run" and "/proc", or trees that a test made.
  *
- * Ports and authentication are those of the daemon that serves remote clients (virtproxyd where it runs, else libvirtd), or
- * the defaults. Whether there is a listener is asked of PROC/net/tcp, because a socket unit of systemd's overrides the
- * files; where that can't be read, the files' word holds. Never NULL. */
+ * Ports and authentication are those of the daemon that serves remote clients (virtproxyd where it runs, else
+ * libvirtd), or the defaults. Whether there is a listener is asked of PROC/net/tcp, because a socket unit of
+ * systemd's overrides the files; where that can't be read, the files' word holds. Never NULL. */
 Drover__V1__Listening *listening_read(const char *etc_libvirt, const char *run, const char *proc);

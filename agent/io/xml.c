@@ -10,8 +10,8 @@
 
 enum { MAX_BYTES = 4 << 20 };
 
-/* Without XML_PARSE_NOENT entities are not replaced, and a document that declares a DTD is refused before it is looked at:
- * libvirt never writes one. libxml2 itself bounds depth (256) and text (10 MB) without XML_PARSE_HUGE. */
+/* Without XML_PARSE_NOENT entities are not replaced, and a document that declares a DTD is refused before it is
+ * looked at: libvirt never writes one. libxml2 itself bounds depth (256) and text (10 MB) without XML_PARSE_HUGE. */
 int xml_parse(const char *what, const char *xml, size_t length, const char *root, xmlDocPtr *ret,
               struct error *err)
 {

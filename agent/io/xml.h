@@ -1,5 +1,5 @@
-/* What is asked of libvirt's XML documents, on libxml2: no network, no entities, no DTD, at most 4 MiB. Strings that are
- * returned are the caller's (free). Every function takes NULL for the node and then finds nothing. */
+/* What is asked of libvirt's XML documents, on libxml2: no network, no entities, no DTD, at most 4 MiB. Strings
+ * that are returned are the caller's (free). Every function takes NULL for the node and then finds nothing. */
 #pragma once
 
 #include "common/base/cleanup.h"
