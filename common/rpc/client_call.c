@@ -126,7 +126,7 @@ void client_run_event(struct rpc_client *c, struct event *e)
     pthread_mutex_lock(&c->lock);
     call->taken++;
     uint64_t step = c->config.limits.stream_items / 2;
-    if (call->taken - call->credited >= (step ? step : 1)) {
+    if (call->taken >= call->credited + (step ? step : 1)) {
         call->credited = call->taken;
         send_short_locked(call, DROVER__V1__FRAME__KIND__CREDIT, call->taken);
     }

@@ -35,9 +35,17 @@ static bool same_peer(const struct conn *a, const struct conn *b)
     return x->role == y->role && streq(x->name, y->name);
 }
 
+/* A call that was given up while it waited for its turn is not begun. */
 static void call_begin(struct rpc_call *call)
 {
     ProtobufCService *service = call->entry->service;
+    if (call->cancelled) {
+        struct error why;
+        error_set(&why, rpc_call_remaining_ms(call) == 0 ? STATUS_DEADLINE_EXCEEDED : STATUS_CANCELLED,
+                  "given up before its turn came: nothing was done");
+        call_end(call, &why, NULL);
+        return;
+    }
     service->invoke(service, call->method, call->request, call_reply, call);
 }
 

@@ -45,12 +45,6 @@ static size_t half_a_hello(uint8_t *buf, size_t size, unsigned index)
     return client_hello(buf, size, index) / 2;
 }
 
-static size_t http(uint8_t *buf, size_t size, unsigned index)
-{
-    (void)index;
-    return (size_t)snprintf((char *)buf, size, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-}
-
 static size_t garbage(uint8_t *buf, size_t size, unsigned index)
 {
     size_t n = 1 + index * 37 % 2000;
@@ -60,6 +54,18 @@ static size_t garbage(uint8_t *buf, size_t size, unsigned index)
         buf[i] = (uint8_t)x;
     }
     return n;
+}
+
+static size_t hello_and_garbage(uint8_t *buf, size_t size, unsigned index)
+{
+    size_t n = client_hello(buf, size, index);
+    return n + garbage(buf + n, size - n, index);
+}
+
+static size_t http(uint8_t *buf, size_t size, unsigned index)
+{
+    (void)index;
+    return (size_t)snprintf((char *)buf, size, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
 }
 
 static size_t put_frame(uint8_t *buf, const Drover__V1__Frame *f)
@@ -140,6 +146,7 @@ const struct attack attacks[] = {
     {"TLS: dripping ClientHello", TO_TLS, DRIP, 200, 200, client_hello},
     {"TLS: plain text", TO_TLS, WAIT, 1000, 200, http},
     {"TLS: garbage", TO_TLS, WAIT, 1000, 200, garbage},
+    {"TLS: garbage after ClientHello", TO_TLS, WAIT, 1000, 200, hello_and_garbage},
     {"TLS: frames without TLS", TO_TLS, WAIT, 500, 200, malformed},
     {"TLS: more connections than allowed", TO_TLS, WAIT, 2500, 2500, NULL},
     {"TCP: silent", TO_TCP, WAIT, 400, 400, NULL},
