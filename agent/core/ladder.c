@@ -1,18 +1,20 @@
 #include "agent/core/ladder.h"
+#include "agent/core/ladder_learn.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 enum {
     FIRST_DOWNTIME = 100, /* ms: raised when that is worth it */
     LIVE_DOWNTIME = 300,  /* ms, QEMU's own default: the most without a max_pause */
     RESERVE = 1000,       /* ms before the deadline in which a cancel or a pause takes effect */
+    STALLED = 5,          /* syncs */
     GAP = 500,            /* ms between samples at worst */
+    SETTLED = 2000,       /* ms after which the bandwidth is trusted */
+    REPEAT = 2000,        /* ms after which what had no effect is asked for again */
     CANCEL_TAKES = 200,   /* ms */
     SLACK = 7,            /* percent */
-    MEASURED = 4,         /* windows: older ones tell of a guest that may have changed */
     PATIENCE_MIN = 10000,
     PATIENCE_MAX = 300000,
 };
@@ -23,6 +25,7 @@ struct option {
     int64_t downtime;    /* limit, with LADDER_SET_DOWNTIME */
     int64_t time, pause; /* ms expected */
     double cost;
+    bool for_deadline; /* begun because there would be no time for it later */
 };
 
 const char *ladder_rung_name(enum ladder_rung rung)
@@ -62,7 +65,7 @@ static bool may_pause(const struct ladder *l)
 
 static bool may_post_copy(const struct ladder *l)
 {
-    return l->policy.post_copy && (l->policy.mode == LADDER_AUTO || l->policy.mode == LADDER_POST_COPY);
+    return l->policy.mode == LADDER_POST_COPY || (l->policy.mode == LADDER_AUTO && l->policy.post_copy);
 }
 
 /* With a tenth to spare: the link may get slower while the guest is paused. */
@@ -89,7 +92,7 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
         .least = INT64_MAX,
         .curve = {.cold = (double)guest->memory},
     };
-    for (unsigned i = 0; i < guest->n_windows && i + MEASURED < MODEL_MAX_WINDOWS; i++) {
+    for (unsigned i = 0; i < guest->n_windows && i < MODEL_MAX_WINDOWS / 2; i++) {
         l->windows[l->n_windows] = guest->windows[i];
         l->windows[l->n_windows++].exact = false; /* it was before; what the job shows counts more */
     }
@@ -121,88 +124,6 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
                  start.auto_converge ? ", with auto-converge" : "");
     }
     *ret_start = start;
-}
-
-/* Where zero pages are only counted, nothing is learnt of the link. */
-static void learn_bandwidth(struct ladder *l, const struct ladder_sample *s)
-{
-    double ms = (double)(s->elapsed - l->last.elapsed), sent = (double)(s->sent - l->last.sent);
-    if (!l->seen || ms <= 0 || sent <= 0) {
-        if (l->bandwidth <= 0)
-            l->bandwidth = (double)s->bandwidth;
-        return;
-    }
-    if (s->iteration == l->last.iteration && (double)(l->last.remaining - s->remaining) > 1.5 * sent)
-        return;
-    double now = sent / ms * 1e3, share = 1 - exp(-ms / 1000);
-    l->bandwidth = l->bandwidth > 0 ? l->bandwidth + share * (now - l->bandwidth) : now;
-}
-
-static void drop_window(struct ladder *l, unsigned i)
-{
-    l->n_windows--;
-    memmove(&l->windows[i], &l->windows[i + 1], (l->n_windows - i) * sizeof(l->windows[0]));
-    memmove(&l->measured_at[i], &l->measured_at[i + 1], (l->n_windows - i) * sizeof(l->measured_at[0]));
-}
-
-/* A new window takes the place of one of about its length, or of the oldest, so that both the short ones (how fast) and the
- * long ones (how much) stay known. */
-static void add_window(struct ladder *l, const struct model_window *w, int64_t now)
-{
-    unsigned measured = 0, like = MODEL_MAX_WINDOWS, sampled = MODEL_MAX_WINDOWS;
-    for (unsigned i = l->n_windows; i-- > 0;) {
-        measured += l->windows[i].exact;
-        if (l->windows[i].exact && l->windows[i].length * 2 > w->length &&
-            l->windows[i].length < w->length * 2)
-            like = i;
-        if (!l->windows[i].exact)
-            sampled = i;
-    }
-    if (like < MODEL_MAX_WINDOWS)
-        drop_window(l, like);
-    else if (measured >= 2 && sampled < MODEL_MAX_WINDOWS)
-        drop_window(l, sampled);
-    else if (measured >= MEASURED)
-        drop_window(l, 0);
-    l->windows[l->n_windows] = *w;
-    l->measured_at[l->n_windows++] = now;
-}
-
-/* A sync is a window: from the last one to this, unless one between them went unseen. */
-static void learn_window(struct ladder *l, const struct ladder_sample *s)
-{
-    if (l->synced_at < 0 || s->iteration != l->last.iteration + 1 || s->elapsed <= l->synced_at)
-        return;
-    double sent = l->bandwidth * (double)(s->elapsed - l->last.elapsed) / 1e3;
-    double threshold = l->bandwidth * (double)l->downtime / 1e3; /* more than that can't have been pending */
-    double after = (double)s->remaining;
-    double pending = fmin(fmin(fmax(0, (double)l->last.remaining - sent), threshold), after);
-    /* Only pages that were not pending are seen to be dirtied; as many of the others, in proportion, were dirtied again. */
-    double all = fmax(l->curve.hot, after), seen = all > pending ? (after - pending) / (all - pending) : 1;
-    /* In the time of its vCPUs, so that a throttled guest isn't taken for a calm one. */
-    int64_t length = (s->elapsed - l->synced_at) * (100 - (s->throttle < 99 ? s->throttle : 99)) / 100;
-    struct model_window w = {
-        .length = length > 0 ? length : 1, .dirtied = llround(seen * all), .exact = true};
-    add_window(l, &w, s->elapsed);
-    struct model_fit fit;
-    model_fit(l->windows, l->n_windows, l->memory, (double)l->max_downtime / 1e3, 0, &fit);
-    l->curve = fit.curve;
-}
-
-static void on_sync(struct ladder *l, const struct ladder_sample *s)
-{
-    learn_window(l, s);
-    if (l->syncs++ == 0)
-        l->first_pass = s->elapsed;
-    if (l->least == INT64_MAX || (double)s->remaining < 0.9 * (double)l->least) {
-        l->improved_at = s->elapsed;
-        l->stalled = 0;
-    } else {
-        l->stalled++;
-    }
-    if (s->remaining < l->least)
-        l->least = s->remaining;
-    l->synced_at = s->elapsed;
 }
 
 static struct model_progress progress_of(const struct ladder *l, const struct ladder_sample *s,
@@ -243,7 +164,7 @@ static int64_t highest_limit(const struct ladder *l, int64_t left)
 }
 
 /* As it is, or with a higher limit. What is in force has a tenth of advantage, so that it doesn't flutter. */
-static void weigh_waiting(const struct ladder *l, const struct ladder_sample *s, int64_t left,
+static void weigh_waiting(const struct ladder *l, const struct ladder_sample *s, int64_t left, bool as_it_is,
                           struct option *best)
 {
     int64_t most = highest_limit(l, left);
@@ -254,7 +175,8 @@ static void weigh_waiting(const struct ladder *l, const struct ladder_sample *s,
         struct model_progress p = progress_of(l, s, downtime * (100 - SLACK) / 100);
         struct model_outcome out = model_continue(&p, left == INT64_MAX ? 0 : left);
         bool same = downtime == l->downtime;
-        if (out.ends && (same || l->policy.max_pause == 0 || out.downtime <= l->policy.max_pause)) {
+        if (out.ends && (as_it_is || !same) &&
+            (same || l->policy.max_pause == 0 || out.downtime <= l->policy.max_pause)) {
             struct option o = {.action = same ? LADDER_NOTHING : LADDER_SET_DOWNTIME,
                                .downtime = downtime,
                                .time = out.time,
@@ -268,7 +190,7 @@ static void weigh_waiting(const struct ladder *l, const struct ladder_sample *s,
 }
 
 /* Now, or after one of the next passes, which would be worth waiting for. */
-static void weigh_pause(const struct ladder *l, const struct ladder_sample *s, int64_t left,
+static void weigh_pause(const struct ladder *l, const struct ladder_sample *s, int64_t left, bool later,
                         struct option *best)
 {
     enum { PASSES = 4 };
@@ -276,7 +198,7 @@ static void weigh_pause(const struct ladder *l, const struct ladder_sample *s, i
         return;
     struct model_progress p = progress_of(l, s, l->downtime);
     int64_t waited = 0;
-    for (unsigned i = 0; i <= PASSES; i++) {
+    for (unsigned i = 0; i <= (later ? PASSES : 0); i++) {
         double pause = (double)p.remaining / (double)p.bandwidth * 1e3 + (double)p.overhead;
         struct option o = {.action = i == 0 ? LADDER_PAUSE : LADDER_NOTHING,
                            .time = waited + llround(pause),
@@ -309,18 +231,16 @@ static void act(struct ladder *l, struct ladder_actions *a, enum ladder_action a
     a->rung = rung;
 }
 
-static void cancel_for_pause(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
+static void cancel_for_pause(struct ladder *l, struct ladder_actions *a)
 {
     char needs[24], allowed[24], least[24], rate[24];
     double ms = (double)l->least / fmax(l->bandwidth, 1) * 1e3 * 1.1 + (double)l->overhead;
-    bool limit = l->policy.max_pause == 0 ? !may_pause(l) : !pause_fits(l, ms);
     act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
     a->needs_pause = llround(ms);
     int64_t max = l->policy.max_pause > 0 ? l->policy.max_pause : LIVE_DOWNTIME;
-    say(a, "cancelled: never less than %s remained, at %s/s; needs a pause of %s, %s %s%s",
+    say(a, "cancelled: never less than %s remained, at %s/s: needs a pause of %s, you allowed %s",
         say_bytes(least, (double)l->least), say_bytes(rate, l->bandwidth), say_time(needs, ms),
-        limit ? "you allowed" : "within your", say_time(allowed, (double)max),
-        s->throttle ? ", throttled" : "");
+        say_time(allowed, (double)max));
 }
 
 static void cancel_for_deadline(struct ladder *l, const struct ladder_sample *s, double needed,
@@ -351,15 +271,13 @@ static void do_option(struct ladder *l, const struct ladder_sample *s, const str
         act(l, a, LADDER_SET_DOWNTIME, LADDER_RUNG_RAISED);
         return;
     case LADDER_PAUSE:
-        say(a,
-            "%s remain after sync %u at %s/s, and going on live would not make it less: paused for %s to "
-            "finish",
-            remain, s->iteration, rate, pause);
+        say(a, "%s remain after sync %u at %s/s, and %s: paused for %s to finish", remain, s->iteration, rate,
+            o->for_deadline ? "the deadline is near" : "going on live would not make it less", pause);
         act(l, a, LADDER_PAUSE, LADDER_RUNG_PAUSED);
         return;
     case LADDER_START_POST_COPY:
-        say(a, "%s remain after sync %u at %s/s: post-copy, each page once more, %s", remain, s->iteration,
-            rate, time);
+        say(a, "%s remain after sync %u at %s/s%s: post-copy, each page once more, %s", remain, s->iteration,
+            rate, o->for_deadline ? ", and the deadline is near" : "", time);
         act(l, a, LADDER_START_POST_COPY, LADDER_RUNG_POST_COPY);
         return;
     default: return;
@@ -372,6 +290,12 @@ static bool patience_over(const struct ladder *l, const struct ladder_sample *s)
     int64_t patience = 5 * l->first_pass;
     patience = patience < PATIENCE_MIN ? PATIENCE_MIN : patience > PATIENCE_MAX ? PATIENCE_MAX : patience;
     return l->stalled >= 3 && s->elapsed - l->improved_at >= patience;
+}
+
+/* The model says wait, again and again, and what remains doesn't shrink: it is wrong about this guest. */
+static bool waiting_fails(const struct ladder *l, const struct ladder_sample *s)
+{
+    return l->stalled >= STALLED && s->elapsed - l->improved_at >= l->first_pass / 5;
 }
 
 /* Nothing is expected to end it. The guest may calm down, so there is some patience. */
@@ -391,17 +315,17 @@ static void nothing_ends(struct ladder *l, const struct ladder_sample *s, struct
         return;
     }
     if (patience_over(l, s))
-        cancel_for_pause(l, s, a);
+        cancel_for_pause(l, a);
 }
 
 static void decide(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
     int64_t left = time_left(l, s);
     struct option best = {.cost = INFINITY};
-    /* Whatever the model says: it has had its time. */
+    bool wait = !waiting_fails(l, s) || l->auto_converge;
     if (!patience_over(l, s))
-        weigh_waiting(l, s, left, &best);
-    weigh_pause(l, s, left, &best);
+        weigh_waiting(l, s, left, wait, &best);
+    weigh_pause(l, s, left, wait && !patience_over(l, s), &best);
     weigh_post_copy(l, s, left, &best);
     if (isinf(best.cost))
         nothing_ends(l, s, a);
@@ -416,7 +340,7 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
     if (left == INT64_MAX)
         return;
     double pause = pause_now(l, s), once = (double)s->remaining / fmax(l->bandwidth, 1) * 1e3;
-    struct option o = {.time = llround(pause * 1.1), .pause = llround(pause)};
+    struct option o = {.time = llround(pause * 1.1), .pause = llround(pause), .for_deadline = true};
     bool can_pause = may_pause(l) && pause_fits(l, pause), can_post_copy = may_post_copy(l);
     if (can_post_copy &&
         (!can_pause || cost_of(pause, (double)l->overhead, pause) < cost_of(pause, pause, 0))) {
@@ -435,7 +359,7 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
     } else if (o.action != LADDER_NOTHING && o.time <= left && o.time + 2 * GAP > left &&
                !model_continue(&p, left).ends) {
         do_option(l, s, &o, a);
-    } else if (s->elapsed > 2000 && once > 1.25 * (double)left) {
+    } else if (s->elapsed > SETTLED && once > 1.25 * (double)left) {
         cancel_for_deadline(l, s, once, a);
     }
 }
@@ -443,13 +367,14 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
 /* Paused: it ends by itself, or the limit is kept by giving up. */
 static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
-    if (time_left(l, s) <= 0) {
-        cancel_for_deadline(l, s, pause_now(l, s), a);
+    double more = (double)s->remaining / fmax(l->bandwidth, 1) * 1e3;
+    int64_t left = time_left(l, s);
+    if (left <= 0 || (left < INT64_MAX && s->elapsed > SETTLED && more > 1.25 * (double)left)) {
+        cancel_for_deadline(l, s, more, a);
         return;
     }
     if (l->policy.max_pause == 0 || l->policy.mode == LADDER_OFFLINE)
         return;
-    double more = (double)s->remaining / fmax(l->bandwidth, 1) * 1e3;
     double total = (double)s->paused_for + more, max = (double)l->policy.max_pause;
     bool last_chance = s->paused_for + CANCEL_TAKES + GAP / 2 >= l->policy.max_pause;
     if (total <= max || (!last_chance && total <= 2 * max))
@@ -464,30 +389,47 @@ static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct 
         say_time(allowed, (double)l->policy.max_pause));
 }
 
+/* A pause, post-copy or cancel that was asked for, and isn't to be seen. */
+static void ask_again(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
+{
+    if (l->asked == LADDER_NOTHING || s->elapsed - l->asked_at < REPEAT)
+        return;
+    bool seen =
+        (l->asked == LADDER_PAUSE && s->paused) || (l->asked == LADDER_START_POST_COPY && s->post_copy);
+    if (seen) {
+        l->asked = LADDER_NOTHING;
+        return;
+    }
+    char time[24];
+    say(a, "asked %s ago and not done yet: once more", say_time(time, (double)(s->elapsed - l->asked_at)));
+    act(l, a, l->asked, l->rung);
+}
+
 void ladder_step(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
     *a = (struct ladder_actions){.rung = l->rung};
-    learn_bandwidth(l, s);
-    bool sync = s->iteration > 1 && (!l->seen || s->iteration != l->last.iteration);
-    bool over = l->rung == LADDER_RUNG_CANCELLED || l->rung == LADDER_RUNG_POST_COPY;
-    if (!l->seen && s->iteration <= 1)
-        l->synced_at = 0; /* the job's own first sync */
-
-    if (s->post_copy) {
+    bool sync = ladder_learn(l, s);
+    if (!l->seen && s->paused)
+        l->rung = LADDER_RUNG_PAUSED; /* by an earlier run of the agent, or QEMU is about to end it */
+    if (s->post_copy)
         l->rung = LADDER_RUNG_POST_COPY;
-    } else if (s->paused || l->rung == LADDER_RUNG_PAUSED) {
-        if (!l->seen)
-            l->rung = LADDER_RUNG_PAUSED; /* by an earlier run of the agent, or QEMU is about to end it */
-        if (!over)
+
+    if (l->rung != LADDER_RUNG_CANCELLED && l->rung != LADDER_RUNG_POST_COPY) {
+        if (s->paused || l->rung == LADDER_RUNG_PAUSED) {
             watch_pause(l, s, a);
-    } else if (!over) {
-        if (sync)
-            on_sync(l, s);
-        if (s->throttle > 0 && l->rung < LADDER_RUNG_PAUSED)
-            l->rung = LADDER_RUNG_THROTTLED;
-        watch_deadline(l, s, a);
-        if (sync && a->action == LADDER_NOTHING)
-            decide(l, s, a);
+        } else {
+            if (s->throttle > 0)
+                l->rung = LADDER_RUNG_THROTTLED;
+            watch_deadline(l, s, a);
+            if (sync && a->action == LADDER_NOTHING)
+                decide(l, s, a);
+        }
+    }
+    if (a->action == LADDER_NOTHING)
+        ask_again(l, s, a);
+    if (a->action != LADDER_NOTHING && a->action != LADDER_SET_DOWNTIME) {
+        l->asked = a->action;
+        l->asked_at = s->elapsed;
     }
     a->rung = l->rung;
     l->last = *s;

@@ -86,17 +86,20 @@ struct ladder {
     int64_t memory;                           /* bytes */
     bool auto_converge;
     struct model_window windows[MODEL_MAX_WINDOWS]; /* the forecast's first, then the measured ones */
-    int64_t measured_at[MODEL_MAX_WINDOWS];
     unsigned n_windows;
     struct model_curve curve;
     double bandwidth; /* bytes per second, smoothed; 0: not known */
+    enum ladder_action
+        asked; /* a pause, post-copy or cancel; LADDER_NOTHING: none, or it was seen to be done */
+    int64_t asked_at;
     struct ladder_sample last;
     bool seen;           /* there is a last sample */
     int64_t synced_at;   /* elapsed at the last sync; -1: not seen, the agent came later */
     unsigned syncs;      /* seen after the first pass */
     int64_t first_pass;  /* ms */
     int64_t least;       /* the least that remained after a sync, bytes */
-    int64_t improved_at; /* elapsed when `least` last shrank by a tenth */
+    int64_t mark;        /* what remained when it had last shrunk by a tenth, bytes; 0: no sync yet */
+    int64_t improved_at; /* elapsed then */
     unsigned stalled;    /* syncs since */
 };
 
@@ -106,7 +109,8 @@ struct ladder {
 void ladder_init(struct ladder *l, const struct ladder_policy *policy, const struct model_input *guest,
                  struct ladder_start *ret_start);
 
-/* Gives at most one action. Once it gave LADDER_CANCEL, or post-copy runs, there is nothing more to do. */
+/* Gives at most one action. A pause, post-copy or cancel that can't be seen in the samples after 2 s is given again; a job
+ * that has ended has no more samples. */
 void ladder_step(struct ladder *l, const struct ladder_sample *sample, struct ladder_actions *actions);
 
 /* ms until the end by the model, -1: not known (or it doesn't end as things are). */

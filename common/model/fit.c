@@ -36,6 +36,15 @@ static double deviation(const struct model_window *w, double memory)
     return memory * sqrt(p * (1 - p) / n) + 0.03 * u;
 }
 
+static struct model_curve curve_of(const struct candidate *c, double memory)
+{
+    return (struct model_curve){.hot = c->hot,
+                                .hot_rate = c->k * c->hot,
+                                .cold = memory - c->hot,
+                                .cold_rate = c->cold_rate,
+                                .sweep = c->sweep};
+}
+
 /* Least squares of W >= 0 and c >= 0. */
 static void solve(const struct model_window *w, unsigned n, double memory, struct candidate *c)
 {
@@ -66,22 +75,12 @@ static void solve(const struct model_window *w, unsigned n, double memory, struc
     }
     c->hot = hot;
     c->cold_rate = cold;
+    struct model_curve curve = curve_of(c, memory);
     c->misfit = 0;
     for (unsigned i = 0; i < n; i++) {
-        double t = (double)w[i].length / 1e3;
-        double d = (hot * saturation(c->sweep, c->k, t) + cold * t - (double)w[i].dirtied) /
-                   deviation(&w[i], memory);
-        c->misfit += d * d;
+        double seen = (double)w[i].dirtied, d = model_dirtied(&curve, (double)w[i].length / 1e3) - seen;
+        c->misfit += pow(d / deviation(&w[i], memory), 2);
     }
-}
-
-static struct model_curve curve_of(const struct candidate *c, double memory)
-{
-    return (struct model_curve){.hot = c->hot,
-                                .hot_rate = c->k * c->hot,
-                                .cold = memory - c->hot,
-                                .cold_rate = c->cold_rate,
-                                .sweep = c->sweep};
 }
 
 /* Of the sample that says most about the horizon. */
@@ -120,6 +119,7 @@ void model_fit(const struct model_window *w, unsigned n, int64_t memory_bytes, d
     }
     ret->dirtied = mean / sum;
     ret->below = below / sum;
+    ret->misfit = least;
 
     double closest = INFINITY;
     for (unsigned i = 0; i < 2 * RATES; i++) {

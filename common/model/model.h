@@ -101,6 +101,7 @@ struct model_fit {
     struct model_curve curve;
     double dirtied; /* U(horizon), the mean of all that fit */
     double below;   /* probability that U(horizon) <= limit */
+    double misfit;  /* sum of squares, in standard deviations: far more than n, and it is no single curve */
 };
 
 /* Fits the windows; where they leave a choice, the curve is the one closest to the mean at `horizon` seconds. */
