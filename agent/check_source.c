@@ -6,7 +6,12 @@
 #include "agent/io/guests.h"
 #include "common/base/memory.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #define BLOCK DROVER__V1__SEVERITY__BLOCK
+#define XFS_MAGIC 0x58465342
+#define ZFS_MAGIC 0x2fc12fc1
 
 static void check_state(const Drover__V1__Guest *g, Drover__V1__Mode mode, struct findings *f)
 {
@@ -57,20 +62,39 @@ static void check_attached(const Drover__V1__Guest *g, Drover__V1__Mode mode, st
                      "detach it (virsh detach-device), or migrate while the guest is shut off");
 }
 
+/* True for what no other host can see. Anything else (NFS, FUSE, a cluster's) is left to libvirt's judgement. */
+static bool on_local_filesystem(const char *path)
+{
+    static const long local[] = {EXT4_SUPER_MAGIC,      XFS_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
+                                 OVERLAYFS_SUPER_MAGIC, ZFS_MAGIC, F2FS_SUPER_MAGIC};
+    struct statfs st;
+    if (statfs(path, &st) < 0)
+        return false;
+    for (unsigned i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+        if ((long)st.f_type == local[i])
+            return true;
+    return false;
+}
+
 /* libvirt's own rule ("Migration without shared storage is unsafe") has the last word; this is what is plain beforehand. */
-static void check_disks(const Drover__V1__Guest *g, struct findings *f)
+static void check_disks(const Drover__V1__Guest *g, Drover__V1__Mode mode, struct findings *f)
 {
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
         _cleanup_free_ char *subject = xasprintf("disk %s", d->target);
-        if (d->transient)
+        if (mode != DROVER__V1__MODE__MODE_DEFINITION && d->transient)
             findings_add(f, BLOCK, "disk-transient", subject, "a transient disk",
                          "none: what was written is local", "shut the guest down first");
         bool written = streq(d->device, "disk") && !d->readonly && !d->shareable;
+        if (written && streq(d->type, "file") && d->source && d->source[0] && on_local_filesystem(d->source))
+            findings_add(f, BLOCK, "disk-shared", subject, d->source,
+                         "a disk that both hosts reach: this one is on a local "
+                         "filesystem, and would stay behind",
+                         "move it to shared storage (NFS, iSCSI, GlusterFS)");
         bool unsafe_cache = d->cache && d->cache[0] && !streq(d->cache, "none") &&
                             !streq(d->cache, "directsync") && !streq(d->cache, "default");
         bool local = streq(d->type, "file") || streq(d->type, "block");
-        if (written && local && unsafe_cache)
+        if (mode != DROVER__V1__MODE__MODE_DEFINITION && written && local && unsafe_cache)
             findings_add(
                 f, DROVER__V1__SEVERITY__WARN, "disk-cache", subject, d->cache,
                 "none or directsync, unless the storage keeps both hosts' caches alike (NFS, GlusterFS)",
@@ -93,8 +117,7 @@ void check_source(virConnectPtr conn, const Drover__V1__PrepareRequest *q, struc
     *ret_guest = guest;
     check_state(guest, q->mode, f);
     check_attached(guest, q->mode, f);
-    if (q->mode != DROVER__V1__MODE__MODE_DEFINITION)
-        check_disks(guest, f);
+    check_disks(guest, q->mode, f);
     if (q->mode == DROVER__V1__MODE__MODE_DEFINITION && !guest->persistent)
         findings_add(f, BLOCK, "guest-state", guest->name, "a transient guest", "a definition",
                      "nothing: there is none");

@@ -220,13 +220,19 @@ struct looking {
     struct operation op;
     struct outcome out;
     struct error err;
+    bool lease; /* it is over */
     bool job, looked;
     char id[37];
 };
 
-/* A prepared destination that nobody has asked about for a lease: the memory is given back if nothing has come. */
-static void end_lease(struct transaction *txn)
+/* Nobody has asked for a lease. A prepared source lets go: from then on a MIGRATE is refused, nothing has moved. A prepared
+ * destination gives the memory back if nothing has come, and no more: the source may be migrating. */
+static void end_lease(struct looking *l, struct transaction *txn)
 {
+    if (txn->role == PARTICIPANT_SOURCE) {
+        l->looked = drive_step(&l->op, PARTICIPANT_SETTLE, 0, &l->out, &l->err) == 0;
+        return;
+    }
     struct error why = {0};
     struct participant_facts f = {0};
     char text[200];
@@ -255,9 +261,8 @@ static void look_work(struct operation *op)
     if (!txn)
         return;
     l->looked = drive_step(op, PARTICIPANT_LOOK, 0, &l->out, &l->err) == 0;
-    if (txn->role == PARTICIPANT_DESTINATION && transaction_state(txn) == PARTICIPANT_PREPARED &&
-        clock_monotonic_ms() - txn->heard_ms > TRANSACTION_LEASE_MS)
-        end_lease(txn);
+    if (transaction_state(txn) == PARTICIPANT_PREPARED && l->lease)
+        end_lease(l, txn);
     if (transaction_state(txn) == PARTICIPANT_FENCED && !txn->calling)
         fence_autostart(txn);
     if (transaction_state(txn) == PARTICIPANT_MIGRATING) {
@@ -289,6 +294,7 @@ static void look_done(struct operation *op)
 void drive_look(struct transaction *txn)
 {
     struct looking *l = new0(struct looking);
+    l->lease = clock_monotonic_ms() - txn->heard_ms > TRANSACTION_LEASE_MS;
     memcpy(l->id, txn->id, sizeof(l->id));
     memcpy(l->op.guest, txn->guest, sizeof(l->op.guest));
     l->op.all = txn->all;

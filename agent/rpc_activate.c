@@ -6,6 +6,7 @@
 
 struct activate {
     struct unary u;
+    Drover__V1__Step step; /* borrows the request's strings */
     Drover__V1__ActivateReply_Closure reply;
     int64_t since;
 };
@@ -32,7 +33,9 @@ static void done(struct operation *op)
     free(a);
 }
 
-static void begin(struct transactions *all, const Drover__V1__ActivateRequest *request,
+/* `epoch`: that of a coordinator, or of nobody (0): what gives a peer the right is that it has fenced itself, and it may not
+ * have heard of a new coordinator yet. */
+static void begin(struct transactions *all, const Drover__V1__Step *step, uint64_t epoch,
                   Drover__V1__ActivateReply_Closure reply, struct rpc_call *call)
 {
     struct activate *a = new0(struct activate);
@@ -40,7 +43,11 @@ static void begin(struct transactions *all, const Drover__V1__ActivateRequest *r
     a->since = clock_monotonic_ms();
     a->u.op.work = work;
     a->u.op.done = done;
-    if (unary_begin(&a->u, all, request->step, PARTICIPANT_DESTINATION, call))
+    drover__v1__step__init(&a->step);
+    if (step)
+        a->step = *step;
+    a->step.epoch = epoch ? epoch : records_epoch(all->records);
+    if (unary_begin(&a->u, all, &a->step, PARTICIPANT_DESTINATION, call))
         turn_take(&a->u.op);
     else
         free(a);
@@ -49,7 +56,8 @@ static void begin(struct transactions *all, const Drover__V1__ActivateRequest *r
 void rpc_activate(Drover__V1__Agent_Service *service, const Drover__V1__ActivateRequest *request,
                   Drover__V1__ActivateReply_Closure reply, void *call)
 {
-    begin(service_agent(service)->transactions, request, reply, call);
+    begin(service_agent(service)->transactions, request->step, request->step ? request->step->epoch : 0,
+          reply, call);
 }
 
 void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__ActivateRequest *request,
@@ -57,5 +65,5 @@ void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__Acti
 {
     struct transactions *all =
         (struct transactions *)((char *)service - offsetof(struct transactions, peer_service));
-    begin(all, request, reply, call);
+    begin(all, request->step, 0, reply, call);
 }

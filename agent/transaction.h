@@ -19,12 +19,10 @@
 #include <stdatomic.h>
 
 enum {
-    TRANSACTION_WORKERS = 24, /* threads, made on demand: as many guests at a time get on */
-    TRANSACTION_LEASE_MS =
-        120 * 1000, /* a prepared destination without an image frees its memory after that silence */
-    TRANSACTION_KEEP_MS =
-        24 * 3600 * 1000, /* records of ended ones stay for repeated calls and for the operator */
-    TRANSACTION_JOB_END_MS = 20 * 1000, /* that libvirt may take to give up a job */
+    TRANSACTION_WORKERS = 24,          /* threads, made on demand: as many guests at a time get on */
+    TRANSACTION_LEASE_MS = 120 * 1000, /* of silence, after which what is prepared lets go; see drive.c */
+    TRANSACTION_KEEP_MS = 24 * 3600 * 1000, /* ended ones stay for repeated calls and for the operator */
+    TRANSACTION_JOB_END_MS = 20 * 1000,     /* that libvirt may take to give up a job */
 };
 
 struct transaction {

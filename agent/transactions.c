@@ -205,10 +205,9 @@ static void tidy(void *arg)
     int64_t now = clock_monotonic_ms(), real = clock_realtime_ms();
     for (struct transaction **p = &all->list, *t; (t = *p);) {
         bool open = participant_is_open(t->role, t->state);
-        if (t->role == PARTICIPANT_DESTINATION && t->state == PARTICIPANT_PREPARED &&
-            now - t->heard_ms > TRANSACTION_LEASE_MS) {
+        if (t->state == PARTICIPANT_PREPARED && now - t->heard_ms > TRANSACTION_LEASE_MS) {
+            drive_look(t); /* sees that the lease is over */
             t->heard_ms = now;
-            drive_look(t); /* frees the memory if no image has come */
         }
         if (open || t->transfer || t->again || real - t->changed_ms < TRANSACTION_KEEP_MS ||
             turn_is_taken(all, t->guest)) {
