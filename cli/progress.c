@@ -118,11 +118,10 @@ static void head(const struct progress_guest *g, const struct progress_screen *s
 {
     const Drover__V1__Job *job = g->job;
     char guest[128], from[80], to[80], phase[64], age[TEXT_MAX];
-    int64_t elapsed = (job->progress ? job->progress->elapsed : 0) + g->age;
     snprintf(buffer, size, "%s  %s %s %s  %s  %s  job %" PRIu64, text_clean(job->guest, guest, sizeof(guest)),
              text_clean(job->source, from, sizeof(from)), s->utf8 ? "→" : "->",
              text_clean(job->destination, to, sizeof(to)), text_clean(phase_of(job), phase, sizeof(phase)),
-             text_ms(elapsed - elapsed % 100, age), job->id);
+             text_ms(g->elapsed - g->elapsed % 100, age), job->id);
 }
 
 static void draw_two_lines(const struct progress_guest *g, const struct progress_screen *s, FILE *out)

@@ -15,7 +15,7 @@ struct progress_screen {
 
 struct progress_guest {
     const Drover__V1__Job *job; /* open */
-    int64_t age;                /* ms since it was heard of */
+    int64_t elapsed;            /* ms since it was made */
 };
 
 /* Writes lines, each ending in '\n' and narrower than the screen, fewer than it has rows: two per guest, or one when there

@@ -1,6 +1,7 @@
 /* Jobs: findings, outcome, table, details. */
 #include "cli/exits.h"
 #include "cli/json.h"
+#include "cli/progress.h"
 #include "cli/render.h"
 #include "cli/table.h"
 #include "cli/text.h"
@@ -205,11 +206,11 @@ void render_cancel(uint64_t id, const Drover__V1__CancelJobReply *reply, FILE *o
 
 static void progress_cell(struct table *table, const Drover__V1__Job *job)
 {
-    const Drover__V1__Progress *p = job->progress;
-    if (p && p->bytes_total)
-        table_cellf(table, "%u %%", (unsigned)(100.0 * (double)p->bytes_done / (double)p->bytes_total));
-    else
+    int percent = progress_percent(job->progress);
+    if (percent < 0)
         table_cell(table, "-");
+    else
+        table_cellf(table, "%d %%", percent);
 }
 
 static void job_row(struct table *table, const Drover__V1__Job *job, int ended)

@@ -104,6 +104,15 @@ static void draw_note(struct watch *w, int columns, FILE *f)
     fprintf(f, "%s\n", text_fit(text, columns - 1, fit, sizeof(fit)));
 }
 
+/* By the coordinator's clock; by the agent's, when this one disagrees. */
+static int64_t elapsed_of(const struct watched *j)
+{
+    const Drover__V1__Job *job = *j->job;
+    int64_t since = clock_realtime_ms() - (int64_t)job->created;
+    int64_t transfer = clock_monotonic_ms() - j->heard + (job->progress ? job->progress->elapsed : 0);
+    return job->created && since >= transfer ? since : transfer;
+}
+
 static void draw(struct watch *w)
 {
     struct progress_screen screen = {.utf8 = terminal_utf8()};
@@ -111,10 +120,9 @@ static void draw(struct watch *w)
     screen.rows -= w->asking || w->down;
     struct progress_guest *guests = xcalloc(w->n, sizeof(*guests));
     size_t n = 0;
-    int64_t now = clock_monotonic_ms();
     for (size_t i = 0; i < w->n; i++)
         if (!w->jobs[i].ended)
-            guests[n++] = (struct progress_guest){*w->jobs[i].job, now - w->jobs[i].heard};
+            guests[n++] = (struct progress_guest){*w->jobs[i].job, elapsed_of(&w->jobs[i])};
     char *lines = NULL;
     size_t length;
     FILE *f = open_memstream(&lines, &length);
@@ -216,11 +224,13 @@ static void leave(struct watch *w, int exit)
     for (size_t i = 0; i < w->n; i++) {
         const Drover__V1__Job *job = *w->jobs[i].job;
         char clean[256];
-        if (!w->jobs[i].ended)
-            fprintf(out,
-                    "%s: job %" PRIu64 " goes on. To see it: drover watch %" PRIu64
-                    "; to end it: drover cancel %" PRIu64 "\n",
-                    text_clean(job->guest, clean, sizeof(clean)), job->id, job->id, job->id);
+        if (w->jobs[i].ended)
+            continue;
+        fprintf(out, "%s: job %" PRIu64 " goes on. To see it: drover watch %" PRIu64,
+                text_clean(job->guest, clean, sizeof(clean)), job->id, job->id);
+        if (job->state != DROVER__V1__JOB_STATE__JOB_IN_DOUBT)
+            fprintf(out, "; to end it: drover cancel %" PRIu64, job->id);
+        fputc('\n', out);
     }
     finish(w, any_in_doubt(w) ? EXIT_IN_DOUBT : exit);
 }

@@ -376,7 +376,7 @@ static void progress_fits_the_screen(void **state)
     b.progress = &paused;
     c.text = S("whether web3 is still on kvm1 is not known, so it is not started anywhere else");
     d.phase = S("");
-    struct progress_guest all[] = {{&a, 260}, {&b, 0}, {&c, 60000}, {&d, 0}};
+    struct progress_guest all[] = {{&a, 3400}, {&b, 3140}, {&c, 60000}, {&d, 0}};
     static const struct progress_screen screens[] = {{140, 40, true}, {100, 24, false}, {80, 24, true},
                                                      {60, 24, true},  {40, 24, true},   {80, 7, true},
                                                      {80, 5, true},   {5, 2, true}};
