@@ -2,6 +2,7 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/job.h"
 #include "cli/json.h"
 #include "cli/render.h"
 #include "cli/text.h"

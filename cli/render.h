@@ -17,7 +17,6 @@ void render_guests(const Drover__V1__ListGuestsReply *reply, const char *host, F
 /* "block memory-free (host kvm2): seen 1.2 GiB free; expected at least 4 GiB. Do: ..." */
 void render_finding(const Drover__V1__Finding *finding, FILE *out);
 void render_findings(Drover__V1__Finding *const *findings, size_t n, FILE *out);
-size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__Severity severity);
 
 /* All findings of a dry run, and what they come to. */
 void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out);
@@ -34,7 +33,3 @@ void render_outcome(const Drover__V1__Job *job, FILE *out);
 
 /* What the coordinator says about a cancel, and how to see the end. */
 void render_cancel(uint64_t id, const Drover__V1__CancelJobReply *reply, FILE *out);
-
-/* The exit code that tells how it ended; 0 for a job that is still open. */
-int job_exit(const Drover__V1__Job *job);
-int job_is_open(const Drover__V1__Job *job);

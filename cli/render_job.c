@@ -1,5 +1,5 @@
 /* Jobs: findings, outcome, table, details. */
-#include "cli/exits.h"
+#include "cli/job.h"
 #include "cli/json.h"
 #include "cli/progress.h"
 #include "cli/render.h"
@@ -58,14 +58,6 @@ void render_findings(Drover__V1__Finding *const *findings, size_t n, FILE *out)
                 render_finding(findings[i], out);
 }
 
-size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__Severity severity)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++)
-        count += findings[i]->severity == severity;
-    return count;
-}
-
 void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out)
 {
     size_t blocks = findings_of(reply->findings, reply->n_findings, DROVER__V1__SEVERITY__BLOCK);
@@ -83,25 +75,6 @@ void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out)
     if (warnings)
         fprintf(out, "%s %zu %s", blocks ? "," : ":", warnings, warnings == 1 ? "warning" : "warnings");
     fputs(".\n", out);
-}
-
-int job_is_open(const Drover__V1__Job *job)
-{
-    return job->state != DROVER__V1__JOB_STATE__JOB_DONE && job->state != DROVER__V1__JOB_STATE__JOB_FAILED &&
-           job->state != DROVER__V1__JOB_STATE__JOB_CANCELLED;
-}
-
-int job_exit(const Drover__V1__Job *job)
-{
-    switch (job->state) {
-    case DROVER__V1__JOB_STATE__JOB_FAILED:
-        /* A no in the prepare phase is a check's no. */
-        return findings_of(job->findings, job->n_findings, DROVER__V1__SEVERITY__BLOCK) ? EXIT_REFUSED
-                                                                                        : EXIT_FAILED;
-    case DROVER__V1__JOB_STATE__JOB_CANCELLED: return EXIT_FAILED;
-    case DROVER__V1__JOB_STATE__JOB_IN_DOUBT: return EXIT_IN_DOUBT;
-    default: return EXIT_DONE;
-    }
 }
 
 static void put_figures(const Drover__V1__Job *job, FILE *out)

@@ -1,6 +1,7 @@
 #include "cli/watch.h"
 
 #include "cli/client.h"
+#include "cli/job.h"
 #include "cli/progress.h"
 #include "cli/render.h"
 #include "cli/terminal.h"
@@ -49,29 +50,6 @@ struct watch {
     int exit;
     char complaint[700]; /* told once the terminal is as it was */
 };
-
-Drover__V1__Job *job_copy(const Drover__V1__Job *job)
-{
-    size_t size = drover__v1__job__get_packed_size(job);
-    _cleanup_free_ uint8_t *bytes = xcalloc(1, size + 1);
-    drover__v1__job__pack(job, bytes);
-    return drover__v1__job__unpack(NULL, size, bytes);
-}
-
-int exits_join(const int *exits, size_t n)
-{
-    bool done = false, not_done = false, same = true;
-    for (size_t i = 0; i < n; i++) {
-        if (exits[i] == EXIT_IN_DOUBT)
-            return EXIT_IN_DOUBT;
-        done |= exits[i] == EXIT_DONE || exits[i] == EXIT_PARTLY;
-        not_done |= exits[i] != EXIT_DONE;
-        same &= exits[i] == exits[0];
-    }
-    if (!not_done)
-        return EXIT_DONE;
-    return done ? EXIT_PARTLY : same ? exits[0] : EXIT_FAILED;
-}
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 

@@ -10,8 +10,3 @@
 /* Takes the jobs as they are now (jobs[i] owned by the array, replaced by what they become). Returns the exit code:
  * that of the only job, or of all; EXIT_PARTLY when some are done and some are not. */
 int watch_jobs(struct cli *cli, Drover__V1__Job **jobs, size_t n);
-
-Drover__V1__Job *job_copy(const Drover__V1__Job *job);
-
-/* The exit code for several guests from those of each. */
-int exits_join(const int *exits, size_t n);

@@ -1,0 +1,20 @@
+/* Jobs and findings as facts: what they come to. */
+#pragma once
+
+#include "proto/coordinator.pb-c.h"
+
+#include <stddef.h>
+
+int job_is_open(const Drover__V1__Job *job);
+
+/* The exit code that tells how it ended; EXIT_DONE for a job that is still open, EXIT_IN_DOUBT for one in doubt. */
+int job_exit(const Drover__V1__Job *job);
+
+/* The exit code for several guests from those of each: EXIT_PARTLY when some are done and some are not; a doubt outweighs
+ * everything. */
+int exits_join(const int *exits, size_t n);
+
+/* A deep copy, freed with protobuf-c's free function; NULL if it can't be made. */
+Drover__V1__Job *job_copy(const Drover__V1__Job *job);
+
+size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__Severity severity);
