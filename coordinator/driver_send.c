@@ -105,14 +105,24 @@ static void on_vote(const Drover__V1__Vote *vote, void *data)
     answered(c, TXN_EVENT_ANSWER, vote->yes ? TXN_YES : TXN_NO, why);
 }
 
+/* The end of the stream without the agent's word. */
+static char *why_ended(const struct call *c)
+{
+    const struct error *status = rpc_status();
+    switch (status->code) {
+    case STATUS_OK: return xasprintf("%s's agent says no more of it", host_of(c));
+    case STATUS_DATA_LOSS: return xasprintf("%s's agent was restarted", host_of(c));
+    default: return xasprintf("%s's agent: %s", host_of(c), status->text);
+    }
+}
+
 static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
 {
     struct call *c = data;
     struct migration *m = c->migration;
     if (!m || !event) {
-        const struct error *status = rpc_status();
-        answered(c, TXN_EVENT_NO_ANSWER, TXN_OK,
-                 status->code == STATUS_OK ? "the agent ended the stream without a word" : status->text);
+        _cleanup_free_ char *why = m ? why_ended(c) : NULL;
+        answered(c, TXN_EVENT_NO_ANSWER, TXN_OK, why);
         return;
     }
     if (m->txn.state != TXN_TRANSFER)
@@ -180,7 +190,8 @@ static void on_settled(const Drover__V1__SettleReply *reply, void *data)
 static void count_handover(struct migration *m)
 {
     Drover__V1__Result *r = m->job->result;
-    if (m->activated_by_mesh || !r || m->txn.definition_only)
+    if (m->activated_by_mesh || !r ||
+        !r->downtime) /* nothing is known of the pause: an agent was restarted */
         return;
     int64_t waited = clock_monotonic_ms() - m->transfer_ended;
     if (waited > r->handover)

@@ -209,7 +209,7 @@ static void enter(struct txn *t, struct txn_actions *a, enum txn_state to, int64
         return;
     }
     add(a, TXN_ACTION_JOURNAL);
-    arm(a, to == TXN_TRANSFER ? TXN_SILENCE_MS : 0);
+    arm(a, to == TXN_TRANSFER ? TXN_QUIET_MS : 0);
     ask(t, a);
 }
 
@@ -388,6 +388,13 @@ static void on_reply(struct txn *t, const struct txn_event *e, struct txn_action
     }
 }
 
+static void wait_for_progress(struct txn *t, struct txn_actions *a, int64_t quiet)
+{
+    if (quiet >= TXN_QUIET_MS)
+        snprintf(t->last, sizeof(t->last), "nothing was heard of it for %d s", (int)(quiet / 1000));
+    arm(a, TXN_QUIET_MS - quiet % TXN_QUIET_MS);
+}
+
 static void on_timer(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
     switch (t->state) {
@@ -404,7 +411,7 @@ static void on_timer(struct txn *t, const struct txn_event *e, struct txn_action
         break;
     case TXN_TRANSFER:
         if (e->now - t->heard < TXN_SILENCE_MS) {
-            arm(a, TXN_SILENCE_MS - (e->now - t->heard));
+            wait_for_progress(t, a, e->now - t->heard);
             return;
         }
         blame(t, "nothing was heard of the transfer for %d s", TXN_SILENCE_MS / 1000);
@@ -445,8 +452,10 @@ void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
     case TXN_EVENT_ANSWER:
     case TXN_EVENT_NO_ANSWER: on_reply(t, e, a); break;
     case TXN_EVENT_PROGRESS:
-        if (t->state == TXN_TRANSFER)
+        if (t->state == TXN_TRANSFER) {
             t->heard = e->now;
+            t->last[0] = 0;
+        }
         break;
     case TXN_EVENT_TIMER: on_timer(t, e, a); break;
     case TXN_EVENT_CANCEL: on_cancel(t, e, a); break;

@@ -54,6 +54,7 @@ enum txn_message {
 
 enum {
     TXN_PREPARE_MS = 60000, /* for all votes together */
+    TXN_QUIET_MS = 5000,    /* a transfer of which nothing is heard is shown as such... */
     TXN_SILENCE_MS = 20000, /* a transfer of which nothing is heard is settled */
     TXN_RETRY_MIN_MS = 200, /* asking again: doubles up to the maximum */
     TXN_RETRY_MAX_MS = 5000,

@@ -104,7 +104,10 @@ void txn_waiting(const struct txn *t, char *text, size_t text_size, char *todo, 
     case TXN_PREPARING:
         snprintf(text, text_size, "%s prepares", t->answered & TXN_BIT(TXN_SOURCE) ? to : from);
         break;
-    case TXN_TRANSFER: snprintf(text, text_size, "%s moves from %s to %s", guest, from, to); break;
+    case TXN_TRANSFER:
+        snprintf(text, text_size, "%s moves from %s to %s%s%s", guest, from, to, t->last[0] ? "; " : "",
+                 t->last);
+        break;
     case TXN_SETTLING: snprintf(text, text_size, "%s says whether %s is still there", from, guest); break;
     case TXN_ABORTING:
         snprintf(text, text_size, "%s is safe on %s; %s gives back what it reserved", guest, from, to);

@@ -118,7 +118,7 @@ static bool out_of_space(int code, struct store *s)
 
 static int migrate(struct store *s, struct error *err)
 {
-    int64_t version, tables, application;
+    int64_t version = 0, tables = 0, application = 0;
     int r = get(s, "PRAGMA user_version", &version, err);
     if (!r)
         r = get(s, "PRAGMA application_id", &application, err);
@@ -149,7 +149,7 @@ static int migrate(struct store *s, struct error *err)
 
 static int take_epoch(struct store *s, struct error *err)
 {
-    int64_t epoch;
+    int64_t epoch = 0;
     int r = get(s, "UPDATE counter SET value = value + 1 WHERE name = 'epoch' RETURNING value", &epoch, err);
     if (!r)
         s->epoch = (uint64_t)epoch;

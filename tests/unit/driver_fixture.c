@@ -63,28 +63,6 @@ static bool asked(struct agent *a, enum question q, const Drover__V1__Step *step
     return !a->silent[q];
 }
 
-static void agent_get_host(Drover__V1__Agent_Service *s, const Drover__V1__GetHostRequest *r,
-                           Drover__V1__HostReport_Closure reply, void *call)
-{
-    (void)s, (void)r;
-    reply(&(Drover__V1__HostReport)DROVER__V1__HOST_REPORT__INIT, call);
-}
-
-static void agent_watch(Drover__V1__Agent_Service *s, const Drover__V1__WatchRequest *r,
-                        Drover__V1__AgentEvent_Closure reply, void *call)
-{
-    (void)s, (void)r, (void)reply;
-    rpc_call_end(call);
-}
-
-static void agent_list_transactions(Drover__V1__Agent_Service *s,
-                                    const Drover__V1__ListTransactionsRequest *r,
-                                    Drover__V1__ListTransactionsReply_Closure reply, void *call)
-{
-    (void)s, (void)r;
-    reply(&(Drover__V1__ListTransactionsReply)DROVER__V1__LIST_TRANSACTIONS_REPLY__INIT, call);
-}
-
 static void agent_get_guest(Drover__V1__Agent_Service *s, const Drover__V1__GetGuestRequest *r,
                             Drover__V1__GetGuestReply_Closure reply, void *call)
 {
@@ -259,7 +237,17 @@ static void on_state(void *arg, bool up, const struct error *why)
 
 static void make_agent(struct fixture *f, struct agent *a, const char *name)
 {
-    a->service = (Drover__V1__Agent_Service)DROVER__V1__AGENT__INIT(agent_);
+    a->service = (Drover__V1__Agent_Service){
+        .base = DROVER__V1__AGENT__BASE_INIT,
+        .get_guest = agent_get_guest,
+        .prepare = agent_prepare,
+        .migrate = agent_migrate,
+        .settle = agent_settle,
+        .abort = agent_abort,
+        .activate = agent_activate,
+        .release = agent_release,
+        .cold_start = agent_cold_start,
+    };
     a->fixture = f;
     a->name = name;
     struct error err = {0};
