@@ -110,6 +110,9 @@ static bool act(struct world *w, const struct txn_action *a)
     case TXN_ACTION_FINISH:
         world_trace(w, "C: transaction %d is %s", c->current, txn_state_name(c->txn.state));
         c->finished = true;
+        w->aborted += c->txn.state == TXN_ABORTED;
+        w->cold += c->txn.cold_started;
+        w->done += c->txn.state == TXN_DONE && !c->txn.cold_started;
         break;
     }
     return true;

@@ -95,6 +95,7 @@ void invariants_check_end(struct world *w)
 {
     const struct coordinator *c = &w->coordinator;
     if (c->open) {
+        w->in_doubt = true;
         if (!may_be_in_doubt(w))
             world_violate(w, "transaction %d has not ended: %s", c->current, txn_state_name(c->txn.state));
         return;

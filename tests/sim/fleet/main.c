@@ -32,10 +32,18 @@ static bool number(const char *text, uint64_t *ret)
 }
 
 static struct world world;
+static uint64_t steps, done, aborted, cold, in_doubt, orders;
 
 static bool play(uint64_t seed, enum mutation mutation)
 {
-    if (world_play(&world, seed, mutation, NULL))
+    bool good = world_play(&world, seed, mutation, NULL);
+    steps += world.steps;
+    orders += (uint64_t)world.orders;
+    done += world.done;
+    aborted += world.aborted;
+    cold += world.cold;
+    in_doubt += world.in_doubt;
+    if (good)
         return true;
     if (mutation == SOUND) {
         printf("seed %llu: %s\n", (unsigned long long)seed, world.violation);
@@ -116,6 +124,9 @@ int main(int argc, char **argv)
     unsigned violations = 0;
     for (uint64_t i = 0; i < schedules && violations < 5; i++)
         violations += !play(seed + i, SOUND);
+    printf("steps %llu, migrations %llu: done %llu, aborted %llu, started anew %llu, in doubt %llu\n",
+           (unsigned long long)steps, (unsigned long long)orders, (unsigned long long)done,
+           (unsigned long long)aborted, (unsigned long long)cold, (unsigned long long)in_doubt);
     printf("sim schedules=%llu violations=%u\n", (unsigned long long)schedules, violations);
     return violations > 0;
 }

@@ -193,7 +193,9 @@ struct world {
     int orders;
     unsigned jobs_started[TXNS];
 
-    bool image_died; /* by a fault: there may be no running copy */
+    unsigned done, aborted, cold; /* transactions, by how they ended */
+    bool in_doubt;                /* the last one has not ended, and says why */
+    bool image_died;              /* by a fault: there may be no running copy */
     bool violated;
     char violation[200];
     FILE *trace; /* or NULL */
