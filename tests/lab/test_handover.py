@@ -1,0 +1,126 @@
+"""The agents' half of a migration when something dies or hangs: exactly one running copy, and Drover knows which."""
+
+import os
+import signal
+
+import pytest
+from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
+from lablib import wait_for
+
+ENDED = {"done", "failed", "cancelled"}
+
+
+def order(drover):
+    return document(drover("migrate", "web1", "--to", "kvm2", "--detach", "--json"))["jobs"][0]["id"]
+
+
+def in_transfer(fleet, drover):
+    """A job whose transfer is on and won't end by itself."""
+    fleet.guest_add("web1", on="kvm1", memory=256, tick_ms=100, dirty=400, working_set=160, disks=["nfs"])
+    fleet.tick_wait("web1", at_least=10)
+    fleet.link("kvm2", rate="80mbit")
+    job = order(drover)
+    wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 30, "the first bytes to be sent")
+    return job
+
+
+def with_image(fleet, drover):
+    """A job of a guest whose image has begun to come in at kvm2."""
+    fleet.guest_add("web1", on="kvm1", memory=256, tick_ms=100, dirty=5, disks=["nfs"])
+    fleet.tick_wait("web1", at_least=3)
+    job = order(drover)
+    wait_for(lambda: "web1" in fleet.node("kvm2").domains(), 30, "the image at kvm2", poll=0.005)
+    return job
+
+
+def kill_qemu(host):
+    os.kill(int(host.read("/run/libvirt/qemu/web1.pid")), signal.SIGKILL)
+
+
+def assert_settled(fleet, drover, job, where=None):
+    ended = wait_for_job(drover, job, ENDED, 90)
+    where = where or ended["runs_on"]
+    assert ended["runs_on"] == where
+    assert_runs_only_on(fleet, "web1", where)
+    assert_goes_on(fleet, "web1", where)
+    return ended
+
+
+@pytest.mark.parametrize("name", ["kvm1", "kvm2"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_agent_ends_in_mid_transfer(fleet, drover, name, number):
+    job = in_transfer(fleet, drover)
+    fleet.programs.agent_stop(fleet.node(name), number)
+    fleet.programs.agent_start(fleet.node(name))
+    drover("cancel", str(job), check=False)
+    assert_settled(fleet, drover, job, "kvm1")
+
+
+@pytest.mark.parametrize("name", ["kvm1", "kvm2"])
+def test_an_agent_is_killed_near_the_switch_over(fleet, drover, name):
+    job = with_image(fleet, drover)
+    fleet.programs.agent_stop(fleet.node(name), signal.SIGKILL)
+    fleet.programs.agent_start(fleet.node(name))
+    assert_settled(fleet, drover, job)
+
+
+@pytest.mark.parametrize("name", ["kvm1", "kvm2"])
+def test_libvirtd_is_killed_in_mid_transfer(fleet, drover, name):
+    job = in_transfer(fleet, drover)
+    fleet.node(name).libvirtd_stop(signal.SIGKILL)
+    fleet.node(name).libvirtd_start()
+    ended = assert_settled(fleet, drover, job, "kvm1")
+    assert ended["state"] == "failed"
+
+
+@pytest.mark.parametrize("name", ["kvm1", "kvm2"])
+def test_libvirtd_is_killed_near_the_switch_over(fleet, drover, name):
+    job = with_image(fleet, drover)
+    fleet.node(name).libvirtd_stop(signal.SIGKILL)
+    fleet.node(name).libvirtd_start()
+    assert_settled(fleet, drover, job)
+
+
+def test_libvirtd_hangs_in_mid_transfer(fleet, drover):
+    """Longer than the agent's keepalive: libvirt's own client crashed when threads shared a connection."""
+    job = in_transfer(fleet, drover)
+    libvirtd = fleet.node("kvm1").process("libvirtd")
+    os.kill(libvirtd.pid, signal.SIGSTOP)
+    try:
+        drover("cancel", str(job), check=False)
+        wait_for(lambda: not document(drover("hosts", "--json"))["hosts"][0]["report"].get("libvirt_up"), 60, "libvirtd to be given up")
+    finally:
+        os.kill(libvirtd.pid, signal.SIGCONT)
+    assert_settled(fleet, drover, job, "kvm1")
+
+
+def test_the_destinations_qemu_is_killed(fleet, drover):
+    job = in_transfer(fleet, drover)
+    kill_qemu(fleet.node("kvm2"))
+    ended = assert_settled(fleet, drover, job, "kvm1")
+    assert ended["state"] == "failed"
+
+
+def test_the_guest_waits_for_the_destinations_agent(fleet, drover):
+    job = with_image(fleet, drover)
+    kvm2 = fleet.node("kvm2")
+    fleet.programs.agent_stop(kvm2, signal.SIGKILL)
+    wait_for(lambda: copies(fleet, "web1") == {"kvm1": "shut off", "kvm2": "paused"}, 30, "the source to be done")
+    fleet.programs.agent_start(kvm2)
+    ended = assert_settled(fleet, drover, job, "kvm2")
+    assert ended["state"] == "done"
+
+
+def test_the_image_dies_before_it_runs(fleet, drover):
+    """The memory is lost with it; the disks are not: the guest starts anew at the source."""
+    job = with_image(fleet, drover)
+    kvm2 = fleet.node("kvm2")
+    fleet.programs.agent_stop(kvm2, signal.SIGKILL)
+    wait_for(lambda: copies(fleet, "web1") == {"kvm1": "shut off", "kvm2": "paused"}, 30, "the source to be done")
+    kill_qemu(kvm2)
+    fleet.programs.agent_start(kvm2)
+    ended = wait_for_job(drover, job, ENDED, 90)
+    assert ended["runs_on"] == "kvm1"
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    with fleet.tick_watch("web1") as watch:
+        watch.wait(3, host="kvm1")
