@@ -305,9 +305,8 @@ static void nothing_ends(struct ladder *l, const struct ladder_sample *s, struct
     if (l->downtime < most) {
         char remain[24], rate[24], to[24];
         say(a,
-            "%s remain after sync %u at %s/s and nothing is expected to end it; the downtime limit is raised "
-            "to %s, in case "
-            "the guest calms down",
+            "%s remain after sync %u at %s/s and nothing is expected to end it: a downtime limit of %s, in "
+            "case it calms down",
             say_bytes(remain, (double)s->remaining), s->iteration, say_bytes(rate, l->bandwidth),
             say_time(to, (double)most));
         l->downtime = a->downtime = most;

@@ -81,26 +81,26 @@ struct ladder_start {
 
 struct ladder {
     struct ladder_policy policy;
-    enum ladder_rung rung;
+    struct ladder_sample last;
+    struct model_window windows[MODEL_MAX_WINDOWS]; /* the forecast's first, then the measured ones */
+    struct model_curve curve;
+    double bandwidth;                         /* bytes per second, smoothed; 0: not known */
     int64_t downtime, max_downtime, overhead; /* ms */
     int64_t memory;                           /* bytes */
-    bool auto_converge;
-    struct model_window windows[MODEL_MAX_WINDOWS]; /* the forecast's first, then the measured ones */
-    unsigned n_windows;
-    struct model_curve curve;
-    double bandwidth; /* bytes per second, smoothed; 0: not known */
-    enum ladder_action
-        asked; /* a pause, post-copy or cancel; LADDER_NOTHING: none, or it was seen to be done */
-    int64_t asked_at;
-    struct ladder_sample last;
-    bool seen;           /* there is a last sample */
     int64_t synced_at;   /* elapsed at the last sync; -1: not seen, the agent came later */
-    unsigned syncs;      /* seen after the first pass */
     int64_t first_pass;  /* ms */
     int64_t least;       /* the least that remained after a sync, bytes */
     int64_t mark;        /* what remained when it had last shrunk by a tenth, bytes; 0: no sync yet */
     int64_t improved_at; /* elapsed then */
-    unsigned stalled;    /* syncs since */
+    int64_t asked_at;    /* elapsed when `asked` was asked for */
+    enum ladder_action
+        asked; /* a pause, post-copy or cancel; LADDER_NOTHING: none, or it was seen to be done */
+    enum ladder_rung rung;
+    unsigned n_windows;
+    unsigned syncs;   /* seen, from the end of the first pass */
+    unsigned stalled; /* syncs since `mark` */
+    bool auto_converge;
+    bool seen; /* there is a last sample */
 };
 
 /* `guest`: what the forecast was made from; its windows may be none and its bandwidth 0. Its overhead is kept as the time that

@@ -96,6 +96,7 @@ bool ladder_learn(struct ladder *l, const struct ladder_sample *s)
 {
     bool sync = s->iteration > 1 && (!l->seen || s->iteration != l->last.iteration);
     learn_bandwidth(l, s);
+    l->auto_converge |= s->throttle > 0; /* an adopted job may have it */
     if (!l->seen && s->iteration <= 1)
         l->synced_at = 0; /* the job's own first sync */
     if (sync)

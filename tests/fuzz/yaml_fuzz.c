@@ -1,5 +1,6 @@
 /* Configuration text of any kind: no crash, no leak, and an error has a text that names the file. What loads by name lists
  * must load after the rewrite, too (INTERNAL is a defect). */
+#include "common/config/where.h"
 #include "common/config/yaml.h"
 
 #include <stdbool.h>
@@ -73,6 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == 0 && !conf)
         abort();
     yaml_unload(&schema, conf);
+    size_t line, column;
+    if (r == 0 && yaml_where(copy, size, "hosts[0].agent", &line, &column) == 0 && (line == 0 || column == 0))
+        abort();
 
     /* The same bytes as a word. */
     char word[80] = "";
