@@ -99,7 +99,8 @@ enum participant_answer {
 };
 
 /* `first` is durable before any action is begun and before the answer leaves; `then` is written once all actions have
- * succeeded. An action that fails turns the answer into PARTICIPANT_IN_DOUBT, and the same event may come again. */
+ * succeeded. An action that fails turns the answer into PARTICIPANT_IN_DOUBT, and the same event may come again; but for
+ * RESUME_SOURCE: KEPT is what makes the destination let go of the disks, so it is said all the same. */
 struct participant_step {
     enum participant_state first, then;
     unsigned actions; /* bits of enum participant_action */
