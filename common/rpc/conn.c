@@ -28,8 +28,8 @@ struct conn *conn_new(nng_stream *stream, const struct conn_config *config)
         abort(); /* out of memory */
     c->alarm = alarm_new(on_alarm, c);
     arena_init(&c->arena, c->arena_memory, sizeof(c->arena_memory), config->limits.unpack_bytes);
-    if (config->tls)
-        c->raw = xcalloc(1, READ_BYTES / 2);
+    if (config->tls && !(c->raw = block_alloc(READ_BYTES)))
+        abort(); /* out of memory */
     return c;
 }
 
@@ -276,7 +276,7 @@ void conn_deinit(struct conn *c)
     buffer_free(&c->wire);
     buffer_free(&c->own);
     arena_clear(&c->arena, 0);
-    free(c->raw);
+    block_free(c->raw, READ_BYTES);
     c->raw = NULL;
     pthread_mutex_unlock(&c->lock);
 }

@@ -8,7 +8,7 @@ void conn_read_locked(struct conn *c)
 {
     nng_iov iov;
     if (c->raw) {
-        iov = (nng_iov){c->raw, READ_BYTES / 2};
+        iov = (nng_iov){c->raw, READ_BYTES};
     } else {
         /* Room for the rest of a frame that has begun, so that a large one is not read in small pieces. */
         size_t room = READ_BYTES / 4;
@@ -25,7 +25,8 @@ void conn_read_locked(struct conn *c)
 /* What the first bytes look like when the other side means something else. */
 static void explain_length(struct conn *c, size_t max, struct error *err)
 {
-    const uint8_t *p = c->in.data + c->in.start;
+    static const uint8_t none[FRAME_LENGTH_BYTES];
+    const uint8_t *p = c->in.data ? c->in.data + c->in.start : none;
     if (!c->up && (p[0] == 0x16 || p[0] == 0x15) && p[1] == 0x03)
         error_set(err, STATUS_UNAVAILABLE,
                   "%s speaks TLS, and this side doesn't: use tls+tcp:// on both sides",

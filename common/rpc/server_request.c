@@ -166,11 +166,12 @@ static int copy_metadata(struct rpc_call *call, const Drover__V1__Frame *f, stru
     const char **list = n ? a->alloc(a->allocator_data, (2 * n + 1) * sizeof(char *)) : NULL;
     for (size_t i = 0; list && i < 2 * n; i++) {
         const char *text = i % 2 ? f->metadata[i / 2]->value : f->metadata[i / 2]->key;
-        char *copy = a->alloc(a->allocator_data, strlen(text) + 1);
+        size_t len = strlen(text) + 1;
+        char *copy = a->alloc(a->allocator_data, len);
         if (!copy)
             list = NULL;
         else
-            list[i] = strcpy(copy, text);
+            list[i] = memcpy(copy, text, len);
     }
     if (n && !list)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%zu metadata entries need too much memory", n);

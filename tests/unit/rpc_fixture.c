@@ -64,6 +64,25 @@ static void nest(const Drover__Test__EchoRequest *request, Drover__Test__EchoRep
     drover__test__echo__say(&stub.base, &inner, on_nested, n);
 }
 
+/* On a worker: asks the next server and waits. */
+static void ask_and_wait(const Drover__Test__EchoRequest *request, Drover__Test__EchoReply_Closure reply,
+                         struct rpc_call *call)
+{
+    struct rpc_stub stub = QUICK(fixture->next, .parent = call, .wait = true);
+    Drover__Test__EchoRequest inner = *request;
+    ProtobufCMessage *m = NULL;
+    struct error err;
+    inner.command = (char *)rpc_call_metadata(call, "inner");
+    int r = rpc_call_sync(&stub, "Say", &inner.base, &m, &err);
+    bump(&fixture->synced);
+    if (r < 0)
+        rpc_call_fail(call, &err);
+    else
+        reply((Drover__Test__EchoReply *)m, call);
+    if (m)
+        protobuf_c_message_free_unpacked(m, NULL);
+}
+
 static void answer(const Drover__Test__EchoRequest *request, Drover__Test__EchoReply_Closure reply,
                    struct rpc_call *call)
 {
@@ -86,6 +105,8 @@ static void answer(const Drover__Test__EchoRequest *request, Drover__Test__EchoR
         rpc_call_on_cancel(call, on_cancel, call);
     } else if (streq(command, "nest")) {
         nest(request, reply, call);
+    } else if (streq(command, "sync")) {
+        ask_and_wait(request, reply, call);
     } else if (streq(command, "remaining")) {
         r.number = (uint64_t)rpc_call_remaining_ms(call);
         reply(&r, call);

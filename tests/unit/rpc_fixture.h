@@ -31,7 +31,8 @@ struct fixture {
     struct error down;       /* why, the last time */
     unsigned refused;
     struct error refusal;
-    bool released; /* command "block" on a worker waits for it */
+    bool released;   /* command "block" on a worker waits for it */
+    unsigned synced; /* command "sync" on a worker: calls to `next` that have come back */
 };
 
 /* What came of one call. */

@@ -239,6 +239,48 @@ static void test_nested(void **state)
     fixture_stop(&f);
 }
 
+static void block_loop(void *arg)
+{
+    struct fixture *f = arg;
+    wait_for(f, f->released);
+}
+
+/* A worker's handler calls and waits: the answer comes although the client's loop is busy; and a cancellation ends it. */
+static void test_sync_on_worker(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct outcome o;
+    fixture_start(&f, "tcp", NULL);
+    struct rpc_client *c = fixture_client(&f, f.url, NULL);
+    f.next = fixture_client(&f, f.url, NULL);
+    wait_for(&f, f.ups == 2);
+    outcome_init(&o, &f);
+    const char *const inner[] = {"inner", "echo", NULL}, *const held[] = {"inner", "hold", NULL};
+    struct rpc_stub stub = WORK(c, .metadata = inner);
+    loop_post(f.loop, block_loop, &f);
+    say(&stub, "sync", 5, &o);
+    wait_for(&f, f.synced == 1);
+    assert_int_equal(o.items, 0); /* the loop is still busy */
+    pthread_mutex_lock(&f.lock);
+    f.released = true;
+    pthread_cond_broadcast(&f.changed);
+    pthread_mutex_unlock(&f.lock);
+    wait_for(&f, o.items == 1);
+    assert_int_equal(o.number, 5);
+
+    outcome_init(&o, &f);
+    stub.metadata = held;
+    say(&stub, "sync", 6, &o);
+    wait_for(&f, f.held_count == 1);
+    rpc_client_cancel(c, stub.id);
+    wait_for(&f, f.synced == 2 && o.ends == 1);
+    assert_int_equal(o.why.code, STATUS_CANCELLED);
+    fixture_client_free(&f, f.next);
+    fixture_client_free(&f, c);
+    fixture_stop(&f);
+}
+
 static void test_free_in_flight(void **state)
 {
     (void)state;
@@ -308,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_deadline_on_server),
         cmocka_unit_test(test_deadline_while_down),
         cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_sync_on_worker),
         cmocka_unit_test(test_free_in_flight),
         cmocka_unit_test(test_restart_many),
     };
