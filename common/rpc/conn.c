@@ -211,21 +211,6 @@ int conn_send(struct conn *c, const Drover__V1__Frame *frame, const ProtobufCMes
     return r;
 }
 
-void conn_cork(struct conn *c)
-{
-    pthread_mutex_lock(&c->lock);
-    c->corks++;
-    pthread_mutex_unlock(&c->lock);
-}
-
-void conn_uncork(struct conn *c)
-{
-    pthread_mutex_lock(&c->lock);
-    c->corks--;
-    conn_flush_locked(c);
-    pthread_mutex_unlock(&c->lock);
-}
-
 void conn_close(struct conn *c, const struct error *why)
 {
     pthread_mutex_lock(&c->lock);

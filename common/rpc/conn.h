@@ -40,10 +40,6 @@ void conn_start(struct conn *conn);
 int conn_send(struct conn *conn, const Drover__V1__Frame *frame, const ProtobufCMessage *body,
               struct error *err);
 
-/* Between the two frames are gathered and written at once. */
-void conn_cork(struct conn *conn);
-void conn_uncork(struct conn *conn);
-
 /* Ends it: `closed` comes later, on an nng thread. */
 void conn_close(struct conn *conn, const struct error *why);
 

@@ -56,7 +56,7 @@ int rpc_server_new(const struct rpc_server_config *config, struct rpc_server **r
     pthread_cond_init(&s->changed, NULL);
     link_init(&s->conns);
     link_init(&s->all_calls);
-    s->ready_end = &s->ready;
+    s->for_workers.kind = 1;
     answers_init(&s->answers, s->config.limits.stored_answers, s->config.limits.queued_bytes);
     s->alarm = alarm_new(on_alarm, s);
     *ret = s;
@@ -313,7 +313,7 @@ void rpc_server_free(struct rpc_server *s)
     }
     list_for_each(l, next, &s->conns) conn_drain(container_of(l, struct server_conn, link)->conn, &why);
     pthread_mutex_unlock(&s->lock);
-    server_drop_ready(s);
+    server_drop_waiting(s);
     server_run_notices(s);
 
     pthread_mutex_lock(&s->lock);

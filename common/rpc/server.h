@@ -1,5 +1,5 @@
-/* Inside the server: what server.c (listeners, connections), server_request.c (frames in), server_call.c (what handlers
- * call) and server_stream.c (items) share.
+/* Inside the server: what server.c (listeners, connections), server_request.c (frames in), server_dispatch.c (to handlers),
+ * server_call.c (what handlers call) and server_stream.c (items) share.
  *
  * One lock guards all of a server and its calls. It may be held when a connection's lock, the loop's or a client's is
  * taken, never the other way round, and never while a handler or a callback runs.
@@ -28,11 +28,21 @@ struct service_entry {
     enum rpc_dispatch dispatch;
 };
 
-/* What one peer may take, over all its connections and those it has lost. */
+/* What one peer may take, over all its connections and those it has lost, and what of it waits for a handler. */
 struct account {
     struct account *next;
     char key[2 * 128];
     unsigned calls;
+    struct waiting {
+        struct rpc_call *first, *last;
+    } waiting[2];                 /* for the loop, for a worker */
+    struct account *next_turn[2]; /* in struct turns */
+};
+
+/* Peers that have calls waiting, served in turn. */
+struct turns {
+    unsigned kind; /* index in struct account */
+    struct account *first, *last;
 };
 
 struct listener {
@@ -52,7 +62,6 @@ struct server_conn {
     struct listener *listener;
     struct conn *conn;
     struct account *account; /* once up */
-    unsigned calls;
 };
 
 struct stream_item {
@@ -128,8 +137,9 @@ struct rpc_server {
     struct answers answers;
     unsigned once_calls; /* in the table */
     unsigned running;    /* handlers on workers */
-    struct rpc_call *ready, **ready_end, *notices;
-    bool ready_posted, notices_posted;
+    struct turns for_loop, for_workers;
+    struct rpc_call *notices;
+    bool loop_posted, notices_posted;
     unsigned refused_posted, refused_hidden;
 };
 
@@ -141,7 +151,10 @@ void server_report(struct rpc_server *s, const struct rpc_peer *peer, const stru
 int server_on_frame(void *owner, struct conn *conn, const Drover__V1__Frame *f, struct error *err);
 void server_detach_locked(struct server_conn *p);                /* its connection is gone */
 int64_t server_expire_locked(struct rpc_server *s, int64_t now); /* returns when to look again */
-void server_drop_ready(struct rpc_server *s);
+
+/* server_dispatch.c */
+void server_dispatch(struct rpc_call *call);
+void server_drop_waiting(struct rpc_server *s);
 
 /* server_call.c */
 void call_reply(const ProtobufCMessage *reply, void *call);

@@ -1,12 +1,10 @@
-/* Frames that come from clients, and handing calls to handlers. */
+/* Frames that come from clients. */
 #include "common/rpc/server.h"
 
 #include "common/base/memory.h"
 #include "common/rpc/wire.h"
 
 #include <stdio.h>
-
-#define LOOP_BATCH 64 /* calls begun before the loop gets to its other work */
 
 /* "drover.v1.Agent/Prepare" */
 static struct service_entry *find_method(struct rpc_server *s, const char *name, unsigned *ret_index)
@@ -33,111 +31,6 @@ static bool same_peer(const struct conn *a, const struct conn *b)
 {
     const struct rpc_peer *x = conn_peer(a), *y = conn_peer(b);
     return x->role == y->role && streq(x->name, y->name);
-}
-
-/* A call that was given up while it waited for its turn is not begun. */
-static void call_begin(struct rpc_call *call)
-{
-    ProtobufCService *service = call->entry->service;
-    if (call->cancelled) {
-        struct error why;
-        error_set(&why, rpc_call_remaining_ms(call) == 0 ? STATUS_DEADLINE_EXCEEDED : STATUS_CANCELLED,
-                  "given up before its turn came: nothing was done");
-        call_end(call, &why, NULL);
-        return;
-    }
-    service->invoke(service, call->method, call->request, call_reply, call);
-}
-
-static void run_on_worker(void *arg)
-{
-    struct rpc_call *call = arg;
-    struct rpc_server *s = call->server;
-    pthread_mutex_lock(&s->lock);
-    bool closing = s->closing;
-    if (!closing)
-        s->running++;
-    pthread_mutex_unlock(&s->lock);
-    if (!closing) {
-        call_begin(call);
-        pthread_mutex_lock(&s->lock);
-        s->running--;
-        pthread_cond_broadcast(&s->changed);
-        pthread_mutex_unlock(&s->lock);
-    } else {
-        call_end(call, NULL, NULL); /* the client was told by rpc_server_free */
-    }
-    rpc_call_unref(call);
-}
-
-static void run_ready(void *arg)
-{
-    struct rpc_server *s = arg;
-    pthread_mutex_lock(&s->lock);
-    for (unsigned i = 0; s->ready && i < LOOP_BATCH; i++) {
-        struct rpc_call *call = s->ready;
-        s->ready = call->next_ready;
-        if (!s->ready)
-            s->ready_end = &s->ready;
-        pthread_mutex_unlock(&s->lock);
-        call_begin(call);
-        rpc_call_unref(call);
-        pthread_mutex_lock(&s->lock);
-    }
-    bool more = s->ready != NULL;
-    s->ready_posted = more;
-    pthread_mutex_unlock(&s->lock);
-    if (more)
-        loop_post(s->config.loop, run_ready, s);
-    else
-        server_unref(s);
-}
-
-/* Calls that no handler has seen yet, when the server ends. */
-void server_drop_ready(struct rpc_server *s)
-{
-    pthread_mutex_lock(&s->lock);
-    struct rpc_call *call = s->ready;
-    s->ready = NULL;
-    s->ready_end = &s->ready;
-    pthread_mutex_unlock(&s->lock);
-    while (call) {
-        struct rpc_call *next = call->next_ready;
-        call_end(call, NULL, NULL);
-        rpc_call_unref(call);
-        call = next;
-    }
-}
-
-/* The handler's reference is the call's first; dispatching holds one more, since the handler may end it at once. */
-static void dispatch(struct rpc_call *call)
-{
-    struct rpc_server *s = call->server;
-    rpc_call_ref(call);
-    if (call->entry->dispatch == RPC_INLINE) {
-        call_begin(call);
-        rpc_call_unref(call);
-    } else if (call->entry->dispatch == RPC_ON_WORKER) {
-        workers_submit(s->config.workers, run_on_worker, NULL, call);
-    } else {
-        pthread_mutex_lock(&s->lock);
-        bool closing = s->closing, post = false;
-        if (!closing) {
-            *s->ready_end = call;
-            s->ready_end = &call->next_ready;
-            post = !s->ready_posted;
-            s->ready_posted = true;
-            if (post)
-                atomic_fetch_add(&s->refs, 1);
-        }
-        pthread_mutex_unlock(&s->lock);
-        if (post)
-            loop_post(s->config.loop, run_ready, s);
-        if (closing) {
-            call_end(call, NULL, NULL);
-            rpc_call_unref(call);
-        }
-    }
 }
 
 static int check_caller(const struct service_entry *e, const char *method, const struct rpc_peer *peer,
@@ -289,7 +182,7 @@ static void on_request(struct rpc_server *s, struct server_conn *p, const struct
     if (r < 0)
         call_end(call, &why, NULL);
     else
-        dispatch(call);
+        server_dispatch(call);
 }
 
 static void on_credit_locked(struct rpc_server *s, struct server_conn *p, const struct call_id *id,

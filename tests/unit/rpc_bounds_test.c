@@ -348,6 +348,43 @@ static void test_deaf(void **state)
     fixture_stop(&f);
 }
 
+/* A hundred slow calls of one peer wait for a worker; the one call of another peer doesn't wait for all of them. */
+static void test_turns(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char url[128];
+    struct outcome o, other, third;
+    fixture_start(&f, "tcp", NULL);
+    snprintf(url, sizeof(url), "ipc://%s/socket", f.dir);
+    assert_int_equal(rpc_server_listen(f.server, url, NULL), 0);
+    struct rpc_client *greedy = fixture_client(&f, f.url, NULL), *modest = fixture_client(&f, url, NULL);
+    outcome_init(&o, &f);
+    outcome_init(&other, &f);
+    outcome_init(&third, &f);
+    struct rpc_stub many = WORK(greedy, .wait = true), one = WORK(modest, .wait = true),
+                    quick = QUICK(greedy);
+    for (unsigned i = 0; i < 100; i++)
+        say(&many, "block", i, &o);
+    wait_for(&f, f.begun == 4); /* the fixture's workers */
+    say(&quick, "echo", 0, &other);
+    wait_for(&f, other.items == 1 && f.begun == 5); /* the others have come, and wait */
+    say(&one, "begun", 0, &other);
+    quick.client = modest;
+    say(&quick, "echo", 0, &third);
+    wait_for(&f, f.begun == 6); /* so has this one */
+    pthread_mutex_lock(&f.lock);
+    f.released = true;
+    pthread_cond_broadcast(&f.changed);
+    pthread_mutex_unlock(&f.lock);
+    wait_for(&f, other.items == 2);
+    assert_true(other.number < 50);
+    wait_for(&f, o.items == 100);
+    fixture_client_free(&f, greedy);
+    fixture_client_free(&f, modest);
+    fixture_stop(&f);
+}
+
 static void test_arena(void **state)
 {
     (void)state;
@@ -424,8 +461,8 @@ int main(void)
         cmocka_unit_test(test_same_id),   cmocka_unit_test(test_too_many_calls),
         cmocka_unit_test(test_large),     cmocka_unit_test(test_connections),
         cmocka_unit_test(test_silent),    cmocka_unit_test(test_deaf),
-        cmocka_unit_test(test_arena),     cmocka_unit_test(test_text),
-        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_turns),     cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_text),      cmocka_unit_test(test_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
