@@ -28,7 +28,7 @@ struct libvirt {
     struct libvirt_session *session; /* NULL when down */
     struct libvirt_subscription *subscriptions;
     pthread_mutex_t lock; /* guards the two below, which libvirt_ref reads on workers */
-    virConnectPtr conn; /* the session's */
+    virConnectPtr conn;   /* the session's */
     struct error why;
     struct libvirt_pool *pool; /* NULL: a driver inside of the process, whose connection is lent to all */
 };
