@@ -139,8 +139,11 @@ static int act(struct transaction *txn, virConnectPtr conn, const struct partici
 }
 
 /* What is going to be made is in the record before it is made. */
-static void manifest(struct transaction *txn, const struct participant_step *s)
+static void manifest(struct transaction *txn, const struct participant_step *s,
+                     const struct participant_facts *f)
 {
+    if (s->first == PARTICIPANT_KEPT && f->guest == PARTICIPANT_RUNNING)
+        transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE); /* by libvirt: later pauses are not ours */
     if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
         transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
     if (s->first == PARTICIPANT_TOMBSTONE || s->first == PARTICIPANT_RELEASED ||
@@ -183,7 +186,7 @@ int drive_step(struct operation *op, enum participant_event event, int64_t deadl
         _cleanup_free_ char *seen = xstrdup(ret->text);
         snprintf(ret->text, sizeof(ret->text), seen[0] ? "%s; seen: %s" : "%s", s.why, seen);
     }
-    manifest(txn, &s);
+    manifest(txn, &s, &f);
     if (s.first != half.state) {
         int e = transaction_write(txn, s.first, err);
         if (e < 0)
@@ -221,7 +224,7 @@ struct looking {
     struct outcome out;
     struct error err;
     bool lease; /* it is over */
-    bool job, looked;
+    bool job, looked, asked;
     char id[37];
 };
 
@@ -269,7 +272,8 @@ static void look_work(struct operation *op)
         char text[200];
         struct participant_facts f = {0};
         _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, NULL);
-        l->job = conn && domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), NULL) == 0 && f.job;
+        l->asked = conn && domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), NULL) == 0;
+        l->job = l->asked && f.job;
     }
 }
 
@@ -282,6 +286,7 @@ static void look_done(struct operation *op)
             drive_done(txn, l->out.actions);
         else
             log_error("transaction %s: %s", txn->id, l->err.text);
+        txn->looked |= l->asked;
         if (l->job && !txn->transfer)
             transfer_start(txn, true);
         bool failed = !l->looked || l->out.answer == PARTICIPANT_IN_DOUBT;

@@ -41,6 +41,7 @@ struct transaction {
     struct transfer *transfer; /* source: the job that is watched, and who listens */
     struct handover *handover; /* source: the peer is being told */
     struct loop_timer *again;  /* something failed that is to be tried again */
+    bool looked;               /* since the program was started, libvirt was asked what it does */
 
     /* Set on the loop, read by anyone. */
     atomic_bool calling, call_succeeded, committed;

@@ -3,6 +3,7 @@
 
 #include "agent/io/commit_point.h"
 #include "agent/io/migration.h"
+#include "agent/ladder_run.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -19,6 +20,8 @@ struct transfer {
     struct transaction *txn;
     struct migration *migration;
     struct commit_point *commit;
+    struct ladder_run *ladder;
+    struct ladder_start start; /* its `why` is told to the first who listens */
     struct listener *listeners;
     bool back;          /* the call is; or the adopted job is gone */
     struct error why;   /* of the call */
@@ -55,8 +58,9 @@ static void tell(struct transfer *t, const Drover__V1__TransferEvent *event)
         rpc_call_item(l->call, &event->base); /* who can't keep up misses one, the next says it all */
 }
 
-static void decision(struct transfer *t, const char *text)
+static void decision(void *arg, const char *text)
 {
+    struct transfer *t = arg;
     Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
     event.decision = (char *)text;
     tell(t, &event);
@@ -81,16 +85,24 @@ static void end_all(struct transfer *t, bool succeeded, const char *why)
 
 /* ---- what happens ---- */
 
-/* The ladder's place: it sees each sample and each pass, and answers with a decision. */
+static void set_downtime(void *arg, int64_t ms)
+{
+    struct transfer *t = arg;
+    migration_set_downtime(t->migration, ms);
+}
+
 static void on_sample(void *arg, const Drover__V1__Progress *sample)
 {
     struct transfer *t = arg;
+    int64_t stopped = t->stopped_ms ? clock_monotonic_ms() - t->stopped_ms : 0;
+    ladder_run_sample(t->ladder, sample, stopped);
     Drover__V1__Progress progress = *sample;
+    progress.remaining = ladder_run_time_left(t->ladder);
     if (t->iteration > progress.iteration)
         progress.iteration = t->iteration;
     if (t->stopped_ms) {
         progress.phase = (char *)"switch-over";
-        progress.downtime = clock_monotonic_ms() - t->stopped_ms;
+        progress.downtime = stopped;
     }
     Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
     event.progress = &progress;
@@ -103,6 +115,8 @@ static void on_ended(void *arg, const struct error *why)
     t->back = true;
     if (why)
         t->why = *why;
+    if (why && ladder_run_cancelled(t->ladder))
+        error_set(&t->why, why->code, "%s", ladder_run_cancelled(t->ladder));
     t->txn->call_succeeded = t->txn->calling && !why;
     t->txn->calling = false;
     t->commit = commit_point_free(t->commit);
@@ -124,6 +138,7 @@ void transfer_event(struct transaction *txn, const struct libvirt_event *event)
     struct transfer *t = txn->transfer;
     if (event->kind == LIBVIRT_ITERATION) {
         t->iteration = (uint32_t)event->event;
+        migration_sample(t->migration); /* what remains is judged right after a sync */
     } else if (event->kind == LIBVIRT_JOB_COMPLETED) {
         migration_result(event->params, event->n_params, &t->result);
         t->has_result = true;
@@ -147,6 +162,9 @@ void transfer_start(struct transaction *txn, bool adopt)
     struct transfer *t = txn->transfer = new0(struct transfer);
     t->txn = txn;
     drover__v1__result__init(&t->result);
+    t->ladder = ladder_run_new(txn, decision, set_downtime, t, &t->start);
+    if (adopt)
+        t->stopped_ms = ladder_run_paused_since(txn);
     struct migration_config config = {
         .loop = agent->loop,
         .workers = agent->workers,
@@ -155,8 +173,10 @@ void transfer_start(struct transaction *txn, bool adopt)
         .guest = txn->guest,
         .destination = r->peer->libvirt_remote,
         .uri = r->peer->migration_uri,
-        .policy = r->policy,
-        .mode = r->mode,
+        .live = !t->start.paused,
+        .auto_converge = t->start.auto_converge,
+        .bandwidth = r->policy ? r->policy->bandwidth : 0,
+        .downtime_ms = t->start.downtime,
         .sample = on_sample,
         .ended = on_ended,
         .arg = t,
@@ -171,7 +191,11 @@ void transfer_start(struct transaction *txn, bool adopt)
     if (adopt) {
         log_info("transaction %s: libvirt's migration of guest %s goes on; it is watched again", txn->id,
                  r->guest->name);
+        snprintf(t->start.why, sizeof(t->start.why),
+                 "the agent was restarted: it watches the migration that libvirt has under way");
         t->migration = migration_adopt(&config);
+        if (t->start.downtime && !t->start.paused)
+            migration_set_downtime(t->migration, t->start.downtime);
     } else {
         txn->calling = true;
         t->migration = migration_start(&config);
@@ -185,12 +209,20 @@ void transfer_free(struct transfer *t)
     end_all(t, false, "the agent stops; the transfer goes on in libvirt");
     migration_free(t->migration);
     commit_point_free(t->commit);
+    ladder_run_free(t->ladder);
     free(t);
 }
 
 void transfer_listen(struct transaction *txn, struct rpc_call *call)
 {
     struct transfer *t = txn->transfer;
+    if (!t && txn->state == PARTICIPANT_MIGRATING && !txn->looked) {
+        struct error err = {0};
+        error_set(&err, STATUS_UNAVAILABLE,
+                  "the agent was restarted and has not heard yet from libvirt how the migration is");
+        rpc_call_fail(call, &err);
+        return;
+    }
     bool over = !t || t->back || txn->state != PARTICIPANT_MIGRATING;
     if (over) {
         bool gone = txn->state == PARTICIPANT_FENCED;
@@ -207,6 +239,9 @@ void transfer_listen(struct transaction *txn, struct rpc_call *call)
     l->next = t->listeners;
     t->listeners = l;
     rpc_call_on_cancel(call, on_cancel, l);
+    if (t->start.why[0])
+        decision(t, t->start.why);
+    t->start.why[0] = '\0';
 }
 
 void transfer_stepped(struct transaction *txn)

@@ -229,6 +229,7 @@ static int take_policy(const struct source *s, struct raw *raw, struct coordinat
     drover__v1__policy__init(&c->policy);
     c->policy.max_pause = 2000;
     c->policy.deadline = INT64_C(30) * 60 * 1000;
+    c->policy.offline = true;
     for (unsigned i = 0; i < raw->policies_count; i++) {
         const struct raw_policy *p = &raw->policies[i];
         _cleanup_free_ char *name_path = xasprintf("policies[%u].name", i);
@@ -245,6 +246,11 @@ static int take_policy(const struct source *s, struct raw *raw, struct coordinat
         if (r < 0)
             return r;
         c->policy.bandwidth = (uint64_t)bandwidth;
+        /* `allow: []` allows nothing; left out, what is allowed by default stays so. */
+        _cleanup_free_ char *allow_path = xasprintf("policies[%u].allow", i);
+        size_t line, column;
+        if (yaml_where(s->text, s->length, allow_path, &line, &column) < 0)
+            continue;
         c->policy.auto_converge = p->allow & AUTO_CONVERGE;
         c->policy.post_copy = p->allow & POST_COPY;
         c->policy.offline = p->allow & OFFLINE;

@@ -99,6 +99,20 @@ static int state_of(virDomainPtr domain)
     return state;
 }
 
+int domain_suspend(virConnectPtr conn, const char *uuid, struct error *err)
+{
+    struct error why = {0};
+    _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, &why);
+    if (!domain)
+        return error_set(err, why.code, "%s", why.text);
+    if (virDomainSuspend(domain) < 0) {
+        error_libvirt(&why, "cannot pause guest %s", uuid);
+        if (state_of(domain) != VIR_DOMAIN_PAUSED)
+            return error_set(err, why.code, "%s", why.text);
+    }
+    return 0;
+}
+
 int domain_resume(virConnectPtr conn, const char *uuid, struct error *err)
 {
     struct error why = {0};

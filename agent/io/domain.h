@@ -14,6 +14,9 @@ int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role
 /* Asks libvirt to give up the job; success if there is none. It ends later. */
 int domain_stop_job(virConnectPtr conn, const char *uuid, struct error *err);
 
+/* Also during its migration: the job goes on, and what was sent stays sent. Success if it is paused already. */
+int domain_suspend(virConnectPtr conn, const char *uuid, struct error *err);
+
 /* Success if it runs already. */
 int domain_resume(virConnectPtr conn, const char *uuid, struct error *err);
 

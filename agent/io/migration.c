@@ -9,7 +9,6 @@ enum {
     SAMPLE_MS = 250,
     KEEPALIVE_S = 5,
     KEEPALIVE_N = 5,
-    DEFAULT_DOWNTIME_MS = 300, /* libvirt's own */
 };
 
 /* What the thread of the call needs, shared with the owner and freed by the last. */
@@ -31,6 +30,7 @@ struct migration {
     struct libvirt *libvirt;
     char *guest;
     int64_t downtime_ms; /* to be set once the job is on; 0: set */
+    bool again;          /* a sample is wanted right after the one that is being taken */
     struct loop_timer *timer;
     struct sample *sampling;
     void (*sample)(void *arg, const Drover__V1__Progress *progress);
@@ -108,6 +108,7 @@ struct sample {
     char *guest;
     int64_t downtime_ms;
     bool on, asked; /* out: the job is on; libvirt answered */
+    bool set;       /* out: the downtime is */
     Drover__V1__Progress progress;
 };
 
@@ -133,9 +134,8 @@ static void sample_take(void *arg)
         migration_progress(params, n, &s->progress);
         int state = 0;
         s->progress.paused = virDomainGetState(domain, &state, NULL, 0) == 0 && state == VIR_DOMAIN_PAUSED;
-        if (s->downtime_ms &&
-            virDomainMigrateSetMaxDowntime(domain, (unsigned long long)s->downtime_ms, 0) == 0)
-            s->downtime_ms = 0;
+        s->set = s->downtime_ms &&
+                 virDomainMigrateSetMaxDowntime(domain, (unsigned long long)s->downtime_ms, 0) == 0;
     }
     virTypedParamsFree(params, n);
 }
@@ -146,8 +146,11 @@ static void sample_done(void *arg)
     struct migration *m = s->owner;
     if (m) {
         m->sampling = NULL;
-        m->downtime_ms = s->downtime_ms;
+        if (s->set && m->downtime_ms == s->downtime_ms)
+            m->downtime_ms = 0;
         sample_later(m);
+        if (m->again)
+            migration_sample(m);
         if (s->on)
             m->sample(m->arg, &s->progress);
         else if (s->asked && !m->call) {
@@ -163,6 +166,7 @@ static void sample_now(void *arg)
 {
     struct migration *m = arg;
     m->timer = NULL;
+    m->again = false;
     struct sample *s = m->sampling = new0(struct sample);
     *s = (struct sample){
         .owner = m, .libvirt = m->libvirt, .guest = xstrdup(m->guest), .downtime_ms = m->downtime_ms};
@@ -173,6 +177,21 @@ static void sample_now(void *arg)
 static void sample_later(struct migration *m)
 {
     m->timer = loop_timer_start(m->loop, SAMPLE_MS, sample_now, m);
+}
+
+void migration_sample(struct migration *m)
+{
+    m->again = m->sampling;
+    if (!m->timer)
+        return; /* quiet, or one is being taken */
+    m->timer = loop_timer_cancel(m->timer);
+    sample_now(m);
+}
+
+void migration_set_downtime(struct migration *m, int64_t ms)
+{
+    m->downtime_ms = ms;
+    migration_sample(m);
 }
 
 /* ---- the owner's ------------------------------------------------------------------------------------------------- */
@@ -196,13 +215,15 @@ struct migration *migration_adopt(const struct migration_config *config)
     return watch(config);
 }
 
-static unsigned flags_of(Drover__V1__Mode mode)
+static unsigned flags_of(const struct migration_config *config)
 {
     /* CHANGE_PROTECTION: nobody else may undefine or change the domain meanwhile. ABORT_ON_ERROR: a disk error ends the
      * transfer, not the guest. PAUSED: the destination waits for our word. */
     unsigned flags = VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | VIR_MIGRATE_CHANGE_PROTECTION |
                      VIR_MIGRATE_ABORT_ON_ERROR;
-    return mode == DROVER__V1__MODE__MODE_OFFLINE ? flags : flags | VIR_MIGRATE_LIVE;
+    if (config->live)
+        flags |= VIR_MIGRATE_LIVE;
+    return config->auto_converge ? flags | VIR_MIGRATE_AUTO_CONVERGE : flags;
 }
 
 struct migration *migration_start(const struct migration_config *config)
@@ -217,14 +238,10 @@ struct migration *migration_start(const struct migration_config *config)
     c->guest = xstrdup(config->guest);
     c->destination = xstrdup(config->destination);
     c->uri = xstrdup(config->uri);
-    c->flags = flags_of(config->mode);
-    if (config->policy) {
-        uint64_t bytes = config->policy->bandwidth;
-        c->bandwidth_mib = bytes ? (bytes >> 20 ? bytes >> 20 : 1) : 0;
-        /* The allowance is raised from libvirt's default up to max_pause by who judges the samples, not here. */
-        if (config->policy->max_pause > 0 && config->policy->max_pause < DEFAULT_DOWNTIME_MS)
-            m->downtime_ms = config->policy->max_pause;
-    }
+    c->flags = flags_of(config);
+    uint64_t bytes = config->bandwidth;
+    c->bandwidth_mib = bytes ? (bytes >> 20 ? bytes >> 20 : 1) : 0;
+    m->downtime_ms = config->live ? config->downtime_ms : 0;
     pthread_t thread;
     if (pthread_create(&thread, NULL, call_thread, c) != 0) {
         error_set(&c->why, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread for the migration");

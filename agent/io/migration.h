@@ -13,15 +13,17 @@ struct migration;
 struct migration_config {
     struct loop *loop;
     struct workers *workers;
-    struct libvirt *libvirt;          /* borrowed; for the samples */
-    const char *libvirt_uri;          /* the call's own connection; copied, like the next four */
-    const char *guest;                /* UUID */
-    const char *destination;          /* the other libvirt's URI, as this host reaches it */
-    const char *uri;                  /* tcp://ADDRESS, for QEMU's stream */
-    const Drover__V1__Policy *policy; /* may be NULL */
-    Drover__V1__Mode mode;
+    struct libvirt *libvirt; /* borrowed; for the samples */
+    const char *libvirt_uri; /* the call's own connection; copied, like the next four */
+    const char *guest;       /* UUID */
+    const char *destination; /* the other libvirt's URI, as this host reaches it */
+    const char *uri;         /* tcp://ADDRESS, for QEMU's stream */
+    bool live;               /* else paused for the whole transfer */
+    bool auto_converge;
+    uint64_t bandwidth;  /* bytes per second, at most; 0: no limit */
+    int64_t downtime_ms; /* the first limit of the switch-over; 0: libvirt's default */
 
-    /* About every 250 ms while libvirt's job is on. */
+    /* About every 250 ms while libvirt's job is on. May start or ask for anything below, but not free. */
     void (*sample)(void *arg, const Drover__V1__Progress *progress);
     /* Once, when the call is back (`why` is NULL if libvirt calls it a success); of an adopted job: when it is gone. */
     void (*ended)(void *arg, const struct error *why);
@@ -32,6 +34,12 @@ struct migration *migration_start(const struct migration_config *config);
 
 /* Watches a job that was started before this program: nobody will ever know what its call returned. */
 struct migration *migration_adopt(const struct migration_config *config);
+
+/* The next sample now, or right after the one that is being taken. */
+void migration_sample(struct migration *migration);
+
+/* The most that the switch-over may take, as soon as libvirt takes it. */
+void migration_set_downtime(struct migration *migration, int64_t ms);
 
 /* No more samples: libvirt answers none while it ends the guest's QEMU, and each would hold a worker. */
 void migration_quiet(struct migration *migration);

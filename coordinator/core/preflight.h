@@ -1,16 +1,17 @@
 /* May this guest move from here to there? Pure rules over what the agents reported; all findings are told. */
 #pragma once
 
-#include "coordinator/core/fleet.h"
+#include "coordinator/core/evidence.h"
 
 struct preflight {
     const struct fleet *fleet;
     const struct fleet_host *source, *destination;
     const struct fleet_guest *guest; /* as it is at the source */
-    Drover__V1__Mode mode;           /* resolved: not MODE_AUTO */
+    Drover__V1__Mode mode;           /* as preflight_mode says */
     const Drover__V1__Policy *policy;
     uint64_t promised; /* bytes that open jobs bring to the destination */
     uint64_t open_job; /* on this guest; 0: none */
+    const struct evidence *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
 };
 
 struct findings {
@@ -23,6 +24,26 @@ void preflight_run(const struct preflight *in, struct findings *out);
 /* The id of the rule at that place in the table; NULL past the last. */
 const char *preflight_rule_id(size_t index);
 
+/* What a finding means. */
+struct finding_about {
+    const char *id, *about;
+    Drover__V1__Severity severity;
+    bool can_accept; /* --accept may override it */
+};
+
+/* All findings that there are, those of preflight first, then `drover doctor`'s, then those of other places. False past the last. */
+bool finding_about(size_t index, struct finding_about *ret);
+bool finding_explain(const char *id, struct finding_about *ret);
+
+/* The page of all findings, in Markdown. */
+void findings_page(void (*put)(void *arg, const char *text), void *arg);
+
+/* May these ids be accepted? INVALID_ARGUMENT names the one that may not, and why. */
+int findings_may_accept(char *const *ids, size_t n, struct error *err);
+
+/* What blocks and has one of these ids warns instead, and is marked. */
+void findings_accept(struct findings *findings, char *const *ids, size_t n);
+
 void findings_deinit(struct findings *findings);
 
 /* The first that blocks, NULL if none does. */
@@ -32,8 +53,8 @@ const Drover__V1__Finding *findings_block(const struct findings *findings);
 void finding_add(struct findings *findings, const char *id, Drover__V1__Severity severity, char *subject,
                  char *seen, char *expected, char *todo);
 
-/* MODE_AUTO is live, or for a guest that is shut off the move of its definition; so is MODE_OFFLINE of such a guest. What
- * does not fit the guest's state otherwise is left for the rules to refuse. */
+/* Of a guest that is shut off, MODE_AUTO and MODE_OFFLINE move the definition; of one that runs, the source's agent chooses
+ * with MODE_AUTO. What does not fit the guest's state otherwise is left for the rules to refuse. */
 Drover__V1__Mode preflight_mode(Drover__V1__Mode asked, const Drover__V1__Guest *guest);
 
 /* What the guest may come to use, and what would be left at the destination for others (negative: missing). */

@@ -56,7 +56,7 @@ static void a_migration_is_ordered(void **state)
     assert_int_equal(r->job, 41);
     assert_string_equal(r->source, "kvm1");
     assert_string_equal(r->destination, "kvm2");
-    assert_int_equal(r->mode, DROVER__V1__MODE__MODE_LIVE);
+    assert_int_equal(r->mode, DROVER__V1__MODE__MODE_AUTO);
     assert_int_equal(made_order.count, 1);
     assert_string_equal(made_order.destination, "kvm2");
     assert_int_equal(made_order.policy.max_pause, 100);

@@ -64,7 +64,7 @@ static void what_is_left_out_has_defaults(void **state)
     assert_false(c->group_given);
     assert_int_equal(c->n_hosts, 0);
     assert_int_equal(c->policy.max_pause, 2000);
-    assert_false(c->policy.offline);
+    assert_true(c->policy.offline);
     assert_int_equal(c->log, LOG_LEVEL_INFO);
 }
 

@@ -153,7 +153,7 @@ static void the_mode_follows_the_guest(void **state)
     (void)state;
     Drover__V1__Guest g = DROVER__V1__GUEST__INIT;
     g.state = DROVER__V1__GUEST_STATE__GUEST_RUNNING;
-    assert_int_equal(preflight_mode(DROVER__V1__MODE__MODE_AUTO, &g), DROVER__V1__MODE__MODE_LIVE);
+    assert_int_equal(preflight_mode(DROVER__V1__MODE__MODE_AUTO, &g), DROVER__V1__MODE__MODE_AUTO);
     assert_int_equal(preflight_mode(DROVER__V1__MODE__MODE_OFFLINE, &g), DROVER__V1__MODE__MODE_OFFLINE);
     assert_int_equal(preflight_mode(DROVER__V1__MODE__MODE_DEFINITION, &g),
                      DROVER__V1__MODE__MODE_DEFINITION);

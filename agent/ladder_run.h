@@ -1,0 +1,32 @@
+/* The ladder at work (core/ladder.h) on the source's transfer: libvirt's samples go in, its decisions are carried out.
+ *
+ * A pause is in the transaction's manifest before libvirt is asked for it, so that whoever settles knows whose it is; it is
+ * an operation of the guest's turn, and so never comes after SETTLE. Should libvirt's job have ended meanwhile, the guest
+ * is resumed again. A program that is started anew begins at the rung that it sees.
+ *
+ * Post-copy is left out: it can't start paused, which the handover rests on. Everything here is the loop's. */
+#pragma once
+
+#include "agent/core/ladder.h"
+#include "agent/transaction.h"
+
+struct ladder_run;
+
+/* Decides how the job is to be begun: *ret_start, whose `why` is the first decision. Borrows the transaction. `said` gets every
+ * later decision; `downtime` is called when the limit of the switch-over is to be changed. */
+struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *arg, const char *text),
+                                  void (*downtime)(void *arg, int64_t ms), void *arg,
+                                  struct ladder_start *ret_start);
+struct ladder_run *ladder_run_free(struct ladder_run *run);
+
+/* `paused_for`: ms, 0 if the guest runs. */
+void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *sample, int64_t paused_for);
+
+/* ms until the end; -1: not known. */
+int64_t ladder_run_time_left(const struct ladder_run *run);
+
+/* Why the ladder gave the job up, or NULL. */
+const char *ladder_run_cancelled(const struct ladder_run *run);
+
+/* Of an adopted job: when the guest was paused by the program's last run, ms of clock_monotonic_ms; 0: it was not. */
+int64_t ladder_run_paused_since(const struct transaction *txn);
