@@ -4,6 +4,7 @@
 #include "agent/io/host_report.h"
 #include "agent/io/message.h"
 #include "agent/io/xml.h"
+#include "agent/probe.h"
 #include "agent/transactions.h"
 #include "agent/watch.h"
 #include "common/base/memory.h"
@@ -14,6 +15,7 @@ struct service {
     Drover__V1__Agent_Service base; /* first: service_agent goes back from it */
     struct agent *agent;
     struct watches *watches;
+    struct probes *probes;
 };
 
 struct agent *service_agent(Drover__V1__Agent_Service *service)
@@ -115,6 +117,20 @@ static void get_guest(Drover__V1__Agent_Service *base, const Drover__V1__GetGues
     workers_submit(agent->workers, read_guest, guest_read, g);
 }
 
+/* ---- Inspect, Probe ---- */
+
+static void inspect(Drover__V1__Agent_Service *base, const Drover__V1__InspectRequest *request,
+                    Drover__V1__Inspection_Closure reply, void *call)
+{
+    inspect_call(((struct service *)base)->probes, request, reply, call);
+}
+
+static void probe(Drover__V1__Agent_Service *base, const Drover__V1__ProbeRequest *request,
+                  Drover__V1__ProbeResult_Closure reply, void *call)
+{
+    probe_call(((struct service *)base)->probes, request, reply, call);
+}
+
 /* ---- made and freed ---- */
 
 struct service *service_new(struct agent *agent)
@@ -123,9 +139,12 @@ struct service *service_new(struct agent *agent)
     drover__v1__agent__init(&s->base, NULL);
     s->agent = agent;
     s->watches = watches_new(agent);
+    s->probes = probes_new(agent);
     s->base.get_host = get_host;
     s->base.watch = watch;
     s->base.get_guest = get_guest;
+    s->base.inspect = inspect;
+    s->base.probe = probe;
     transactions_serve(&s->base);
     return s;
 }
@@ -135,6 +154,7 @@ void service_free(struct service *s)
     if (!s)
         return;
     watches_free(s->watches);
+    probes_free(s->probes);
     free(s);
 }
 

@@ -1,4 +1,4 @@
-/* The Agent service: GetHost, Watch, GetGuest here; the handlers of transactions are set by agent/transactions.c. */
+/* The Agent service: GetHost, Watch, GetGuest here, Inspect and Probe in agent/probe.c and inspect.c; the handlers of transactions are set by agent/transactions.c. */
 #pragma once
 
 #include "agent/agent.h"

@@ -27,6 +27,14 @@ static inline void close_p(const int *fd)
         close(*fd);
 }
 
+/* Hands a descriptor over: `return steal_fd(&fd);` */
+static inline int steal_fd(int *fd)
+{
+    int open = *fd;
+    *fd = -1;
+    return open;
+}
+
 static inline void fclose_p(FILE **f)
 {
     if (*f)

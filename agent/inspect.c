@@ -1,0 +1,86 @@
+/* Agent.Inspect: the slow facts, read now. */
+#include "agent/io/adapters.h"
+#include "agent/io/exports.h"
+#include "agent/io/host_facts.h"
+#include "agent/io/luns.h"
+#include "agent/io/message.h"
+#include "agent/io/mounts.h"
+#include "agent/io/path_facts.h"
+#include "agent/probe_job.h"
+#include "common/base/memory.h"
+
+#include <string.h>
+
+enum { WAIT_MS = 5000, STATFS_MS = 1000, MAX_PATHS = 512 };
+
+static void read_mounts(Drover__V1__Inspection *r)
+{
+    struct error err;
+    _cleanup_(mounts_freep) struct mounts *mounts = NULL;
+    if (mounts_read("/proc/self/mountinfo", &mounts, &err) < 0)
+        message_append_text(&r->errors, &r->n_errors, err.text);
+    else
+        r->n_mounts = mounts_list(mounts, STATFS_MS, &r->mounts);
+}
+
+static void read_paths(struct probe_job *j, const Drover__V1__InspectRequest *q, Drover__V1__Inspection *r)
+{
+    struct error err;
+    _cleanup_(mounts_freep) struct mounts *mounts = NULL;
+    if (mounts_read("/proc/self/mountinfo", &mounts, &err) < 0) {
+        message_append_text(&r->errors, &r->n_errors, err.text);
+        return;
+    }
+    for (size_t i = 0; i < q->n_paths && !limit_over(&j->limit); i++)
+        message_append(&r->paths, &r->n_paths, path_facts_read(mounts, "/sys", q->paths[i]));
+}
+
+static void inspect(struct probe_job *j)
+{
+    const Drover__V1__InspectRequest *q = (const Drover__V1__InspectRequest *)j->request;
+    Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
+    bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->n_paths;
+    if (all || q->mounts)
+        read_mounts(r);
+    if (all || q->luns) {
+        r->n_luns = luns_read("/sys", &r->luns);
+        r->n_adapters = adapters_read("/sys", &r->adapters);
+    }
+    if (all || q->exports)
+        exports_read(&j->limit, q->clients, q->n_clients, r);
+    if (all || q->host)
+        r->host = host_facts_read(&j->limit, j->probes->agent->config, r);
+    if (q->n_paths)
+        read_paths(j, q, r);
+}
+
+static void finish(struct probe_job *j)
+{
+    ((Drover__V1__Inspection *)j->result)->realtime_us = probe_realtime_us();
+}
+
+static void say_late(struct probe_job *j)
+{
+    Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
+    message_append_text(&r->errors, &r->n_errors,
+                        "no answer in time: a file system or a program that was asked hangs");
+    finish(j);
+}
+
+void inspect_call(struct probes *p, const Drover__V1__InspectRequest *q, Drover__V1__Inspection_Closure reply,
+                  struct rpc_call *call)
+{
+    struct error err;
+    for (size_t i = 0; i < q->n_paths; i++)
+        if (q->paths[i][0] != '/' || q->n_paths > MAX_PATHS) {
+            error_set(&err, STATUS_INVALID_ARGUMENT,
+                      "path \"%.128s\" of %zu: expected absolute ones, at most %d", q->paths[i], q->n_paths,
+                      MAX_PATHS);
+            rpc_call_fail(call, &err);
+            return;
+        }
+    Drover__V1__Inspection *result = new0(Drover__V1__Inspection);
+    drover__v1__inspection__init(result);
+    probe_job_start(p, call, (ProtobufCClosure)(void (*)(void))reply, message_copy(&q->base), &result->base,
+                    WAIT_MS, inspect, finish, say_late);
+}

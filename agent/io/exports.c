@@ -1,0 +1,118 @@
+#include "agent/io/exports.h"
+
+#include "agent/io/message.h"
+#include "agent/io/nonce.h"
+#include "agent/io/probe_say.h"
+#include "agent/io/tree.h"
+#include "agent/io/xml.h"
+#include "common/base/memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void exports_deinit(struct exports *e)
+{
+    for (size_t i = 0; i < e->n; i++)
+        drover__v1__export__free_unpacked(e->list[i], NULL);
+    free(e->list);
+    tree_list_free(e->errors, e->n_errors);
+}
+
+Drover__V1__Export *exports_add(struct exports *e, const char *kind, const char *server, const char *name)
+{
+    Drover__V1__Export *x = new0(Drover__V1__Export);
+    drover__v1__export__init(x);
+    xml_set(&x->kind, xstrdup(kind));
+    xml_set(&x->server, xstrdup(server));
+    xml_set(&x->name, xstrdup(name));
+    message_append(&e->list, &e->n, x);
+    return x;
+}
+
+void exports_add_client(Drover__V1__Export *x, const char *who, bool write, const char *options)
+{
+    Drover__V1__ExportClient *c = new0(Drover__V1__ExportClient);
+    drover__v1__export_client__init(c);
+    xml_set(&c->who, xstrdup(who));
+    xml_set(&c->options, xstrdup(options));
+    c->write = write;
+    message_append(&x->clients, &x->n_clients, c);
+}
+
+void exports_say(struct exports *e, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        abort();
+    va_end(ap);
+    message_append(&e->errors, &e->n_errors, text);
+}
+
+int exports_listened(const char *proc, unsigned port)
+{
+    enum { TCP_LISTEN = 0x0a };
+    static const char *const tables[] = {"net/tcp", "net/tcp6"};
+    int known = -1;
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        _cleanup_free_ char *path = xasprintf("%s/%s", proc, tables[i]);
+        _cleanup_fclose_ FILE *f = fopen(path, "re");
+        char line[512];
+        unsigned local, state;
+        for (known = f ? 0 : known; f && fgets(line, sizeof(line), f);)
+            if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &local, &state) == 2 &&
+                state == TCP_LISTEN && local == port)
+                return 1;
+    }
+    return known;
+}
+
+static void read_all(const struct limit *limit, struct exports *e)
+{
+    exports_read_kernel_nfs("/etc", "/proc", e);
+    exports_read_ganesha("/etc", "/proc", e);
+    exports_read_lio("/sys", e);
+    exports_read_tgt(limit, e);
+    exports_read_gluster("/var/lib/glusterd", e);
+}
+
+void exports_read(const struct limit *limit, Drover__V1__InspectClient *const *clients, size_t n,
+                  Drover__V1__Inspection *r)
+{
+    struct exports e = {0};
+    read_all(limit, &e);
+    for (size_t i = 0; i < e.n; i++)
+        exports_judge(e.list[i], clients, n);
+    r->exports = e.list;
+    r->n_exports = e.n;
+    for (size_t i = 0; i < e.n_errors; i++)
+        message_append(&r->errors, &r->n_errors, e.errors[i]);
+    free(e.errors);
+}
+
+void exports_find_nonce(const struct limit *limit, const char *nonce, const char *relative,
+                        Drover__V1__ProbeResult *r)
+{
+    _cleanup_(exports_deinit) struct exports e = {0};
+    unsigned looked = 0;
+    read_all(limit, &e);
+    for (size_t i = 0; i < e.n && !limit_over(limit); i++) {
+        struct stat st;
+        if (!*e.list[i]->path || stat(e.list[i]->path, &st) < 0 || !S_ISDIR(st.st_mode))
+            continue;
+        looked++;
+        if (nonce_find(limit, nonce, e.list[i]->path, relative, r)) {
+            xml_set(&r->export_name, xstrdup(e.list[i]->name));
+            return;
+        }
+    }
+    if (limit_over(limit))
+        probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout",
+                  "not found in time in %u exported directories; not all could be looked at", looked);
+    else
+        probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "absent",
+                  "it is in none of the %u directories exported here", looked);
+}

@@ -1,0 +1,190 @@
+#include "agent/io/host_facts.h"
+
+#include "agent/io/message.h"
+#include "agent/io/tree.h"
+#include "agent/io/xml.h"
+#include "common/base/memory.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <limits.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+enum { RESOLVE_MS = 1500, FILE_MAX_BYTES = 65536 };
+
+/* ---- operating system ---- */
+
+/* os-release(5): KEY=value, the value may be quoted. */
+static char *os_value(const char *text, const char *key)
+{
+    size_t n = strlen(key);
+    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        if (strncmp(line, key, n) != 0 || line[n] != '=')
+            continue;
+        const char *v = line + n + 1;
+        bool quoted = *v == '"' || *v == '\'';
+        return quoted ? strndup(v + 1, strcspn(v + 1, "\"'\n")) : strndup(v, strcspn(v, " \t\r\n"));
+    }
+    return NULL;
+}
+
+void os_read(const char *etc, Drover__V1__HostFacts *f)
+{
+    _cleanup_free_ char *path = xasprintf("%s/os-release", etc), *text = tree_load(path, FILE_MAX_BYTES);
+    xml_set(&f->os_id, os_value(text, "ID"));
+    xml_set(&f->os_version, os_value(text, "VERSION_ID"));
+    xml_set(&f->os_name, os_value(text, "PRETTY_NAME"));
+    xml_set(&f->machine_id, tree_text("%s/machine-id", etc));
+    _cleanup_free_ char *iscsi = tree_text("%s/iscsi/initiatorname.iscsi", etc);
+    const char *name = iscsi ? strstr(iscsi, "InitiatorName=") : NULL;
+    if (name)
+        xml_set(&f->initiator, strndup(name + 14, strcspn(name + 14, " \t\r\n")));
+}
+
+/* ---- names and addresses ---- */
+
+static void add_address(const struct sockaddr *a, char ***list, size_t *n)
+{
+    char text[NI_MAXHOST];
+    socklen_t size = a->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    if ((a->sa_family != AF_INET && a->sa_family != AF_INET6) ||
+        getnameinfo(a, size, text, sizeof(text), NULL, 0, NI_NUMERICHOST) != 0)
+        return;
+    for (size_t i = 0; i < *n; i++)
+        if (streq((*list)[i], text))
+            return;
+    message_append_text(list, n, text);
+}
+
+static void read_addresses(Drover__V1__HostFacts *f)
+{
+    struct ifaddrs *all = NULL;
+    if (getifaddrs(&all) < 0)
+        return;
+    for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
+        if (!i->ifa_addr || (i->ifa_flags & IFF_LOOPBACK))
+            continue;
+        if (i->ifa_addr->sa_family == AF_INET6 &&
+            IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)i->ifa_addr)->sin6_addr))
+            continue;
+        add_address(i->ifa_addr, &f->addresses, &f->n_addresses);
+    }
+    freeifaddrs(all);
+}
+
+struct lookup {
+    struct gaicb request;
+    struct addrinfo hints;
+    char name[HOST_NAME_MAX + 1];
+};
+
+/* A resolver that hangs must not hold up the other facts. */
+static void resolve(Drover__V1__HostFacts *f)
+{
+    struct lookup *l = new0(struct lookup);
+    snprintf(l->name, sizeof(l->name), "%s", f->hostname);
+    l->hints.ai_socktype = SOCK_STREAM;
+    l->request.ar_name = l->name;
+    l->request.ar_request = &l->hints;
+    struct gaicb *list[] = {&l->request};
+    struct timespec wait = {RESOLVE_MS / 1000, RESOLVE_MS % 1000 * 1000000L};
+    int e = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
+    if (e == 0 && gai_suspend((const struct gaicb *const *)list, 1, &wait) == EAI_AGAIN &&
+        gai_cancel(&l->request) != EAI_CANCELED && gai_error(&l->request) == EAI_INPROGRESS) {
+        xml_set(&f->resolve_error, xasprintf("no answer within %d ms", RESOLVE_MS));
+        return; /* `l` is still the resolver's: given up */
+    }
+    e = e ? e : gai_error(&l->request);
+    if (e)
+        xml_set(&f->resolve_error, xstrdup(e == EAI_CANCELED ? "no answer in time" : gai_strerror(e)));
+    for (const struct addrinfo *a = e ? NULL : l->request.ar_result; a; a = a->ai_next)
+        add_address(a->ai_addr, &f->resolves, &f->n_resolves);
+    if (l->request.ar_result)
+        freeaddrinfo(l->request.ar_result);
+    free(l);
+}
+
+/* ---- huge pages ---- */
+
+static void read_sizes(const char *dir, int node, Drover__V1__HostFacts *f)
+{
+    char **names;
+    size_t n = tree_list(&names, "%s", dir);
+    for (size_t i = 0; i < n; i++) {
+        unsigned long long kib;
+        if (sscanf(names[i], "hugepages-%llukB", &kib) != 1)
+            continue;
+        _cleanup_free_ char *total = tree_text("%s/%s/nr_hugepages", dir, names[i]);
+        _cleanup_free_ char *unused = tree_text("%s/%s/free_hugepages", dir, names[i]);
+        Drover__V1__HugePages *h = new0(Drover__V1__HugePages);
+        drover__v1__huge_pages__init(h);
+        h->page = kib * 1024;
+        h->total = total ? (uint32_t)strtoul(total, NULL, 10) : 0;
+        h->free = unused ? (uint32_t)strtoul(unused, NULL, 10) : 0;
+        h->node = node;
+        message_append(&f->hugepages, &f->n_hugepages, h);
+    }
+    tree_list_free(names, n);
+}
+
+void hugepages_read(const char *sysfs, Drover__V1__HostFacts *f)
+{
+    char **nodes;
+    _cleanup_free_ char *all = xasprintf("%s/kernel/mm/hugepages", sysfs);
+    read_sizes(all, -1, f);
+    size_t n = tree_list(&nodes, "%s/devices/system/node", sysfs);
+    for (size_t i = 0; i < n; i++) {
+        int node;
+        _cleanup_free_ char *dir = xasprintf("%s/devices/system/node/%s/hugepages", sysfs, nodes[i]);
+        if (sscanf(nodes[i], "node%d", &node) == 1)
+            read_sizes(dir, node, f);
+    }
+    tree_list_free(nodes, n);
+}
+
+/* ---- all ---- */
+
+static void read_certificates(const struct agent_config *c, Drover__V1__HostFacts *f)
+{
+    static const char *const files[][2] = {{"/etc/pki/CA/cacert.pem", "libvirt-ca"},
+                                           {"/etc/pki/libvirt/servercert.pem", "libvirt-server"},
+                                           {"/etc/pki/libvirt/clientcert.pem", "libvirt-client"},
+                                           {"/etc/pki/qemu/ca-cert.pem", "qemu-ca"},
+                                           {"/etc/pki/qemu/server-cert.pem", "qemu-server"},
+                                           {"/etc/pki/qemu/client-cert.pem", "qemu-client"}};
+    if (c->tls_cert)
+        certificate_read(c->tls_cert, "drover", f);
+    if (c->tls_ca)
+        certificate_read(c->tls_ca, "drover-ca", f);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        certificate_read(files[i][0], files[i][1], f);
+}
+
+Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct agent_config *config,
+                                       Drover__V1__Inspection *r)
+{
+    char name[HOST_NAME_MAX + 1] = "";
+    struct utsname system;
+    Drover__V1__HostFacts *f = new0(Drover__V1__HostFacts);
+    drover__v1__host_facts__init(f);
+    if (gethostname(name, sizeof(name)) < 0)
+        message_append(&r->errors, &r->n_errors, xasprintf("cannot read the host name: %s", strerror(errno)));
+    xml_set(&f->hostname, xstrdup(name));
+    if (uname(&system) == 0)
+        xml_set(&f->kernel, xstrdup(system.release));
+    os_read("/etc", f);
+    read_addresses(f);
+    resolve(f);
+    hugepages_read("/sys", f);
+    read_certificates(config, f);
+    if (config->hypervisor)
+        settings_read("/etc/libvirt", f);
+    services_read(limit, "/run", "/proc", f);
+    firewall_read(limit, "/proc/net/ip_tables_names", f);
+    return f;
+}

@@ -1,0 +1,30 @@
+/* What `drover doctor` judges of a host. Roots are arguments, so that tests can make them. */
+#pragma once
+
+#include "agent/config.h"
+#include "agent/io/limit.h"
+#include "proto/facts.pb-c.h"
+
+#include <stddef.h>
+
+/* From this machine's roots. What can't be read is said in inspection->errors. */
+Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct agent_config *config,
+                                       Drover__V1__Inspection *inspection);
+
+/* `etc_libvirt`: /etc/libvirt. Each setting that matters to migrations, with the file and line that say so, or the default. */
+void settings_read(const char *etc_libvirt, Drover__V1__HostFacts *facts);
+
+/* Units that systemd knows of those that matter; without systemd by /run/NAME.pid. The parser takes what "systemctl show" prints. */
+void services_read(const struct limit *limit, const char *run, const char *proc,
+                   Drover__V1__HostFacts *facts);
+void services_parse(const char *text, Drover__V1__HostFacts *facts);
+
+/* The first certificate of a PEM file; nothing if there is no such file. */
+void certificate_read(const char *path, const char *purpose, Drover__V1__HostFacts *facts);
+
+/* `ip_tables`: /proc/net/ip_tables_names, which tells of the older kind of rules that nft doesn't show. */
+void firewall_read(const struct limit *limit, const char *ip_tables, Drover__V1__HostFacts *facts);
+bool firewall_parse(const char *json, Drover__V1__Firewall *firewall);
+
+void hugepages_read(const char *sysfs, Drover__V1__HostFacts *facts);
+void os_read(const char *etc, Drover__V1__HostFacts *facts);

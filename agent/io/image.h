@@ -1,0 +1,14 @@
+/* Opens an image as QEMU would, by qemu-img: read-only and without taking its lock, so also while a guest uses it. */
+#pragma once
+
+#include "agent/io/limit.h"
+#include "proto/probe.pb-c.h"
+
+#include <stddef.h>
+
+/* `name`: a path, or what qemu-img takes: nfs://HOST/PATH, iscsi://PORTAL/IQN/LUN, nbd://, gluster://, rbd:. `format`: empty: probed. */
+void image_open(const struct limit *limit, const char *name, const char *format,
+                Drover__V1__ProbeResult *result);
+
+/* The output of "qemu-img info --output=json --backing-chain". False if it is none. */
+bool image_parse(const char *json, Drover__V1__ProbeResult *result);

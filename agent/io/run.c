@@ -1,0 +1,151 @@
+#include "agent/io/run.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { OUTPUT_MAX = 1 << 20, COMPLAINT_MAX = 4096, TAKE = 16384 };
+
+struct output {
+    int fd;
+    char *text;
+    size_t n, max;
+    bool cut;
+};
+
+/* False at the end of the pipe. */
+static bool take(struct output *o)
+{
+    char chunk[TAKE];
+    ssize_t got = read(o->fd, chunk, sizeof(chunk));
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (got <= 0)
+        return false;
+    size_t n = (size_t)got;
+    if (o->n + n > o->max) {
+        n = o->max - o->n;
+        o->cut = true;
+    }
+    o->text = xrealloc(o->text, o->n + n + 1, 1);
+    memcpy(o->text + o->n, chunk, n);
+    o->n += n;
+    o->text[o->n] = 0;
+    return true;
+}
+
+static const char *last_line(char *text)
+{
+    if (!text)
+        return "";
+    size_t n = strlen(text);
+    while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+        text[--n] = 0;
+    const char *line = strrchr(text, '\n');
+    return line ? line + 1 : text;
+}
+
+static int start(const char *const *argv, int out, int complaints, pid_t *ret, struct error *err)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&attr);
+    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&files, complaints, STDERR_FILENO);
+    /* A group of its own, so that its children end with it; the agent's blocked and ignored signals are not for it. */
+    posix_spawnattr_setpgroup(&attr, 0);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C";
+    static char *const environment[] = {path, locale, NULL};
+    int e = posix_spawnp(ret, argv[0], &files, &attr, (char *const *)argv, environment);
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&files);
+    if (e == ENOENT)
+        return error_set(err, STATUS_NOT_FOUND, "%s is not installed", argv[0]);
+    return e ? error_errno(err, e, "cannot start %s", argv[0]) : 0;
+}
+
+/* True when it ended by itself, with all that it said read. */
+static bool listen_to(const struct limit *limit, struct output *out, struct output *complaints)
+{
+    bool out_open = true, complaints_open = true;
+    while (out_open || complaints_open) {
+        struct pollfd p[3] = {{.fd = out_open ? out->fd : -1, .events = POLLIN},
+                              {.fd = complaints_open ? complaints->fd : -1, .events = POLLIN},
+                              {.fd = limit->cancel_fd, .events = POLLIN}};
+        int64_t left = limit_left_ms(limit);
+        if (left == 0)
+            return false;
+        int n = poll(p, 3, left > 60000 ? 60000 : (int)left);
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0 && p[2].revents)
+            return false;
+        if (n > 0 && p[0].revents)
+            out_open = take(out);
+        if (n > 0 && p[1].revents)
+            complaints_open = take(complaints);
+        if (out->cut)
+            return true;
+    }
+    return true;
+}
+
+int run_program(const struct limit *limit, const char *const *argv, char **ret_output, struct error *err)
+{
+    _cleanup_close_ int out_read = -1, out_write = -1, err_read = -1, err_write = -1;
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return error_errno(err, errno, "cannot run %s", argv[0]);
+    out_read = pipes[0], out_write = pipes[1];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return error_errno(err, errno, "cannot run %s", argv[0]);
+    err_read = pipes[0], err_write = pipes[1];
+    pid_t pid;
+    int r = start(argv, out_write, err_write, &pid, err);
+    if (r < 0)
+        return r;
+    close(out_write);
+    close(err_write);
+    out_write = err_write = -1;
+    struct output out = {.fd = out_read, .max = OUTPUT_MAX};
+    struct output complaints = {.fd = err_read, .max = COMPLAINT_MAX};
+    bool ended = listen_to(limit, &out, &complaints);
+    _cleanup_free_ char *text = out.text ? out.text : xstrdup(""), *complaint = complaints.text;
+    if (!ended || out.cut)
+        kill(-pid, SIGKILL);
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (out.cut)
+        return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s said more than %d KiB", argv[0],
+                         OUTPUT_MAX >> 10);
+    if (!ended && limit_left_ms(limit) > 0)
+        return error_set(err, STATUS_CANCELLED, "%s was ended: nobody waits for it", argv[0]);
+    if (!ended)
+        return error_set(err, STATUS_DEADLINE_EXCEEDED, "%s did not end in time and was killed", argv[0]);
+    if (WIFSIGNALED(status))
+        return error_set(err, STATUS_FAILED_PRECONDITION, "%s was killed by signal %d", argv[0],
+                         WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "%s ended with status %d: %s", argv[0],
+                         WEXITSTATUS(status), last_line(complaint));
+    *ret_output = steal(&text);
+    return 0;
+}

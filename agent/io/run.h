@@ -1,0 +1,12 @@
+/* Runs a program: no shell, nothing on standard input, an end by the limit. */
+#pragma once
+
+#include "agent/io/limit.h"
+#include "common/base/error.h"
+
+/* argv[0] is searched in PATH. Standard output is at most 1 MiB; *ret_output is the caller's. Errors:
+ *   NOT_FOUND            there is no such program
+ *   FAILED_PRECONDITION  it failed: its exit status and the last line of its standard error
+ *   DEADLINE_EXCEEDED    it was killed, with its children, when the limit was over (CANCELLED: nobody waits)
+ *   RESOURCE_EXHAUSTED   it said too much */
+int run_program(const struct limit *limit, const char *const *argv, char **ret_output, struct error *err);

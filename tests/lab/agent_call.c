@@ -1,0 +1,77 @@
+/* Asks an agent, as the coordinator would: agent_call URL CA CERT METHOD [KEY=VALUE]... prints the answer as text.
+ *     agent_call tls+tcp://10.77.0.11:7460 ca.pem coordinator.pem Probe kind=1 nonce=UUID path=/srv/x/vm.img
+ * Values are numbers or texts, as the field is; a repeated text is given several times. Exit 1: the call failed. */
+#include "agent/io/message.h"
+#include "common/base/memory.h"
+#include "common/rpc/rpc.h"
+#include "proto/agent.pb-c.h"
+#include "tests/unit/message_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { TIMEOUT_MS = 40000 };
+
+static bool set_field(ProtobufCMessage *m, const char *key, const char *value)
+{
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, key);
+    if (!f)
+        return false;
+    void *at = (char *)m + f->offset;
+    if (f->label == PROTOBUF_C_LABEL_REPEATED && f->type == PROTOBUF_C_TYPE_STRING) {
+        message_append_text(at, (size_t *)((char *)m + f->quantifier_offset), value);
+        return true;
+    }
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_STRING: *(char **)at = xstrdup(value); return true;
+    case PROTOBUF_C_TYPE_BOOL: *(protobuf_c_boolean *)at = strtol(value, NULL, 10) != 0; return true;
+    case PROTOBUF_C_TYPE_ENUM:
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_UINT32: *(uint32_t *)at = (uint32_t)strtoul(value, NULL, 10); return true;
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_UINT64: *(uint64_t *)at = strtoull(value, NULL, 10); return true;
+    default: return false;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = {0};
+    const ProtobufCServiceDescriptor *d = &drover__v1__agent__descriptor;
+    const ProtobufCMethodDescriptor *method =
+        argc > 4 ? protobuf_c_service_descriptor_get_method_by_name(d, argv[4]) : NULL;
+    if (!method) {
+        fprintf(stderr, "usage: agent_call URL CA CERT METHOD [KEY=VALUE]...\n");
+        return 2;
+    }
+    ProtobufCMessage *request = xcalloc(1, method->input->sizeof_message), *reply = NULL;
+    method->input->message_init(request);
+    for (int i = 5; i < argc; i++) {
+        char *equals = strchr(argv[i], '=');
+        if (equals)
+            *equals = 0;
+        if (!equals || !set_field(request, argv[i], equals + 1)) {
+            fprintf(stderr, "agent_call: %s has no field \"%s\" that could be set\n", method->input->name, argv[i]);
+            return 2;
+        }
+    }
+    _cleanup_(rpc_tls_freep) struct rpc_tls *tls = NULL;
+    _cleanup_(rpc_client_freep) struct rpc_client *client = NULL;
+    int r = rpc_tls_new(argv[2], argv[3], &tls, &err);
+    struct rpc_client_config config = {.url = argv[1], .tls = tls, .peer_role = RPC_AGENT};
+    if (r == 0)
+        r = rpc_client_new(&config, &client, &err);
+    if (r == 0) {
+        struct rpc_stub stub = rpc_stub(client, d, .timeout_ms = TIMEOUT_MS, .wait = true);
+        r = rpc_call_sync(&stub, method->name, request, &reply, &err);
+    }
+    protobuf_c_message_free_unpacked(request, NULL);
+    if (r < 0) {
+        fprintf(stderr, "agent_call: %s: %s\n", status_name(err.code), err.text);
+        return 1;
+    }
+    _cleanup_free_ char *text = message_text(reply);
+    fputs(text, stdout);
+    protobuf_c_message_free_unpacked(reply, NULL);
+    return 0;
+}
