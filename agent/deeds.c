@@ -3,6 +3,7 @@
 
 #include "agent/io/definition.h"
 #include "agent/io/domain.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 typedef int (*deed)(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err);
@@ -113,5 +114,14 @@ int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_actio
         return error_set(err, STATUS_INTERNAL, "action %d is not libvirt's", (int)action);
     if (!conn)
         return error_set(err, STATUS_UNAVAILABLE, "libvirt can't be asked");
-    return fn(txn, conn, text, size, err);
+    const char *name = action == PARTICIPANT_RESUME_SOURCE ? "resume_source"
+                       : action == PARTICIPANT_DEFINE      ? "define"
+                       : action == PARTICIPANT_RESUME      ? "resume"
+                       : action == PARTICIPANT_UNDO        ? "undo"
+                       : action == PARTICIPANT_RETIRE      ? "retire"
+                                                           : "start";
+    failpoint("agent.deed.%s.before", name);
+    int e = fn(txn, conn, text, size, err);
+    failpoint("agent.deed.%s.after", name);
+    return e;
 }

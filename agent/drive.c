@@ -3,6 +3,7 @@
 
 #include "agent/io/domain.h"
 #include "agent/io/libvirt.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <inttypes.h>
@@ -210,8 +211,11 @@ void drive_done(struct transaction *txn, unsigned actions)
 {
     if (!txn || txn->all->closing)
         return;
-    if (actions & PARTICIPANT_START_JOB)
+    if (actions & PARTICIPANT_START_JOB) {
+        failpoint("agent.start_job.before");
         transfer_start(txn, false);
+        failpoint("agent.start_job.after");
+    }
     if (actions & PARTICIPANT_TELL_PEER)
         handover_start(txn);
     if (actions & PARTICIPANT_RESUME_SOURCE && !txn->again)

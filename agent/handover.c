@@ -1,6 +1,7 @@
 /* The source tells the destination itself, as soon as FENCED is durable: the guest is paused at both ends until then. */
 #include "agent/transaction.h"
 
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -72,7 +73,9 @@ static void send(void *arg)
     request.step = &h->step;
     struct rpc_stub stub =
         rpc_stub(client, &drover__v1__peer__descriptor, .timeout_ms = ANSWER_MS, .once = true, .wait = true);
+    failpoint("agent.mesh.ACTIVATE.before_send");
     drover__v1__peer__activate(&stub.base, &request, on_answer, a);
+    failpoint("agent.mesh.ACTIVATE.after_send");
 }
 
 void handover_start(struct transaction *txn)

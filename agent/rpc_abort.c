@@ -2,6 +2,7 @@
 #include "agent/unary.h"
 
 #include "agent/service.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 struct abort_call {
@@ -26,7 +27,11 @@ static void done(struct operation *op)
         } else {
             Drover__V1__AbortReply reply = DROVER__V1__ABORT_REPLY__INIT;
             reply.text = u->late ? (char *)"nothing of it is held here" : u->out.text;
+            failpoint("agent.%s.ABORT.before_answer",
+                      u->role == PARTICIPANT_SOURCE ? "source" : "destination");
             a->reply(&reply, u->call);
+            failpoint("agent.%s.ABORT.after_answer",
+                      u->role == PARTICIPANT_SOURCE ? "source" : "destination");
         }
     }
     free(a);

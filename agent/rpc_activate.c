@@ -2,6 +2,7 @@
 #include "agent/unary.h"
 
 #include "agent/service.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 struct activate {
@@ -28,7 +29,9 @@ static void done(struct operation *op)
                                                            : DROVER__V1__ACTIVATION__ACTIVATION_UNKNOWN;
         reply.text = a->u.out.text;
         reply.took = clock_monotonic_ms() - a->since;
+        failpoint("agent.ACTIVATE.before_answer");
         a->reply(&reply, a->u.call);
+        failpoint("agent.ACTIVATE.after_answer");
     }
     free(a);
 }

@@ -2,6 +2,7 @@
 #include "agent/unary.h"
 
 #include "agent/service.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <inttypes.h>
@@ -44,7 +45,9 @@ static void done(struct operation *op)
         } else {
             Drover__V1__ColdStartReply reply = DROVER__V1__COLD_START_REPLY__INIT;
             reply.text = u->out.text;
+            failpoint("agent.COLD_START.before_answer");
             c->reply(&reply, u->call);
+            failpoint("agent.COLD_START.after_answer");
         }
     }
     free(c);

@@ -4,6 +4,7 @@
 #include "agent/io/host_report.h"
 #include "agent/io/message.h"
 #include "agent/service.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -144,10 +145,13 @@ static void done(struct operation *op)
     struct prepare *p = (struct prepare *)op;
     if (op->txn)
         op->txn->heard_ms = clock_monotonic_ms();
-    if (p->vote)
+    if (p->vote) {
+        failpoint("agent.%s.PREPARE.before_answer", p->role == PARTICIPANT_SOURCE ? "source" : "destination");
         p->reply(p->vote, p->call);
-    else
+        failpoint("agent.%s.PREPARE.after_answer", p->role == PARTICIPANT_SOURCE ? "source" : "destination");
+    } else {
         rpc_call_fail(p->call, &p->err);
+    }
     if (p->vote)
         drover__v1__vote__free_unpacked(p->vote, NULL);
     findings_free(&p->findings);

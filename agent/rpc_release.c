@@ -4,6 +4,7 @@
 
 #include "agent/io/domain.h"
 #include "agent/service.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <unistd.h>
@@ -80,7 +81,11 @@ static void done(struct operation *op)
         } else {
             Drover__V1__ReleaseReply reply = DROVER__V1__RELEASE_REPLY__INIT;
             reply.text = u->out.text;
+            failpoint("agent.%s.RELEASE.before_answer",
+                      u->role == PARTICIPANT_SOURCE ? "source" : "destination");
             r->reply(&reply, u->call);
+            failpoint("agent.%s.RELEASE.after_answer",
+                      u->role == PARTICIPANT_SOURCE ? "source" : "destination");
         }
     }
     free(r);

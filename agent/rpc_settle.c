@@ -3,6 +3,7 @@
 
 #include "agent/io/domain.h"
 #include "agent/service.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 /* GONE is worth waiting for the figures, since what comes next waits for libvirt's end of the job anyway: but only if the guest
@@ -48,7 +49,9 @@ static void answer(struct settle *s, struct transaction *txn)
         transfer_result(txn, &result);
         reply.activated = transfer_is_activated(txn);
     }
+    failpoint("agent.SETTLE.before_answer");
     s->reply(&reply, s->u.call);
+    failpoint("agent.SETTLE.after_answer");
     free(s);
 }
 

@@ -3,6 +3,7 @@
 #include "agent/io/host_report.h"
 #include "agent/io/libvirt.h"
 #include "agent/service.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -80,7 +81,10 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
     uint64_t changed = r->changed;
     r->state = (char *)participant_state_name(state);
     r->changed = (uint64_t)clock_realtime_ms();
+    const char *role = txn->role == PARTICIPANT_SOURCE ? "source" : "destination";
+    failpoint("agent.%s.%s.before_write", role, r->state);
     int e = records_put(txn->all->records, r, err);
+    failpoint("agent.%s.%s.after_write", role, r->state);
     if (e < 0) {
         r->state = word;
         r->changed = changed;

@@ -1,5 +1,6 @@
 #include "coordinator/driver_internal.h"
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 
@@ -150,7 +151,11 @@ static int write_journal(struct migration *m, struct error *err)
     size_t size = drover__v1__journal__get_packed_size(j);
     _cleanup_free_ uint8_t *packed = xcalloc(size, 1);
     drover__v1__journal__pack(j, packed);
-    return store_put_job(m->driver->config.store, m->job, packed, size, err);
+    const char *state = txn_state_name(m->txn.state);
+    failpoint("coordinator.%s.before_write", state);
+    int r = store_put_job(m->driver->config.store, m->job, packed, size, err);
+    failpoint("coordinator.%s.after_write", state);
+    return r;
 }
 
 static void work(struct migration *m);
@@ -190,6 +195,14 @@ static void tell_line(struct migration *m, const char *text)
     migration_log(m, text);
 }
 
+static void send(struct migration *m, enum txn_message message, enum txn_party party)
+{
+    const char *to = party == TXN_SOURCE ? "source" : party == TXN_DESTINATION ? "destination" : "export";
+    failpoint("coordinator.%s.%s.before_send", txn_message_name(message), to);
+    migration_send(m, message, party);
+    failpoint("coordinator.%s.%s.after_send", txn_message_name(message), to);
+}
+
 /* False if the rest has to wait for the disk. */
 static bool act(struct migration *m)
 {
@@ -200,7 +213,7 @@ static bool act(struct migration *m)
             if (write_journal(m, &m->disk_error))
                 return false;
             break;
-        case TXN_ACTION_SEND: migration_send(m, a->message, a->party); break;
+        case TXN_ACTION_SEND: send(m, a->message, a->party); break;
         case TXN_ACTION_ARM: arm(m, a->ms); break;
         case TXN_ACTION_TELL: tell_line(m, a->text); break;
         case TXN_ACTION_FINISH: migration_check(m); break;
@@ -280,12 +293,14 @@ static void on_end_retry(void *arg)
 void migration_end(struct migration *m)
 {
     struct driver *d = m->driver;
+    failpoint("coordinator.end.before_write");
     if (store_put_job(d->config.store, m->job, NULL, 0, &m->disk_error)) {
         log_error("job %llu has ended and can't be stored: %s", (unsigned long long)m->job->id,
                   m->disk_error.text);
         m->disk_retry = loop_timer_start(d->config.loop, DISK_RETRY_MS, on_end_retry, m);
         return;
     }
+    failpoint("coordinator.end.after_write");
     log_info("job %llu: %s", (unsigned long long)m->job->id, m->job->text);
     for (struct migration **p = &d->migrations; *p; p = &(*p)->next)
         if (*p == m) {

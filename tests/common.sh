@@ -19,7 +19,7 @@ build() {
 plain_build() { build "${DROVER_BUILD:-$top/build}" --buildtype=debugoptimized; }
 sanitized_build() {
     build "${DROVER_BUILD_SAN:-$top/build-san}" --buildtype=debugoptimized -Db_sanitize=address,undefined \
-        -Db_lundef=false
+        -Db_lundef=false -Dfailpoints=true
 }
 
 need_root() {

@@ -22,6 +22,8 @@ CLI = "cli/drover"
 ETC = "/etc/drover"
 STATE = "/var/lib/drover-agent"
 STORE = "/var/lib/drover"
+FAILPOINT = "/run/drover-failpoint"  # where programs that were built with failpoints look for one: see common/base/failpoint.h
+_FAILPOINTS = {"DROVER_FAILPOINT": f"@{FAILPOINT}"}
 
 
 def complete(directory):
@@ -120,7 +122,7 @@ class Programs:
         node.expect("agent", lambda: node.listening(AGENT_PORT), deadline, f"the agent of {node.name} on port {AGENT_PORT}")
 
     def agent_launch(self, node, env=None):
-        node.start("agent", [self.program(AGENT), "--config", f"{ETC}/agent.yaml"], env)
+        node.start("agent", [self.program(AGENT), "--config", f"{ETC}/agent.yaml"], {**_FAILPOINTS, **(env or {})})
 
     def agent_stop(self, node, number=signal.SIGTERM):
         """False if the agent took no notice of the signal within 10 s and was killed."""
@@ -128,7 +130,7 @@ class Programs:
 
     def coordinator_start(self, deadline=20, env=None):
         node = self.fleet.coordinator
-        node.start("coordinator", [self.program(COORDINATOR), "--config", f"{ETC}/coordinator.yaml"], env)
+        node.start("coordinator", [self.program(COORDINATOR), "--config", f"{ETC}/coordinator.yaml"], {**_FAILPOINTS, **(env or {})})
         node.expect(
             "coordinator", lambda: node.listening(COORDINATOR_PORT) and os.path.exists(self.socket), deadline,
             f"the coordinator on port {COORDINATOR_PORT} and {self.socket}",
@@ -148,6 +150,22 @@ class Programs:
         files = {f"the agent of {node.name}": f"{node.run_dir}/log/agent.log" for node in self.fleet.agents()}
         files["the coordinator"] = f"{self.fleet.coordinator.run_dir}/log/coordinator.log"
         return {who: file for who, file in files.items() if os.path.exists(file)}
+
+    def has_failpoints(self):
+        """True if the programs were built with Meson's option failpoints."""
+        with open(self.program(AGENT), "rb") as file:
+            return b"DROVER_FAILPOINT" in file.read()
+
+    def failpoint(self, node, name, action="kill"):
+        """At this instant the program of the node is killed, or stopped (SIGSTOP); None: no more. Returns the file, gone when it has acted."""
+        path = node.path(FAILPOINT)
+        if name is None:
+            if os.path.exists(path):
+                os.unlink(path)
+            return path
+        node.write(f"{FAILPOINT}.new", f"{name}:{action}\n")
+        os.rename(node.path(f"{FAILPOINT}.new"), path)
+        return path
 
     def died(self):
         """Who ended without being stopped."""

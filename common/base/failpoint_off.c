@@ -1,0 +1,6 @@
+#include "common/base/failpoint.h"
+
+void failpoint(const char *format, ...)
+{
+    (void)format;
+}
