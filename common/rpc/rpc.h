@@ -52,7 +52,8 @@ struct rpc_limits {
     uint32_t frame_bytes;  /* one frame, checked before allocating [4 MiB] */
     uint32_t unpack_bytes; /* memory that unpacking one message may take [16 MiB] */
     uint32_t calls;        /* in flight per connection [256] */
-    uint32_t queued_bytes; /* waiting to be written per connection [16 MiB] */
+    uint32_t
+        queued_bytes; /* waiting to be written per connection; items of one stream; stored answers [16 MiB] */
     uint32_t connections;  /* per listener [1024] */
     uint32_t handshake_ms; /* TLS handshake and first frame [3000] */
     uint32_t
@@ -95,7 +96,8 @@ void rpc_server_add(struct rpc_server *server, ProtobufCService *service, unsign
 int rpc_server_listen(struct rpc_server *server, const char *url, struct error *err);
 const char *rpc_server_url(const struct rpc_server *server, unsigned index); /* NULL past the last */
 
-/* Stops listening, ends calls in flight with UNAVAILABLE, waits for handlers on workers, frees. */
+/* Stops listening, ends calls in flight with UNAVAILABLE, runs their on_cancel, waits for handlers on workers, frees. A call
+ * that its handler has not ended yet may be ended later: nobody hears it. Not from an RPC_INLINE handler. */
 void rpc_server_free(struct rpc_server *server);
 DEFINE_CLEANUP(struct rpc_server *, rpc_server_free);
 
@@ -113,7 +115,8 @@ void rpc_call_fail(struct rpc_call *call, const struct error *why);
 void rpc_call_fail_with(struct rpc_call *call, const struct error *why, const ProtobufCMessage *details);
 
 /* Puts an item on the stream. Returns 0, -STATUS_CANCELLED when the client is gone for good (the handler should stop and
- * end the call), or -STATUS_RESOURCE_EXHAUSTED when the client does not keep up (the item was not queued). */
+ * end the call), -STATUS_RESOURCE_EXHAUSTED when the client does not keep up (the item was not queued; rpc_call_on_ready),
+ * or -STATUS_OUT_OF_RANGE when the item is larger than a frame may be. */
 int rpc_call_item(struct rpc_call *call, const ProtobufCMessage *item);
 void rpc_call_end(struct rpc_call *call);
 

@@ -112,7 +112,7 @@ int rpc_call_item(struct rpc_call *call, const ProtobufCMessage *message)
     struct rpc_server *s = call->server;
     size_t len = protobuf_c_message_get_packed_size(message);
     if (len + 256 > s->config.limits.frame_bytes)
-        return -STATUS_RESOURCE_EXHAUSTED;
+        return -STATUS_OUT_OF_RANGE; /* it will never fit: another word than for a full window */
     struct stream_item *item = xcalloc(1, sizeof(*item) + len);
     item->len = len;
     protobuf_c_message_pack(message, item->bytes);

@@ -208,6 +208,10 @@ static void test_failed_stream(void **state)
     error_set(&why, STATUS_ABORTED, "half way");
     put(call, 1);
     put(call, 2);
+    Drover__Test__EchoReply huge = DROVER__TEST__ECHO_REPLY__INIT;
+    huge.data = (ProtobufCBinaryData){5 << 20, xcalloc(1, 5 << 20)};
+    assert_int_equal(rpc_call_item(call, &huge.base), -STATUS_OUT_OF_RANGE);
+    free(huge.data.data);
     rpc_call_fail_with(call, &why, &details.base);
     wait_for(&f, o.ends == 1);
     assert_int_equal(o.items, 2);
