@@ -5,8 +5,9 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
-enum { IDLE_MAX = 4, KEEPALIVE_S = 5, KEEPALIVE_N = 3 };
+enum { IDLE_MAX = 4, KEEPALIVE_S = 5, KEEPALIVE_N = 3, OPEN_S = 5 };
 
 struct lent {
     struct lent *next;
@@ -20,6 +21,7 @@ struct libvirt_pool {
     char *uri;
     virConnectPtr idle[IDLE_MAX];
     unsigned n_idle;
+    unsigned hanging; /* openings that nobody waits for any more */
 };
 
 /* Of all pools: a connection that comes back does not say whose it is. */
@@ -70,17 +72,92 @@ static virConnectPtr take_idle(struct libvirt_pool *p)
     }
 }
 
+/* A libvirtd that hangs accepts a connection and never answers on it; only the connection's own keepalive would notice. */
+struct opening {
+    struct libvirt_pool *pool;
+    pthread_cond_t ready;
+    bool back, left; /* the thread is; nobody waits */
+    virConnectPtr conn;
+    struct error why;
+};
+
+static void opening_end_locked(struct opening *o)
+{
+    unref_locked(o->pool);
+    pthread_cond_destroy(&o->ready);
+    free(o);
+}
+
+static void *open_thread(void *arg)
+{
+    struct opening *o = arg;
+    virConnectPtr conn = virConnectOpen(o->pool->uri);
+    if (conn)
+        virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_N);
+    else
+        error_libvirt(&o->why, "cannot connect to libvirt at %s", o->pool->uri);
+    pthread_mutex_lock(&lock);
+    bool left = o->left;
+    if (left) {
+        o->pool->hanging--;
+        opening_end_locked(o);
+    } else {
+        o->conn = conn;
+        o->back = true;
+        pthread_cond_signal(&o->ready);
+    }
+    pthread_mutex_unlock(&lock);
+    if (left && conn)
+        virConnectClose(conn);
+    return NULL;
+}
+
+static virConnectPtr open_new(struct libvirt_pool *p, struct error *err)
+{
+    struct opening *o = new0(struct opening);
+    pthread_t thread;
+    struct timespec until;
+    pthread_cond_init(&o->ready, NULL);
+    o->pool = p;
+    pthread_mutex_lock(&lock);
+    p->refs++;
+    bool hangs = p->hanging > 0;
+    if (hangs || pthread_create(&thread, NULL, open_thread, o) != 0) {
+        opening_end_locked(o);
+        pthread_mutex_unlock(&lock);
+        error_set(err, STATUS_UNAVAILABLE,
+                  hangs ? "libvirt at %s does not answer to a new connection"
+                        : "no thread to connect to libvirt at %s",
+                  p->uri);
+        return NULL;
+    }
+    pthread_detach(thread);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += OPEN_S;
+    while (!o->back && pthread_cond_timedwait(&o->ready, &lock, &until) == 0)
+        ;
+    virConnectPtr conn = o->conn;
+    struct error why = o->why;
+    if (o->back) {
+        opening_end_locked(o);
+    } else {
+        error_set(&why, STATUS_UNAVAILABLE, "libvirt at %s did not answer within %d s", p->uri, OPEN_S);
+        o->left = true;
+        p->hanging++;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!conn && err)
+        *err = why;
+    return conn;
+}
+
 virConnectPtr libvirt_pool_take(struct libvirt_pool *p, struct error *err)
 {
     virConnectPtr conn = take_idle(p);
-    if (!conn) {
-        conn = virConnectOpen(p->uri);
-        if (!conn) {
-            error_libvirt(err, "cannot connect to libvirt at %s", p->uri);
-            return NULL;
-        }
-        virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_N);
-    }
+    if (!conn)
+        conn = open_new(p, err);
+    if (!conn)
+        return NULL;
     struct lent *l = new0(struct lent);
     l->conn = conn;
     l->pool = p;

@@ -17,7 +17,7 @@ struct libvirt_pool *libvirt_pool_new(const char *uri);
 /* What is lent goes on; it is closed when it comes back. */
 void libvirt_pool_close(struct libvirt_pool *pool);
 
-/* Blocks when there is none idle. NULL and UNAVAILABLE when it can't connect. */
+/* Blocks when there is none idle, for 5 s at most. NULL and UNAVAILABLE when it can't connect. */
 virConnectPtr libvirt_pool_take(struct libvirt_pool *pool, struct error *err);
 
 /* Of any pool, or of none: then it is closed. */
