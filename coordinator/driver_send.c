@@ -105,6 +105,14 @@ static void on_vote(const Drover__V1__Vote *vote, void *data)
     answered(c, TXN_EVENT_ANSWER, vote->yes ? TXN_YES : TXN_NO, why);
 }
 
+/* The connection's loss, not the agent's answer: the transfer may well go on. */
+static bool stream_was_lost(void)
+{
+    enum status_code code = rpc_status()->code;
+    return code == STATUS_OK || code == STATUS_UNAVAILABLE || code == STATUS_DATA_LOSS ||
+           code == STATUS_DEADLINE_EXCEEDED;
+}
+
 /* The end of the stream without the agent's word. */
 static char *why_ended(const struct call *c)
 {
@@ -122,7 +130,7 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
     struct migration *m = c->migration;
     if (!m || !event) {
         _cleanup_free_ char *why = m ? why_ended(c) : NULL;
-        answered(c, TXN_EVENT_NO_ANSWER, TXN_OK, why);
+        answered(c, stream_was_lost() ? TXN_EVENT_NO_ANSWER : TXN_EVENT_ANSWER, TXN_FAILED, why);
         return;
     }
     if (m->txn.state != TXN_TRANSFER)

@@ -290,8 +290,24 @@ static void on_vote(struct txn *t, const struct txn_event *e, struct txn_actions
     settle(t, a, e->now);
 }
 
+/* The source's agent goes on with its migration also while nobody listens, and when it was restarted: a repeated MIGRATE
+ * listens again. One that has settled refuses it, so it starts nothing that was taken back. */
+static void listen_again(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    snprintf(t->last, sizeof(t->last), "%.180s", said(e));
+    if (t->attempt == 0)
+        tell(a, "%.250s; listens again", said(e));
+    int64_t ms = TXN_RETRY_MIN_MS << (t->attempt < 4 ? t->attempt : 4);
+    t->attempt++;
+    arm(a, ms);
+}
+
 static void on_transfer_end(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
+    if (e->kind == TXN_EVENT_NO_ANSWER && e->now - t->heard < TXN_SILENCE_MS) {
+        listen_again(t, e, a);
+        return;
+    }
     if (e->kind == TXN_EVENT_ANSWER && e->answer == TXN_OK) {
         tell(a, "the transfer has ended, says libvirt on %s", t->host[TXN_SOURCE]);
     } else {
@@ -412,6 +428,7 @@ static void on_timer(struct txn *t, const struct txn_event *e, struct txn_action
     case TXN_TRANSFER:
         if (e->now - t->heard < TXN_SILENCE_MS) {
             wait_for_progress(t, a, e->now - t->heard);
+            ask(t, a);
             return;
         }
         blame(t, "nothing was heard of the transfer for %d s", TXN_SILENCE_MS / 1000);
@@ -454,6 +471,7 @@ void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
     case TXN_EVENT_PROGRESS:
         if (t->state == TXN_TRANSFER) {
             t->heard = e->now;
+            t->attempt = 0;
             t->last[0] = 0;
         }
         break;

@@ -1,8 +1,8 @@
 /* The coordinator's half of a two-phase migration: a pure state machine (design.md, "The handover").
  *
- *            order                        all yes
+ *            order                        all yes          (MIGRATE again when the stream is lost)
  *    (new) -------> PREPARING ---------------------------> TRANSFER
- *                      | no, timeout, cancel                  | any end, error, cancel, silence
+ *                      | no, timeout, cancel                  | its end, refusal, cancel, silence
  *                      v                                      v
  *                  SETTLING <---------------------------------+
  *                   |     |   asked until answered; never guessed
@@ -73,7 +73,7 @@ enum txn_event_kind {
 
 enum txn_answer {
     TXN_OK,      /* MIGRATE (libvirt's word is success), ABORT, RELEASE, COLD */
-    TXN_FAILED,  /* MIGRATE */
+    TXN_FAILED,  /* MIGRATE: libvirt's word is failure, or the agent refuses */
     TXN_YES,     /* PREPARE */
     TXN_NO,      /* PREPARE */
     TXN_UNKNOWN, /* SETTLE, ACTIVATE: ask again */

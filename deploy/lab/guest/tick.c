@@ -3,7 +3,8 @@
  * pages of its working set in turn at a set rate, and halts in between, so that it costs the host next to
  * nothing. If it has an IDE disk, it writes each tick to the first sector, too.
  *
- * The command line: tick_ms=N (1000), dirty=N MiB/s or dirty=max (0), working_set=N MiB (0: none), disk=off.
+ * The command line: tick_ms=N (1000), dirty=N MiB/s or dirty=max (0), working_set=N MiB (0: none), dirty_from=N and
+ * dirty_until=N: ticks between which it dirties (from the start, for ever), disk=off.
  *
  * Time comes from the TSC, calibrated once against the PIT: interrupts get lost on a busy host, cycles don't.
  */
@@ -28,6 +29,7 @@ struct options {
     uint32_t tick_ms;
     int32_t dirty;
     uint32_t working_set;
+    uint32_t dirty_from, dirty_until; /* ticks; until 0: for ever */
     bool disk;
 };
 
@@ -62,6 +64,10 @@ static void options_parse(const char *text, struct options *options)
             options->dirty = (int32_t)number(value);
         else if (starts_with(text, "working_set=", &value))
             options->working_set = number(value);
+        else if (starts_with(text, "dirty_from=", &value))
+            options->dirty_from = number(value);
+        else if (starts_with(text, "dirty_until=", &value))
+            options->dirty_until = number(value);
         else if (starts_with(text, "disk=off", &value))
             options->disk = false;
         while (*text && *text != ' ')
@@ -156,6 +162,7 @@ void tick_main(const struct multiboot *boot)
     for (;;) {
         uint64_t now = rdtsc();
         uint32_t due = 0;
+        bool dirties = tick >= options.dirty_from && (options.dirty_until == 0 || tick < options.dirty_until);
 
         if (now >= next_tick) {
             serial_text("tick ");
@@ -168,7 +175,9 @@ void tick_main(const struct multiboot *boot)
             if (next_tick <= now)
                 next_tick = now + period;
         }
-        if (options.dirty == DIRTY_MAX) {
+        if (!dirties) {
+            dirtied = now;
+        } else if (options.dirty == DIRTY_MAX) {
             due = PAGES_PER_TURN;
         } else if (options.dirty > 0) {
             if (now - dirtied > (uint64_t)cycles_per_ms * 100)

@@ -28,6 +28,8 @@ class Guest:
     vcpus: int = 1
     dirty: str = "0"
     working_set: int = 0
+    dirty_from: int = 0  # ticks between which a tick guest dirties; until 0: for ever
+    dirty_until: int = 0
     tick_ms: int = 1000
     bridge: str = ""
     mac: str = ""
@@ -39,6 +41,8 @@ class Guest:
 
 def command_line(guest):
     words = [f"tick_ms={guest.tick_ms}", f"dirty={guest.dirty}", f"working_set={guest.working_set}"]
+    if guest.kind == "tick" and (guest.dirty_from or guest.dirty_until):
+        words += [f"dirty_from={guest.dirty_from}", f"dirty_until={guest.dirty_until}"]
     if guest.kind == "linux":
         words = ["console=ttyS0", "quiet", "panic=-1", *words]
         if guest.address:

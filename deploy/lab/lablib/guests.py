@@ -24,7 +24,7 @@ class Guests:
 
     def define(
         self, name, on, kind="tick", memory=None, vcpus=1, dirty=0, working_set=None, tick_ms=1000, disks=(), format="raw", size=16,
-        nic=None, shareable=False, uuid=None,
+        nic=None, shareable=False, uuid=None, dirty_from=0, dirty_until=0,
     ):
         """Makes a guest's disks and returns its domain.Guest, without telling any libvirtd."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}", name):
@@ -47,7 +47,7 @@ class Guests:
             raise LabError(f"guest {name}: {on} has no bridge {nic}; 'lab bridge {on} {nic}' makes one")
         guest = domain.Guest(
             name=name, uuid=uuid or str(uuid4()), kind=kind, memory=memory, vcpus=vcpus, dirty=str(dirty),
-            working_set=working_set, tick_ms=tick_ms, bridge=nic or "",
+            working_set=working_set, dirty_from=dirty_from, dirty_until=dirty_until, tick_ms=tick_ms, bridge=nic or "",
         )
         if nic:
             guest.mac = "52:54:00:" + ":".join(f"{byte:02x}" for byte in hashlib.sha256(name.encode()).digest()[:3])
