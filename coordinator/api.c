@@ -194,6 +194,7 @@ struct api *api_new(const struct api_config *config)
                 .get_job = get_job,
                 .watch_job = api_watch_job,
                 .cancel_job = cancel_job,
+                .doctor = api_doctor,
             },
         .config = *config,
     };

@@ -11,6 +11,7 @@ struct api_config {
     struct driver *driver;
     struct store *store;
     const Drover__V1__Policy *policy; /* what holds where a request says nothing */
+    const struct agents *agents;      /* NULL: nothing is proven by asking them */
 };
 
 struct api *api_new(const struct api_config *config);

@@ -16,6 +16,9 @@ void api_migrate_guest(Drover__V1__Coordinator_Service *service,
 void api_watch_job(Drover__V1__Coordinator_Service *service, const Drover__V1__WatchJobRequest *request,
                    Drover__V1__Job_Closure item, void *call);
 
+void api_doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__DoctorRequest *request,
+                Drover__V1__DoctorReply_Closure reply, void *call);
+
 /* Open or ended. Freed with drover__v1__job__free_unpacked when *ret_owned, else good until the next change. */
 int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,
                  struct error *err);

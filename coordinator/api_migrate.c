@@ -1,7 +1,10 @@
-/* MigrateGuest: which guest, how, where to, may it; then the driver's. */
+/* MigrateGuest: which guest, how, where to, may it, and do the agents prove it; then the driver's. */
 #include "common/base/memory.h"
 #include "coordinator/api_methods.h"
+#include "coordinator/core/explain.h"
 #include "coordinator/core/placement.h"
+#include "coordinator/core/probe_plan.h"
+#include "coordinator/probes.h"
 
 #include <string.h>
 
@@ -57,17 +60,28 @@ static uint64_t *promised(const struct api *api)
     return sums;
 }
 
+/* One call: first by what the agents have reported, then, with the same eyes, by what they prove when they are asked. */
 struct move {
+    const struct api *api;
+    const Drover__V1__MigrateGuestRequest *request; /* lives as long as the call */
+    Drover__V1__MigrateGuestReply_Closure reply;
+    struct rpc_call *call;
+    struct probes *probes;
+    char *source, *destination, *why; /* as chosen before the agents were asked; owned */
     struct preflight in;
     Drover__V1__Policy policy;
     struct placement placement;
     struct findings findings;
 };
 
-static void move_deinit(struct move *m)
+static void move_free(struct move *m)
 {
     placement_deinit(&m->placement);
     findings_deinit(&m->findings);
+    free(m->source);
+    free(m->destination);
+    free(m->why);
+    free(m);
 }
 
 /* Guest, mode and policy from the request. */
@@ -93,14 +107,13 @@ static int resolve(const struct api *api, const Drover__V1__MigrateGuestRequest 
     return 0;
 }
 
-/* The destination: the one that was named, or the one with room; then all findings. */
-static int choose(const struct api *api, const Drover__V1__MigrateGuestRequest *request, struct move *m,
-                  struct error *err)
+/* The destination: the one that was named, or chosen before, or the one with room; then all findings. */
+static int choose(const struct api *api, const char *name, struct move *m, struct error *err)
 {
     _cleanup_free_ uint64_t *sums = promised(api);
-    if (request->to[0]) {
+    if (name[0]) {
         struct fleet_host *to;
-        int r = fleet_find_host(api->config.fleet, request->to, &to, err);
+        int r = fleet_find_host(api->config.fleet, name, &to, err);
         if (r < 0)
             return r;
         m->in.destination = to;
@@ -135,35 +148,97 @@ static int start(const struct api *api, const struct move *m, const char *by, ui
     return driver_migrate(api->config.driver, &order, ret_job, err);
 }
 
-void api_migrate_guest(Drover__V1__Coordinator_Service *service,
-                       const Drover__V1__MigrateGuestRequest *request,
-                       Drover__V1__MigrateGuestReply_Closure reply, void *call)
+static void fail(struct move *m, const struct error *why)
 {
-    const struct api *api = (const struct api *)service;
-    _cleanup_(move_deinit) struct move m = {0};
+    struct rpc_call *call = m->call;
+    move_free(m);
+    rpc_call_fail(call, why);
+}
+
+/* All is known: refuse, or go. */
+static void decide(struct move *m)
+{
+    const Drover__V1__MigrateGuestRequest *request = m->request;
     struct error err = {0};
     uint64_t job = 0;
-    if (resolve(api, request, &m, &err) < 0 || choose(api, request, &m, &err) < 0) {
-        rpc_call_fail(call, &err);
-        return;
-    }
+    accept_apply(&m->findings, request->accept, request->n_accept);
     /* What the fleet owns may change as soon as the driver works. */
-    _cleanup_free_ char *guest = xstrdup(m.in.guest->guest->name);
-    const struct findings *findings = m.in.destination ? &m.findings : &m.placement.refusals;
-    bool go = m.in.destination && !request->dry_run && !findings_block(findings);
-    if (go && start(api, &m, api_operator(call), &job, &err) < 0) {
-        rpc_call_fail(call, &err);
+    _cleanup_free_ char *guest = xstrdup(m->in.guest->guest->name);
+    const struct findings *findings = m->in.destination ? &m->findings : &m->placement.refusals;
+    bool go = m->in.destination && !request->dry_run && !findings_block(findings);
+    if (go && start(m->api, m, api_operator(m->call), &job, &err) < 0) {
+        fail(m, &err);
         return;
     }
     Drover__V1__MigrateGuestReply answer = DROVER__V1__MIGRATE_GUEST_REPLY__INIT;
     answer.job = job;
     answer.guest = guest;
-    answer.source = m.in.source->name;
-    if (m.in.destination)
-        answer.destination = m.in.destination->name;
-    answer.why = m.placement.why ? m.placement.why : (char *)"asked for";
-    answer.mode = m.in.mode;
+    answer.source = m->in.source->name;
+    if (m->in.destination)
+        answer.destination = m->in.destination->name;
+    answer.why = m->why ? m->why : m->placement.why ? m->placement.why : (char *)"asked for";
+    answer.mode = m->in.mode;
     answer.findings = findings->list;
     answer.n_findings = findings->n;
-    reply(&answer, call);
+    m->reply(&answer, m->call);
+    move_free(m);
+}
+
+static void on_cancel(void *arg)
+{
+    struct move *m = arg;
+    const struct error why = {.code = STATUS_CANCELLED,
+                              .text = "the shell did not wait for the checks; nothing moved"};
+    m->probes = probes_cancel(m->probes);
+    fail(m, &why);
+}
+
+/* The world went on meanwhile, so everything is looked at anew. */
+static void on_proofs(void *arg, struct evidence *evidence)
+{
+    struct move *m = arg;
+    struct error err = {0};
+    m->probes = NULL;
+    findings_deinit(&m->findings);
+    placement_deinit(&m->placement);
+    int r = resolve(m->api, m->request, m, &err);
+    if (r == 0 && !streq(m->in.source->name, m->source))
+        r = error_set(&err, STATUS_ABORTED, "%s went from %s to %s while it was checked: ask again",
+                      m->in.guest->guest->name, m->source, m->in.source->name);
+    m->in.evidence = evidence;
+    if (r == 0)
+        r = choose(m->api, m->destination, m, &err);
+    m->in.evidence = NULL;
+    evidence_deinit(evidence);
+    if (r < 0)
+        fail(m, &err);
+    else
+        decide(m);
+}
+
+void api_migrate_guest(Drover__V1__Coordinator_Service *service,
+                       const Drover__V1__MigrateGuestRequest *request,
+                       Drover__V1__MigrateGuestReply_Closure reply, void *call)
+{
+    const struct api *api = (const struct api *)service;
+    struct move *m = new0(struct move);
+    *m = (struct move){.api = api, .request = request, .reply = reply, .call = call};
+    struct error err = {0};
+    struct evidence evidence = {0};
+    if (accept_check(request->accept, request->n_accept, &err) < 0 || resolve(api, request, m, &err) < 0 ||
+        choose(api, request->to, m, &err) < 0) {
+        fail(m, &err);
+        return;
+    }
+    if (m->in.destination && api->config.agents)
+        plan_check(&evidence, m->in.fleet, m->in.source, m->in.destination, m->in.guest->guest, m->in.mode);
+    if (!evidence.n) {
+        decide(m);
+        return;
+    }
+    m->source = xstrdup(m->in.source->name);
+    m->destination = xstrdup(m->in.destination->name);
+    m->why = xstrdup(m->placement.why);
+    m->probes = probes_start(api->config.loop, api->config.agents, &evidence, on_proofs, m);
+    rpc_call_on_cancel(call, on_cancel, m);
 }

@@ -169,7 +169,8 @@ static int start(struct coordinator *c, struct error *err)
                                    .fleet = &c->fleet,
                                    .driver = c->driver,
                                    .store = c->store,
-                                   .policy = &config->policy};
+                                   .policy = &config->policy,
+                                   .agents = c->agents};
     c->api = api_new(&api);
     return serve(c, err);
 }

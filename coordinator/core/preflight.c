@@ -14,55 +14,84 @@
 static const struct rule rules[] = {
     /* The hosts. */
     {"host-up", B, ALWAYS, rule_host_up,
-     "A host of the move has no session with its agent. What it has and what runs there is then old news, so nothing moves.", false},
+     "A host of the move has no session with its agent. What it has and what runs there is then old news, so "
+     "nothing moves.",
+     false},
     {"host-told", B, ALWAYS, rule_host_told,
      "An agent has just connected and has not told all its guests yet. It takes a moment.", false},
     {"host-role", B, REPORTS, rule_host_role,
-     "Guests only run on hosts whose agent has the role hypervisor; a node that exports storage has not.", false},
+     "Guests only run on hosts whose agent has the role hypervisor; a node that exports storage has not.",
+     false},
     {"libvirt-up", B, REPORTS, rule_libvirt_up,
-     "The agent runs, but libvirt beside it does not answer. Nothing can be started or moved without it.", false},
-    {"same-host", B, ALWAYS, rule_same_host,
-     "The destination that was named is the host where the guest is.", false},
+     "The agent runs, but libvirt beside it does not answer. Nothing can be started or moved without it.",
+     false},
+    {"same-host", B, ALWAYS, rule_same_host, "The destination that was named is the host where the guest is.",
+     false},
     {"host-uuid", B, LIBVIRT, rule_host_uuid,
-     "libvirt tells hosts apart by a host UUID (from the firmware, or host_uuid in libvirtd.conf) and refuses to migrate between equal ones.", false},
+     "libvirt tells hosts apart by a host UUID (from the firmware, or host_uuid in libvirtd.conf) and "
+     "refuses to migrate between equal ones.",
+     false},
     {"agent-version", W, REPORTS, rule_agent_version,
-     "The two agents are of different versions. They talk to each other during a move; one version is what is tested.", false},
+     "The two agents are of different versions. They talk to each other during a move; one version is what "
+     "is tested.",
+     false},
     {"libvirt-version", W, LIBVIRT, rule_libvirt_version,
-     "The destination's libvirt is older than the source's. It may not know what the newer one wrote into the guest's definition.", false},
+     "The destination's libvirt is older than the source's. It may not know what the newer one wrote into "
+     "the guest's definition.",
+     false},
     {"qemu-version", W, LIBVIRT, rule_qemu_version,
-     "The destination's QEMU is older than the source's. Moving back to an older version is the less tested direction.", false},
+     "The destination's QEMU is older than the source's. Moving back to an older version is the less tested "
+     "direction.",
+     false},
     {"release-unsupported", B, PROBED, rule_release_unsupported,
-     "Red Hat does not support live migration in this direction between these releases (table 4.1 of its Virtualization Administration Guide).", true},
+     "Red Hat does not support live migration in this direction between these releases (table 4.1 of its "
+     "Virtualization Administration Guide).",
+     true},
     {"release-untested", W, PROBED, rule_release_untested,
      "The releases of the two hosts are not in Red Hat's table of supported directions.", false},
     {"release-backward", I, PROBED, rule_release_backward,
      "Red Hat supports this direction with known issues: see the release notes of the destination.", false},
     {"probe-unknown", W, PROBED, rule_probe_unknown,
-     "An agent is too old to be asked for proofs, so storage, networks and ports of that host are believed, not seen.", false},
+     "An agent is too old to be asked for proofs, so storage, networks and ports of that host are believed, "
+     "not seen.",
+     false},
 
     /* The guest. */
     {"guest-busy", B, ALWAYS, rule_guest_busy,
-     "Something works on the guest already: a job of Drover, a transaction that its agent holds, or a job of libvirt.", false},
+     "Something works on the guest already: a job of Drover, a transaction that its agent holds, or a job of "
+     "libvirt.",
+     false},
     {"guest-state", B, ALWAYS, rule_guest_state,
-     "Guests move while they run, or as a definition while they are shut off; not paused, crashed or asleep.", false},
+     "Guests move while they run, or as a definition while they are shut off; not paused, crashed or asleep.",
+     false},
     {"mode-allowed", B, ALWAYS, rule_mode_allowed,
      "The mode that was asked for is not in the policy's list of what is allowed.", false},
     {"guest-elsewhere", B, ALWAYS, rule_guest_elsewhere,
-     "The guest is active on another host as well. Its disks are in danger; nothing is made worse by moving one of the two.", false},
+     "The guest is active on another host as well. Its disks are in danger; nothing is made worse by moving "
+     "one of the two.",
+     false},
     {"guest-remembered", W, ALWAYS, rule_guest_remembered,
-     "Another host has a definition of the same guest, or had it when it was last heard of. It must not be started there.", false},
+     "Another host has a definition of the same guest, or had it when it was last heard of. It must not be "
+     "started there.",
+     false},
     {"host-device", B, MOVING, rule_hostdevs,
      "A device of the host was given to the guest. QEMU can't move the state that is in the device.", false},
     {"host-device-defined", W, AT_REST, rule_hostdevs,
-     "The definition names a device of the host. At the destination the guest starts only if the same device is there.", false},
-    {"snapshots", B, MOVING, rule_snapshots,
-     "libvirt refuses to migrate a running guest that has snapshots.", false},
+     "The definition names a device of the host. At the destination the guest starts only if the same device "
+     "is there.",
+     false},
+    {"snapshots", B, MOVING, rule_snapshots, "libvirt refuses to migrate a running guest that has snapshots.",
+     false},
     {"checkpoints", B, ALWAYS, rule_checkpoints,
      "Backup checkpoints are kept by the libvirt that made them and would be lost by a move.", false},
     {"managed-save", B, AT_REST, rule_managed_save,
-     "The guest's memory is saved on the source (virsh managedsave). Moving just its definition would lose it.", false},
+     "The guest's memory is saved on the source (virsh managedsave). Moving just its definition would lose "
+     "it.",
+     false},
     {"firmware-variables", B, AT_REST, rule_nvram,
-     "UEFI variables are in a file that only the source has. A running guest takes them along; a definition does not.", false},
+     "UEFI variables are in a file that only the source has. A running guest takes them along; a definition "
+     "does not.",
+     false},
 
     /* What it needs at the destination. */
     {"name-free", B, ALWAYS, rule_name_free,
@@ -70,25 +99,32 @@ static const struct rule rules[] = {
     {"uuid-free", B, ALWAYS, rule_uuid_free,
      "The destination has a guest of the same UUID already: a stale definition, or a second copy.", false},
     {"listening", B, LIBVIRT | MOVING, rule_listening,
-     "The source's libvirt talks to the destination's during a move. The destination's does not listen in the way that libvirt_remote says.", false},
+     "The source's libvirt talks to the destination's during a move. The destination's does not listen in "
+     "the way that libvirt_remote says.",
+     false},
     {"migration-address", B, LIBVIRT | MOVING, rule_migration_address,
      "The guest's memory travels to an address of the destination, and none is known.", false},
     {"memory-free", B, LIBVIRT | MOVING, rule_memory_free,
-     "The destination has less free memory than the guest may use, counting what other moves have been promised.", false},
+     "The destination has less free memory than the guest may use, counting what other moves have been "
+     "promised.",
+     false},
     {"memory-to-start", W, LIBVIRT | AT_REST, rule_memory_free,
      "The destination has less free memory than the guest needs when it is started there.", false},
     {"memory-overcommit", W, LIBVIRT | MOVING, rule_memory_overcommit,
      "The guests of the destination could then use more memory than it has.", false},
-    {"vcpus", W, LIBVIRT, rule_vcpus,
-     "The guest has more vCPUs than the destination has logical CPUs.", false},
+    {"vcpus", W, LIBVIRT, rule_vcpus, "The guest has more vCPUs than the destination has logical CPUs.",
+     false},
     {"accelerator", B, LIBVIRT, rule_accelerator,
      "The guest is of type kvm (or qemu), and the destination can't run that type.", false},
-    {"arch", B, LIBVIRT, rule_arch,
-     "The destination has another CPU architecture.", false},
+    {"arch", B, LIBVIRT, rule_arch, "The destination has another CPU architecture.", false},
     {"machine-type", B, LIBVIRT, rule_machine_type,
-     "QEMU's machine type is the guest's board: it keeps it for as long as it runs, and the destination's QEMU must know it.", false},
+     "QEMU's machine type is the guest's board: it keeps it for as long as it runs, and the destination's "
+     "QEMU must know it.",
+     false},
     {"cpu-model", W, LIBVIRT | MOVING, rule_cpu_model,
-     "The guest sees the host's own CPU, and the destination has another one. It may use instructions that are not there.", false},
+     "The guest sees the host's own CPU, and the destination has another one. It may use instructions that "
+     "are not there.",
+     false},
     {"bridge", B, LIBVIRT, rule_bridges,
      "The destination has no bridge of the name that the guest's interface hangs on.", false},
     {"network", B, LIBVIRT, rule_networks,
@@ -96,73 +132,122 @@ static const struct rule rules[] = {
     {"interface-kind", W, ALWAYS, rule_interface_kind,
      "An interface hangs on something that is not checked (macvtap, vhost-user, ...).", false},
     {"mac-in-use", B, ALWAYS, rule_mac_in_use,
-     "An active guest at the destination has a MAC address of this one. Switches then send the frames of both to either.", true},
+     "An active guest at the destination has a MAC address of this one. Switches then send the frames of "
+     "both to either.",
+     true},
     {"mtu-smaller", B, LIBVIRT, rule_mtu_smaller,
-     "The destination's bridge has a smaller MTU: large packets of the guest would be lost silently after the move.", true},
+     "The destination's bridge has a smaller MTU: large packets of the guest would be lost silently after "
+     "the move.",
+     true},
     {"bridge-segment", B, PROBED, rule_bridge_segment,
-     "A frame that the source's agent sent on its bridge was not heard on the destination's bridge of that name: they are different networks, and the guest would be cut off.", true},
+     "A frame that the source's agent sent on its bridge was not heard on the destination's bridge of that "
+     "name: they are different networks, and the guest would be cut off.",
+     true},
     {"bridge-unheard", W, PROBED, rule_bridge_unheard,
      "Whether the two bridges are one network could not be tried.", false},
 
     /* The ways between the hosts. */
     {"port-range", B, PROBED | MOVING, rule_port_range,
-     "The destination's agent could not listen on any port of libvirt's migration range: all are taken, or the migration address is not one of that host.", false},
+     "The destination's agent could not listen on any port of libvirt's migration range: all are taken, or "
+     "the migration address is not one of that host.",
+     false},
     {"migration-port", B, PROBED | MOVING, rule_migration_port,
-     "The destination's agent listened on a port of the migration range, and the source could not connect to it: a firewall, or no route. The guest's memory would not arrive.", false},
+     "The destination's agent listened on a port of the migration range, and the source could not connect to "
+     "it: a firewall, or no route. The guest's memory would not arrive.",
+     false},
     {"port-unproven", W, PROBED | MOVING, rule_port_unproven,
      "Whether the migration ports can be reached could not be tried.", false},
     {"libvirt-port", B, PROBED | MOVING, rule_libvirt_port,
-     "The source could not connect to the destination's libvirt as libvirt itself would: port, TLS name, certificates.", false},
+     "The source could not connect to the destination's libvirt as libvirt itself would: port, TLS name, "
+     "certificates.",
+     false},
     {"clock-offset", W, PROBED, rule_clock_offset,
-     "The clocks of the two hosts differ by more than a second. A guest that takes its time from the host would see it jump.", false},
+     "The clocks of the two hosts differ by more than a second. A guest that takes its time from the host "
+     "would see it jump.",
+     false},
 
     /* Its disks. */
     {"storage-pool", B, LIBVIRT, rule_storage_pools,
-     "A disk is a volume of a storage pool that the destination's libvirt does not have, or that is not active there.", false},
+     "A disk is a volume of a storage pool that the destination's libvirt does not have, or that is not "
+     "active there.",
+     false},
     {"storage-not-shared", B, PROBED, rule_storage_not_shared,
-     "Both hosts have a directory at the image's path, but not the same one: a file that the source wrote beside the image did not appear at the destination. The guest would run on another disk, or on none.", false},
+     "Both hosts have a directory at the image's path, but not the same one: a file that the source wrote "
+     "beside the image did not appear at the destination. The guest would run on another disk, or on none.",
+     false},
     {"storage-other-path", B, PROBED, rule_storage_other_path,
-     "The destination has the same storage, mounted at another path. The guest's definition names the path.", false},
+     "The destination has the same storage, mounted at another path. The guest's definition names the path.",
+     false},
     {"storage-missing", B, PROBED, rule_storage_missing,
      "The destination has no directory at the image's path: the storage is not mounted there.", false},
     {"storage-read-only", B, PROBED, rule_storage_read_only,
-     "A host can only read where the image lies: a read-only mount or export, or permissions. The guest's writes would fail.", false},
+     "A host can only read where the image lies: a read-only mount or export, or permissions. The guest's "
+     "writes would fail.",
+     false},
     {"storage-stale", B, PROBED, rule_storage_stale,
      "The storage does not answer on a host: a stale NFS handle, a dead server, a hung mount.", false},
     {"storage-full", B, PROBED, rule_storage_full,
-     "There was no room for a file of a few bytes beside the image. The guest stops as soon as its disk must grow.", false},
+     "There was no room for a file of a few bytes beside the image. The guest stops as soon as its disk must "
+     "grow.",
+     false},
     {"storage-unproven", B, PROBED, rule_storage_unproven,
-     "The proof that both hosts see the same image could not be carried out. Without it nothing says that the guest finds its disk.", false},
+     "The proof that both hosts see the same image could not be carried out. Without it nothing says that "
+     "the guest finds its disk.",
+     false},
     {"block-device-missing", B, PROBED, rule_block_missing,
-     "The block device that the disk names is not at the destination: not logged in, not zoned, not mapped, or named otherwise.", false},
+     "The block device that the disk names is not at the destination: not logged in, not zoned, not mapped, "
+     "or named otherwise.",
+     false},
     {"block-device-differs", B, PROBED, rule_block_differs,
-     "Both hosts have a block device of that name, but its WWID (or target and unit) differs: another disk. Device names such as /dev/sdb are given in the order of discovery.", false},
+     "Both hosts have a block device of that name, but its WWID (or target and unit) differs: another disk. "
+     "Device names such as /dev/sdb are given in the order of discovery.",
+     false},
     {"block-device-unproven", B, PROBED, rule_block_unproven,
-     "No identity could be read from the block device on both hosts, so nothing says that it is the same. Nothing is ever written to a device to find out.", false},
+     "No identity could be read from the block device on both hosts, so nothing says that it is the same. "
+     "Nothing is ever written to a device to find out.",
+     false},
     {"image-unreachable", B, PROBED, rule_image_unreachable,
-     "qemu-img at the destination can't open the image, or one that it is backed by. QEMU would fail in the same way.", false},
+     "qemu-img at the destination can't open the image, or one that it is backed by. QEMU would fail in the "
+     "same way.",
+     false},
     {"image-unproven", W, PROBED, rule_image_unproven,
      "Whether the destination can open the image could not be tried.", false},
     {"image-differs", B, PROBED, rule_image_differs,
      "Under the same name, the two hosts open images of different size or format.", false},
     {"export-is-host", B, PROBED, rule_export_is_host,
-     "The storage that holds the disk is exported by one of the two hosts. It must be a third system: a host that is emptied takes its exports along when it goes down.", false},
+     "The storage that holds the disk is exported by one of the two hosts. It must be a third system: a host "
+     "that is emptied takes its exports along when it goes down.",
+     false},
     {"export-closed", B, PROBED, rule_export_closed,
      "The export node's configuration does not let one of the hosts use the export, or only read it.", false},
     {"export-untraced", W, PROBED, rule_export_untraced,
-     "The disk could not be traced to an export, target or volume of an export node that has an agent. Both hosts see the same storage; which third system serves it is not proven.", false},
+     "The disk could not be traced to an export, target or volume of an export node that has an agent. Both "
+     "hosts see the same storage; which third system serves it is not proven.",
+     false},
     {"cache-unsafe", B, LIBVIRT | MOVING, rule_cache_unsafe,
-     "With this cache mode and a QEMU older than 4.0 the destination may read stale data from its own cache. libvirt refuses it as unsafe.", false},
+     "With this cache mode and a QEMU older than 4.0 the destination may read stale data from its own cache. "
+     "libvirt refuses it as unsafe.",
+     false},
     {"cache-mode", W, LIBVIRT | MOVING, rule_cache_mode,
-     "The disk goes through the host's page cache. QEMU 4.0 and newer drops the cache at the switch-over, which is safe but slower; none and directsync need no care.", false},
+     "The disk goes through the host's page cache. QEMU 4.0 and newer drops the cache at the switch-over, "
+     "which is safe but slower; none and directsync need no care.",
+     false},
     {"disk-format", W, ALWAYS, rule_disk_format,
-     "QEMU takes over raw and qcow2 images of a running guest with certainty; others (vmdk, qed, ...) are not made for it.", false},
+     "QEMU takes over raw and qcow2 images of a running guest with certainty; others (vmdk, qed, ...) are "
+     "not made for it.",
+     false},
     {"disk-transient", B, MOVING, rule_disk_transient,
-     "What the guest wrote to a transient disk is in an overlay that only the source has; libvirt refuses to migrate it.", false},
+     "What the guest wrote to a transient disk is in an overlay that only the source has; libvirt refuses to "
+     "migrate it.",
+     false},
     {"disk-shareable", W, ALWAYS, rule_disk_shareable,
-     "A shareable disk is opened without QEMU's lock. That is for raw disks with a cluster file system on them; any other format is ruined by two writers.", false},
+     "A shareable disk is opened without QEMU's lock. That is for raw disks with a cluster file system on "
+     "them; any other format is ruined by two writers.",
+     false},
     {"cdrom-local", B, PROBED, rule_cdrom_local,
-     "A CD-ROM or floppy has media in it that the destination does not have at that path. libvirt would not start the guest there.", false},
+     "A CD-ROM or floppy has media in it that the destination does not have at that path. libvirt would not "
+     "start the guest there.",
+     false},
     {"cdrom-differs", W, PROBED, rule_cdrom_differs,
      "The media file exists on both hosts under the same name and is not the same size.", false},
 };
@@ -191,7 +276,7 @@ static bool tells_all(const struct fleet_host *host)
 static bool asked(const struct rule *rule, const struct preflight *in)
 {
     const Drover__V1__HostReport *from = in->source->report, *to = in->destination->report;
-    if ((rule->when & PROBED) && !in->evidence)
+    if ((rule->when & PROBED) && !(in->evidence && in->evidence->n && from && to))
         return false;
     bool moving = in->mode != DROVER__V1__MODE__MODE_DEFINITION;
     if ((rule->when & (REPORTS | LIBVIRT)) && (!from || !to))

@@ -11,7 +11,8 @@ struct preflight {
     const Drover__V1__Policy *policy;
     uint64_t promised; /* bytes that open jobs bring to the destination */
     uint64_t open_job; /* on this guest; 0: none */
-    const struct evidence *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
+    const struct evidence
+        *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
 };
 
 struct findings {
@@ -21,28 +22,17 @@ struct findings {
 
 void preflight_run(const struct preflight *in, struct findings *out);
 
-/* The id of the rule at that place in the table; NULL past the last. */
-const char *preflight_rule_id(size_t index);
-
-/* What a finding means. */
 struct finding_about {
-    const char *id, *about;
+    const char *id, *about; /* what it means, and why it matters */
     Drover__V1__Severity severity;
     bool can_accept; /* --accept may override it */
 };
 
-/* All findings that there are, those of preflight first, then `drover doctor`'s, then those of other places. False past the last. */
-bool finding_about(size_t index, struct finding_about *ret);
-bool finding_explain(const char *id, struct finding_about *ret);
+/* The id of the rule at that place in the table; NULL past the last. */
+const char *preflight_rule_id(size_t index);
 
-/* The page of all findings, in Markdown. */
-void findings_page(void (*put)(void *arg, const char *text), void *arg);
-
-/* May these ids be accepted? INVALID_ARGUMENT names the one that may not, and why. */
-int findings_may_accept(char *const *ids, size_t n, struct error *err);
-
-/* What blocks and has one of these ids warns instead, and is marked. */
-void findings_accept(struct findings *findings, char *const *ids, size_t n);
+/* The same, with what it means. False past the last. */
+bool preflight_about(size_t index, struct finding_about *ret);
 
 void findings_deinit(struct findings *findings);
 

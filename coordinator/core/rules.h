@@ -16,6 +16,7 @@ enum {
         << 1, /* only when both are up, and hypervisors whose libvirt answers: else their reports are old or lack it */
     MOVING = 1 << 2,  /* only when the guest's memory moves */
     AT_REST = 1 << 3, /* only when just its definition moves */
+    PROBED = 1 << 4,  /* only when the agents were asked (struct preflight.evidence) */
 };
 
 struct rule {
@@ -23,6 +24,8 @@ struct rule {
     Drover__V1__Severity severity;
     unsigned when;
     void (*look)(const struct preflight *in, const struct rule *rule, struct findings *out);
+    const char *about; /* for `drover check --explain`: what it means, and why it matters */
+    bool can_accept;   /* --accept may override it: the guest's data is in no danger */
 };
 
 #define RULE(name) void rule_##name(const struct preflight *in, const struct rule *rule, struct findings *out)
@@ -67,4 +70,44 @@ RULE(snapshots);
 RULE(checkpoints);
 RULE(managed_save);
 RULE(nvram);
+
+RULE(storage_not_shared);
+RULE(storage_other_path);
+RULE(storage_missing);
+RULE(storage_read_only);
+RULE(storage_stale);
+RULE(storage_full);
 RULE(storage_unproven);
+RULE(block_missing);
+RULE(block_differs);
+RULE(block_unproven);
+RULE(export_is_host);
+RULE(export_closed);
+RULE(export_untraced);
+RULE(image_unreachable);
+RULE(image_unproven);
+RULE(image_differs);
+RULE(cache_unsafe);
+RULE(cache_mode);
+RULE(disk_format);
+RULE(disk_transient);
+RULE(disk_shareable);
+RULE(cdrom_local);
+RULE(cdrom_differs);
+
+RULE(probe_unknown);
+RULE(bridge_segment);
+RULE(bridge_unheard);
+RULE(mtu_smaller);
+RULE(mac_in_use);
+RULE(port_range);
+RULE(migration_port);
+RULE(port_unproven);
+RULE(libvirt_port);
+RULE(clock_offset);
+RULE(release_unsupported);
+RULE(release_untested);
+RULE(release_backward);
+
+/* The nonce beside the disk's image was written by the source and read by the destination. */
+bool storage_proven(const struct preflight *in, const Drover__V1__Disk *disk);

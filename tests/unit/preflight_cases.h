@@ -11,6 +11,7 @@ struct move {
     Drover__V1__Guest *guest;
     Drover__V1__HostReport *from, *to;
     Drover__V1__Policy policy;
+    struct evidence evidence; /* empty; move_with_proof fills it */
     struct preflight in;
     struct findings out;
 };
@@ -32,3 +33,8 @@ struct spoiled {
 
 extern const struct spoiled preflight_cases[];
 extern const size_t n_preflight_cases;
+
+/* Cases of what agents proved, in preflight_proofs.c; and the move that they spoil: one disk, a file, everything proven. */
+extern const struct spoiled preflight_proofs[];
+extern const size_t n_preflight_proofs;
+void move_with_proof(struct move *m);

@@ -1,4 +1,5 @@
 #include "common/base/memory.h"
+#include "made_proof.h"
 #include "preflight_cases.h"
 
 #include <setjmp.h>
@@ -41,28 +42,40 @@ static void whole(const Drover__V1__Finding *f)
         fail_msg("finding %s (%s) leaves something out", f->id, f->subject);
 }
 
+static void try_cases(const struct spoiled *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct move m;
+        move_init(&m);
+        cases[i].spoil(&m);
+        preflight_run(&m.in, &m.out);
+        const Drover__V1__Finding *f = finding(&m.out, cases[i].id);
+        if (!f) {
+            fail_msg("case %zu: no finding %s", i, cases[i].id);
+            return;
+        }
+        if (!strstr(f->seen, cases[i].word) && !strstr(f->subject, cases[i].word))
+            fail_msg("case %zu: %s saw '%s' of '%s', without '%s'", i, f->id, f->seen, f->subject,
+                     cases[i].word);
+        assert_int_equal(f->severity, cases[i].severity);
+        whole(f);
+        if (cases[i].how != MORE && m.out.n != 1)
+            fail_msg("case %zu (%s): %zu findings, expected one; the first is %s: %s", i, cases[i].id,
+                     m.out.n, m.out.list[0]->id, m.out.list[0]->seen);
+        move_deinit(&m);
+    }
+}
+
 static void each_spoiled_thing_is_found(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_preflight_cases; i++) {
-        struct move m;
-        move_init(&m);
-        preflight_cases[i].spoil(&m);
-        preflight_run(&m.in, &m.out);
-        const Drover__V1__Finding *f = finding(&m.out, preflight_cases[i].id);
-        if (!f) {
-            fail_msg("case %zu: no finding %s", i, preflight_cases[i].id);
-            return;
-        }
-        if (!strstr(f->seen, preflight_cases[i].word) && !strstr(f->subject, preflight_cases[i].word))
-            fail_msg("case %zu: %s saw '%s' of '%s', without '%s'", i, f->id, f->seen, f->subject,
-                     preflight_cases[i].word);
-        assert_int_equal(f->severity, preflight_cases[i].severity);
-        whole(f);
-        if (preflight_cases[i].how != MORE && m.out.n != 1)
-            fail_msg("case %zu (%s): %zu findings, expected one", i, preflight_cases[i].id, m.out.n);
-        move_deinit(&m);
-    }
+    try_cases(preflight_cases, n_preflight_cases);
+}
+
+static void each_spoiled_proof_is_found(void **state)
+{
+    (void)state;
+    try_cases(preflight_proofs, n_preflight_proofs);
 }
 
 static void each_rule_has_a_case(void **state)
@@ -72,6 +85,8 @@ static void each_rule_has_a_case(void **state)
         bool tried = false;
         for (size_t i = 0; i < n_preflight_cases; i++)
             tried = tried || streq(preflight_cases[i].id, preflight_rule_id(r));
+        for (size_t i = 0; i < n_preflight_proofs; i++)
+            tried = tried || streq(preflight_proofs[i].id, preflight_rule_id(r));
         if (!tried)
             fail_msg("rule %s has no case", preflight_rule_id(r));
         for (size_t other = 0; other < r; other++)
@@ -134,17 +149,35 @@ static void hosts_without_a_report_break_nothing(void **state)
     }
 }
 
-static void shared_pools_are_no_finding(void **state)
+static void a_proven_move_has_no_findings(void **state)
 {
     (void)state;
     struct move m;
     move_init(&m);
-    made_disk(m.guest, "file", "/srv/vms/web1.qcow2");
-    made_disk(m.guest, "file", "");
-    made_pool(m.from, "vms", "netfs", "/srv/vms");
-    made_pool(m.to, "other-name", "gluster", "/srv/vms/");
+    move_with_proof(&m);
     preflight_run(&m.in, &m.out);
-    assert_null(finding(&m.out, "storage-unproven"));
+    for (size_t i = 0; i < m.out.n; i++)
+        print_error("unexpected: %s %s: %s\n", m.out.list[i]->id, m.out.list[i]->subject,
+                    m.out.list[i]->seen);
+    assert_int_equal(m.out.n, 0);
+    move_deinit(&m);
+}
+
+/* Nobody answers at all: every finding is whole, none is missed, and nothing breaks. */
+static void silence_is_told(void **state)
+{
+    (void)state;
+    struct move m;
+    move_init(&m);
+    move_with_proof(&m);
+    for (size_t i = 0; i < m.evidence.n; i++)
+        made_silence(&m.evidence.asks[i], STATUS_DEADLINE_EXCEEDED, "no answer in 3 s");
+    preflight_run(&m.in, &m.out);
+    assert_non_null(finding(&m.out, "storage-stale"));
+    assert_non_null(finding(&m.out, "libvirt-port"));
+    assert_non_null(finding(&m.out, "bridge-unheard"));
+    for (size_t i = 0; i < m.out.n; i++)
+        whole(m.out.list[i]);
     move_deinit(&m);
 }
 
@@ -168,10 +201,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fitting_move_has_no_findings),
         cmocka_unit_test(each_spoiled_thing_is_found),
+        cmocka_unit_test(each_spoiled_proof_is_found),
         cmocka_unit_test(each_rule_has_a_case),
         cmocka_unit_test(findings_add_up),
         cmocka_unit_test(hosts_without_a_report_break_nothing),
-        cmocka_unit_test(shared_pools_are_no_finding),
+        cmocka_unit_test(a_proven_move_has_no_findings),
+        cmocka_unit_test(silence_is_told),
         cmocka_unit_test(the_mode_follows_the_guest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,19 @@
+/* Is a host ready for migration? Pure rules over its report, what its agent found out, and what another host could reach. */
+#pragma once
+
+#include "coordinator/core/preflight.h"
+
+struct doctor {
+    const struct fleet *fleet;
+    const struct fleet_host *host, *peer; /* peer: who tried its ports; NULL: nobody */
+    const struct evidence *evidence;
+    int64_t now_ms; /* since 1970 */
+};
+
+void doctor_run(const struct doctor *in, struct findings *out);
+
+/* What its findings mean; those that preflight has, too, are told there. */
+bool doctor_about(size_t index, struct finding_about *ret);
+
+/* The next hypervisor after `host` that is up, to try its ports from. */
+const struct fleet_host *doctor_peer(const struct fleet *fleet, const struct fleet_host *host);

@@ -1,0 +1,243 @@
+#include "coordinator/core/evidence.h"
+
+#include "common/base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void evidence_deinit(struct evidence *e)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        struct ask *a = &e->asks[i];
+        free(a->key);
+        free(a->why);
+        if (a->probe)
+            drover__v1__probe_request__free_unpacked(a->probe, NULL);
+        if (a->inspect)
+            drover__v1__inspect_request__free_unpacked(a->inspect, NULL);
+        if (a->result)
+            drover__v1__probe_result__free_unpacked(a->result, NULL);
+        if (a->inspection)
+            drover__v1__inspection__free_unpacked(a->inspection, NULL);
+    }
+    free(e->asks);
+    *e = (struct evidence){0};
+}
+
+struct ask *evidence_add(struct evidence *e, const struct fleet_host *host, const char *key, unsigned group,
+                         unsigned step, Drover__V1__ProbeRequest *probe, Drover__V1__InspectRequest *inspect)
+{
+    e->asks = xrealloc(e->asks, e->n + 1, sizeof(e->asks[0]));
+    struct ask *a = &e->asks[e->n++];
+    *a = (struct ask){
+        .host = host, .key = xstrdup(key), .group = group, .step = step, .probe = probe, .inspect = inspect};
+    if (group >= e->groups)
+        e->groups = group + 1;
+    return a;
+}
+
+const struct ask *evidence_probe(const struct evidence *e, const struct fleet_host *host,
+                                 Drover__V1__ProbeKind kind, const char *key)
+{
+    for (size_t i = 0; e && i < e->n; i++) {
+        const struct ask *a = &e->asks[i];
+        if (a->host == host && a->probe && a->probe->kind == kind && (!key || streq(a->key, key)))
+            return a;
+    }
+    return NULL;
+}
+
+const struct ask *evidence_inspect(const struct evidence *e, const struct fleet_host *host)
+{
+    for (size_t i = e ? e->n : 0; i-- > 0;)
+        if (e->asks[i].host == host && e->asks[i].inspect)
+            return &e->asks[i];
+    return NULL;
+}
+
+const Drover__V1__Inspection *evidence_inspection(const struct evidence *e, const struct fleet_host *host)
+{
+    for (size_t i = e ? e->n : 0; i-- > 0;)
+        if (e->asks[i].host == host && e->asks[i].inspection)
+            return e->asks[i].inspection;
+    return NULL;
+}
+
+const Drover__V1__PathFacts *evidence_path(const struct evidence *e, const struct fleet_host *host,
+                                           const char *path)
+{
+    for (size_t i = 0; e && i < e->n; i++) {
+        const Drover__V1__Inspection *seen = e->asks[i].host == host ? e->asks[i].inspection : NULL;
+        for (size_t p = 0; seen && p < seen->n_paths; p++)
+            if (streq(seen->paths[p]->path, path))
+                return seen->paths[p];
+    }
+    return NULL;
+}
+
+/* ---- what comes next --------------------------------------------------------------------------------------------- */
+
+static bool is_over(const struct ask *a)
+{
+    return a->state != ASK_NEW && a->state != ASK_DUE && a->state != ASK_SENT;
+}
+
+/* Did the step do what the next one builds on? An inspection that failed only leaves the next one knowing less. */
+static bool carries_on(const struct ask *a)
+{
+    return a->inspect ? true : ask_proven(a);
+}
+
+static void fill_string(char **field, const char *value)
+{
+    if (value && value[0]) {
+        if (*field != protobuf_c_empty_string)
+            free(*field);
+        *field = xstrdup(value);
+    }
+}
+
+static void add_client(Drover__V1__InspectRequest *q, const struct ask *asked)
+{
+    const Drover__V1__HostFacts *facts = asked->inspection ? asked->inspection->host : NULL;
+    Drover__V1__InspectClient *c = new0(Drover__V1__InspectClient);
+    drover__v1__inspect_client__init(c);
+    c->host = xstrdup(asked->host->name);
+    size_t n = facts ? facts->n_addresses : 0;
+    c->addresses = xcalloc(n + 1, sizeof(char *));
+    for (size_t i = 0; i < n; i++)
+        c->addresses[c->n_addresses++] = xstrdup(facts->addresses[i]);
+    const char *migration = asked->host->report ? asked->host->report->migration_address : "";
+    if (!n && migration[0])
+        c->addresses[c->n_addresses++] = xstrdup(migration);
+    if (facts && facts->initiator[0]) {
+        c->initiators = xcalloc(1, sizeof(char *));
+        c->initiators[c->n_initiators++] = xstrdup(facts->initiator);
+    }
+    q->clients = xrealloc(q->clients, q->n_clients + 1, sizeof(q->clients[0]));
+    q->clients[q->n_clients++] = c;
+}
+
+/* A later step learns from an earlier one of its group. */
+static void learn(struct ask *a, const struct ask *earlier)
+{
+    if (a->inspect && earlier->inspect)
+        add_client(a->inspect, earlier);
+    if (!a->probe || !earlier->result)
+        return;
+    if (a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND && earlier->result->path)
+        fill_string(&a->probe->relative, earlier->result->path->relative);
+    if (a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_PORT_CONNECT) {
+        a->probe->port = earlier->result->port;
+        if (!a->probe->address[0])
+            fill_string(&a->probe->address, earlier->result->address);
+    }
+}
+
+static void look_at(struct evidence *e, struct ask *a)
+{
+    bool before_over = true, begun = false, carried = true;
+    for (size_t i = 0; i < e->n; i++) {
+        const struct ask *b = &e->asks[i];
+        if (b->group != a->group || b->farewell || b->step >= a->step)
+            continue;
+        before_over = before_over && is_over(b);
+        begun = begun || b->sent_us;
+        carried = carried && carries_on(b);
+    }
+    if (!before_over)
+        return;
+    if (a->farewell ? !begun : a->step && !carried) {
+        a->state = ASK_SKIPPED;
+        return;
+    }
+    for (size_t i = 0; i < e->n; i++)
+        if (e->asks[i].group == a->group && e->asks[i].step < a->step)
+            learn(a, &e->asks[i]);
+    a->state = ASK_DUE;
+}
+
+/* The listener's answer ends the sender. */
+static void stop_senders(struct evidence *e, const struct ask *listener)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        struct ask *a = &e->asks[i];
+        if (a->group == listener->group && a->probe &&
+            a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND && !is_over(a))
+            a->state = ASK_ENOUGH;
+    }
+}
+
+bool evidence_advance(struct evidence *e)
+{
+    bool waiting = false;
+    for (size_t i = 0; i < e->n; i++) {
+        struct ask *a = &e->asks[i];
+        if (a->probe && a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN && is_over(a))
+            stop_senders(e, a);
+    }
+    /* A skipped step lets the next be looked at. */
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < e->n; i++)
+            if (e->asks[i].state == ASK_NEW) {
+                look_at(e, &e->asks[i]);
+                changed = changed || e->asks[i].state != ASK_NEW;
+            }
+    }
+    for (size_t i = 0; i < e->n; i++)
+        waiting = waiting || (!is_over(&e->asks[i]) && !e->asks[i].farewell);
+    return waiting;
+}
+
+/* ---- what was said ----------------------------------------------------------------------------------------------- */
+
+const char *ask_reason(const struct ask *a)
+{
+    return a && a->result ? a->result->reason : "";
+}
+
+const char *ask_words(const struct ask *a)
+{
+    if (!a)
+        return "nobody was asked";
+    if (a->result)
+        return a->result->seen[0] ? a->result->seen : a->result->reason;
+    if (a->state == ASK_SKIPPED)
+        return "an earlier step did not work";
+    return a->why ? a->why : "no answer yet";
+}
+
+bool evidence_clock(const struct evidence *e, const struct fleet_host *host, int64_t *ret_ahead_ms,
+                    int64_t *ret_doubt_ms)
+{
+    const struct ask *a = evidence_probe(e, host, DROVER__V1__PROBE_KIND__PROBE_CLOCK, NULL);
+    if (!a || !a->result || !a->result->realtime_us)
+        return false;
+    int64_t middle = a->sent_us + (a->answered_us - a->sent_us) / 2;
+    *ret_ahead_ms = (a->result->realtime_us - middle) / 1000;
+    *ret_doubt_ms = (a->answered_us - a->sent_us) / 2000 + 1;
+    return true;
+}
+
+char *disk_path(const struct fleet_host *host, const Drover__V1__Disk *disk)
+{
+    if ((streq(disk->type, "file") || streq(disk->type, "dir")) && disk->source[0] == '/')
+        return xstrdup(disk->source);
+    const char *slash = strchr(disk->source, '/');
+    if (!streq(disk->type, "volume") || !slash || !host->report)
+        return NULL;
+    for (size_t i = 0; i < host->report->n_pools; i++) {
+        const Drover__V1__StoragePool *p = host->report->pools[i];
+        bool directory = streq(p->type, "dir") || streq(p->type, "netfs") || streq(p->type, "fs");
+        if (directory && strlen(p->name) == (size_t)(slash - disk->source) &&
+            strncmp(p->name, disk->source, strlen(p->name)) == 0)
+            return xasprintf("%s%s", p->target_path, slash);
+    }
+    return NULL;
+}
+
+bool host_exports(const struct fleet_host *host)
+{
+    return host->report && host->report->storage;
+}

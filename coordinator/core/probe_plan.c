@@ -1,0 +1,224 @@
+#include "coordinator/core/probe_plan.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static Drover__V1__ProbeRequest *request_new(Drover__V1__ProbeKind kind)
+{
+    Drover__V1__ProbeRequest *q = new0(Drover__V1__ProbeRequest);
+    drover__v1__probe_request__init(q);
+    q->kind = kind;
+    q->wait = PROBE_WAIT_MS;
+    q->lease = PROBE_LEASE_MS;
+    return q;
+}
+
+static Drover__V1__ProbeRequest *path_request(Drover__V1__ProbeKind kind, const char *path)
+{
+    Drover__V1__ProbeRequest *q = request_new(kind);
+    q->path = xstrdup(path);
+    return q;
+}
+
+bool disk_is_written(const Drover__V1__Disk *d)
+{
+    return !d->readonly && !streq(d->device, "cdrom") && !streq(d->device, "floppy");
+}
+
+/* QEMU's own names (docs/system/qemu-block-drivers): of iSCSI the IQN and the unit, of others host and name. */
+char *disk_url(const Drover__V1__Disk *d)
+{
+    _cleanup_free_ char *port = d->source_port ? xasprintf(":%u", d->source_port) : xstrdup("");
+    const char *name = d->source[0] == '/' ? d->source + 1 : d->source;
+    bool v6 = strchr(d->source_host, ':');
+    _cleanup_free_ char *host = xasprintf(v6 ? "[%s]" : "%s", d->source_host);
+    if (streq(d->protocol, "rbd"))
+        return xasprintf("rbd:%s", d->source);
+    if (!d->source_host[0])
+        return NULL;
+    if (streq(d->protocol, "nfs"))
+        return xasprintf("nfs://%s/%s", host, name); /* libnfs asks the port mapper */
+    if (streq(d->protocol, "iscsi"))
+        return xasprintf("iscsi://%s%s/%s", host, port, name);
+    if (streq(d->protocol, "nbd") || streq(d->protocol, "gluster"))
+        return xasprintf("%s://%s%s/%s", d->protocol, host, port, name);
+    return NULL;
+}
+
+/* ---- one probe each ---------------------------------------------------------------------------------------------- */
+
+struct plan {
+    struct evidence *out;
+    const struct fleet *fleet;
+    const struct fleet_host *source, *destination;
+};
+
+static void plan_nonce(const struct plan *p, const char *key, const char *here, const char *there)
+{
+    unsigned g = p->out->groups;
+    evidence_add(p->out, p->source, key, g, 0, path_request(DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, here),
+                 NULL);
+    evidence_add(p->out, p->destination, key, g, 1,
+                 path_request(DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, there), NULL);
+    for (size_t i = 0; i < p->fleet->n_hosts; i++) {
+        const struct fleet_host *h = &p->fleet->hosts[i];
+        if (host_exports(h) && h->up)
+            evidence_add(p->out, h, key, g, 1, request_new(DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND), NULL);
+    }
+    evidence_add(p->out, p->source, key, g, 2, request_new(DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE), NULL)
+        ->farewell = true;
+}
+
+static void plan_image(const struct plan *p, const char *key, const char *path, const char *url,
+                       const char *format)
+{
+    unsigned g = p->out->groups;
+    const struct fleet_host *hosts[2] = {p->source, p->destination};
+    for (unsigned i = 0; i < 2; i++) {
+        Drover__V1__ProbeRequest *q = request_new(DROVER__V1__PROBE_KIND__PROBE_IMAGE);
+        if (path)
+            q->path = xstrdup(path);
+        if (url)
+            q->url = xstrdup(url);
+        if (format[0])
+            q->format = xstrdup(format);
+        evidence_add(p->out, hosts[i], key, g, 0, q, NULL);
+    }
+}
+
+static void plan_disk(const struct plan *p, const Drover__V1__Disk *d)
+{
+    _cleanup_free_ char *here = disk_path(p->source, d), *there = disk_path(p->destination, d);
+    _cleanup_free_ char *url = streq(d->type, "network") ? disk_url(d) : NULL;
+    if (here && there && disk_is_written(d))
+        plan_nonce(p, d->target, here, there);
+    if (here && there)
+        plan_image(p, d->target, there, NULL, d->format);
+    else if (url)
+        plan_image(p, d->target, NULL, url, d->format);
+}
+
+static void plan_bridge(const struct plan *p, const Drover__V1__Interface *nic)
+{
+    const Drover__V1__Bridge *here = interface_bridge(p->source, nic),
+                             *there = interface_bridge(p->destination, nic);
+    if (!here || !there ||
+        evidence_probe(p->out, p->source, DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND, here->name))
+        return;
+    unsigned g = p->out->groups;
+    Drover__V1__ProbeRequest *listen = request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN);
+    listen->bridge = xstrdup(there->name);
+    Drover__V1__ProbeRequest *send = request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND);
+    send->bridge = xstrdup(here->name);
+    evidence_add(p->out, p->destination, here->name, g, 0, listen, NULL);
+    evidence_add(p->out, p->source, here->name, g, 0, send, NULL);
+}
+
+/* `from` tries the ports that a transfer to `to` needs. */
+static void plan_ports(struct evidence *out, const struct fleet_host *from, const struct fleet_host *to)
+{
+    unsigned g = out->groups;
+    const Drover__V1__HostReport *r = to->report;
+    Drover__V1__ProbeRequest *connect = request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_CONNECT);
+    if (r->migration_address[0])
+        connect->address = xstrdup(r->migration_address);
+    evidence_add(out, to, to->name, g, 0, request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_OPEN), NULL);
+    evidence_add(out, from, to->name, g, 1, connect, NULL);
+    evidence_add(out, to, to->name, g, 2, request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_CLOSE), NULL)
+        ->farewell = true;
+    if (!r->libvirt_remote[0])
+        return;
+    Drover__V1__ProbeRequest *libvirt = request_new(DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT);
+    libvirt->url = xstrdup(r->libvirt_remote);
+    evidence_add(out, from, to->name, g + 1, 0, libvirt, NULL);
+}
+
+static void plan_clock(struct evidence *out, const struct fleet_host *host)
+{
+    evidence_add(out, host, "", out->groups, 0, request_new(DROVER__V1__PROBE_KIND__PROBE_CLOCK), NULL);
+}
+
+static Drover__V1__InspectRequest *inspect_new(void)
+{
+    Drover__V1__InspectRequest *q = new0(Drover__V1__InspectRequest);
+    drover__v1__inspect_request__init(q);
+    return q;
+}
+
+static void add_path(Drover__V1__InspectRequest *q, char *path)
+{
+    if (!path)
+        return;
+    q->paths = xrealloc(q->paths, q->n_paths + 1, sizeof(q->paths[0]));
+    q->paths[q->n_paths++] = path;
+}
+
+/* Both hosts first; the export nodes then know whom they are asked about. */
+static void plan_inspections(const struct plan *p, const Drover__V1__Guest *guest)
+{
+    unsigned g = p->out->groups;
+    const struct fleet_host *hosts[2] = {p->source, p->destination};
+    for (unsigned i = 0; i < 2; i++) {
+        Drover__V1__InspectRequest *q = inspect_new();
+        q->host = q->mounts = true;
+        for (size_t d = 0; d < guest->n_disks; d++) {
+            const Drover__V1__Disk *disk = guest->disks[d];
+            bool block = streq(disk->type, "block") && disk->source[0] == '/';
+            add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
+        }
+        evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
+    }
+    for (size_t i = 0; i < p->fleet->n_hosts; i++) {
+        const struct fleet_host *h = &p->fleet->hosts[i];
+        if (!host_exports(h) || !h->up)
+            continue;
+        Drover__V1__InspectRequest *q = inspect_new();
+        q->exports = q->host = true;
+        evidence_add(p->out, h, "exports", g, 1, NULL, q);
+    }
+}
+
+/* ---- plans ------------------------------------------------------------------------------------------------------- */
+
+const Drover__V1__Bridge *interface_bridge(const struct fleet_host *host, const Drover__V1__Interface *nic)
+{
+    const Drover__V1__HostReport *r = host->report;
+    const char *name = streq(nic->type, "bridge") ? nic->source : NULL;
+    for (size_t i = 0; r && i < r->n_networks && streq(nic->type, "network"); i++)
+        if (streq(r->networks[i]->name, nic->source))
+            name = r->networks[i]->bridge;
+    for (size_t i = 0; r && name && i < r->n_bridges; i++)
+        if (streq(r->bridges[i]->name, name))
+            return r->bridges[i];
+    return NULL;
+}
+
+void plan_check(struct evidence *out, const struct fleet *fleet, const struct fleet_host *source,
+                const struct fleet_host *destination, const Drover__V1__Guest *guest, Drover__V1__Mode mode)
+{
+    const struct plan p = {out, fleet, source, destination};
+    if (source == destination || !source->up || !destination->up || !source->report || !destination->report)
+        return;
+    plan_inspections(&p, guest);
+    for (size_t i = 0; i < guest->n_disks; i++)
+        plan_disk(&p, guest->disks[i]);
+    for (size_t i = 0; i < guest->n_interfaces; i++)
+        plan_bridge(&p, guest->interfaces[i]);
+    if (mode != DROVER__V1__MODE__MODE_DEFINITION)
+        plan_ports(out, source, destination);
+    plan_clock(out, source);
+    plan_clock(out, destination);
+}
+
+void plan_doctor(struct evidence *out, const struct fleet_host *host, const struct fleet_host *peer)
+{
+    if (!host->up || !host->report)
+        return;
+    evidence_add(out, host, "", out->groups, 0, NULL, inspect_new());
+    plan_clock(out, host);
+    if (peer && host->report->hypervisor)
+        plan_ports(out, peer, host);
+}

@@ -1,0 +1,120 @@
+/* Rules about how disks are used: caches, formats, media, and what libvirt refuses to take along. */
+#include "coordinator/core/probe_plan.h"
+#include "coordinator/core/rules.h"
+
+#include <string.h>
+
+static bool is_empty(const Drover__V1__Disk *d)
+{
+    return !d->source[0];
+}
+
+/* libvirt's own rule (qemuMigrationSrcIsSafe): read-only disks, cache none and directsync are safe, and so is RBD; else only
+ * with a QEMU that drops the destination's cached pages when it takes the disk over (4.0 and newer, on Linux). */
+static bool needs_dropping(const Drover__V1__Disk *d)
+{
+    return !is_empty(d) && !d->readonly && !streq(d->device, "cdrom") && !streq(d->cache, "none") &&
+           !streq(d->cache, "directsync") && !(streq(d->type, "network") && streq(d->protocol, "rbd"));
+}
+
+#define DROPS_CACHES 4000000
+
+RULE(cache_unsafe)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    uint32_t here = in->source->report->qemu_version, there = in->destination->report->qemu_version;
+    bool old = (here && here < DROPS_CACHES) || (there && there < DROPS_CACHES);
+    for (size_t i = 0; i < g->n_disks; i++)
+        if (needs_dropping(g->disks[i]) && old)
+            found(
+                ("disk %s", g->disks[i]->target),
+                ("cache=%s", g->disks[i]->cache[0] ? g->disks[i]->cache : "default"),
+                ("none or directsync: a QEMU older than 4.0 may read stale pages of the destination's cache"),
+                ("set cache='none' in the guest's definition (virsh edit) and restart it"));
+}
+
+RULE(cache_mode)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        if (needs_dropping(d) && d->cache[0] && !streq(d->cache, "default"))
+            found(("disk %s", d->target), ("cache=%s", d->cache),
+                  ("none or directsync; with others QEMU must flush and drop the host's cache at the "
+                   "switch-over"),
+                  ("set cache='none' in the guest's definition (virsh edit): the pause gets shorter, too"));
+    }
+}
+
+RULE(disk_format)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        if (disk_is_written(d) && d->format[0] && !streq(d->format, "raw") && !streq(d->format, "qcow2"))
+            found(("disk %s", d->target), ("format %s", d->format),
+                  ("raw or qcow2: QEMU reads others anew at the switch-over only in part"),
+                  ("convert it while the guest is shut off: qemu-img convert -O qcow2"));
+    }
+}
+
+RULE(disk_transient)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++)
+        if (g->disks[i]->transient)
+            found(("disk %s", g->disks[i]->target),
+                  ("it is transient: what the guest wrote is in an overlay on %s", in->source->name),
+                  ("no transient disks: libvirt can't take the overlay along"),
+                  ("shut the guest off (the overlay is dropped then) and move its definition"));
+}
+
+RULE(disk_shareable)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        if (d->shareable && disk_is_written(d) && d->format[0] && !streq(d->format, "raw"))
+            found(("disk %s", d->target), ("shareable, in format %s", d->format),
+                  ("raw: QEMU takes no lock on a shareable disk, and two writers ruin the metadata of %s",
+                   d->format),
+                  ("drop <shareable/> from the definition, or convert the disk to raw"));
+    }
+}
+
+/* Media that only the source has: libvirt refuses to start the guest at the destination without it. */
+RULE(cdrom_local)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        const Drover__V1__PathFacts *there = disk_is_written(d) || is_empty(d)
+                                                 ? NULL
+                                                 : evidence_path(in->evidence, in->destination, d->source);
+        if (there && streq(there->kind, "absent"))
+            found(("%s %s", d->device, d->target), ("%s is not on %s", d->source, in->destination->name),
+                  ("no media, or media that both hosts see at that path"),
+                  ("eject it (virsh change-media %s %s --eject), or put it on shared storage", g->name,
+                   d->target));
+    }
+}
+
+RULE(cdrom_differs)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        if (disk_is_written(d) || is_empty(d))
+            continue;
+        const Drover__V1__PathFacts *here = evidence_path(in->evidence, in->source, d->source),
+                                    *there = evidence_path(in->evidence, in->destination, d->source);
+        if (here && there && streq(here->kind, "file") && streq(there->kind, "file") &&
+            here->size != there->size)
+            found(("%s %s", d->device, d->target),
+                  ("%s has %llu bytes on %s and %llu on %s", d->source, (unsigned long long)here->size,
+                   in->source->name, (unsigned long long)there->size, in->destination->name),
+                  ("the same media on both"),
+                  ("eject it (virsh change-media %s %s --eject), or put the same file there", g->name,
+                   d->target));
+    }
+}

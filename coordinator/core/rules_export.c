@@ -1,0 +1,289 @@
+/* Rules about who serves the disks: a third system, which serves them to both hosts; and images that QEMU reaches by itself. */
+#include "common/base/cleanup.h"
+#include "coordinator/core/probe_plan.h"
+#include "coordinator/core/rules.h"
+
+#include <string.h>
+
+/* "tls+tcp://10.0.0.11:7460" has the host 10.0.0.11. */
+static bool url_names(const char *url, const char *name)
+{
+    const char *host = strstr(url, "://");
+    size_t n = strlen(name);
+    host = host ? host + 3 : url;
+    if (*host == '[')
+        host++;
+    return n && strncmp(host, name, n) == 0 && (host[n] == ':' || host[n] == ']' || host[n] == 0);
+}
+
+static bool is_known_as(const struct preflight *in, const struct fleet_host *h, const char *name)
+{
+    const Drover__V1__Inspection *seen = evidence_inspection(in->evidence, h);
+    const Drover__V1__HostFacts *facts = seen ? seen->host : NULL;
+    if (!name[0])
+        return false;
+    if (streq(h->name, name) || url_names(h->agent_url, name) ||
+        (h->report && (streq(h->report->migration_address, name) || streq(h->report->hostname, name))))
+        return true;
+    for (size_t i = 0; facts && i < facts->n_addresses; i++)
+        if (streq(facts->addresses[i], name))
+            return true;
+    for (size_t i = 0; facts && i < facts->n_resolves; i++)
+        if (streq(facts->resolves[i], name) && strncmp(name, "127.", 4) != 0 && !streq(name, "::1"))
+            return true;
+    return facts && streq(facts->hostname, name);
+}
+
+static const struct fleet_host *host_known_as(const struct preflight *in, const char *name)
+{
+    for (size_t i = 0; i < in->fleet->n_hosts; i++)
+        if (is_known_as(in, &in->fleet->hosts[i], name))
+            return &in->fleet->hosts[i];
+    return NULL;
+}
+
+/* Where a disk is served from, as far as it could be traced. */
+struct trace {
+    const Drover__V1__Disk *disk;
+    char *server;                  /* as the mount or the definition names it; "" if neither does. Owned */
+    const struct fleet_host *host; /* the host of the fleet that it is; NULL: none */
+    const Drover__V1__Export *share;
+    bool found; /* the nonce was found there */
+    bool asked; /* somebody was asked for it */
+};
+
+static void trace_free(struct trace *t)
+{
+    free(t->server);
+}
+
+/* "export1:/srv/nfs", "10.0.0.20:/gv0", "[fd00::20]:/srv/nfs": the server. "" for others. */
+static char *server_of(const Drover__V1__Mount *m)
+{
+    const char *end = m && m->network ? strstr(m->source, ":/") : NULL;
+    if (!end)
+        return xstrdup("");
+    const char *start = m->source;
+    size_t n = (size_t)(end - start);
+    if (n > 2 && start[0] == '[' && start[n - 1] == ']') {
+        start++;
+        n -= 2;
+    }
+    return xasprintf("%.*s", (int)n, start);
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+    size_t n = strlen(directory);
+    return n && strncmp(path, directory, n) == 0 &&
+           (path[n] == '/' || path[n] == 0 || directory[n - 1] == '/');
+}
+
+/* Does this export hold the disk that the definition names by protocol://server/name? */
+static bool serves(const Drover__V1__Export *e, const Drover__V1__Disk *d)
+{
+    const char *name = d->source[0] == '/' ? d->source + 1 : d->source;
+    const char *slash = strchr(name, '/');
+    size_t n = slash ? (size_t)(slash - name) : strlen(name);
+    bool whole = strlen(e->name) == n && strncmp(e->name, name, n) == 0;
+    if (!streq(e->kind, d->protocol))
+        return false;
+    if (streq(e->kind, "gluster"))
+        return whole;
+    if (streq(e->kind, "iscsi"))
+        return whole && (!slash || strtoull(slash + 1, NULL, 10) == e->lun);
+    _cleanup_free_ char *path = xasprintf("/%s", name);
+    return is_below(path, e->name) || (e->pseudo[0] && is_below(path, e->pseudo));
+}
+
+static const Drover__V1__Export *export_of(const struct preflight *in, const struct trace *t)
+{
+    const Drover__V1__Inspection *seen = t->host ? evidence_inspection(in->evidence, t->host) : NULL;
+    const struct ask *find =
+        t->host
+            ? evidence_probe(in->evidence, t->host, DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND, t->disk->target)
+            : NULL;
+    for (size_t i = 0; seen && i < seen->n_exports; i++) {
+        const Drover__V1__Export *e = seen->exports[i];
+        if (ask_proven(find) ? streq(e->name, find->result->export_name)
+                             : streq(t->disk->type, "network") && serves(e, t->disk))
+            return e;
+    }
+    return NULL;
+}
+
+static void trace_nonce(const struct preflight *in, struct trace *t)
+{
+    for (size_t i = 0; i < in->fleet->n_hosts; i++) {
+        const struct fleet_host *h = &in->fleet->hosts[i];
+        const struct ask *find =
+            evidence_probe(in->evidence, h, DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND, t->disk->target);
+        t->asked = t->asked || (find && !ask_unknown(find));
+        /* A host that only mounts it finds it in nothing that it exports; of two that do, the one that is not to serve counts. */
+        if (!ask_proven(find) || (t->found && h != in->source && h != in->destination))
+            continue;
+        t->found = true;
+        t->host = h;
+    }
+}
+
+/* False for disks that no server is to be known of: block devices, file systems on shared disks, what isn't shared. */
+static bool trace_disk(const struct preflight *in, size_t i, struct trace *t)
+{
+    const Drover__V1__Disk *d = in->guest->guest->disks[i];
+    *t = (struct trace){.disk = d};
+    if (streq(d->type, "network")) {
+        t->server = xstrdup(d->source_host);
+        t->host = host_known_as(in, t->server);
+        t->asked = t->host && host_exports(t->host) && evidence_inspection(in->evidence, t->host);
+        t->share = export_of(in, t);
+        return t->server[0];
+    }
+    const struct ask *write =
+        evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, d->target);
+    const struct ask *read =
+        evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, d->target);
+    if (!ask_proven(write) || !ask_proven(read))
+        return false;
+    const Drover__V1__Mount *here = write->result->path ? write->result->path->mount : NULL;
+    const Drover__V1__Mount *there = read->result->path ? read->result->path->mount : NULL;
+    trace_nonce(in, t);
+    t->server = server_of(here && here->network ? here : there);
+    if (!t->host)
+        t->host = host_known_as(in, t->server);
+    t->share = export_of(in, t);
+    return t->found || t->server[0];
+}
+
+#define each_trace(t)                                                                                        \
+    for (size_t i_ = 0; i_ < in->guest->guest->n_disks; i_++)                                                \
+        for (bool go_ = trace_disk(in, i_, (t)); go_ || (trace_free(t), false); go_ = false)
+
+RULE(export_is_host)
+{
+    struct trace t;
+    each_trace(&t) if (t.host == in->source || t.host == in->destination)
+        found(("disk %s", t.disk->target),
+              ("%s itself serves %s%s%s", t.host->name, t.disk->source, t.share ? ", from its export " : "",
+               t.share ? t.share->name : ""),
+              ("a third system that serves it to both hosts"),
+              ("put the image on storage that neither %s nor %s exports: else the guest hangs on that host "
+               "for good",
+               in->source->name, in->destination->name));
+}
+
+RULE(export_closed)
+{
+    struct trace t;
+    each_trace(&t) for (size_t i = 0; t.share && i < t.share->n_access; i++)
+    {
+        const Drover__V1__ExportAccess *a = t.share->access[i];
+        bool shut = a->allowed == DROVER__V1__ANSWER__NO;
+        bool no_write = a->write == DROVER__V1__ANSWER__NO && disk_is_written(t.disk);
+        if ((streq(a->host, in->source->name) || streq(a->host, in->destination->name)) && (shut || no_write))
+            found(
+                ("disk %s", t.disk->target),
+                ("%s lets %s %s %s: %s", t.host->name, a->host, shut ? "not use" : "only read", t.share->name,
+                 a->why),
+                ("the export open to both hosts, read-write"),
+                ("add %s to its clients in %s on %s, then export it anew (exportfs -ra, or the target's ACL)",
+                 a->host, t.share->source[0] ? t.share->source : "its configuration", t.host->name));
+    }
+}
+
+RULE(export_untraced)
+{
+    struct trace t;
+    each_trace(&t)
+    {
+        if (t.found || t.share || t.host == in->source || t.host == in->destination)
+            continue;
+        const struct ask *asked = t.host ? evidence_inspect(in->evidence, t.host) : NULL;
+        if (ask_unknown(asked))
+            continue;
+        if (t.asked)
+            found(("disk %s", t.disk->target),
+                  ("%s, which serves %s, knows no export that holds it",
+                   t.host ? t.host->name : "no export node, though one was asked for what", t.disk->source),
+                  ("the export found at the export node"),
+                  ("compare what is exported there (exportfs -v, targetcli ls, gluster volume info) with "
+                   "where the "
+                   "image lies"));
+        else
+            found(("disk %s", t.disk->target),
+                  ("%s serves %s; no agent of the fleet runs there", t.server, t.disk->source),
+                  ("an agent with the role storage on the export node, to prove that it is a third system"),
+                  ("install drover-agent there with roles: [storage], and add it to hosts in "
+                   "coordinator.yaml"));
+    }
+}
+
+/* ---- images as QEMU reaches them ---------------------------------------------------------------------------------- */
+
+static const struct ask *image_at(const struct preflight *in, const struct fleet_host *host, size_t i)
+{
+    return evidence_probe(in->evidence, host, DROVER__V1__PROBE_KIND__PROBE_IMAGE,
+                          in->guest->guest->disks[i]->target);
+}
+
+/* Of a file that the destination does not have, the rules of rules_proof tell more. */
+static bool is_judged(const struct preflight *in, const Drover__V1__Disk *d)
+{
+    return streq(d->type, "network") || !disk_is_written(d) || storage_proven(in, d);
+}
+
+static bool no_answer(const struct ask *a)
+{
+    return a->state == ASK_FAILED && a->code == STATUS_DEADLINE_EXCEEDED;
+}
+
+RULE(image_unreachable)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const struct ask *there = image_at(in, in->destination, i);
+        if (!there || !disk_is_written(g->disks[i]) || !is_judged(in, g->disks[i]) ||
+            !(ask_refuted(there) || no_answer(there)))
+            continue;
+        found(("disk %s", g->disks[i]->target),
+              ("QEMU's tools on %s can't open it: %s", in->destination->name, ask_words(there)),
+              ("the image, and all that it is backed by, readable at the destination"),
+              ("try it there: qemu-img info -U --backing-chain '%s'",
+               there->probe->url[0] ? there->probe->url : there->probe->path));
+    }
+}
+
+RULE(image_unproven)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const struct ask *there = image_at(in, in->destination, i);
+        bool silent =
+            there && !ask_proven(there) && !ask_refuted(there) && !no_answer(there) && !ask_unknown(there);
+        if (silent && disk_is_written(g->disks[i]) && is_judged(in, g->disks[i]))
+            found(("disk %s", g->disks[i]->target),
+                  ("whether %s can open it is not known: %s", in->destination->name, ask_words(there)),
+                  ("qemu-img there opening it"),
+                  ("install qemu-utils (and qemu-block-extra) on %s", in->destination->name));
+    }
+}
+
+RULE(image_differs)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const struct ask *here = image_at(in, in->source, i), *there = image_at(in, in->destination, i);
+        if (!ask_proven(here) || !ask_proven(there) || !is_judged(in, g->disks[i]) ||
+            !here->result->n_images || !there->result->n_images)
+            continue;
+        const Drover__V1__ImageFacts *a = here->result->images[0], *b = there->result->images[0];
+        if (a->virtual_size != b->virtual_size || !streq(a->format, b->format))
+            found(("disk %s", g->disks[i]->target),
+                  ("%s of %llu bytes on %s, %s of %llu bytes on %s", a->format,
+                   (unsigned long long)a->virtual_size, in->source->name, b->format,
+                   (unsigned long long)b->virtual_size, in->destination->name),
+                  ("the same image"),
+                  ("see that both hosts reach the same server under the name %s",
+                   g->disks[i]->source_host[0] ? g->disks[i]->source_host : g->disks[i]->source));
+    }
+}

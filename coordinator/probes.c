@@ -1,0 +1,250 @@
+#include "coordinator/probes.h"
+
+#include "common/base/memory.h"
+#include "coordinator/core/probe_plan.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <string.h>
+#include <time.h>
+#include <uuid/uuid.h>
+
+enum { FAREWELL_MS = 5000 };
+
+/* One call; outlives the interest in it, and is freed by its closure. */
+struct probe_call {
+    struct probes *probes; /* NULL: nobody waits any more */
+    size_t index;          /* of its ask */
+    struct rpc_client *client;
+    uint64_t id;
+    bool sending, ended;
+};
+
+struct probes {
+    struct loop *loop;
+    const struct agents *agents;
+    struct evidence evidence;
+    struct probe_call **calls; /* by ask; NULL: none in flight */
+    struct loop_timer *deadline, *turn;
+    int64_t ends_ms;
+    void (*done)(void *arg, struct evidence *evidence);
+    void *arg;
+};
+
+static int64_t realtime_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void *copy(const ProtobufCMessage *message)
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = xcalloc(1, size + 1);
+    protobuf_c_message_pack(message, bytes);
+    void *same = protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
+    free(bytes);
+    return same;
+}
+
+/* ---- end --------------------------------------------------------------------------------------------------------- */
+
+static void drop(struct probe_call **slot)
+{
+    struct probe_call *call = steal(slot);
+    if (!call)
+        return;
+    call->probes = NULL;
+    rpc_client_cancel(call->client, call->id);
+}
+
+static void probes_free(struct probes *p)
+{
+    for (size_t i = 0; i < p->evidence.n; i++)
+        drop(&p->calls[i]);
+    loop_timer_cancel(p->deadline);
+    loop_timer_cancel(p->turn);
+    evidence_deinit(&p->evidence);
+    free(p->calls);
+    free(p);
+}
+
+static void send_due(struct probes *p);
+
+/* What is not over will not be waited for; farewells whose turn comes by that are sent. */
+static void give_up(struct probes *p, const char *why)
+{
+    for (size_t i = 0; i < p->evidence.n; i++) {
+        struct ask *a = &p->evidence.asks[i];
+        if (a->farewell || (a->state != ASK_NEW && a->state != ASK_DUE && a->state != ASK_SENT))
+            continue;
+        a->code = STATUS_DEADLINE_EXCEEDED;
+        a->why = a->state == ASK_SENT ? xasprintf("%s gave no answer %s", a->host->name, why)
+                                      : xasprintf("there was no time left to ask %s", a->host->name);
+        a->state = ASK_FAILED;
+        drop(&p->calls[i]);
+    }
+    evidence_advance(&p->evidence);
+    send_due(p);
+}
+
+static void finish(struct probes *p)
+{
+    struct evidence evidence = p->evidence;
+    p->evidence = (struct evidence){0};
+    void (*done)(void *, struct evidence *) = p->done;
+    void *arg = p->arg;
+    for (size_t i = 0; i < evidence.n; i++)
+        drop(&p->calls[i]);
+    probes_free(p);
+    done(arg, &evidence);
+}
+
+static void on_deadline(void *arg)
+{
+    struct probes *p = arg;
+    p->deadline = NULL;
+    give_up(p, "in 3 s");
+    finish(p);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+static void on_turn(void *arg)
+{
+    struct probes *p = arg;
+    p->turn = NULL;
+    bool waiting = evidence_advance(&p->evidence);
+    for (size_t i = 0; i < p->evidence.n; i++)
+        if (p->evidence.asks[i].state == ASK_ENOUGH)
+            drop(&p->calls[i]);
+    send_due(p);
+    if (!waiting)
+        finish(p);
+}
+
+/* Answers that came in one go are looked at together, and never within the call that asked. */
+static void take_turn(struct probes *p)
+{
+    if (!p->turn)
+        p->turn = loop_timer_start(p->loop, 0, on_turn, p);
+}
+
+static void take_answer(struct ask *a, const ProtobufCMessage *reply)
+{
+    a->answered_us = realtime_us();
+    if (reply && a->probe)
+        a->result = copy(reply);
+    else if (reply)
+        a->inspection = copy(reply);
+    if (a->result || a->inspection) {
+        a->state = ASK_ANSWERED;
+        return;
+    }
+    a->state = ASK_FAILED;
+    a->code = reply ? STATUS_INTERNAL : rpc_status()->code;
+    a->why = xstrdup(reply ? "its answer can't be read" : rpc_status()->text);
+}
+
+static void on_answer(const ProtobufCMessage *reply, void *data)
+{
+    struct probe_call *call = data;
+    struct probes *p = call->probes;
+    if (p) {
+        p->calls[call->index] = NULL;
+        take_answer(&p->evidence.asks[call->index], reply);
+        take_turn(p);
+    }
+    call->ended = true;
+    if (!call->sending)
+        free(call);
+}
+
+static void on_result(const Drover__V1__ProbeResult *result, void *call)
+{
+    on_answer(result ? &result->base : NULL, call);
+}
+
+static void on_inspection(const Drover__V1__Inspection *inspection, void *call)
+{
+    on_answer(inspection ? &inspection->base : NULL, call);
+}
+
+static void send_one(struct probes *p, size_t index)
+{
+    struct ask *a = &p->evidence.asks[index];
+    struct rpc_client *client = agents_client(p->agents, a->host->name);
+    int64_t left = p->ends_ms - clock_monotonic_ms();
+    a->state = a->farewell ? ASK_ENOUGH : ASK_SENT;
+    if (!client) {
+        a->state = ASK_FAILED;
+        a->code = STATUS_NOT_FOUND;
+        a->why = xstrdup("it is not in the coordinator's configuration");
+        take_turn(p);
+        return;
+    }
+    a->sent_us = realtime_us();
+    struct probe_call *call = new0(struct probe_call);
+    *call = (struct probe_call){
+        .probes = a->farewell ? NULL : p, .index = index, .client = client, .sending = true};
+    if (!a->farewell)
+        p->calls[index] = call;
+    if (a->probe && a->probe->wait > left)
+        a->probe->wait = left > 1 ? left : 1;
+    struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor,
+                                    .timeout_ms = a->farewell ? FAREWELL_MS
+                                                  : left > 1  ? left
+                                                              : 1);
+    if (a->probe)
+        drover__v1__agent__probe(&stub.base, a->probe, on_result, call);
+    else
+        drover__v1__agent__inspect(&stub.base, a->inspect, on_inspection, call);
+    call->sending = false;
+    call->id = stub.id;
+    if (call->ended)
+        free(call);
+}
+
+static void send_due(struct probes *p)
+{
+    for (size_t i = 0; i < p->evidence.n; i++)
+        if (p->evidence.asks[i].state == ASK_DUE)
+            send_one(p, i);
+}
+
+/* The requests of a group are about the same thing, and name it by the same nonce. */
+static void name_groups(struct evidence *e)
+{
+    for (unsigned g = 0; g < e->groups; g++) {
+        char nonce[37];
+        uuid_t uuid;
+        uuid_generate(uuid);
+        uuid_unparse_lower(uuid, nonce);
+        for (size_t i = 0; i < e->n; i++)
+            if (e->asks[i].group == g && e->asks[i].probe)
+                e->asks[i].probe->nonce = xstrdup(nonce);
+    }
+}
+
+struct probes *probes_start(struct loop *loop, const struct agents *agents, struct evidence *evidence,
+                            void (*done)(void *arg, struct evidence *evidence), void *arg)
+{
+    struct probes *p = new0(struct probes);
+    *p = (struct probes){.loop = loop, .agents = agents, .evidence = *evidence, .done = done, .arg = arg};
+    *evidence = (struct evidence){0};
+    name_groups(&p->evidence);
+    p->calls = xcalloc(p->evidence.n + 1, sizeof(struct probe_call *));
+    p->ends_ms = clock_monotonic_ms() + PROBES_MS;
+    p->deadline = loop_timer_start(loop, PROBES_MS, on_deadline, p);
+    take_turn(p);
+    return p;
+}
+
+struct probes *probes_cancel(struct probes *p)
+{
+    if (!p)
+        return NULL;
+    give_up(p, "before the question was withdrawn");
+    probes_free(p);
+    return NULL;
+}

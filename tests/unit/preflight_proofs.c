@@ -1,0 +1,313 @@
+/* Cases of the rules that judge what agents proved: each spoils one answer, and names the finding that must come of it. */
+#include "preflight_cases.h"
+
+#include "common/base/memory.h"
+#include "made_proof.h"
+
+#include <string.h>
+
+#define SPOIL(name) static void name(struct move *m)
+#define REFUTED DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED
+#define UNDECIDED DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED
+#define KIND(k) DROVER__V1__PROBE_KIND__PROBE_##k
+#define IMAGE "/srv/nfs/web1.raw"
+
+/* kvm3 exports; the guest has a file on its NFS. */
+void move_with_proof(struct move *m)
+{
+    Drover__V1__Disk *d = m->guest->disks[0];
+    made_string(&d->type, "file");
+    made_string(&d->source, IMAGE);
+    made_string(&d->format, "raw");
+    m->third->report->hypervisor = false;
+    m->third->report->storage = true;
+    made_proof(&m->evidence, &m->fleet, m->source, m->destination, m->guest);
+    m->in.evidence = &m->evidence;
+}
+
+static struct ask *asked(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind)
+{
+    if (!m->in.evidence)
+        move_with_proof(m);
+    return made_ask(&m->evidence, host, kind, NULL);
+}
+
+static Drover__V1__Inspection *seen(struct move *m, const struct fleet_host *host)
+{
+    if (!m->in.evidence)
+        move_with_proof(m);
+    return made_inspection(&m->evidence, host);
+}
+
+SPOIL(look_alike)
+{
+    made_answer(asked(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent", "nothing there after 1500 ms");
+}
+SPOIL(other_path)
+{
+    made_answer(asked(m, m->destination, KIND(NONCE_READ)), UNDECIDED, "no-directory", "no such directory");
+    made_string(&seen(m, m->destination)->mounts[0]->target, "/mnt/elsewhere");
+}
+SPOIL(not_mounted)
+{
+    made_answer(asked(m, m->destination, KIND(NONCE_READ)), UNDECIDED, "no-directory", "no such directory");
+}
+SPOIL(read_only_there)
+{
+    struct ask *a = asked(m, m->destination, KIND(NONCE_READ));
+    a->result->writable = false;
+    a->result->path->mount->read_only = true;
+}
+SPOIL(read_only_here)
+{
+    made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "read-only", "read-only file system");
+}
+SPOIL(stale)
+{
+    made_answer(asked(m, m->destination, KIND(NONCE_READ)), REFUTED, "stale", "stale file handle");
+}
+SPOIL(hung)
+{
+    made_silence(asked(m, m->destination, KIND(NONCE_READ)), STATUS_DEADLINE_EXCEEDED,
+                 "kvm2 gave no answer in 3 s");
+}
+SPOIL(no_room)
+{
+    made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "full", "no space left on device");
+}
+SPOIL(denied)
+{
+    made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "denied", "permission denied");
+}
+SPOIL(old_agent)
+{
+    made_silence(asked(m, m->destination, KIND(CLOCK)), STATUS_UNIMPLEMENTED, "no such method");
+}
+
+/* ---- block devices ---- */
+
+static Drover__V1__Lun *lun(const char *wwid)
+{
+    Drover__V1__Lun *l = new0(Drover__V1__Lun);
+    drover__v1__lun__init(l);
+    made_string(&l->wwid, wwid);
+    return l;
+}
+
+static void with_block(struct move *m, const char *here, const char *there)
+{
+    Drover__V1__Disk *d = made_disk(m->guest, "block", "/dev/mapper/mpatha");
+    made_string(&d->target, "vdb");
+    const struct fleet_host *hosts[2] = {m->source, m->destination};
+    const char *wwids[2] = {here, there};
+    for (int i = 0; i < 2; i++) {
+        Drover__V1__PathFacts *p = seen(m, hosts[i])->paths[1];
+        made_string(&p->kind, wwids[i] ? "block" : "absent");
+        if (wwids[i])
+            p->lun = lun(wwids[i]);
+    }
+}
+SPOIL(no_device)
+{
+    with_block(m, "naa.1", NULL);
+}
+SPOIL(other_device)
+{
+    with_block(m, "naa.1", "naa.2");
+}
+SPOIL(nameless_device)
+{
+    with_block(m, "", "");
+}
+
+/* ---- exports and images ---- */
+
+SPOIL(exported_by_destination)
+{
+    struct ask *a = asked(m, m->source, KIND(NONCE_WRITE));
+    made_string(&a->result->path->mount->source, "kvm2:/srv/nfs");
+    made_answer(asked(m, m->third, KIND(NONCE_FIND)), REFUTED, "absent", "not found");
+}
+SPOIL(closed)
+{
+    Drover__V1__ExportAccess *a = new0(Drover__V1__ExportAccess);
+    drover__v1__export_access__init(a);
+    made_string(&a->host, "kvm2");
+    made_string(&a->why, "10.0.0.12 matches no client");
+    a->allowed = DROVER__V1__ANSWER__NO;
+    Drover__V1__Export *e = seen(m, m->third)->exports[0];
+    e->access = xcalloc(1, sizeof(e->access[0]));
+    e->access[e->n_access++] = a;
+}
+SPOIL(untraced)
+{
+    made_answer(asked(m, m->third, KIND(NONCE_FIND)), REFUTED, "absent", "not found");
+}
+SPOIL(broken_chain)
+{
+    made_answer(asked(m, m->destination, KIND(IMAGE)), REFUTED, "failed", "base.qcow2: no such file");
+}
+SPOIL(no_tools)
+{
+    made_answer(asked(m, m->destination, KIND(IMAGE)), UNDECIDED, "no-program", "there is no qemu-img");
+}
+SPOIL(other_size)
+{
+    asked(m, m->destination, KIND(IMAGE))->result->images[0]->virtual_size = 5;
+}
+static void with_cdrom(struct move *m)
+{
+    Drover__V1__Disk *d = made_disk(m->guest, "file", "/var/lib/iso/install.iso");
+    made_string(&d->target, "hdc");
+    made_string(&d->device, "cdrom");
+}
+SPOIL(local_media)
+{
+    with_cdrom(m);
+    made_string(&seen(m, m->destination)->paths[1]->kind, "absent");
+}
+SPOIL(other_media)
+{
+    with_cdrom(m);
+    seen(m, m->destination)->paths[1]->size = 3;
+}
+
+/* ---- disks as they are used; no proof needed ---- */
+
+SPOIL(old_cache)
+{
+    m->to->qemu_version = m->from->qemu_version = 3001000;
+}
+SPOIL(writeback)
+{
+    made_string(&m->guest->disks[0]->cache, "writeback");
+}
+SPOIL(vmdk)
+{
+    made_string(&m->guest->disks[0]->format, "vmdk");
+}
+SPOIL(transient)
+{
+    m->guest->disks[0]->transient = true;
+}
+SPOIL(shared_qcow2)
+{
+    m->guest->disks[0]->shareable = true;
+    made_string(&m->guest->disks[0]->format, "qcow2");
+}
+
+/* ---- links ---- */
+
+SPOIL(other_segment)
+{
+    made_answer(asked(m, m->destination, KIND(LAYER2_LISTEN)), REFUTED, "timeout",
+                "heard nothing on br0 within 1500 ms");
+}
+SPOIL(deaf_bridge)
+{
+    made_answer(asked(m, m->destination, KIND(LAYER2_LISTEN)), UNDECIDED, "denied", "no CAP_NET_RAW");
+}
+SPOIL(small_mtu)
+{
+    m->from->bridges[0]->mtu = 9000;
+    m->to->bridges[0]->mtu = 1500;
+}
+SPOIL(same_mac)
+{
+    made_string(&made_guest(m->destination, "other", UUID_B)->guest->name, "other");
+}
+SPOIL(range_full)
+{
+    made_answer(asked(m, m->destination, KIND(PORT_OPEN)), REFUTED, "range-full",
+                "all ports 49152 to 49215 are taken");
+}
+SPOIL(firewalled)
+{
+    made_answer(asked(m, m->source, KIND(PORT_CONNECT)), REFUTED, "timeout",
+                "no answer from 10.0.0.1 port 49152");
+}
+SPOIL(ports_untried)
+{
+    made_answer(asked(m, m->destination, KIND(PORT_OPEN)), UNDECIDED, "failed", "out of descriptors");
+}
+SPOIL(libvirt_refused)
+{
+    made_answer(asked(m, m->source, KIND(LIBVIRT_CONNECT)), REFUTED, "refused", "connection refused");
+}
+SPOIL(clock_late)
+{
+    asked(m, m->destination, KIND(CLOCK))->result->realtime_us -= 5000000;
+}
+
+/* ---- releases: Red Hat's table 4.1 ---- */
+
+static void releases(struct move *m, const char *from, const char *to)
+{
+    made_string(&seen(m, m->source)->host->os_id, "rhel");
+    made_string(&seen(m, m->source)->host->os_version, from);
+    made_string(&seen(m, m->destination)->host->os_id, "rhel");
+    made_string(&seen(m, m->destination)->host->os_version, to);
+}
+SPOIL(major_forward)
+{
+    releases(m, "5.8", "6.3");
+}
+SPOIL(major_backward)
+{
+    releases(m, "6.3", "5.8");
+}
+SPOIL(early_minor)
+{
+    releases(m, "5.3", "5.5");
+}
+SPOIL(minor_backward)
+{
+    releases(m, "6.4", "6.3");
+}
+
+#define W DROVER__V1__SEVERITY__WARN
+#define B DROVER__V1__SEVERITY__BLOCK
+#define I DROVER__V1__SEVERITY__INFO
+
+const struct spoiled preflight_proofs[] = {
+    {look_alike, "storage-not-shared", "1500 ms", MORE, B},
+    {other_path, "storage-other-path", "/mnt/elsewhere", MORE, B},
+    {not_mounted, "storage-missing", "no such directory", ONLY, B},
+    {read_only_there, "storage-read-only", "kvm2", MORE, B},
+    {read_only_here, "storage-read-only", "kvm1", ONLY, B},
+    {stale, "storage-stale", "stale", ONLY, B},
+    {hung, "storage-stale", "3 s", ONLY, B},
+    {no_room, "storage-full", "no space", ONLY, B},
+    {denied, "storage-unproven", "denied", ONLY, B},
+    {old_agent, "probe-unknown", "kvm2", ONLY, W},
+    {no_device, "block-device-missing", "mpatha", ONLY, B},
+    {other_device, "block-device-differs", "naa.2", ONLY, B},
+    {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
+    {exported_by_destination, "export-is-host", "kvm2 itself", ONLY, B},
+    {closed, "export-closed", "10.0.0.12", ONLY, B},
+    {untraced, "export-untraced", "web1.raw", ONLY, W},
+    {broken_chain, "image-unreachable", "base.qcow2", ONLY, B},
+    {no_tools, "image-unproven", "qemu-img", ONLY, W},
+    {other_size, "image-differs", "5 bytes", ONLY, B},
+    {local_media, "cdrom-local", "install.iso", ONLY, B},
+    {other_media, "cdrom-differs", "3 on kvm2", ONLY, W},
+    {old_cache, "cache-unsafe", "default", ONLY, B},
+    {writeback, "cache-mode", "writeback", ONLY, W},
+    {vmdk, "disk-format", "vmdk", ONLY, W},
+    {transient, "disk-transient", "overlay", ONLY, B},
+    {shared_qcow2, "disk-shareable", "qcow2", ONLY, W},
+    {other_segment, "bridge-segment", "1500 ms", ONLY, B},
+    {deaf_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
+    {small_mtu, "mtu-smaller", "1500", ONLY, B},
+    {same_mac, "mac-in-use", "other", MORE, B},
+    {range_full, "port-range", "taken", ONLY, B},
+    {firewalled, "migration-port", "10.0.0.1 port", ONLY, B},
+    {ports_untried, "port-unproven", "descriptors", ONLY, W},
+    {libvirt_refused, "libvirt-port", "refused", ONLY, B},
+    {clock_late, "clock-offset", "behind", ONLY, W},
+    {major_forward, "release-unsupported", "6.3", ONLY, B},
+    {major_backward, "release-unsupported", "not supported", ONLY, B},
+    {early_minor, "release-untested", "x < 4", ONLY, W},
+    {minor_backward, "release-backward", "known issues", ONLY, I},
+};
+const size_t n_preflight_proofs = sizeof(preflight_proofs) / sizeof(preflight_proofs[0]);
