@@ -277,8 +277,8 @@ static void ask(struct watched *j)
 {
     Drover__V1__WatchJobRequest request = DROVER__V1__WATCH_JOB_REQUEST__INIT;
     request.id = j->id;
-    struct rpc_stub stub =
-        rpc_stub(client_rpc(j->watch->client), &drover__v1__coordinator__descriptor, .wait = true);
+    struct rpc_stub stub = rpc_stub(client_rpc(j->watch->client), &drover__v1__coordinator__descriptor,
+                                    .wait = true, .stream = true);
     drover__v1__coordinator__watch_job(&stub.base, &request, heard, j);
 }
 
