@@ -70,12 +70,11 @@ int exports_listened(const char *proc, unsigned port)
     return known;
 }
 
-static void read_all(const struct limit *limit, struct exports *e)
+/* What has a directory behind it. */
+static void read_directories(struct exports *e)
 {
     exports_read_kernel_nfs("/etc", "/proc", e);
     exports_read_ganesha("/etc", "/proc", e);
-    exports_read_lio("/sys", e);
-    exports_read_tgt(limit, e);
     exports_read_gluster("/var/lib/glusterd", e);
 }
 
@@ -83,7 +82,9 @@ void exports_read(const struct limit *limit, Drover__V1__InspectClient *const *c
                   Drover__V1__Inspection *r)
 {
     struct exports e = {0};
-    read_all(limit, &e);
+    read_directories(&e);
+    exports_read_lio("/sys", &e);
+    exports_read_tgt(limit, &e);
     for (size_t i = 0; i < e.n; i++)
         exports_judge(e.list[i], clients, n);
     r->exports = e.list;
@@ -98,7 +99,7 @@ void exports_find_nonce(const struct limit *limit, const char *nonce, const char
 {
     _cleanup_(exports_deinit) struct exports e = {0};
     unsigned looked = 0;
-    read_all(limit, &e);
+    read_directories(&e);
     for (size_t i = 0; i < e.n && !limit_over(limit); i++) {
         struct stat st;
         if (!*e.list[i]->path || stat(e.list[i]->path, &st) < 0 || !S_ISDIR(st.st_mode))

@@ -143,6 +143,8 @@ static void put_scsi(const char *sysfs, const char *name, const char *path, Drov
     l->lun = p.lun;
     l->has_lun = true;
     xml_set(&l->state, take(tree_text("%s/class/block/%s/device/state", sysfs, name)));
+    xml_set(&l->vendor, take(tree_text("%s/class/block/%s/device/vendor", sysfs, name)));
+    xml_set(&l->model, take(tree_text("%s/class/block/%s/device/model", sysfs, name)));
     if (exists(sysfs, "fc_host", p.host))
         put_fc(sysfs, &p, l);
     else if (*p.session && exists(sysfs, "iscsi_session", p.session))
@@ -203,8 +205,6 @@ static Drover__V1__Lun *describe(const char *sysfs, const char *name)
     l->read_only = number_of(ro) != 0;
     char *wwid = take(tree_text("%s/device/wwid", at));
     xml_set(&l->wwid, wwid ? wwid : take(tree_text("%s/wwid", at))); /* NVMe's is at the disk itself */
-    xml_set(&l->vendor, take(tree_text("%s/device/vendor", at)));
-    xml_set(&l->model, take(tree_text("%s/device/model", at)));
     put_scsi(sysfs, name, path, l);
     put_dm(sysfs, name, l);
     return l;

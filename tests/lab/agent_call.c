@@ -51,7 +51,8 @@ int main(int argc, char **argv)
         if (equals)
             *equals = 0;
         if (!equals || !set_field(request, argv[i], equals + 1)) {
-            fprintf(stderr, "agent_call: %s has no field \"%s\" that could be set\n", method->input->name, argv[i]);
+            fprintf(stderr, "agent_call: %s has no field \"%s\" that could be set\n", method->input->name,
+                    argv[i]);
             return 2;
         }
     }
