@@ -14,7 +14,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FILE_MAX_BYTES = 1 << 20, DEPTH_MAX = 8, INCLUDES_MAX = 64, NFS_PORT = 2049, VALUE_MAX = 4096 };
+enum { FILE_MAX_BYTES = 1 << 20, DEPTH_MAX = 8, INCLUDES_MAX = 16, NFS_PORT = 2049, VALUE_MAX = 4096 };
 
 /* What a block says of access; a CLIENT block inherits from its EXPORT. */
 struct access {
