@@ -48,8 +48,8 @@ def virsh_migrate(fleet, guest, source, destination):
     )
 
 
-def drover_migrate(fleet, guest, destination):
-    fleet.drover("migrate", guest, "--to", destination)
+def drover_migrate(fleet, guest, destination, *options):
+    fleet.drover("migrate", guest, "--to", destination, *options)
 
 
 def summary(name, **values):

@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+"""A guest that rewrites 200 MiB all the time over a 100 MiB/s link: drover against plain virsh, live and with auto-converge.
+
+The ideal is one pass over what holds data and then, paused, the working set once more. virsh --live alone never ends, so
+each of virsh's runs is cut off after a while (arguments: RUNS, CUT_OFF seconds).
+"""
+
+import subprocess
+import sys
+import time
+
+from _fleet import BenchFleet, drover_migrate, median, summary, timed
+
+RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+CUT_OFF = int(sys.argv[2]) if len(sys.argv) > 2 else 60
+WORKING_SET, LINK = 200, 100  # MiB, MiB/s
+IDEAL = 2 * WORKING_SET / LINK
+
+
+def fresh(fleet):
+    fleet.heal()
+    fleet.guest_add("bench", on="kvm1", memory=WORKING_SET + 56, dirty="max", working_set=WORKING_SET, tick_ms=200)
+    fleet.tick_wait("bench", at_least=10, deadline=60)
+    fleet.link("kvm2", rate=f"{LINK * 8 * 1024 * 1024 // 1000}kbit")
+
+
+def virsh(fleet, *flags):
+    """Seconds, or None when it was cut off."""
+    to = fleet.node("kvm2")
+    start = time.monotonic()
+    child = fleet.node("kvm1").popen(
+        ["virsh", "migrate", "--live", "--p2p", *flags, "bench", to.libvirt_uri(), "--migrateuri", f"tcp://{to.address}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        return time.monotonic() - start if child.wait(CUT_OFF) == 0 else None
+    except subprocess.TimeoutExpired:
+        fleet.node("kvm1").virsh("domjobabort", "bench", check=False)
+        child.wait(30)
+        return None
+
+
+def show(seconds):
+    return f"{seconds:.2f}" if seconds is not None else "timeout"
+
+
+with BenchFleet() as fleet:
+    drover, live, converge = [], [], []
+    print(f"{'run':>3} {'drover s':>9} {'virsh live s':>13} {'auto-converge s':>16}   ideal {IDEAL:.1f} s")
+    for run in range(RUNS):
+        fresh(fleet)
+        drover.append(timed(drover_migrate, fleet, "bench", "kvm2", "--max-pause", "10s"))
+        row = [drover[-1]]
+        for results, flags in ((live, ()), (converge, ("--auto-converge",))):
+            if run == 0:  # once is enough of what never ends
+                fresh(fleet)
+                results.append(virsh(fleet, *flags))
+            row.append(results[0])
+        print(f"{run + 1:>3} {show(row[0]):>9} {show(row[1]):>13} {show(row[2]):>16}")
+    summary(
+        "hopeless", ratio_to_ideal=median(drover) / IDEAL, drover_s=median(drover), virsh_live=show(live[0]),
+        virsh_autoconverge_s=show(converge[0]), cut_off_s=CUT_OFF, runs=RUNS,
+    )

@@ -1,0 +1,131 @@
+"""Guests for which a live migration can't win, or not always: what the ladder does, seen on real guests over slow links."""
+
+import signal
+
+import pytest
+from checks import assert_goes_on, assert_runs_only_on, document, job_state, wait_for_job
+from lablib import wait_for
+
+TICK = 0.1
+
+
+def guest(fleet, rate, working_set=120, at_least=20, **more):
+    """A guest with a working set that is full of data, and a link of that rate between the hosts."""
+    fleet.guest_add("web1", on="kvm1", memory=working_set + 40, tick_ms=int(TICK * 1000), working_set=working_set, **{"dirty": "max", **more})
+    fleet.tick_wait("web1", at_least=at_least, deadline=60)
+    fleet.link("kvm2", rate=rate)
+
+
+def log_of(job):
+    return [entry["text"] for entry in job["log"]]
+
+
+def last_job(drover):
+    return document(drover("history", "--json"))["jobs"][0]
+
+
+def said(job, words):
+    return any(words in line for line in log_of(job))
+
+
+def fell_back(job):
+    """By a pause, or by a limit so high that QEMU's switch-over is one: what costs less is chosen."""
+    return said(job, "paused for") or said(job, "a downtime limit of")
+
+
+def test_auto_pauses_a_hopeless_guest(fleet, drover):
+    guest(fleet, "400mbit")
+    with fleet.tick_watch("web1") as watch:
+        watch.wait(3, host="kvm1")
+        drover("migrate", "web1", "--to", "kvm2", "--max-pause", "20s")
+        watch.wait(3, host="kvm2")
+        gap, before, after = watch.largest_gap()
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+    job = job_state(drover, last_job(drover)["id"])
+    assert fell_back(job), job["log"]
+    assert 1000 < job["result"]["pause"] <= 20000
+    assert gap <= job["result"]["pause"] / 1000 + 2 * TICK, (gap, before, after, job["result"])
+
+
+def test_a_pause_that_does_not_fit_is_named_and_the_guest_stays(fleet, drover):
+    guest(fleet, "400mbit")
+    refused = drover("migrate", "web1", "--to", "kvm2", "--max-pause", "1s", check=False)
+    assert refused.returncode == 1
+    assert "needs a pause of" in refused.stdout + refused.stderr
+    assert "you allowed 1 s" in refused.stdout + refused.stderr
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    assert_goes_on(fleet, "web1", "kvm1")
+
+
+def test_live_gives_up_where_auto_would_pause(fleet, drover):
+    guest(fleet, "400mbit")
+    refused = drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--max-pause", "20s", "--deadline", "15s", check=False)
+    # It may switch over within the 20 s that it was given, but it is never paused in mid-transfer.
+    job = job_state(drover, last_job(drover)["id"])
+    assert not said(job, "paused for")
+    assert refused.returncode == (0 if job["state"] == "done" else 1)
+    assert_goes_on(fleet, "web1", job["runs_on"])
+
+
+def test_the_deadline_ends_it(fleet, drover):
+    guest(fleet, "80mbit")
+    refused = drover("migrate", "web1", "--to", "kvm2", "--deadline", "5s", check=False)
+    assert refused.returncode == 1
+    assert "the deadline leaves" in refused.stdout + refused.stderr
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    assert_goes_on(fleet, "web1", "kvm1")
+
+
+def test_a_guest_that_becomes_quiet_stays_live(fleet, drover):
+    guest(fleet, "400mbit", dirty_until=100)
+    drover("migrate", "web1", "--to", "kvm2", "--max-pause", "1s")
+    job = job_state(drover, last_job(drover)["id"])
+    assert not said(job, "paused for")
+    assert job["result"]["pause"] < 1200
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+
+
+def test_a_guest_that_becomes_wild_is_paused(fleet, drover):
+    guest(fleet, "200mbit", at_least=10, dirty_from=30)
+    drover("migrate", "web1", "--to", "kvm2", "--max-pause", "20s")
+    job = job_state(drover, last_job(drover)["id"])
+    assert fell_back(job), job["log"]
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+
+
+@pytest.mark.parametrize("rung", ["live", "raised", "paused"])
+def test_a_restarted_agent_goes_on_with_the_ladder(fleet, drover, rung):
+    reach = {
+        "live": lambda seen: said(seen, "starts live"),
+        "raised": fell_back,
+        "paused": lambda seen: seen.get("progress", {}).get("paused"),
+    }[rung]
+    guest(fleet, "200mbit")
+    job = document(drover("migrate", "web1", "--to", "kvm2", "--max-pause", "30s", "--detach", "--json"))["jobs"][0]["id"]
+
+    def reached():
+        seen = job_state(drover, job)
+        return reach(seen) and seen.get("progress", {}).get("bytes_done", 0) > 0
+
+    wait_for(reached, 60, f"the rung {rung}", poll=0.1)
+    kvm1 = fleet.node("kvm1")
+    fleet.programs.agent_stop(kvm1, signal.SIGKILL)
+    fleet.programs.agent_start(kvm1)
+    ended = wait_for_job(drover, job, {"done", "failed", "cancelled"}, 90)
+    assert ended["state"] == "done", ended
+    assert said(ended, "the agent was restarted"), ended["log"]
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+
+
+def test_cancel_in_the_pause_resumes_the_guest(fleet, drover):
+    guest(fleet, "80mbit")
+    job = document(drover("migrate", "web1", "--to", "kvm2", "--mode", "offline", "--detach", "--json"))["jobs"][0]["id"]
+    wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 30, "the first bytes to be sent")
+    drover("cancel", str(job))
+    assert wait_for_job(drover, job, {"cancelled"})["runs_on"] == "kvm1"
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    assert_goes_on(fleet, "web1", "kvm1")
