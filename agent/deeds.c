@@ -70,6 +70,14 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
     return transaction_write(txn, transaction_state(txn), err);
 }
 
+static int end(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
+{
+    int e = domain_drop_image(conn, txn->guest, true, err);
+    if (e == 0)
+        snprintf(text, size, "the paused QEMU of guest %s that libvirt left here was ended", name_of(txn));
+    return e;
+}
+
 static int retire(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
 {
     const Drover__V1__Definition *d = txn->record->definition;
@@ -107,6 +115,7 @@ int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_actio
               : action == PARTICIPANT_DEFINE      ? define
               : action == PARTICIPANT_RESUME      ? resume
               : action == PARTICIPANT_UNDO        ? undo
+              : action == PARTICIPANT_END         ? end
               : action == PARTICIPANT_RETIRE      ? retire
               : action == PARTICIPANT_START       ? start
                                                   : NULL;
@@ -118,6 +127,7 @@ int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_actio
                        : action == PARTICIPANT_DEFINE      ? "define"
                        : action == PARTICIPANT_RESUME      ? "resume"
                        : action == PARTICIPANT_UNDO        ? "undo"
+                       : action == PARTICIPANT_END         ? "end"
                        : action == PARTICIPANT_RETIRE      ? "retire"
                                                            : "start";
     failpoint("agent.deed.%s.before", name);

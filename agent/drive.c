@@ -122,7 +122,7 @@ static int act(struct transaction *txn, virConnectPtr conn, const struct partici
                struct outcome *out)
 {
     static const enum participant_action mine[] = {PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_UNDO,
-                                                   PARTICIPANT_RETIRE, PARTICIPANT_START};
+                                                   PARTICIPANT_END,    PARTICIPANT_RETIRE, PARTICIPANT_START};
     struct error why = {0};
     /* The answer KEPT does not wait for it: it is what makes the destination let go of the disks. */
     if (s->actions & PARTICIPANT_RESUME_SOURCE &&

@@ -9,7 +9,7 @@
 
 #include <unistd.h>
 
-enum { POLL_MS = 50, QEMU_END_MS = 10 * 1000 };
+enum { POLL_MS = 50, QEMU_END_MS = 10 * 1000, LEFT_BEHIND_MS = 3000 };
 
 struct release {
     struct unary u;
@@ -25,15 +25,16 @@ static void begin(struct operation *op)
         transfer_result(op->txn, &r->result);
 }
 
-/* libvirt takes 1.5 s to end the QEMU of a guest that has migrated. */
+/* libvirt takes 1.5 s to end the QEMU of a guest that has migrated. One that is paused without a job was left behind. */
 static void wait_for_end(struct transaction *txn, int64_t wait_ms)
 {
     char text[200];
     struct participant_facts f = {0};
     _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, NULL);
-    int64_t deadline = clock_monotonic_ms() + wait_ms;
+    int64_t begin = clock_monotonic_ms();
     while (conn && domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), NULL) == 0 &&
-           (f.job || f.guest == PARTICIPANT_PAUSED) && clock_monotonic_ms() < deadline && !txn->all->closing)
+           (f.job || f.guest == PARTICIPANT_PAUSED) && !txn->all->closing &&
+           clock_monotonic_ms() - begin < (f.job || wait_ms < LEFT_BEHIND_MS ? wait_ms : LEFT_BEHIND_MS))
         usleep(POLL_MS * 1000);
 }
 

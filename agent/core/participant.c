@@ -191,6 +191,14 @@ static struct participant_step source_look(const struct participant *p, const st
     return s;
 }
 
+/* FENCED, and its QEMU is still there. One that is paused, without a job, and not by an operator was left behind: libvirtd was
+ * killed between its decision to end it and the end. It has been settled as gone, so that it must never run again. */
+static bool left_behind(const struct participant *p, const struct participant_facts *f)
+{
+    return f->guest == PARTICIPANT_PAUSED && !f->job && !f->operators_pause && !f->post_copy &&
+           !p->superseded;
+}
+
 static struct participant_step source_release(const struct participant *p, const struct participant_facts *f)
 {
     if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_KEPT || p->state == PARTICIPANT_COLD)
@@ -199,10 +207,11 @@ static struct participant_step source_release(const struct participant *p, const
         return refuse(p, "the guest has not been settled as gone");
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
-    if (alive(f))
+    unsigned end = left_behind(p, f) ? PARTICIPANT_END : 0;
+    if (alive(f) && !end)
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
                       : refuse(p, "somebody started the guest here again; its definition is left alone");
-    return (struct participant_step){PARTICIPANT_FENCED, PARTICIPANT_RELEASED, PARTICIPANT_RETIRE,
+    return (struct participant_step){PARTICIPANT_FENCED, PARTICIPANT_RELEASED, end | PARTICIPANT_RETIRE,
                                      PARTICIPANT_DONE, NULL};
 }
 
@@ -213,14 +222,15 @@ static struct participant_step source_cold_start(const struct participant *p,
         return refuse(p, "only a guest that was settled as gone can be started again");
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
-    if (p->state == PARTICIPANT_FENCED && alive(f))
+    unsigned end = p->state == PARTICIPANT_FENCED && left_behind(p, f) ? PARTICIPANT_END : 0;
+    if (p->state == PARTICIPANT_FENCED && alive(f) && !end)
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
                       : refuse(p, "somebody started the guest here again");
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
     if (p->state == PARTICIPANT_COLD && (alive(f) || p->superseded)) /* a late repetition starts nothing */
         return s;
     if (!p->definition_only)
-        s.actions = PARTICIPANT_START;
+        s.actions = end | PARTICIPANT_START;
     return s;
 }
 

@@ -83,8 +83,9 @@ enum participant_action {
     PARTICIPANT_DEFINE = 1 << 4,
     PARTICIPANT_RESUME = 1 << 5,
     PARTICIPANT_UNDO = 1 << 6,   /* by the manifest */
-    PARTICIPANT_RETIRE = 1 << 7, /* archive the definition, undefine */
-    PARTICIPANT_START = 1 << 8,  /* from its disks */
+    PARTICIPANT_END = 1 << 7,    /* the paused QEMU that libvirt left behind at a source that is FENCED */
+    PARTICIPANT_RETIRE = 1 << 8, /* archive the definition, undefine */
+    PARTICIPANT_START = 1 << 9,  /* from its disks */
 };
 
 enum participant_answer {

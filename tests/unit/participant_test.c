@@ -81,6 +81,9 @@ static void check_words(const struct participant *p, enum participant_event e,
         assert_int_equal(s->first, PARTICIPANT_FENCED);
     if (s->actions & PARTICIPANT_START)
         assert_int_equal(s->first, PARTICIPANT_COLD);
+    if (s->actions & PARTICIPANT_END) /* only what was settled as gone, and only if nobody paused it */
+        assert_true(p->state == PARTICIPANT_FENCED && f->guest == PARTICIPANT_PAUSED && !f->job &&
+                    !f->operators_pause && !p->superseded);
     if (s->actions & (PARTICIPANT_START_JOB | PARTICIPANT_STOP_JOB))
         assert_int_equal(s->first, PARTICIPANT_MIGRATING);
     if (p->state == PARTICIPANT_MIGRATING && s->first == PARTICIPANT_FENCED)
@@ -267,6 +270,10 @@ static void act(struct world *w, unsigned action)
         w->ddef = 0;
         w->dvm = PARTICIPANT_ABSENT;
         break;
+    case PARTICIPANT_END:
+        assert_int_not_equal(w->svm, PARTICIPANT_RUNNING);
+        w->svm = PARTICIPANT_OFF;
+        break;
     case PARTICIPANT_RETIRE: w->sdef = 0; break;
     case PARTICIPANT_START: w->svm = PARTICIPANT_RUNNING; break;
     default: break;
@@ -338,7 +345,8 @@ static void libvirt_moves(const struct world *from)
          w.svm = PARTICIPANT_OFF_MIGRATED)
     /* Confirm(cancelled) after a lost Finish reply, or an aborted or broken transfer */
     MOVE(from->job && !from->confirm, w.job = 0; if (w.svm == PARTICIPANT_PAUSED) w.svm = PARTICIPANT_RUNNING)
-    MOVE(out2, w.job = 0) /* libvirtd killed before Confirm: left paused */
+    MOVE(out2, w.job = 0)                       /* libvirtd killed before Confirm: left paused */
+    MOVE(from->confirm && from->job, w.job = 0) /* or after it had decided */
     MOVE(from->svm == PARTICIPANT_OFF_MIGRATED && !from->restarts, w.svm = PARTICIPANT_OFF; w.restarts = 1)
     MOVE(from->ok, w.ok = 0) /* the agent restarts */
     MOVE(!from->died && (from->dvm == PARTICIPANT_PAUSED || from->dvm == PARTICIPANT_INCOMING), w.died = 1;

@@ -341,9 +341,9 @@ static void write_first(struct world *w, int host)
 
 static void deeds(struct world *w, int host)
 {
-    static const enum participant_action order[] = {PARTICIPANT_RESUME_SOURCE, PARTICIPANT_DEFINE,
-                                                    PARTICIPANT_RESUME,        PARTICIPANT_UNDO,
-                                                    PARTICIPANT_RETIRE,        PARTICIPANT_START};
+    static const enum participant_action order[] = {
+        PARTICIPANT_RESUME_SOURCE, PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_UNDO,
+        PARTICIPANT_END,           PARTICIPANT_RETIRE, PARTICIPANT_START};
     struct agent *a = agent_of(w, host);
     int txn = a->ops[0].message.txn;
     for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {

@@ -129,8 +129,9 @@ static void job_without_source(struct world *w)
     if (d->qemu == Q_INCOMING)
         d->qemu = Q_OFF;
     if (w->job.phase == JOB_COMMITTED) { /* libvirt ends it when it is back, and may not remember why */
-        s->qemu = Q_OFF;
-        s->migrated = w->persistent && world_chance(w, 500);
+        if (!world_chance(w, 200)) /* or it forgets that it had decided so, and leaves it paused */
+            s->qemu = Q_OFF;
+        s->migrated = s->qemu == Q_OFF && w->persistent && world_chance(w, 500);
     }
     w->job.phase = JOB_NONE;
     w->job.life++;
@@ -289,6 +290,11 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
             d->defined = true;
         return true;
     case PARTICIPANT_UNDO: return undo(w, host, r);
+    case PARTICIPANT_END:
+        if (d->qemu == Q_RUN)
+            world_violate(w, "a running guest is ended at host %d", host);
+        d->qemu = Q_OFF;
+        return true;
     case PARTICIPANT_RETIRE:
         if (d->qemu != Q_OFF && w->persistent)
             world_violate(w, "the definition of an active guest is taken away at host %d", host);
