@@ -1,0 +1,347 @@
+"""The table of faults: what is done to the fleet at which moment of a migration, and what must hold afterwards.
+
+A moment is hit exactly: one of Drover's programs stops itself at a failpoint (common/base/failpoint.h), the fault is made, and
+the program goes on. Guests move from kvm1 to kvm2.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+
+from lablib import LabError, wait_for
+
+GUEST = "web1"
+ENDED = {"done", "failed", "cancelled"}
+SETTLED_WITHIN = 60  # seconds after the fault's end
+OPEN = {"source": {"PREPARED", "MIGRATING", "FENCED"}, "destination": {"PREPARED", "OWNER", "ACTIVATED"}}
+ROLES = {1: "source", 2: "destination"}
+
+MOMENTS = {  # moment: (scenario, whose failpoint, its name)
+    "prepare": ("good", "coordinator", "coordinator.PREPARE.destination.before_send"),
+    "first pass": ("slow", None, None),
+    "switch-over": ("good", "kvm1", "agent.source.FENCED.before_write"),
+    "hand-over": ("good", "kvm2", "agent.destination.OWNER.before_write"),
+    "settle": ("good", "coordinator", "coordinator.settling.after_write"),
+    "abort": ("cancel", "coordinator", "coordinator.settling.after_write"),
+}
+FAULTS = (
+    "source agent", "destination agent", "coordinator", "source libvirtd", "destination libvirtd", "source QEMU",
+    "destination QEMU", "source link", "destination link",
+)
+WRITES = {
+    "good": "preparing transfer settling activating releasing done", "cancel": "aborting aborted", "lost": "cold-start",
+}
+SENDS = {
+    "good": "PREPARE.source PREPARE.destination MIGRATE.source SETTLE.source ACTIVATE.destination RELEASE.source "
+            "RELEASE.destination",
+    "cancel": "ABORT.destination", "lost": "COLD_START.source",
+}
+RECORDS = {
+    "good": "source.PREPARED source.MIGRATING source.FENCED source.RELEASED destination.PREPARED destination.OWNER "
+            "destination.ACTIVATED destination.RELEASED",
+    "cancel": "source.KEPT destination.TOMBSTONE", "lost": "source.COLD",
+}
+ANSWERS = {
+    "good": "source.PREPARE destination.PREPARE SETTLE ACTIVATE source.RELEASE destination.RELEASE",
+    "cancel": "destination.ABORT", "lost": "COLD_START",
+}
+DEEDS = {"good": "define resume retire", "cancel": "undo", "lost": "start"}
+AT_KVM2 = ("agent.destination.", "agent.ACTIVATE.", "agent.deed.define", "agent.deed.resume.", "agent.deed.undo")
+
+
+@dataclass
+class Case:
+    name: str
+    scenario: str  # good, slow (a first pass that takes its time), cancel, lost (the image dies at the switch-over)
+    where: str = None  # the node whose program has the failpoint
+    failpoint: str = None
+    fault: str = None  # None: the failpoint itself kills
+
+
+def _failpoints():
+    for scenario in ("good", "cancel", "lost"):
+        for word in WRITES[scenario].split():
+            yield from ((scenario, f"coordinator.{word}.{when}_write") for when in ("before", "after"))
+        for word in SENDS[scenario].split():
+            yield from ((scenario, f"coordinator.{word}.{when}_send") for when in ("before", "after"))
+        for word in RECORDS[scenario].split():
+            yield from ((scenario, f"agent.{word}.{when}_write") for when in ("before", "after"))
+        for word in ANSWERS[scenario].split():
+            yield from ((scenario, f"agent.{word}.{when}_answer") for when in ("before", "after"))
+        for word in DEEDS[scenario].split():
+            yield from ((scenario, f"agent.deed.{word}.{when}") for when in ("before", "after"))
+    for when in ("before", "after"):
+        yield "good", f"coordinator.end.{when}_write"
+        yield "good", f"agent.mesh.ACTIVATE.{when}_send"
+        yield "good", f"agent.start_job.{when}"
+
+
+def table():
+    cases = []
+    for moment, (scenario, where, failpoint) in MOMENTS.items():
+        for fault in FAULTS:
+            if moment == "prepare" and fault == "destination QEMU":
+                continue  # there is none yet
+            cases.append(Case(f"{fault}, {moment}", scenario, where, failpoint, fault))
+    for scenario, name in _failpoints():
+        where = "coordinator" if name.startswith("coordinator.") else "kvm2" if name.startswith(AT_KVM2) else "kvm1"
+        cases.append(Case(name, scenario, where, name))
+    return cases
+
+
+class Refuted(Exception):
+    """What must hold after a fault doesn't."""
+
+
+class Run:
+    """One case on a fleet that is as good as new."""
+
+    def __init__(self, fleet, case):
+        self.fleet, self.case = fleet, case
+        self.order = None
+        self.commands = []
+        self.killed_qemu = set()  # hosts
+
+    # What is there
+
+    def node(self, name):
+        return self.fleet.coordinator if name == "coordinator" else self.fleet.node(name)
+
+    def process(self, name):
+        return self.node(name).process("coordinator" if name == "coordinator" else "agent")
+
+    def drover(self, *arguments):
+        done = self.fleet.drover(*arguments, "--json", check=False, timeout=20)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def jobs(self):
+        """Open and ended ones of the guest, the newest first."""
+        return [
+            job for command in (["jobs"], ["history", "--limit", "50"]) for job in self.drover(*command).get("jobs", [])
+            if job.get("guest") == GUEST and job["created"] >= self.since
+        ]
+
+    def job(self):
+        found = self.jobs()
+        return found[0] if found else {}
+
+    def ask(self, *arguments):
+        """Without waiting: the coordinator may stop before it answers."""
+        command = subprocess.Popen(
+            self.fleet.programs.command(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env=self.fleet.programs.environment(),
+        )
+        self.commands.append(command)
+        return command
+
+    # The migration up to the moment
+
+    def begin(self):
+        case, fleet = self.case, self.fleet
+        slow = case.scenario in ("slow", "cancel")
+        self.since = time.time() * 1000
+        fleet.guest_add(GUEST, on="kvm1", memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4, disks=["nfs"])
+        fleet.tick_wait(GUEST, at_least=5)
+        if slow:
+            fleet.link("kvm2", rate="20mbit")
+        armed = None
+        if case.scenario == "lost":
+            stopped = fleet.programs.failpoint(fleet.node("kvm1"), "agent.source.FENCED.after_write", "stop")
+        elif case.failpoint:
+            armed = fleet.programs.failpoint(self.node(case.where), case.failpoint, "stop" if case.fault else "kill")
+        self.order = self.ask("migrate", GUEST, "--to", "kvm2", "--detach")
+        if slow:
+            wait_for(lambda: self.job().get("progress", {}).get("bytes_done", 0) > 0, 40, "the first pass")
+        if case.scenario == "cancel":
+            self.ask("cancel", str(self.job()["id"]))
+        if case.scenario == "lost":
+            self.at("kvm1", stopped, stop=True)
+            self.kill_qemu("kvm2")
+            armed = fleet.programs.failpoint(self.node(case.where), case.failpoint, "kill")
+            os.kill(self.process("kvm1").pid, signal.SIGCONT)
+        if armed:
+            self.at(case.where, armed, stop=bool(case.fault))
+
+    def at(self, name, file, stop):
+        """Waits until the program is at the failpoint."""
+        process = self.process(name)
+        wait_for(lambda: not os.path.exists(file), 60, f"failpoint {self.case.failpoint} to be reached")
+        wait_for(process.stopped if stop else lambda: not process.alive(), 10, "the failpoint's signal to act")
+
+    # The fault
+
+    def kill_qemu(self, name):
+        """False if there is none."""
+        node = self.fleet.node(name)
+        try:
+            pid = int(node.read(f"/run/libvirt/qemu/{GUEST}.pid"))
+            os.kill(pid, signal.SIGKILL)
+        except (OSError, ValueError):
+            return False
+        self.killed_qemu.add(name)
+        return True
+
+    def hit(self):
+        """Makes the fault and its end."""
+        case, programs = self.case, self.fleet.programs
+        what = case.fault or "failpoint"
+        node = self.fleet.node("kvm1" if what.startswith("source") else "kvm2")
+        target = case.where if not case.fault else "coordinator" if what == "coordinator" else node.name if what.endswith("agent") else None
+        stopped = case.where if case.fault and case.failpoint and case.where != target else None
+        if target:
+            self.process(target).kill()
+            wait_for(lambda: not self.process(target).alive(), 10, "the killed process to be gone")
+        elif what.endswith("libvirtd"):
+            node.libvirtd_stop(signal.SIGKILL)
+        elif what.endswith("QEMU"):
+            self.kill_qemu(node.name)
+        elif what.endswith("link"):
+            self.fleet.link(node.name, up=False)
+        if stopped:
+            os.kill(self.process(stopped).pid, signal.SIGCONT)
+        if what.endswith("link"):
+            self.cut_for_a_while(node)
+            self.fleet.link(node.name, up=True)
+        elif what.endswith("libvirtd"):
+            node.libvirtd_start()
+        elif target == "coordinator":
+            programs.coordinator_start()
+        elif target:
+            programs.agent_start(self.node(target))
+        self.fleet.link("kvm2", clear=True)
+        self.ended_at = time.monotonic()
+
+    def cut_for_a_while(self, node):
+        """Until the coordinator has noticed, and no longer than it takes it to."""
+
+        def noticed():
+            return node.name not in {row["name"] for row in self.drover("hosts").get("hosts", []) if row.get("up")}
+
+        wait_for(noticed, 60, f"the coordinator to miss {node.name}", poll=0.2)
+
+    # What must hold
+
+    def settled(self):
+        """The job's end; {} if the order never was durable."""
+        try:
+            self.order.wait(30)
+        except subprocess.TimeoutExpired:
+            self.order.kill()
+        left = SETTLED_WITHIN - (time.monotonic() - self.ended_at)
+        wait_for(lambda: self.drover("hosts"), left, "the coordinator to answer", poll=0.1)
+        if not self.jobs() and self.order.returncode != 0:
+            return {}
+        wait_for(lambda: self.job().get("state") in ENDED, left, "the transaction to end", poll=0.1)
+        return self.job()
+
+    def check(self, job):
+        """Returns what came of it, in a word; Refuted if something doesn't hold."""
+        fleet = self.fleet
+        copies = {host.name: host.domains()[GUEST] for host in fleet.hosts() if GUEST in host.domains()}
+        running = [name for name, state in copies.items() if state == "running"]
+        if len(running) > 1:
+            raise Refuted(f"two copies run: {copies}; {job.get('text')}")
+        self.check_records()
+        if not running:
+            if self.killed_qemu and len(copies) == 1 and "shut off" in copies.values():
+                if job and job["state"] == "done":
+                    raise Refuted(f"no copy runs, and the job says it is done: {job['text']}")
+                return f"off on {list(copies)[0]}: {job.get('text', '')}"
+            raise Refuted(f"no copy runs: {copies}; {job.get('text')}")
+        here = running[0]
+        if list(copies) != [here]:
+            raise Refuted(f"a definition is left over: {copies}; {job.get('text')}")
+        if job and job.get("runs_on") != here:
+            raise Refuted(f"it runs on {here}, and the job says '{job.get('runs_on')}': {job.get('text')}")
+        if "Persistent:     yes" not in fleet.node(here).virsh("dominfo", GUEST):
+            raise Refuted(f"its definition is lost: it is transient on {here}")
+        with fleet.tick_watch(GUEST) as watch:
+            watch.wait(3, host=here)
+        return f"runs on {here}, job {job.get('state', 'never was')}"
+
+    def check_records(self):
+        def whole():
+            for host in self.fleet.hosts():
+                for name, role, state in records(host):
+                    if state in OPEN[role]:
+                        raise LabError(f"transaction {name} is open on {host.name}: {role} {state}")
+            for row in self.drover("hosts")["hosts"]:
+                reserved = row.get("report", {}).get("memory_reserved", 0)
+                if reserved:
+                    raise LabError(f"{row['name']} still reserves {reserved} bytes")
+            if self.drover("jobs").get("jobs"):
+                raise LabError("a job is open")
+            return True
+
+        try:
+            wait_for(whole, 15, "nothing to be left over", poll=0.1)
+        except LabError as error:
+            raise Refuted(str(error)) from error
+
+
+def records(host):
+    """(transaction, role, state) of the agent's records: a line that says what they are, then a protobuf message."""
+    directory = host.path("/var/lib/drover-agent/transactions")
+    for name in sorted(os.listdir(directory)):
+        if len(name) != 36:
+            continue
+        with open(f"{directory}/{name}", "rb") as file:
+            file.readline()
+            fields = dict(message_fields(file.read()))
+        yield name, ROLES.get(fields.get(2), "?"), fields.get(3, b"").decode()
+
+
+def message_fields(data):
+    """(number, value) of a protobuf message: varints as numbers, the rest as bytes."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            yield key >> 3, varint()
+            continue
+        size = varint() if kind == 2 else 8 if kind == 1 else 4
+        yield key >> 3, data[at:at + size]
+        at += size
+
+
+def run(fleet, case):
+    """(ok, what came of it, seconds from the fault's end to the transaction's)"""
+    one = Run(fleet, case)
+    seconds = 0.0
+    try:
+        one.begin()
+        one.hit()
+        job = one.settled()
+        seconds = time.monotonic() - one.ended_at
+        return True, one.check(job), seconds
+    except (Refuted, LabError) as error:
+        return False, str(error), seconds
+    finally:
+        for command in one.commands:
+            if command.poll() is None:
+                command.kill()
+            command.wait()
+        clear(fleet)
+
+
+def clear(fleet):
+    for node in (fleet.coordinator, *fleet.agents()):
+        fleet.programs.failpoint(node, None)
+    fleet.heal()
+    fleet.programs.sessions_wait()
