@@ -2,6 +2,7 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/explain.h"
 #include "cli/job.h"
 #include "cli/json.h"
 #include "cli/render.h"
@@ -27,6 +28,7 @@ struct order {
     Drover__V1__MigrateGuestRequest request;
     Drover__V1__Policy policy;
     char *given[4];
+    char **accept; /* owned; the strings are the command line's */
 };
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
@@ -79,7 +81,7 @@ static int positive(const char *option, const char *text, int64_t value, int r, 
 
 static int parse_order(const struct args *args, struct order *order, struct error *err)
 {
-    *order = (struct order){DROVER__V1__MIGRATE_GUEST_REQUEST__INIT, DROVER__V1__POLICY__INIT, {0}};
+    *order = (struct order){DROVER__V1__MIGRATE_GUEST_REQUEST__INIT, DROVER__V1__POLICY__INIT, {0}, NULL};
     Drover__V1__MigrateGuestRequest *r = &order->request;
     const char *to = args_value(args, "to"), *mode = args_value(args, "mode"),
                *pause = args_value(args, "max-pause"), *deadline = args_value(args, "deadline"),
@@ -109,6 +111,11 @@ static int parse_order(const struct args *args, struct order *order, struct erro
         result = parse_allow(allow, &order->policy, err);
         order->given[r->n_policy_given++] = (char *)"allow";
     }
+    for (const char *id; (id = args_nth(args, "accept", r->n_accept)); r->n_accept++) {
+        order->accept = xrealloc(order->accept, r->n_accept + 1, sizeof(char *));
+        order->accept[r->n_accept] = (char *)id;
+    }
+    r->accept = order->accept;
     r->policy = &order->policy;
     r->policy_given = order->given;
     return result;
@@ -266,6 +273,7 @@ static int run_migrate(struct cli *cli, const struct args *args)
             tell_asked(cli, &asked[i], dry_run, !*order.request.to);
     }
     client_close(client);
+    free(order.accept);
     fflush(cli->out);
     int exit = dry_run || detach ? exits_join(exits, n) : watch(cli, asked, n);
     if (cli->json && n == 1 && !asked[0].reply)
@@ -284,6 +292,14 @@ static int run_migrate(struct cli *cli, const struct args *args)
 static int run_check(struct cli *cli, const struct args *args)
 {
     struct error err;
+    const char *id = args_value(args, "explain");
+    if (id)
+        return explain(cli, id, args_flag(args, "markdown"));
+    if (!args->n_rest) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "something is missing; expected: drover check %s",
+                  cmd_check.usage);
+        return cli_usage(cli, &cmd_check, &err);
+    }
     if (!args_value(args, "to")) {
         error_set(&err, STATUS_INVALID_ARGUMENT, "--to HOST is missing; expected: drover check %s --to HOST",
                   args->rest[0]);
@@ -296,6 +312,7 @@ static int run_check(struct cli *cli, const struct args *args)
     order.request.dry_run = true;
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     int exit = client_ask(cli, "MigrateGuest", &order.request.base, false, EXIT_REFUSED, &reply);
+    free(order.accept);
     if (exit)
         return exit;
     const Drover__V1__MigrateGuestReply *r = (const Drover__V1__MigrateGuestReply *)reply;
@@ -318,6 +335,11 @@ static int run_check(struct cli *cli, const struct args *args)
         "mode", "MODE", "auto (default), live, or offline: paused for the whole transfer", false             \
     }
 
+#define ACCEPT_OPTION                                                                                        \
+    {                                                                                                        \
+        "accept", "ID", "let this finding not block (where `drover check --explain ID` allows it)", true     \
+    }
+
 static const struct option_spec migrate_options[] = {
     {"to", "HOST", "the destination (default: the coordinator picks a host with room)", false},
     MODE_OPTION,
@@ -325,6 +347,7 @@ static const struct option_spec migrate_options[] = {
     {"deadline", "TIME", "how long the transfer may take, e.g. 10m (default: the policy's)", false},
     {"bandwidth", "RATE", "the most it may use, e.g. 100MiB/s or 1gbit (default: the policy's)", false},
     {"allow", "LIST", "means allowed when live can't win: offline, auto-converge, or none", false},
+    ACCEPT_OPTION,
     {"dry-run", NULL, "check only; nothing moves", false},
     {"detach", NULL, "don't wait: print the job's number and return", false},
     {NULL, NULL, NULL, false},
@@ -360,22 +383,29 @@ const struct command cmd_migrate = {
 static const struct option_spec check_options[] = {
     {"to", "HOST", "the destination", false},
     MODE_OPTION,
+    ACCEPT_OPTION,
+    {"explain", "ID", "only say what this finding means; `all`: every one that there is", false},
+    {"markdown", NULL, "with --explain all: as the page doc/findings.md", false},
     {NULL, NULL, NULL, false},
 };
 
 const struct command cmd_check = {
     .name = "check",
-    .usage = "VM --to HOST [--mode MODE]",
+    .usage = "VM --to HOST [--mode MODE] [--accept ID] | --explain ID",
     .summary = "whether a guest could move to a host, and what speaks against it",
     .text = "Runs the same checks as `drover migrate` and prints all findings; nothing moves. 'block' "
             "forbids the move,\n"
-            "'warn' and 'info' don't.\n",
+            "'warn' and 'info' don't. Storage, networks and ports are proven between the hosts and the "
+            "storage node, "
+            "in 3 s\n"
+            "at most.\n",
     .examples = "  drover check web1 --to kvm2\n"
-                "  drover check web1 --to kvm2 --json | jq '.findings[] | select(.severity == \"block\")'\n",
+                "  drover check web1 --to kvm2 --json | jq '.findings[] | select(.severity == \"block\")'\n"
+                "  drover check --explain storage-not-shared\n",
     .exits = "  0  it can move\n  2  usage\n  3  a finding blocks it, or there is no such guest or host\n"
              "  5  coordinator not reachable\n",
     .options = check_options,
-    .min_words = 1,
+    .min_words = 0,
     .max_words = 1,
     .run = run_check,
 };

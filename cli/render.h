@@ -18,6 +18,9 @@ void render_guests(const Drover__V1__ListGuestsReply *reply, const char *host, F
 void render_finding(const Drover__V1__Finding *finding, FILE *out);
 void render_findings(Drover__V1__Finding *const *findings, size_t n, FILE *out);
 
+/* Each host's findings, and whether it is ready. */
+void render_doctor(const Drover__V1__DoctorReply *reply, FILE *out);
+
 /* All findings of a dry run, and what they come to. */
 void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out);
 

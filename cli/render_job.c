@@ -36,6 +36,8 @@ void render_finding(const Drover__V1__Finding *f, FILE *out)
         put(out, f->subject);
         fputc(')', out);
     }
+    if (f->accepted)
+        fputs(", accepted", out);
     fputs(": seen ", out);
     if (*f->expected) {
         put(out, *f->seen ? f->seen : "nothing");
@@ -75,6 +77,21 @@ void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out)
     if (warnings)
         fprintf(out, "%s %zu %s", blocks ? "," : ":", warnings, warnings == 1 ? "warning" : "warnings");
     fputs(".\n", out);
+}
+
+void render_doctor(const Drover__V1__DoctorReply *reply, FILE *out)
+{
+    for (size_t i = 0; i < reply->n_hosts; i++) {
+        const Drover__V1__HostReadiness *h = reply->hosts[i];
+        size_t blocks = findings_of(h->findings, h->n_findings, DROVER__V1__SEVERITY__BLOCK);
+        render_findings(h->findings, h->n_findings, out);
+        put(out, h->host);
+        if (h->ready)
+            fputs(" is ready.\n", out);
+        else
+            fprintf(out, " is not ready: %zu %s.\n", blocks,
+                    blocks == 1 ? "finding blocks" : "findings block");
+    }
 }
 
 static void put_figures(const Drover__V1__Job *job, FILE *out)

@@ -233,8 +233,9 @@ static void usage_is_checked_before_anything_is_asked(void **state)
 static void every_command_has_help(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hosts", "vms",    "check",   "migrate",  "jobs",      "job",
-                                        "watch", "cancel", "history", "pki init", "pki issue", "pki list"};
+    static const char *const names[] = {"hosts",    "vms",       "doctor",  "check",  "migrate",
+                                        "jobs",     "job",       "watch",   "cancel", "history",
+                                        "pki init", "pki issue", "pki list"};
     struct run all;
     run(&all, "--help");
     assert_int_equal(all.exit, EXIT_DONE);
@@ -335,6 +336,35 @@ static void migrate_says_where_the_guest_now_runs(void **state)
     assert_string_equal(json_string_value(json_object_get(job, "state")), "done");
     assert_string_equal(json_string_value(json_object_get(job, "runs_on")), "kvm2");
     json_decref(document);
+}
+
+static void doctor_tells_what_to_change(void **state)
+{
+    (void)state;
+    struct run r;
+    run(&r, "doctor");
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    assert_has(r.out, "kvm1 is ready.\nblock libvirt-listening (host kvm2): seen no TLS; expected a "
+                      "listening TLS port. Do: "
+                      "listen_tls = 1.\nkvm2 is not ready: 1 finding blocks.\n");
+    run(&r, "doctor kvm1");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_string_equal(r.out, "kvm1 is ready.\n");
+}
+
+static void findings_are_explained_and_accepted(void **state)
+{
+    (void)state;
+    struct run r;
+    run(&r, "check --explain mtu-smaller --coordinator ipc:///nonexistent");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "mtu-smaller (block)\n");
+    run(&r, "check --explain mtu-small");
+    assert_int_equal(r.exit, EXIT_USAGE);
+    assert_has(r.err, "did you mean 'mtu-smaller'?");
+    run(&r, "check blocked1 --to kvm2 --accept memory-free");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "warn memory-free (host kvm2), accepted: seen 1.2 GiB free");
 }
 
 static void refusals_print_every_finding(void **state)
@@ -487,6 +517,8 @@ int main(void)
         cmocka_unit_test(a_coordinator_that_is_not_there),
         cmocka_unit_test(lists),
         cmocka_unit_test(migrate_says_where_the_guest_now_runs),
+        cmocka_unit_test(doctor_tells_what_to_change),
+        cmocka_unit_test(findings_are_explained_and_accepted),
         cmocka_unit_test(refusals_print_every_finding),
         cmocka_unit_test(several_guests),
         cmocka_unit_test(an_interrupted_watch_leaves_the_job_running),

@@ -280,6 +280,30 @@ static void cancel_job(Drover__V1__Coordinator_Service *service, const Drover__V
     reply(&message, call);
 }
 
+/* kvm1 is ready; kvm2 is not. */
+static void doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__DoctorRequest *request,
+                   Drover__V1__DoctorReply_Closure reply, void *call)
+{
+    (void)service;
+    Drover__V1__Finding finding = DROVER__V1__FINDING__INIT, *findings[] = {&finding};
+    finding.id = (char *)"libvirt-listening";
+    finding.severity = DROVER__V1__SEVERITY__BLOCK;
+    finding.subject = (char *)"host kvm2";
+    finding.seen = (char *)"no TLS";
+    finding.expected = (char *)"a listening TLS port";
+    finding.todo = (char *)"listen_tls = 1";
+    Drover__V1__HostReadiness good = DROVER__V1__HOST_READINESS__INIT, bad = good, *hosts[] = {&good, &bad};
+    good.host = (char *)"kvm1";
+    good.ready = true;
+    bad.host = (char *)"kvm2";
+    bad.findings = findings;
+    bad.n_findings = 1;
+    Drover__V1__DoctorReply message = DROVER__V1__DOCTOR_REPLY__INIT;
+    message.hosts = streq(request->host, "kvm2") ? hosts + 1 : hosts;
+    message.n_hosts = *request->host ? 1 : 2;
+    reply(&message, call);
+}
+
 static void collect(void *arg, const Drover__V1__Job *job)
 {
     Drover__V1__ListJobsReply *r = arg;
@@ -332,6 +356,10 @@ static void migrate_guest(Drover__V1__Coordinator_Service *service,
     note.severity = DROVER__V1__SEVERITY__WARN;
     note.subject = (char *)"disk vda";
     note.seen = (char *)"cache=writeback";
+    if (request->n_accept && streq(request->accept[0], finding.id)) {
+        finding.severity = DROVER__V1__SEVERITY__WARN;
+        finding.accepted = true;
+    }
     Drover__V1__MigrateGuestReply message = DROVER__V1__MIGRATE_GUEST_REPLY__INIT;
     message.guest = request->guest;
     message.source = (char *)"kvm1";
@@ -340,7 +368,7 @@ static void migrate_guest(Drover__V1__Coordinator_Service *service,
     message.mode = request->mode == DROVER__V1__MODE__MODE_AUTO ? DROVER__V1__MODE__MODE_LIVE : request->mode;
     message.findings = findings;
     message.n_findings = named(request->guest, "blocked") ? 2 : 0;
-    if (!message.n_findings && !request->dry_run) {
+    if ((!message.n_findings || finding.accepted) && !request->dry_run) {
         struct job *j = &jobs[n_jobs++];
         *j = (struct job){.id = n_jobs, .length = named(request->guest, "slow") ? 20000 : 1500};
         snprintf(j->guest, sizeof(j->guest), "%s", request->guest);
