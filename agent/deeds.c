@@ -36,7 +36,7 @@ static int define(struct transaction *txn, virConnectPtr conn, char *text, size_
         return error_set(err, STATUS_DATA_LOSS, "the record of transaction %s holds no definition", txn->id);
     int e = definition_define(conn, d, err);
     if (e == 0 && txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION)
-        snprintf(text, size, "guest %s is defined here", name_of(txn));
+        snprintf(text, size, "%s is defined on %s", name_of(txn), txn->all->agent->config->name);
     return e;
 }
 
@@ -44,7 +44,7 @@ static int resume(struct transaction *txn, virConnectPtr conn, char *text, size_
 {
     int e = domain_resume(conn, txn->guest, err);
     if (e == 0)
-        snprintf(text, size, "guest %s runs here", name_of(txn));
+        snprintf(text, size, "%s was let run on %s", name_of(txn), txn->all->agent->config->name);
     return e;
 }
 
