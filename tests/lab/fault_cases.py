@@ -131,8 +131,8 @@ class Run:
     def ask(self, *arguments):
         """Without waiting: the coordinator may stop before it answers."""
         command = subprocess.Popen(
-            self.fleet.programs.command(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env=self.fleet.programs.environment(),
+            self.fleet.programs.command(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, env=self.fleet.programs.environment(),
         )
         self.commands.append(command)
         return command
@@ -152,9 +152,10 @@ class Run:
             stopped = fleet.programs.failpoint(fleet.node("kvm1"), "agent.source.FENCED.after_write", "stop")
         elif case.failpoint:
             armed = fleet.programs.failpoint(self.node(case.where), case.failpoint, "stop" if case.fault else "kill")
-        self.order = self.ask("migrate", GUEST, "--to", "kvm2", "--detach")
+        # The ladder is not what is looked at: it may take its time, and a pause where that is not the moment itself.
+        self.order = self.ask("migrate", GUEST, "--to", "kvm2", "--detach", "--deadline", "4h", "--max-pause", "2s" if slow else "30s")
         if slow:
-            wait_for(lambda: self.job().get("progress", {}).get("bytes_done", 0) > 0, 40, "the first pass")
+            wait_for(self.first_pass, 40, "the first pass")
         if case.scenario == "cancel":
             self.ask("cancel", str(self.job()["id"]))
         if case.scenario == "lost":
@@ -164,6 +165,11 @@ class Run:
             os.kill(self.process("kvm1").pid, signal.SIGCONT)
         if armed:
             self.at(case.where, armed, stop=bool(case.fault))
+
+    def first_pass(self):
+        if self.order.poll():
+            raise Refuted(f"the order was refused: {self.order.stdout.read()}")
+        return self.job().get("progress", {}).get("bytes_done", 0) > 0
 
     def at(self, name, file, stop):
         """Waits until the program is at the failpoint."""
@@ -336,7 +342,7 @@ def run(fleet, case):
         for command in one.commands:
             if command.poll() is None:
                 command.kill()
-            command.wait()
+            command.communicate()
         clear(fleet)
 
 
@@ -345,3 +351,9 @@ def clear(fleet):
         fleet.programs.failpoint(node, None)
     fleet.heal()
     fleet.programs.sessions_wait()
+
+    def libvirts():
+        rows = json.loads(fleet.drover("hosts", "--json").stdout)["hosts"]
+        return all(row["report"].get("libvirt_up") for row in rows if row["name"].startswith("kvm"))
+
+    wait_for(libvirts, 30, "the agents to be connected with libvirt", poll=0.1)
