@@ -1,5 +1,6 @@
 #include "coordinator/probes.h"
 
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/core/probe_plan.h"
 
@@ -130,6 +131,13 @@ static void take_turn(struct probes *p)
         p->turn = loop_timer_start(p->loop, 0, on_turn, p);
 }
 
+static const char *probe_name(Drover__V1__ProbeKind kind)
+{
+    const ProtobufCEnumValue *value =
+        protobuf_c_enum_descriptor_get_value(&drover__v1__probe_kind__descriptor, (int)kind);
+    return value ? value->name : "probe";
+}
+
 static void take_answer(struct ask *a, const ProtobufCMessage *reply)
 {
     a->answered_us = realtime_us();
@@ -151,8 +159,15 @@ static void on_answer(const ProtobufCMessage *reply, void *data)
     struct probe_call *call = data;
     struct probes *p = call->probes;
     if (p) {
+        struct ask *a = &p->evidence.asks[call->index];
         p->calls[call->index] = NULL;
-        take_answer(&p->evidence.asks[call->index], reply);
+        take_answer(a, reply);
+        log_debug("%s of %s%s%s: %s, %lld ms", a->probe ? probe_name(a->probe->kind) : "inspection",
+                  a->host->name, a->key[0] ? " about " : "", a->key,
+                  a->result ? a->result->seen
+                  : a->why  ? a->why
+                            : "answered",
+                  (long long)((a->answered_us - a->sent_us) / 1000));
         take_turn(p);
     }
     call->ended = true;
