@@ -83,6 +83,16 @@ static void say_done(struct migration *m, const struct check *c)
     _cleanup_free_ char *numbers = figures(m);
     say_where(m, &c->seen[TXN_DESTINATION], job->destination, numbers);
     job->state = DROVER__V1__JOB_STATE__JOB_DONE;
+    const struct seen *there = &c->seen[TXN_DESTINATION];
+    if (!m->txn.definition_only && there->asked && there->exists && !is_active(there)) {
+        _cleanup_free_ char *text = xasprintf("%s; it ran there, and has ended since", job->text);
+        _cleanup_free_ char *todo =
+            xasprintf("see why in /var/log/libvirt/qemu/%s.log on %s; `virsh start %s` "
+                      "there starts it from its disks",
+                      job->guest, job->destination, job->guest);
+        set_text(&job->text, text);
+        set_text(&job->todo, todo);
+    }
     const struct seen *source = &c->seen[TXN_SOURCE];
     if (source->asked && source->exists && !is_active(source)) {
         _cleanup_free_ char *text =

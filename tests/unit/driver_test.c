@@ -107,6 +107,18 @@ static void a_shut_off_guest_moves(void **state)
     assert_string_equal(f->end->runs_on, "kvm2");
 }
 
+static void a_guest_that_died_after_the_handover_is_not_said_to_run(void **state)
+{
+    struct fixture *f = *state;
+    kvm2(f)->guest_state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
+    fixture_order(f, DROVER__V1__MODE__MODE_LIVE);
+    fixture_run(f, fixture_ended);
+    expect(f->end->text, "web1 is shut off on kvm2 (moved from kvm1");
+    expect(f->end->text, "it ran there, and has ended since");
+    expect(f->end->todo, "/var/log/libvirt/qemu/web1.log on kvm2");
+    assert_string_equal(f->end->runs_on, "kvm2");
+}
+
 static bool transfer_is_on(struct fixture *f)
 {
     return kvm1(f)->asked[MIGRATE] > 0;
@@ -332,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         story(a_guest_moves),
         story(a_shut_off_guest_moves),
+        story(a_guest_that_died_after_the_handover_is_not_said_to_run),
         story(one_open_job_per_guest),
         story(a_no_keeps_all_findings),
         story(a_failed_transfer_is_settled),
