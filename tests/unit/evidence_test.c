@@ -1,0 +1,195 @@
+/* What is asked when: the order of steps, what is skipped, and that what was made is always told to go. */
+#include "coordinator/core/probe_plan.h"
+#include "made_proof.h"
+
+#include "common/base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define KIND(k) DROVER__V1__PROBE_KIND__PROBE_##k
+
+struct world {
+    struct fleet fleet;
+    struct fleet_host *source, *destination, *third;
+    Drover__V1__Guest *guest;
+    struct evidence evidence;
+};
+
+static void world_init(struct world *w)
+{
+    *w = (struct world){0};
+    fleet_init(&w->fleet);
+    made_host(&w->fleet, "kvm1");
+    made_host(&w->fleet, "kvm2");
+    made_host(&w->fleet, "export1")->report->storage = true;
+    w->source = &w->fleet.hosts[0];
+    w->destination = &w->fleet.hosts[1];
+    w->third = &w->fleet.hosts[2];
+    w->guest = made_guest(w->source, "web1", UUID_A)->guest;
+    made_string(&w->guest->disks[0]->type, "file");
+    made_string(&w->guest->disks[0]->source, "/srv/nfs/web1.raw");
+    plan_check(&w->evidence, &w->fleet, w->source, w->destination, w->guest, DROVER__V1__MODE__MODE_LIVE);
+}
+
+static void world_deinit(struct world *w)
+{
+    evidence_deinit(&w->evidence);
+    fleet_deinit(&w->fleet);
+}
+
+static struct ask *ask(struct world *w, const struct fleet_host *host, Drover__V1__ProbeKind kind)
+{
+    return made_ask(&w->evidence, host, kind, NULL);
+}
+
+static void answer(struct ask *a, Drover__V1__ProbeOutcome outcome)
+{
+    a->sent_us = a->answered_us = 1;
+    a->state = ASK_ANSWERED;
+    a->result = new0(Drover__V1__ProbeResult);
+    drover__v1__probe_result__init(a->result);
+    a->result->outcome = outcome;
+}
+
+static void steps_wait_for_the_one_before(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    assert_true(evidence_advance(&w.evidence));
+    assert_int_equal(ask(&w, w.source, KIND(NONCE_WRITE))->state, ASK_DUE);
+    assert_int_equal(ask(&w, w.destination, KIND(NONCE_READ))->state, ASK_NEW);
+    assert_int_equal(ask(&w, w.destination, KIND(LAYER2_LISTEN))->state, ASK_DUE);
+    assert_int_equal(ask(&w, w.source, KIND(LAYER2_SEND))->state, ASK_DUE);
+
+    struct ask *write = ask(&w, w.source, KIND(NONCE_WRITE));
+    answer(write, DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN);
+    write->result->path = new0(Drover__V1__PathFacts);
+    drover__v1__path_facts__init(write->result->path);
+    made_string(&write->result->path->relative, "vms");
+    assert_true(evidence_advance(&w.evidence));
+    assert_int_equal(ask(&w, w.destination, KIND(NONCE_READ))->state, ASK_DUE);
+    assert_int_equal(ask(&w, w.third, KIND(NONCE_FIND))->state, ASK_DUE);
+    assert_string_equal(ask(&w, w.third, KIND(NONCE_FIND))->probe->relative, "vms");
+    assert_int_equal(ask(&w, w.source, KIND(NONCE_REMOVE))->state, ASK_NEW);
+
+    answer(ask(&w, w.destination, KIND(NONCE_READ)), DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED);
+    answer(ask(&w, w.third, KIND(NONCE_FIND)), DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED);
+    evidence_advance(&w.evidence);
+    assert_int_equal(ask(&w, w.source, KIND(NONCE_REMOVE))->state, ASK_DUE);
+    world_deinit(&w);
+}
+
+/* A write that failed half-way may have left something; nobody looks for it, and it is removed. */
+static void what_may_have_been_made_is_undone(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    evidence_advance(&w.evidence);
+    answer(ask(&w, w.source, KIND(NONCE_WRITE)), DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED);
+    answer(ask(&w, w.destination, KIND(PORT_OPEN)), DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN);
+    ask(&w, w.destination, KIND(PORT_OPEN))->result->port = 49160;
+    evidence_advance(&w.evidence);
+    assert_int_equal(ask(&w, w.destination, KIND(NONCE_READ))->state, ASK_SKIPPED);
+    assert_int_equal(ask(&w, w.source, KIND(NONCE_REMOVE))->state, ASK_DUE);
+    assert_int_equal(ask(&w, w.source, KIND(PORT_CONNECT))->state, ASK_DUE);
+    assert_int_equal(ask(&w, w.source, KIND(PORT_CONNECT))->probe->port, 49160);
+    assert_int_equal(ask(&w, w.destination, KIND(PORT_CLOSE))->state, ASK_NEW);
+    world_deinit(&w);
+}
+
+/* Nothing was sent, so nothing needs to go. */
+static void what_was_never_made_is_not_undone(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    evidence_advance(&w.evidence);
+    struct ask *write = ask(&w, w.source, KIND(NONCE_WRITE));
+    write->state = ASK_FAILED;
+    evidence_advance(&w.evidence);
+    assert_int_equal(ask(&w, w.source, KIND(NONCE_REMOVE))->state, ASK_SKIPPED);
+    world_deinit(&w);
+}
+
+static void the_listener_ends_the_sender(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    evidence_advance(&w.evidence);
+    ask(&w, w.source, KIND(LAYER2_SEND))->state = ASK_SENT;
+    answer(ask(&w, w.destination, KIND(LAYER2_LISTEN)), DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN);
+    evidence_advance(&w.evidence);
+    assert_int_equal(ask(&w, w.source, KIND(LAYER2_SEND))->state, ASK_ENOUGH);
+    world_deinit(&w);
+}
+
+/* A guest that is shut off needs no ports; disks that aren't written to get no nonce; hosts that are down aren't asked. */
+static void what_is_not_needed_is_not_asked(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    evidence_deinit(&w.evidence);
+    w.guest->disks[0]->readonly = true;
+    plan_check(&w.evidence, &w.fleet, w.source, w.destination, w.guest, DROVER__V1__MODE__MODE_DEFINITION);
+    assert_null(evidence_probe(&w.evidence, w.destination, KIND(PORT_OPEN), NULL));
+    assert_null(evidence_probe(&w.evidence, w.source, KIND(NONCE_WRITE), NULL));
+    assert_non_null(evidence_probe(&w.evidence, w.destination, KIND(IMAGE), NULL));
+    evidence_deinit(&w.evidence);
+    fleet_session(w.destination, false, 5, "lost");
+    plan_check(&w.evidence, &w.fleet, w.source, w.destination, w.guest, DROVER__V1__MODE__MODE_LIVE);
+    assert_int_equal(w.evidence.n, 0);
+    world_deinit(&w);
+}
+
+static void urls_are_as_qemu_names_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *protocol, *host, *source, *url;
+        uint32_t port;
+    } cases[] = {
+        {"nfs", "10.0.0.20", "/srv/nfs/a.raw", "nfs://10.0.0.20/srv/nfs/a.raw", 0},
+        {"iscsi", "10.0.0.20", "iqn.2026-01.lab:a/1", "iscsi://10.0.0.20:3260/iqn.2026-01.lab:a/1", 3260},
+        {"iscsi", "fd00::20", "iqn.2026-01.lab:a/1", "iscsi://[fd00::20]:3260/iqn.2026-01.lab:a/1", 3260},
+        {"nbd", "h", "disk", "nbd://h:10809/disk", 10809},
+        {"rbd", "", "pool/image", "rbd:pool/image", 0},
+        {"ssh", "h", "/a", NULL, 0},
+        {"nfs", "", "/a", NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Drover__V1__Disk d = DROVER__V1__DISK__INIT;
+        d.protocol = (char *)cases[i].protocol;
+        d.source_host = (char *)cases[i].host;
+        d.source = (char *)cases[i].source;
+        d.source_port = cases[i].port;
+        char *url = disk_url(&d);
+        if (cases[i].url)
+            assert_string_equal(url, cases[i].url);
+        else
+            assert_null(url);
+        free(url);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_wait_for_the_one_before),
+        cmocka_unit_test(what_may_have_been_made_is_undone),
+        cmocka_unit_test(what_was_never_made_is_not_undone),
+        cmocka_unit_test(the_listener_ends_the_sender),
+        cmocka_unit_test(what_is_not_needed_is_not_asked),
+        cmocka_unit_test(urls_are_as_qemu_names_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
