@@ -1,12 +1,10 @@
 #include "agent/ladder_run.h"
 
 #include "agent/io/domain.h"
+#include "agent/samples.h"
 #include "common/base/memory.h"
 
 #include <string.h>
-
-/* Stopping, the device state, the two agents' writes and the word over the mesh: measured 90 to 140 ms. */
-enum { SWITCH_OVER_MS = 150 };
 
 struct ladder_run {
     struct transaction *txn;
@@ -14,11 +12,12 @@ struct ladder_run {
     void (*said)(void *arg, const char *text);
     void (*downtime)(void *arg, int64_t ms);
     void *arg;
+    bool adopted, begun; /* libvirt's job was, before this program; QEMU sends */
     bool cancelled;
     char why[256];
 };
 
-static struct ladder_policy policy_of(const Drover__V1__Record *r)
+struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__Policy *policy)
 {
     static const enum ladder_mode modes[] = {
         [DROVER__V1__MODE__MODE_AUTO] = LADDER_AUTO,
@@ -26,33 +25,40 @@ static struct ladder_policy policy_of(const Drover__V1__Record *r)
         [DROVER__V1__MODE__MODE_POST_COPY] = LADDER_LIVE,
         [DROVER__V1__MODE__MODE_OFFLINE] = LADDER_OFFLINE,
     };
-    bool known = (unsigned)r->mode < sizeof(modes) / sizeof(modes[0]);
-    struct ladder_policy p = {.mode = known ? modes[r->mode] : LADDER_LIVE};
-    if (r->policy) {
-        p.max_pause = r->policy->max_pause;
-        p.deadline = r->policy->deadline;
-        p.auto_converge = r->policy->auto_converge;
-        p.offline = r->policy->offline;
+    bool known = (unsigned)mode < sizeof(modes) / sizeof(modes[0]);
+    struct ladder_policy p = {.mode = known ? modes[mode] : LADDER_LIVE};
+    if (policy) {
+        p.max_pause = policy->max_pause;
+        p.deadline = policy->deadline;
+        p.auto_converge = policy->auto_converge;
+        p.offline = policy->offline;
     }
     return p;
 }
 
 struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *arg, const char *text),
-                                  void (*downtime)(void *arg, int64_t ms), void *arg,
+                                  void (*downtime)(void *arg, int64_t ms), void *arg, bool adopt,
                                   struct ladder_start *ret_start)
 {
     const Drover__V1__Record *r = txn->record;
     struct ladder_run *run = new0(struct ladder_run);
-    struct ladder_policy policy = policy_of(r);
-    struct model_input guest = {.overhead = SWITCH_OVER_MS};
+    struct ladder_policy policy = ladder_run_policy(r->mode, r->policy);
+    struct model_input guest = {.overhead = LADDER_RUN_SWITCH_OVER_MS};
+    const struct samples *samples = txn->all->agent->samples;
+    const char *source;
+    int64_t age;
     if (r->guest)
         guest.memory = (int64_t)r->guest->memory_max;
-    if (r->policy)
-        guest.bandwidth = (int64_t)r->policy->bandwidth;
+    samples_guest(samples, txn->guest, &guest);
+    guest.bandwidth = samples_link(samples, r->peer->host, &source, &age);
+    int64_t limit = r->policy ? (int64_t)r->policy->bandwidth : 0;
+    if (limit && (!guest.bandwidth || limit < guest.bandwidth))
+        guest.bandwidth = limit;
     run->txn = txn;
     run->said = said;
     run->downtime = downtime;
     run->arg = arg;
+    run->adopted = adopt;
     ladder_init(&run->ladder, &policy, &guest, ret_start);
     return run;
 }
@@ -146,6 +152,9 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
     /* Before QEMU's part there is nothing to judge; when it is done, nothing that could be taken back. */
     if (p->bytes_total == 0 || (p->paused && p->bytes_left == 0))
         return;
+    if (!run->begun && !run->adopted)
+        samples_learn_setup(run->txn->all->agent->samples, p->elapsed);
+    run->begun = true;
     const struct ladder_sample sample = {
         .elapsed = p->elapsed,
         .iteration = p->iteration,
@@ -165,6 +174,11 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
 int64_t ladder_run_time_left(const struct ladder_run *run)
 {
     return ladder_time_left(&run->ladder);
+}
+
+int64_t ladder_run_bandwidth(const struct ladder_run *run)
+{
+    return run->ladder.syncs > 0 || run->ladder.last.elapsed > 1000 ? (int64_t)run->ladder.bandwidth : 0;
 }
 
 const char *ladder_run_cancelled(const struct ladder_run *run)

@@ -5,6 +5,7 @@
 #include "agent/io/libvirt.h"
 #include "agent/service.h"
 #include "agent/small.h"
+#include "agent/samples.h"
 #include "agent/transactions.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
@@ -244,6 +245,7 @@ static int start(struct program *p, struct error *err)
         r = start_hypervisor(p, err);
     if (r == 0)
         r = host_report_new(a, on_host, p, &a->report, err);
+    a->samples = samples_new(a);
     if (r == 0)
         r = transactions_new(a, &a->transactions, err);
     if (r < 0)
@@ -264,6 +266,7 @@ static void stop(struct program *p)
     rpc_server_free(steal(&a->server));
     service_free(steal(&p->service));
     transactions_free(steal(&a->transactions));
+    a->samples = samples_free(a->samples);
     host_report_free(steal(&a->report));
     guests_free(steal(&a->guests));
     p->tls_timer = loop_timer_cancel(p->tls_timer);

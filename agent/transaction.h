@@ -207,6 +207,11 @@ void rpc_list_transactions(Drover__V1__Agent_Service *service,
                            const Drover__V1__ListTransactionsRequest *request,
                            Drover__V1__ListTransactionsReply_Closure reply, void *call);
 
+void rpc_forecast(Drover__V1__Agent_Service *service, const Drover__V1__ForecastRequest *request,
+                  Drover__V1__Forecast_Closure reply, void *call);
+void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__ThroughputRequest *request,
+                         Drover__V1__ThroughputReply_Closure reply, void *call); /* throughput.c */
+
 /* The findings of PREPARE: check_source.c, check_destination.c. */
 struct findings {
     Drover__V1__Finding **list;

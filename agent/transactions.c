@@ -155,6 +155,16 @@ uint64_t transactions_reserved_bytes(const struct transactions *transactions)
     return bytes;
 }
 
+bool transactions_moving(const struct transactions *all)
+{
+    if (!all)
+        return false;
+    for (const struct transaction *t = all->list; t; t = t->next)
+        if (t->state == PARTICIPANT_PREPARED || t->state == PARTICIPANT_MIGRATING)
+            return true;
+    return false;
+}
+
 const char *transactions_of_guest(const struct transactions *all, const char *uuid)
 {
     for (const struct transaction *t = all->list; t; t = t->next)
@@ -173,6 +183,7 @@ void transactions_serve(Drover__V1__Agent_Service *service)
     service->release = rpc_release;
     service->cold_start = rpc_cold_start;
     service->list_transactions = rpc_list_transactions;
+    service->make_forecast = rpc_forecast;
 }
 
 ProtobufCService *transactions_peer_service(struct transactions *all)

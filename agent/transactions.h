@@ -24,5 +24,8 @@ ProtobufCService *transactions_peer_service(struct transactions *transactions);
 /* Memory that open transactions hold at this host, in bytes. Any thread. */
 uint64_t transactions_reserved_bytes(const struct transactions *transactions);
 
+/* A guest moves, or is about to, from or to this host. Loop's thread. */
+bool transactions_moving(const struct transactions *transactions);
+
 /* The transaction that is open on a guest, or NULL. Loop's thread. */
 const char *transactions_of_guest(const struct transactions *transactions, const char *uuid);

@@ -4,6 +4,7 @@
 #include "agent/io/commit_point.h"
 #include "agent/io/migration.h"
 #include "agent/ladder_run.h"
+#include "agent/samples.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -21,6 +22,11 @@ struct transfer {
     struct migration *migration;
     struct commit_point *commit;
     struct ladder_run *ladder;
+    Drover__V1__Forecast forecast; /* its texts are static, or forecast_why; told to the first who listens */
+    char forecast_why[256];
+    bool has_forecast;
+    char *to;                  /* the destination's name */
+    bool limited;              /* the bandwidth, by the policy */
     struct ladder_start start; /* its `why` is told to the first who listens */
     struct listener *listeners;
     bool back;          /* the call is; or the adopted job is gone */
@@ -113,6 +119,9 @@ static void on_ended(void *arg, const struct error *why)
 {
     struct transfer *t = arg;
     t->back = true;
+    int64_t carried = ladder_run_bandwidth(t->ladder);
+    if (carried && !t->limited)
+        samples_learn_link(t->txn->all->agent->samples, t->to, carried, "migration");
     if (why)
         t->why = *why;
     if (why && ladder_run_cancelled(t->ladder))
@@ -162,7 +171,13 @@ void transfer_start(struct transaction *txn, bool adopt)
     struct transfer *t = txn->transfer = new0(struct transfer);
     t->txn = txn;
     drover__v1__result__init(&t->result);
-    t->ladder = ladder_run_new(txn, decision, set_downtime, t, &t->start);
+    if (r->guest)
+        samples_forecast(agent->samples, r->guest, r->mode, r->policy, r->peer->host, &t->forecast,
+                         t->forecast_why);
+    t->has_forecast = r->guest && !adopt;
+    t->to = xstrdup(r->peer->host);
+    t->limited = r->policy && r->policy->bandwidth;
+    t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
     if (adopt)
         t->stopped_ms = ladder_run_paused_since(txn);
     struct migration_config config = {
@@ -210,6 +225,7 @@ void transfer_free(struct transfer *t)
     migration_free(t->migration);
     commit_point_free(t->commit);
     ladder_run_free(t->ladder);
+    free(t->to);
     free(t);
 }
 
@@ -239,6 +255,12 @@ void transfer_listen(struct transaction *txn, struct rpc_call *call)
     l->next = t->listeners;
     t->listeners = l;
     rpc_call_on_cancel(call, on_cancel, l);
+    if (t->has_forecast) {
+        Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
+        event.forecast = &t->forecast;
+        tell(t, &event);
+    }
+    t->has_forecast = false;
     if (t->start.why[0])
         decision(t, t->start.why);
     t->start.why[0] = '\0';

@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/explain.h"
+#include "cli/forecast.h"
 #include "cli/job.h"
 #include "cli/json.h"
 #include "cli/render.h"
@@ -273,6 +274,11 @@ static int run_migrate(struct cli *cli, const struct args *args)
             tell_asked(cli, &asked[i], dry_run, !*order.request.to);
     }
     client_close(client);
+    for (size_t i = 0; i < n && dry_run && !cli->json; i++)
+        if (asked[i].exit == EXIT_DONE) {
+            order.request.guest = (char *)asked[i].vm;
+            forecast_tell(cli, &order.request, asked[i].reply);
+        }
     free(order.accept);
     fflush(cli->out);
     int exit = dry_run || detach ? exits_join(exits, n) : watch(cli, asked, n);
@@ -311,8 +317,10 @@ static int run_check(struct cli *cli, const struct args *args)
     order.request.guest = (char *)args->rest[0];
     order.request.dry_run = true;
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    order.request.refresh = args_flag(args, "refresh");
     int exit = client_ask(cli, "MigrateGuest", &order.request.base, false, EXIT_REFUSED, &reply);
     free(order.accept);
+    order.request.n_accept = 0;
     if (exit)
         return exit;
     const Drover__V1__MigrateGuestReply *r = (const Drover__V1__MigrateGuestReply *)reply;
@@ -321,9 +329,16 @@ static int run_check(struct cli *cli, const struct args *args)
         json_t *document = json_of_message(reply);
         json_object_del(document, "job");
         json_object_set_new(document, "refused", json_boolean(refused));
+        Drover__V1__Forecast *f = refused ? NULL : forecast_ask(cli, &order.request, r, &err);
+        if (f) {
+            json_object_set_new(document, "forecast", json_of_message(&f->base));
+            protobuf_c_message_free_unpacked(&f->base, NULL);
+        }
         cli_print_json(cli, document);
     } else {
         render_check(r, cli->out);
+        if (!refused)
+            forecast_tell(cli, &order.request, r);
     }
     return refused ? EXIT_REFUSED : EXIT_DONE;
 }
@@ -384,6 +399,7 @@ static const struct option_spec check_options[] = {
     {"to", "HOST", "the destination", false},
     MODE_OPTION,
     ACCEPT_OPTION,
+    {"refresh", NULL, "sample the guest and the link anew for the forecast", false},
     {"explain", "ID", "only say what this finding means; `all`: every one that there is", false},
     {"markdown", NULL, "with --explain all: as the page doc/findings.md", false},
     {NULL, NULL, NULL, false},

@@ -1,4 +1,5 @@
 /* Jobs: findings, outcome, table, details. */
+#include "cli/forecast.h"
 #include "cli/job.h"
 #include "cli/json.h"
 #include "cli/progress.h"
@@ -298,6 +299,7 @@ void render_job(const Drover__V1__Job *job, FILE *out)
     line(out, "transaction", job->transaction);
     if (job->progress && job_is_open(job) && job->progress->bytes_total)
         transfer_line(job->progress, out);
+    render_forecast_and_fact(job, out);
     fputc('\n', out);
     render_outcome(job, out);
     if (job->n_log)

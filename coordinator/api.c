@@ -190,6 +190,7 @@ struct api *api_new(const struct api_config *config)
                 .list_hosts = list_hosts,
                 .list_guests = list_guests,
                 .migrate_guest = api_migrate_guest,
+                .forecast_move = api_forecast_move,
                 .list_jobs = list_jobs,
                 .get_job = get_job,
                 .watch_job = api_watch_job,

@@ -10,9 +10,8 @@
 
 enum { MAX_OPEN_JOBS = 4096 };
 
-/* The given fields over the default policy. */
-static int merge_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
-                        Drover__V1__Policy *ret, struct error *err)
+int api_merge_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
+                     Drover__V1__Policy *ret, struct error *err)
 {
     static const Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
     const Drover__V1__Policy *given = request->policy ? request->policy : &none;
@@ -91,7 +90,7 @@ static int resolve(const struct api *api, const Drover__V1__MigrateGuestRequest 
     int r = fleet_find_guest(api->config.fleet, request->guest, &m->in.guest, err);
     if (r < 0)
         return r;
-    r = merge_policy(api->config.policy, request, &m->policy, err);
+    r = api_merge_policy(api->config.policy, request, &m->policy, err);
     if (r < 0)
         return r;
     if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)

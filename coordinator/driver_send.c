@@ -142,6 +142,10 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
         if (!m->job->progress->phase[0])
             set_text(&m->job->progress->phase, "transfer");
     }
+    if (event->forecast) {
+        drover__v1__forecast__free_unpacked(m->job->forecast, NULL);
+        m->job->forecast = (Drover__V1__Forecast *)message_clone(&event->forecast->base);
+    }
     if (event->decision[0])
         migration_log(m, event->decision);
     if (!event->ended) {

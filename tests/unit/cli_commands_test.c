@@ -382,6 +382,11 @@ static void refusals_print_every_finding(void **state)
     run(&r, "migrate gone1");
     assert_int_equal(r.exit, EXIT_REFUSED);
     assert_has(r.err, "gone1: there is no guest gone1");
+    run(&r, "check web1 --to kvm2");
+    assert_has(r.out,
+               "forecast: pause, 5.8 s in all, pause 2.3 s, 446 MiB (90 % sure), WHICH THE POLICY DOES NOT "
+               "ALLOW");
+    assert_has(r.out, "link 94 MiB/s (measured 3.0 s ago); sampled 1 min 1 s ago.");
     run(&r, "check web1 --to kvm2 --json");
     assert_int_equal(r.exit, EXIT_DONE);
     json_t *document = json_of(&r);

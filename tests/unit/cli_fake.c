@@ -281,6 +281,27 @@ static void cancel_job(Drover__V1__Coordinator_Service *service, const Drover__V
 }
 
 /* kvm1 is ready; kvm2 is not. */
+static void forecast_move(Drover__V1__Coordinator_Service *service,
+                          const Drover__V1__MigrateGuestRequest *request, Drover__V1__Forecast_Closure reply,
+                          void *call)
+{
+    (void)service;
+    (void)request;
+    Drover__V1__Forecast forecast = DROVER__V1__FORECAST__INIT;
+    forecast.way = (char *)"pause";
+    forecast.confidence = 0.9;
+    forecast.time = 5800;
+    forecast.pause = 2300;
+    forecast.bytes = UINT64_C(446) << 20;
+    forecast.why = (char *)"dirties 210 MiB within 300 ms, the link carries 30 MiB in that time";
+    forecast.bandwidth = UINT64_C(94) << 20;
+    forecast.bandwidth_source = (char *)"measured";
+    forecast.bandwidth_age = 3000;
+    forecast.samples = 2;
+    forecast.samples_age = 61000;
+    reply(&forecast, call);
+}
+
 static void doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__DoctorRequest *request,
                    Drover__V1__DoctorReply_Closure reply, void *call)
 {

@@ -1,0 +1,75 @@
+#include "agent/core/outlook.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { LIVE_DOWNTIME = 300 };
+
+static bool within(const struct ladder_policy *p, int64_t pause, int64_t time)
+{
+    return (p->max_pause == 0 || pause <= p->max_pause) && (p->deadline == 0 || time <= p->deadline);
+}
+
+static int64_t highest_downtime(const struct ladder_policy *p, const struct model_input *guest)
+{
+    int64_t most = p->max_pause ? (p->max_pause - guest->overhead) * 9 / 10 : LIVE_DOWNTIME;
+    return most > 1 ? most : 1;
+}
+
+/* The cheapest of what is tried, by the ladder's own measure; what the policy doesn't allow only if there is nothing else. */
+static void consider(const struct ladder_policy *p, enum model_mode way, bool may,
+                     const struct model_outcome *o, double *best, struct outlook *ret)
+{
+    bool allowed = may && within(p, p->mode == LADDER_OFFLINE ? 0 : o->downtime, o->time);
+    double cost = (double)o->time + LADDER_PAUSE_WORTH * (double)o->downtime + (double)o->throttled;
+    if (!o->ends || (ret->allowed && !allowed) || (ret->allowed == allowed && cost >= *best))
+        return;
+    *best = cost;
+    ret->way = way;
+    ret->allowed = allowed;
+    ret->outcome = *o;
+}
+
+/* Paused after the first pass: what the ladder does when the next one would not help. */
+static struct model_outcome pause_early(const struct model_input *in, const struct model_forecast *f)
+{
+    if (in->bandwidth <= 0 || f->confidence == 0)
+        return (struct model_outcome){0};
+    double first = (double)(in->memory - in->zero), seconds = first / (double)in->bandwidth;
+    double left = model_dirtied(&f->curve, seconds), pause = left / (double)in->bandwidth * 1e3;
+    return (struct model_outcome){.ends = true,
+                                  .time = llround(seconds * 1e3 + pause) + in->overhead,
+                                  .bytes = llround(first + left),
+                                  .downtime = llround(pause) + in->overhead,
+                                  .passes = 2};
+}
+
+void outlook_make(const struct ladder_policy *policy, const struct model_input *guest, struct outlook *ret)
+{
+    struct model_input in = *guest;
+    struct model_forecast f;
+    double best = INFINITY;
+    int64_t most = highest_downtime(policy, guest);
+    bool offline = policy->mode == LADDER_OFFLINE, pause = policy->mode == LADDER_AUTO && policy->offline;
+    *ret = (struct outlook){.way = offline ? MODEL_OFFLINE : MODEL_PAUSE};
+    in.downtime = most < LIVE_DOWNTIME ? most : LIVE_DOWNTIME;
+    model_forecast(&in, &f);
+    ret->confidence = f.confidence;
+    snprintf(ret->why, sizeof(ret->why), "%s", f.why);
+    if (offline) {
+        consider(policy, MODEL_OFFLINE, true, &f.outcome[MODEL_OFFLINE], &best, ret);
+        return;
+    }
+    struct model_outcome early = pause_early(&in, &f);
+    consider(policy, MODEL_LIVE, true, &f.outcome[MODEL_LIVE], &best, ret);
+    if (f.converges && ret->allowed)
+        return;
+    consider(policy, MODEL_PAUSE, pause, &f.outcome[MODEL_PAUSE], &best, ret);
+    consider(policy, MODEL_PAUSE, pause, &early, &best, ret);
+    consider(policy, MODEL_AUTO_CONVERGE, policy->auto_converge, &f.outcome[MODEL_AUTO_CONVERGE], &best, ret);
+    while (in.downtime < most) {
+        in.downtime = in.downtime * 3 / 2 < most ? in.downtime * 3 / 2 : most;
+        model_forecast(&in, &f);
+        consider(policy, MODEL_LIVE, true, &f.outcome[MODEL_LIVE], &best, ret);
+    }
+}

@@ -1,0 +1,327 @@
+#include "agent/samples.h"
+
+#include "agent/core/outlook.h"
+#include "agent/io/dirty_rate.h"
+#include "agent/io/guests.h"
+#include "agent/ladder_run.h"
+#include "agent/transactions.h"
+#include "common/base/memory.h"
+
+#include <string.h>
+
+enum {
+    EVERY_MS = 15 * 1000, /* at most one guest */
+    FRESH_MS = 10 * 60 * 1000,
+    SHORT_S = 1,
+    LONG_S = 3,
+    WINDOWS = 2,
+    SETUP_MS = 1000, /* until it is known */
+};
+
+struct sampled {
+    struct sampled *next;
+    char guest[37];
+    int64_t at_ms; /* monotonic, of the try */
+    unsigned n;    /* windows; 0: it failed */
+    int64_t resident;
+    struct model_window windows[WINDOWS];
+};
+
+struct link {
+    struct link *next;
+    char *host;
+    int64_t bandwidth, at_ms;
+    const char *source;
+};
+
+struct wish {
+    struct wish *next;
+    char guest[37];
+    void (*fn)(void *arg, const struct error *why);
+    void *arg;
+};
+
+struct taking {
+    struct samples *samples; /* NULL: freed meanwhile */
+    struct libvirt *libvirt;
+    char guest[37];
+    atomic_bool stop;
+    unsigned n;
+    int64_t resident; /* bytes of its QEMU in memory; 0: not known */
+    struct model_window windows[WINDOWS];
+    struct error err;
+};
+
+struct samples {
+    struct agent *agent;
+    struct workers *workers; /* one thread: one guest at a time */
+    struct loop_timer *timer;
+    struct taking *taking;
+    struct sampled *guests;
+    struct link *links;
+    struct wish *wishes;
+    int64_t setup_ms; /* a moving mean */
+};
+
+static struct sampled *find(const struct samples *s, const char *guest)
+{
+    for (struct sampled *g = s->guests; g; g = g->next)
+        if (streq(g->guest, guest))
+            return g;
+    return NULL;
+}
+
+/* ---- taking ---- */
+
+static void take(void *arg)
+{
+    static const int seconds[WINDOWS] = {SHORT_S, LONG_S};
+    struct taking *t = arg;
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(t->libvirt, &t->err);
+    for (unsigned i = 0; conn && i < WINDOWS; i++) {
+        if (dirty_rate_sample(conn, t->guest, seconds[i], &t->stop, &t->windows[i], &t->err) < 0)
+            return;
+        t->n++;
+    }
+    t->resident = conn ? dirty_rate_resident(conn, t->guest) : 0;
+}
+
+static void next(struct samples *s);
+
+static void fulfil(struct samples *s, const char *guest, const struct error *why)
+{
+    for (struct wish **p = &s->wishes, *w; (w = *p);) {
+        if (!streq(w->guest, guest)) {
+            p = &w->next;
+            continue;
+        }
+        *p = w->next;
+        w->fn(w->arg, why);
+        free(w);
+    }
+}
+
+static void taken(void *arg)
+{
+    struct taking *t = arg;
+    struct samples *s = t->samples;
+    if (s) {
+        struct sampled *g = find(s, t->guest);
+        if (!g) {
+            g = new0(struct sampled);
+            memcpy(g->guest, t->guest, sizeof(g->guest));
+            g->next = s->guests;
+            s->guests = g;
+        }
+        g->at_ms = clock_monotonic_ms();
+        g->n = t->n;
+        g->resident = t->resident;
+        memcpy(g->windows, t->windows, sizeof(g->windows));
+        s->taking = NULL;
+        fulfil(s, t->guest, t->n ? NULL : &t->err);
+        next(s);
+    }
+    free(t);
+}
+
+static void begin(struct samples *s, const char *guest)
+{
+    struct taking *t = s->taking = new0(struct taking);
+    t->samples = s;
+    t->libvirt = s->agent->libvirt;
+    snprintf(t->guest, sizeof(t->guest), "%s", guest);
+    workers_submit(s->workers, take, taken, t);
+}
+
+static void next(struct samples *s)
+{
+    if (s->taking)
+        return;
+    struct error why = {0};
+    if (s->wishes && transactions_moving(s->agent->transactions)) {
+        char guest[37];
+        memcpy(guest, s->wishes->guest, sizeof(guest));
+        error_set(&why, STATUS_UNAVAILABLE, "a migration is on at this host");
+        fulfil(s, guest, &why);
+    } else if (s->wishes) {
+        begin(s, s->wishes->guest);
+    }
+}
+
+static void forget_gone(struct samples *s)
+{
+    for (struct sampled **p = &s->guests, *g; (g = *p);) {
+        if (guests_find(s->agent->guests, g->guest)) {
+            p = &g->next;
+            continue;
+        }
+        *p = g->next;
+        free(g);
+    }
+}
+
+/* The guest whose sample is oldest, if that is old. */
+static void on_timer(void *arg)
+{
+    struct samples *s = arg;
+    s->timer = loop_timer_start(s->agent->loop, EVERY_MS, on_timer, s);
+    if (s->taking || !guests_synced(s->agent->guests) || transactions_moving(s->agent->transactions))
+        return;
+    forget_gone(s);
+    const Drover__V1__Guest *oldest = NULL;
+    int64_t at = clock_monotonic_ms() - FRESH_MS;
+    for (size_t i = 0; i < guests_count(s->agent->guests); i++) {
+        const Drover__V1__Guest *g = guests_at(s->agent->guests, i);
+        const struct sampled *known = find(s, g->uuid);
+        if (g->state != DROVER__V1__GUEST_STATE__GUEST_RUNNING || g->job || (known && known->at_ms >= at))
+            continue;
+        oldest = g;
+        at = known ? known->at_ms : INT64_MIN;
+    }
+    if (oldest)
+        begin(s, oldest->uuid);
+}
+
+void samples_refresh(struct samples *s, const char *guest, void (*fn)(void *arg, const struct error *why),
+                     void *arg)
+{
+    struct wish *w = new0(struct wish);
+    snprintf(w->guest, sizeof(w->guest), "%s", guest);
+    w->fn = fn;
+    w->arg = arg;
+    w->next = s->wishes;
+    s->wishes = w;
+    next(s);
+}
+
+/* ---- what is known ---- */
+
+int64_t samples_guest(const struct samples *s, const char *guest, struct model_input *in)
+{
+    const struct sampled *g = find(s, guest);
+    in->n_windows = 0;
+    if (!g || !g->n)
+        return -1;
+    memcpy(in->windows, g->windows, g->n * sizeof(g->windows[0]));
+    in->n_windows = g->n;
+    /* What its QEMU doesn't hold was never touched. */
+    if (g->resident && g->resident < in->memory)
+        in->zero = in->memory - g->resident;
+    return clock_monotonic_ms() - g->at_ms;
+}
+
+static struct link *link_to(const struct samples *s, const char *host)
+{
+    for (struct link *l = s->links; l; l = l->next)
+        if (streq(l->host, host))
+            return l;
+    return NULL;
+}
+
+int64_t samples_link(const struct samples *s, const char *host, const char **ret_source, int64_t *ret_age)
+{
+    const struct link *l = link_to(s, host);
+    *ret_source = l ? l->source : "";
+    *ret_age = l ? clock_monotonic_ms() - l->at_ms : 0;
+    return l ? l->bandwidth : 0;
+}
+
+void samples_learn_setup(struct samples *s, int64_t ms)
+{
+    s->setup_ms += (ms - s->setup_ms) / 2;
+}
+
+void samples_learn_link(struct samples *s, const char *host, int64_t bandwidth, const char *source)
+{
+    struct link *l = link_to(s, host);
+    if (!l) {
+        l = new0(struct link);
+        l->host = xstrdup(host);
+        l->next = s->links;
+        s->links = l;
+    }
+    l->bandwidth = bandwidth;
+    l->source = source;
+    l->at_ms = clock_monotonic_ms();
+}
+
+void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
+                      const Drover__V1__Policy *policy, const char *host, Drover__V1__Forecast *r,
+                      char why[256])
+{
+    static const char *const ways[MODEL_MODES] = {"live", "auto-converge", "pause", "post-copy", "offline"};
+    struct ladder_policy p = ladder_run_policy(mode, policy);
+    struct model_input in = {.memory = (int64_t)guest->memory_max, .overhead = LADDER_RUN_SWITCH_OVER_MS};
+    const char *source = "";
+    int64_t link_age = 0, age = samples_guest(s, guest->uuid, &in);
+    in.bandwidth = samples_link(s, host, &source, &link_age);
+    if (policy && policy->bandwidth && (!in.bandwidth || (int64_t)policy->bandwidth < in.bandwidth)) {
+        in.bandwidth = (int64_t)policy->bandwidth;
+        source = "limit";
+        link_age = 0;
+    }
+    struct outlook o;
+    outlook_make(&p, &in, &o);
+    drover__v1__forecast__init(r);
+    snprintf(why, 256, "%s", o.why);
+    r->why = why;
+    r->bandwidth = (uint64_t)in.bandwidth;
+    r->bandwidth_source = (char *)source;
+    r->bandwidth_age = link_age;
+    r->samples = in.n_windows;
+    r->samples_age = age;
+    r->confidence = o.confidence;
+    if (!in.bandwidth || (!in.n_windows && o.way != MODEL_OFFLINE))
+        return;
+    r->way = (char *)ways[o.way];
+    r->allowed = o.allowed;
+    r->time = s->setup_ms + o.outcome.time;
+    r->bytes = (uint64_t)o.outcome.bytes;
+    r->pause = o.outcome.downtime;
+    r->throttle = o.outcome.throttle;
+}
+
+/* ---- made and freed ---- */
+
+struct samples *samples_new(struct agent *agent)
+{
+    struct samples *s = new0(struct samples);
+    s->agent = agent;
+    s->setup_ms = SETUP_MS;
+    s->workers = workers_new(agent->loop, 1);
+    if (agent->guests)
+        s->timer = loop_timer_start(agent->loop, EVERY_MS, on_timer, s);
+    return s;
+}
+
+struct samples *samples_free(struct samples *s)
+{
+    if (!s)
+        return NULL;
+    struct error why = {0};
+    error_set(&why, STATUS_UNAVAILABLE, "the agent is stopping");
+    while (s->wishes) {
+        char guest[37];
+        memcpy(guest, s->wishes->guest, sizeof(guest));
+        fulfil(s, guest, &why);
+    }
+    loop_timer_cancel(s->timer);
+    if (s->taking) {
+        s->taking->stop = true;
+        s->taking->samples = NULL;
+    }
+    workers_free(s->workers);
+    while (s->guests) {
+        struct sampled *g = s->guests;
+        s->guests = g->next;
+        free(g);
+    }
+    while (s->links) {
+        struct link *l = s->links;
+        s->links = l->next;
+        free(l->host);
+        free(l);
+    }
+    free(s);
+    return NULL;
+}

@@ -1,0 +1,32 @@
+/* What is known beforehand of guests and links: dirty samples, one guest at a time, in the background at a low rate; and what each
+ * link carried, measured or learnt. Kept in memory with its age. Never samples or measures while a migration is on at this
+ * host. All is the loop's. */
+#pragma once
+
+#include "agent/agent.h"
+#include "common/model/model.h"
+#include "proto/agent.pb-c.h"
+
+struct samples;
+
+struct samples *samples_new(struct agent *agent);
+struct samples *samples_free(struct samples *samples);
+
+/* Fills the windows of *in (n_windows 0: none), and by its memory what was never touched; returns their age in ms, -1: none. */
+int64_t samples_guest(const struct samples *samples, const char *guest, struct model_input *in);
+
+/* What the link to a host carries, bytes per second; 0: not known. *ret_source is static. */
+int64_t samples_link(const struct samples *samples, const char *host, const char **ret_source,
+                     int64_t *ret_age);
+/* ms that libvirt takes before QEMU sends anything. */
+void samples_learn_setup(struct samples *samples, int64_t ms);
+void samples_learn_link(struct samples *samples, const char *host, int64_t bandwidth, const char *source);
+
+/* Takes samples of the guest now; fn is called once, also when that isn't possible (then `why` is not NULL). */
+void samples_refresh(struct samples *samples, const char *guest,
+                     void (*fn)(void *arg, const struct error *why), void *arg);
+
+/* The model's input for a guest that goes to a host, and the forecast. `r->why` and the static texts are the message's. */
+void samples_forecast(const struct samples *samples, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
+                      const Drover__V1__Policy *policy, const char *host, Drover__V1__Forecast *r,
+                      char why[256]);

@@ -1,0 +1,228 @@
+#include "agent/throughput.h"
+
+#include "agent/io/limit.h"
+#include "agent/io/listening.h"
+#include "agent/io/ports.h"
+#include "agent/transaction.h"
+#include "common/base/memory.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+enum {
+    CONNECT_MS = 3000,
+    WARM_UP_MS = 150, /* slow start, and what a rate limit lets through at first */
+    MEASURE_MS = 300,
+    SWALLOW_MS = 2000, /* at most, at the destination */
+    AGAIN_MS = 100,
+    CHUNK = 256 * 1024,
+    NONCE_BYTES = 36,
+};
+
+/* ---- the destination: opens a port and swallows ---- */
+
+struct swallow {
+    struct agent *agent;
+    Drover__V1__ThroughputReply_Closure reply;
+    void *call;
+    char nonce[NONCE_BYTES + 1];
+    int fd;
+    Drover__V1__ProbeResult result;
+};
+
+static void open_port(void *arg)
+{
+    struct swallow *s = arg;
+    Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc");
+    s->fd = port_open("/proc", s->agent->config->migration_address, l->migration_port_min,
+                      l->migration_port_max, &s->result);
+    drover__v1__listening__free_unpacked(l, NULL);
+}
+
+static void swallow(void *arg)
+{
+    struct swallow *s = arg;
+    struct limit limit = {.deadline_ms = clock_monotonic_ms() + CONNECT_MS, .cancel_fd = -1};
+    _cleanup_close_ int fd = limit_poll(&limit, s->fd, POLLIN, -1) ? accept(s->fd, NULL, NULL) : -1;
+    close(s->fd);
+    char *buffer = xcalloc(CHUNK, 1);
+    struct timeval patience = {.tv_sec = 1};
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
+        recv(fd, buffer, NONCE_BYTES, MSG_WAITALL) == NONCE_BYTES &&
+        memcmp(buffer, s->nonce, NONCE_BYTES) == 0) {
+        limit.deadline_ms = clock_monotonic_ms() + SWALLOW_MS;
+        while (!limit_over(&limit) && recv(fd, buffer, CHUNK, 0) > 0)
+            ;
+    }
+    free(buffer);
+}
+
+static void swallowed(void *arg)
+{
+    struct swallow *s = arg;
+    free(s->result.reason);
+    free(s);
+}
+
+static void port_opened(void *arg)
+{
+    struct swallow *s = arg;
+    if (s->fd < 0) {
+        struct error err;
+        error_set(&err, STATUS_UNAVAILABLE, "no port can be opened for the measurement: %s", s->result.seen);
+        rpc_call_fail(s->call, &err);
+        free(s);
+        return;
+    }
+    Drover__V1__ThroughputReply reply = DROVER__V1__THROUGHPUT_REPLY__INIT;
+    reply.address = s->agent->config->migration_address;
+    reply.port = s->result.port;
+    s->reply(&reply, s->call);
+    workers_submit(s->agent->workers, swallow, swallowed, s);
+}
+
+void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__ThroughputRequest *request,
+                         Drover__V1__ThroughputReply_Closure reply, void *call)
+{
+    struct transactions *all =
+        (struct transactions *)((char *)service - offsetof(struct transactions, peer_service));
+    struct error err;
+    const char *address = all->agent->config->migration_address;
+    if (strlen(request->nonce) != NONCE_BYTES || !address || transactions_moving(all)) {
+        error_set(&err, STATUS_UNAVAILABLE,
+                  !address ? "this agent has no migration_address in its configuration"
+                           : "a migration is on at this host, or the nonce is none");
+        rpc_call_fail(call, &err);
+        return;
+    }
+    struct swallow *s = new0(struct swallow);
+    *s = (struct swallow){.agent = all->agent, .reply = reply, .call = call, .fd = -1};
+    drover__v1__probe_result__init(&s->result);
+    memcpy(s->nonce, request->nonce, NONCE_BYTES);
+    workers_submit(all->agent->workers, open_port, port_opened, s);
+}
+
+/* ---- the source: asks, sends ---- */
+
+struct measure {
+    struct transactions *all;
+    void (*fn)(void *arg, int64_t bandwidth, const struct error *why);
+    void *arg;
+    char nonce[NONCE_BYTES + 1];
+    char *address;
+    uint32_t port;
+    Drover__V1__Endpoint destination;
+    int64_t until_ms; /* asks again */
+    int64_t bandwidth;
+    struct error err;
+};
+
+/* What the other end has taken: sent, and no longer in our queue. */
+static int64_t arrived(int fd, int64_t sent)
+{
+    int queued = 0;
+    return ioctl(fd, SIOCOUTQ, &queued) == 0 ? sent - queued : sent;
+}
+
+static void send_paced(void *arg)
+{
+    struct measure *m = arg;
+    Drover__V1__ProbeResult result = DROVER__V1__PROBE_RESULT__INIT;
+    struct limit limit = {.deadline_ms = clock_monotonic_ms() + CONNECT_MS, .cancel_fd = -1};
+    _cleanup_close_ int fd = port_dial(&limit, "", m->address, m->port, &result);
+    if (fd < 0) {
+        error_set(&m->err, STATUS_UNAVAILABLE, "throughput to %s: %s", m->address, result.seen);
+        return;
+    }
+    char *buffer = xcalloc(CHUNK, 1);
+    int64_t start = clock_monotonic_ms(), sent = 0, base = 0, base_at = 0, now = start;
+    memcpy(buffer, m->nonce, NONCE_BYTES);
+    while (now < start + WARM_UP_MS + MEASURE_MS) {
+        limit.deadline_ms = now + 1000;
+        if (!limit_poll(&limit, fd, POLLOUT, -1))
+            break;
+        ssize_t n = send(fd, buffer, sent ? CHUNK : NONCE_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno != EAGAIN)
+            break;
+        sent += n > 0 ? n : 0;
+        now = clock_monotonic_ms();
+        if (!base_at && now >= start + WARM_UP_MS) {
+            base = arrived(fd, sent);
+            base_at = now;
+        }
+    }
+    int64_t bytes = arrived(fd, sent) - base;
+    free(buffer);
+    if (base_at && now > base_at && bytes > 0)
+        m->bandwidth = bytes * 1000 / (now - base_at);
+    else
+        error_set(&m->err, STATUS_UNAVAILABLE, "throughput to %s: the connection broke", m->address);
+}
+
+static void measured(void *arg)
+{
+    struct measure *m = arg;
+    m->fn(m->arg, m->bandwidth, m->bandwidth ? NULL : &m->err);
+    free(m->address);
+    free(m->destination.host);
+    free(m->destination.agent_url);
+    free(m);
+}
+
+static void ask(void *arg);
+
+static void on_port(const Drover__V1__ThroughputReply *reply, void *arg)
+{
+    struct measure *m = arg;
+    bool unconnected = !reply && rpc_status()->code == STATUS_UNAVAILABLE && !m->all->closing;
+    if (unconnected && clock_monotonic_ms() < m->until_ms) { /* the mesh connects on first use */
+        loop_timer_start(m->all->agent->loop, AGAIN_MS, ask, m);
+        return;
+    }
+    if (!reply) {
+        m->err = *rpc_status();
+        measured(m);
+        return;
+    }
+    m->address = xstrdup(reply->address);
+    m->port = reply->port;
+    workers_submit(m->all->agent->workers, send_paced, measured, m);
+}
+
+static void ask(void *arg)
+{
+    struct measure *m = arg;
+    struct rpc_client *client = NULL;
+    if (m->all->closing || transactions_moving(m->all))
+        error_set(&m->err, STATUS_UNAVAILABLE, "a migration is on at this host");
+    else
+        client = peers_client(m->all->peers, &m->destination, &m->err);
+    if (!client) {
+        measured(m);
+        return;
+    }
+    Drover__V1__ThroughputRequest request = DROVER__V1__THROUGHPUT_REQUEST__INIT;
+    request.nonce = m->nonce;
+    struct rpc_stub stub = rpc_stub(client, &drover__v1__peer__descriptor, .timeout_ms = CONNECT_MS);
+    drover__v1__peer__throughput(&stub.base, &request, on_port, m);
+}
+
+void throughput_measure(struct transactions *all, const Drover__V1__Endpoint *destination,
+                        void (*fn)(void *arg, int64_t bandwidth, const struct error *why), void *arg)
+{
+    struct measure *m = new0(struct measure);
+    *m = (struct measure){.all = all, .fn = fn, .arg = arg, .until_ms = clock_monotonic_ms() + CONNECT_MS};
+    drover__v1__endpoint__init(&m->destination);
+    m->destination.host = xstrdup(destination->host);
+    m->destination.agent_url = xstrdup(destination->agent_url);
+    uuid_t nonce;
+    uuid_generate_random(nonce);
+    uuid_unparse_lower(nonce, m->nonce);
+    ask(m);
+}
