@@ -6,7 +6,6 @@
 #include "common/base/memory.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 struct found {
@@ -24,10 +23,12 @@ static Drover__V1__Adapter *add(struct found *f, const char *host, const char *t
     return a;
 }
 
-static unsigned host_number(const char *host)
+/* "rport-3:0-1" is of host3, and so is "port-3:1". */
+static bool port_is_of(const char *port, const char *prefix, const char *host)
 {
-    unsigned n = UINT_MAX;
-    return sscanf(host, "host%u", &n) == 1 ? n : UINT_MAX;
+    unsigned long long a, b;
+    const char *rest = tree_number(port, prefix, &a);
+    return rest && *rest == ':' && tree_number(host, "host", &b) && a == b;
 }
 
 /* ---- Fibre Channel ---- */
@@ -81,8 +82,7 @@ static void read_fc(const char *sysfs, struct found *f)
         xml_set(&a->fabric, tree_text("%s/class/fc_host/%s/fabric_name", sysfs, h));
         xml_set(&a->interface, ethernet_of(sysfs, h));
         for (size_t k = 0; k < n_ports; k++) {
-            unsigned host;
-            if (sscanf(ports[k], "rport-%u:", &host) != 1 || host != host_number(h))
+            if (!port_is_of(ports[k], "rport-", h))
                 continue;
             _cleanup_free_ char *name = tree_text("%s/class/fc_remote_ports/%s/port_name", sysfs, ports[k]);
             _cleanup_free_ char *state = tree_text("%s/class/fc_remote_ports/%s/port_state", sysfs, ports[k]);
@@ -144,8 +144,7 @@ static void read_srp(const char *sysfs, struct found *f)
         xml_set(&a->port_name, tree_text("%s/class/scsi_host/%s/sgid", sysfs, h));
         xml_set(&a->interface, tree_text("%s/class/scsi_host/%s/local_ib_device", sysfs, h));
         for (size_t k = 0; k < n_ports; k++) {
-            unsigned host;
-            if (sscanf(ports[k], "port-%u:", &host) != 1 || host != host_number(h))
+            if (!port_is_of(ports[k], "port-", h))
                 continue;
             _cleanup_free_ char *id = tree_text("%s/class/srp_remote_ports/%s/port_id", sysfs, ports[k]);
             _cleanup_free_ char *state = tree_text("%s/class/srp_remote_ports/%s/state", sysfs, ports[k]);

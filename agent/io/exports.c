@@ -3,6 +3,7 @@
 #include "agent/io/message.h"
 #include "agent/io/nonce.h"
 #include "agent/io/probe_say.h"
+#include "agent/io/tcp_table.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
@@ -52,22 +53,21 @@ void exports_say(struct exports *e, const char *fmt, ...)
     message_append(&e->errors, &e->n_errors, text);
 }
 
+struct wanted {
+    unsigned port;
+    bool found;
+};
+
+static void compare_port(void *arg, unsigned port)
+{
+    struct wanted *w = arg;
+    w->found = w->found || port == w->port;
+}
+
 int exports_listened(const char *proc, unsigned port)
 {
-    enum { TCP_LISTEN = 0x0a };
-    static const char *const tables[] = {"net/tcp", "net/tcp6"};
-    int known = -1;
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-        _cleanup_free_ char *path = xasprintf("%s/%s", proc, tables[i]);
-        _cleanup_fclose_ FILE *f = fopen(path, "re");
-        char line[512];
-        unsigned local, state;
-        for (known = f ? 0 : known; f && fgets(line, sizeof(line), f);)
-            if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &local, &state) == 2 &&
-                state == TCP_LISTEN && local == port)
-                return 1;
-    }
-    return known;
+    struct wanted w = {.port = port};
+    return tcp_listeners(proc, compare_port, &w) ? w.found : -1;
 }
 
 /* What has a directory behind it. */

@@ -52,8 +52,10 @@ static void read_bricks(const char *glusterd, const char *volume, const char *ow
 static void read_clients(const char *info, Drover__V1__Export *x)
 {
     _cleanup_free_ char *allow = value_of(info, "auth.allow"), *reject = value_of(info, "auth.reject");
-    char *save = NULL, *list = allow ? allow : (allow = xstrdup("*"));
-    for (char *who = strtok_r(list, ",", &save); who; who = strtok_r(NULL, ",", &save)) {
+    char *save = NULL;
+    if (!allow)
+        exports_add_client(x, "*", true, "auth.allow");
+    for (char *who = allow ? strtok_r(allow, ",", &save) : NULL; who; who = strtok_r(NULL, ",", &save)) {
         /* "/dir(host|host)" allows subdirectories only */
         char *open = strchr(who, '(');
         exports_add_client(x, open ? open + 1 : who, true, open ? "subdirectory" : "auth.allow");

@@ -74,7 +74,7 @@ static void read_tpg(const char *iqn, const char *tpg, struct exports *e)
     bool enabled = is_one(tree_text("%s/enable", tpg));
     for (size_t i = 0; i < n; i++) {
         unsigned long long number;
-        if (sscanf(luns[i], "lun_%llu", &number) != 1)
+        if (!tree_number(luns[i], "lun_", &number))
             continue;
         _cleanup_free_ char *lun = xasprintf("%s/lun/%s", tpg, luns[i]);
         Drover__V1__Export *x = exports_add(e, "iscsi", "lio", iqn);
@@ -152,8 +152,9 @@ static void take_unit_line(struct tgt *t, const char *line)
 static void take_line(struct tgt *t, const char *line)
 {
     const char *v;
-    unsigned number;
-    if (sscanf(line, "Target %u: %255s", &number, t->iqn) == 2) {
+    unsigned long long number;
+    if ((v = tree_number(line, "Target ", &number)) && strncmp(v, ": ", 2) == 0) {
+        snprintf(t->iqn, sizeof(t->iqn), "%.*s", (int)strcspn(v + 2, " "), v + 2);
         t->first = t->exports->n;
         t->ready = t->acls = false;
         t->unit = NULL;

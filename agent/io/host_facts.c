@@ -117,7 +117,8 @@ static void read_sizes(const char *dir, int node, Drover__V1__HostFacts *f)
     size_t n = tree_list(&names, "%s", dir);
     for (size_t i = 0; i < n; i++) {
         unsigned long long kib;
-        if (sscanf(names[i], "hugepages-%llukB", &kib) != 1)
+        const char *unit = tree_number(names[i], "hugepages-", &kib);
+        if (!unit || !streq(unit, "kB"))
             continue;
         _cleanup_free_ char *total = tree_text("%s/%s/nr_hugepages", dir, names[i]);
         _cleanup_free_ char *unused = tree_text("%s/%s/free_hugepages", dir, names[i]);
@@ -139,10 +140,10 @@ void hugepages_read(const char *sysfs, Drover__V1__HostFacts *f)
     read_sizes(all, -1, f);
     size_t n = tree_list(&nodes, "%s/devices/system/node", sysfs);
     for (size_t i = 0; i < n; i++) {
-        int node;
+        unsigned long long node;
         _cleanup_free_ char *dir = xasprintf("%s/devices/system/node/%s/hugepages", sysfs, nodes[i]);
-        if (sscanf(nodes[i], "node%d", &node) == 1)
-            read_sizes(dir, node, f);
+        if (tree_number(nodes[i], "node", &node) && node <= INT_MAX)
+            read_sizes(dir, (int)node, f);
     }
     tree_list_free(nodes, n);
 }

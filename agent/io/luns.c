@@ -28,8 +28,7 @@ static uint64_t number_of(const char *text)
 
 struct place {
     char host[32], rport[32], session[32], target[48];
-    unsigned h, c, t;
-    unsigned long long lun;
+    unsigned long long h, lun;
     bool scsi;
 };
 
@@ -44,15 +43,26 @@ static bool is_numbered(const char *part, const char *prefix)
     return strncmp(part, prefix, n) == 0 && isdigit((unsigned char)part[n]);
 }
 
+/* "4:0:0:1" is host, channel, target and LUN. */
+static bool is_scsi_address(const char *part, const char *end, unsigned long long *ret_host,
+                            unsigned long long *ret_lun)
+{
+    unsigned long long n[4];
+    for (size_t i = 0; i < 4; i++)
+        if (!(part = tree_number(part, i ? ":" : "", &n[i])))
+            return false;
+    *ret_host = n[0];
+    *ret_lun = n[3];
+    return part == end;
+}
+
 static struct place find_place(const char *path)
 {
     struct place p = {0};
     for (const char *part = path; part && *part;) {
         const char *slash = strchrnul(part, '/');
         size_t n = (size_t)(slash - part);
-        unsigned h, c, t;
-        unsigned long long lun;
-        int used = 0;
+        unsigned long long h, lun;
         if (is_numbered(part, "host"))
             put(p.host, sizeof(p.host), part, n);
         else if (is_numbered(part, "rport-"))
@@ -61,8 +71,8 @@ static struct place find_place(const char *path)
             put(p.session, sizeof(p.session), part, n);
         else if (is_numbered(part, "target"))
             put(p.target, sizeof(p.target), part, n);
-        else if (sscanf(part, "%u:%u:%u:%llu%n", &h, &c, &t, &lun, &used) == 4 && (size_t)used == n)
-            p.h = h, p.c = c, p.t = t, p.lun = lun, p.scsi = true;
+        else if (is_scsi_address(part, slash, &h, &lun))
+            p.h = h, p.lun = lun, p.scsi = true;
         part = *slash ? slash + 1 : slash;
     }
     return p;
@@ -126,8 +136,8 @@ static void put_srp(const char *sysfs, const struct place *p, Drover__V1__Lun *l
     size_t n = tree_list(&names, "%s/class/srp_remote_ports", sysfs);
     xml_set(&l->transport, xstrdup("srp"));
     for (size_t i = 0; i < n; i++) {
-        unsigned host;
-        if (sscanf(names[i], "port-%u:", &host) == 1 && host == p->h)
+        unsigned long long host;
+        if (tree_number(names[i], "port-", &host) && host == p->h)
             xml_set(&l->target, take(tree_text("%s/class/srp_remote_ports/%s/port_id", sysfs, names[i])));
     }
     tree_list_free(names, n);

@@ -147,10 +147,13 @@ static bool is_kernels(const char *directory)
 static int open_directory(const char *image, char **ret_path, Drover__V1__ProbeResult *r)
 {
     _cleanup_free_ char *path = path_directory(image);
-    int why = !path ? errno : is_kernels(path) ? ENOTBLK : 0;
-    int fd = why ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!path || is_kernels(path)) {
+        say_no_directory(image, path ? ENOTBLK : errno, r);
+        return -1;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        say_no_directory(image, why ? why : errno, r);
+        say_no_directory(image, errno, r);
         return -1;
     }
     *ret_path = steal(&path);
@@ -175,8 +178,7 @@ static int make(int dir, const char *name, const char *text)
     int why = n >= 0 && n < (ssize_t)strlen(text)              ? ENOSPC
               : n < 0 || fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? errno
                                                                : 0;
-    int closed = close(fd); /* NFS tells a full disk here, too */
-    fd = -1;
+    int closed = close(steal_fd(&fd)); /* NFS tells a full disk here, too */
     if (why == 0 && closed < 0)
         why = errno;
     if (why)

@@ -1,6 +1,7 @@
 #include "agent/io/ports.h"
 
 #include "agent/io/probe_say.h"
+#include "agent/io/tcp_table.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
@@ -52,8 +53,6 @@ static char *show(const struct sockaddr *a, socklen_t length)
 
 /* ---- listening ---- */
 
-enum { TCP_LISTEN = 0x0a }; /* in /proc/net/tcp */
-
 static int try_listen(const struct addrinfo *at, uint32_t port)
 {
     _cleanup_close_ int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -68,22 +67,25 @@ static int try_listen(const struct addrinfo *at, uint32_t port)
     return steal_fd(&fd);
 }
 
+struct range {
+    uint32_t min, max;
+    bool *taken;
+};
+
+static void take_port(void *arg, unsigned port)
+{
+    struct range *range = arg;
+    if (port >= range->min && port <= range->max)
+        range->taken[port - range->min] = true;
+}
+
 /* How many ports of the range somebody listens on, on any address. */
 static uint32_t count_listened(const char *proc, uint32_t min, uint32_t max)
 {
-    static const char *const tables[] = {"net/tcp", "net/tcp6"};
     _cleanup_free_ bool *taken = xcalloc(max - min + 1, sizeof(*taken));
+    struct range range = {min, max, taken};
     uint32_t n = 0;
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-        _cleanup_free_ char *path = xasprintf("%s/%s", proc, tables[i]);
-        _cleanup_fclose_ FILE *f = fopen(path, "re");
-        char line[512];
-        unsigned port, state;
-        while (f && fgets(line, sizeof(line), f))
-            if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) == 2 &&
-                state == TCP_LISTEN && port >= min && port <= max)
-                taken[port - min] = true;
-    }
+    tcp_listeners(proc, take_port, &range);
     for (uint32_t i = 0; i <= max - min; i++)
         n += taken[i];
     return n;

@@ -121,9 +121,8 @@ int run_program(const struct limit *limit, const char *const *argv, char **ret_o
     int r = start(argv, out_write, err_write, &pid, err);
     if (r < 0)
         return r;
-    close(out_write);
-    close(err_write);
-    out_write = err_write = -1;
+    close(steal_fd(&out_write));
+    close(steal_fd(&err_write));
     struct output out = {.fd = out_read, .max = OUTPUT_MAX};
     struct output complaints = {.fd = err_read, .max = COMPLAINT_MAX};
     bool ended = listen_to(limit, &out, &complaints);

@@ -118,6 +118,16 @@ void tree_list_free(char **names, size_t n)
     free(names);
 }
 
+const char *tree_number(const char *text, const char *prefix, unsigned long long *ret)
+{
+    size_t n = strlen(prefix);
+    char *end;
+    if (strncmp(text, prefix, n) != 0 || !isdigit((unsigned char)text[n]))
+        return NULL;
+    *ret = strtoull(text + n, &end, 10);
+    return end;
+}
+
 char *tree_link_name(const char *fmt, ...)
 {
     va_list ap;

@@ -13,5 +13,8 @@ char *tree_load(const char *path, size_t max);
 size_t tree_list(char ***ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void tree_list_free(char **names, size_t n);
 
+/* "PREFIX123...": the number, and what comes after it; NULL if the text is another. */
+const char *tree_number(const char *text, const char *prefix, unsigned long long *ret);
+
 /* Last part of where a symbolic link leads; NULL if it is none. */
 char *tree_link_name(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

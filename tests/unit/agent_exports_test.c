@@ -15,7 +15,7 @@
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 #define NFS_LISTENS                                                                                          \
     HEADER                                                                                                   \
-        "   0: 00000000:0801 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0\n"
+    "   0: 00000000:0801 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0\n"
 #define NOBODY_LISTENS HEADER
 
 /* One line for each export: "KIND NAME -> PATH active=... [WHO rw|ro]...", then errors. */
