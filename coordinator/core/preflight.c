@@ -52,8 +52,8 @@ static const struct rule rules[] = {
     {"release-backward", I, PROBED, rule_release_backward,
      "Red Hat supports this direction with known issues: see the release notes of the destination.", false},
     {"probe-unknown", W, PROBED, rule_probe_unknown,
-     "An agent is too old to be asked for proofs, so storage, networks and ports of that host are believed, "
-     "not seen.",
+     "An agent is too old to be asked for proofs, so networks and ports of that host are believed, not seen; "
+     "storage stays unproven.",
      false},
 
     /* The guest. */

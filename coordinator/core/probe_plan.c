@@ -171,9 +171,12 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
         }
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }
+    bool served = false;
+    for (size_t d = 0; d < guest->n_disks; d++)
+        served = served || (!streq(guest->disks[d]->type, "block") && guest->disks[d]->source[0]);
     for (size_t i = 0; i < p->fleet->n_hosts; i++) {
         const struct fleet_host *h = &p->fleet->hosts[i];
-        if (!host_exports(h) || !h->up)
+        if (!served || !host_exports(h) || !h->up)
             continue;
         Drover__V1__InspectRequest *q = inspect_new();
         q->exports = q->host = true;

@@ -65,14 +65,14 @@ static enum fault judge_read(struct proof *p)
     return UNPROVEN;
 }
 
-/* FINE, too, of what isn't to be asked, and of agents that don't know the question: that has its own finding. */
+/* FINE, too, of what isn't to be asked. */
 static enum fault judge(const struct preflight *in, const Drover__V1__Disk *d, struct proof *p)
 {
     *p = (struct proof){.disk = d};
     p->write = evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, d->target);
     p->read =
         evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, d->target);
-    if (!p->write || !p->read || ask_unknown(p->write) || ask_unknown(p->read))
+    if (!p->write || !p->read)
         return FINE;
     p->here = mount_of(p->write);
     p->elsewhere = same_elsewhere(in, p);
@@ -197,6 +197,11 @@ struct pair {
     const Drover__V1__PathFacts *here, *there;
 };
 
+static const Drover__V1__Lun *lun_of(const Drover__V1__PathFacts *path)
+{
+    return path ? path->lun : NULL;
+}
+
 static bool block_pair(const struct preflight *in, size_t i, struct pair *p)
 {
     const Drover__V1__Disk *d = in->guest->guest->disks[i];
@@ -225,9 +230,8 @@ RULE(block_missing)
 
 enum identity { SAME, DIFFERENT, NOT_TOLD };
 
-static enum identity compare(const struct pair *p)
+static enum identity compare(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
-    const Drover__V1__Lun *a = p->here ? p->here->lun : NULL, *b = p->there ? p->there->lun : NULL;
     if (!a || !b)
         return NOT_TOLD;
     if (a->wwid[0] && b->wwid[0])
@@ -240,12 +244,17 @@ static enum identity compare(const struct pair *p)
 RULE(block_differs)
 {
     struct pair p;
-    each_block_disk(&p) if (streq(p.there ? p.there->kind : "", "block") && compare(&p) == DIFFERENT) found(
-        ("disk %s", p.disk->target),
-        ("%s is %s%s on %s, and %s%s on %s", p.disk->source, p.here->lun->wwid, p.here->lun->target,
-         in->source->name, p.there->lun->wwid, p.there->lun->target, in->destination->name),
-        ("the same unit of the same target"),
-        ("use a name that follows the unit, /dev/disk/by-id/... or a multipath alias that both hosts share"));
+    each_block_disk(&p)
+    {
+        const Drover__V1__Lun *a = lun_of(p.here), *b = lun_of(p.there);
+        if (a && b && compare(a, b) == DIFFERENT)
+            found(("disk %s", p.disk->target),
+                  ("%s is %s%s on %s, and %s%s on %s", p.disk->source, a->wwid, a->target, in->source->name,
+                   b->wwid, b->target, in->destination->name),
+                  ("the same unit of the same target"),
+                  ("use a name that follows the unit, /dev/disk/by-id/... or a multipath alias that both "
+                   "hosts share"));
+    }
 }
 
 RULE(block_unproven)
@@ -255,8 +264,8 @@ RULE(block_unproven)
     {
         const struct ask *here = evidence_inspect(in->evidence, in->source),
                          *there = evidence_inspect(in->evidence, in->destination);
-        if (ask_unknown(here) || ask_unknown(there) || (p.there && !streq(p.there->kind, "block")) ||
-            compare(&p) != NOT_TOLD)
+        if ((p.there && !streq(p.there->kind, "block")) ||
+            compare(lun_of(p.here), lun_of(p.there)) != NOT_TOLD)
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
         found(("disk %s", p.disk->target),

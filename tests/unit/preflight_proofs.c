@@ -84,6 +84,11 @@ SPOIL(old_agent)
     made_silence(asked(m, m->destination, KIND(CLOCK)), STATUS_UNIMPLEMENTED, "no such method");
 }
 
+SPOIL(never_heard_of_nonces)
+{
+    made_silence(asked(m, m->source, KIND(NONCE_WRITE)), STATUS_UNIMPLEMENTED, "no such method");
+}
+
 /* ---- block devices ---- */
 
 static Drover__V1__Lun *lun(const char *wwid)
@@ -280,6 +285,7 @@ const struct spoiled preflight_proofs[] = {
     {no_room, "storage-full", "no space", ONLY, B},
     {denied, "storage-unproven", "denied", ONLY, B},
     {old_agent, "probe-unknown", "kvm2", ONLY, W},
+    {never_heard_of_nonces, "storage-unproven", "no such method", MORE, B},
     {no_device, "block-device-missing", "mpatha", ONLY, B},
     {other_device, "block-device-differs", "naa.2", ONLY, B},
     {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
