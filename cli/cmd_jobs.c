@@ -2,6 +2,7 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/forecast.h"
 #include "cli/json.h"
 #include "cli/render.h"
 
@@ -69,6 +70,8 @@ static int run_job(struct cli *cli, const struct args *args)
         return exit;
     if (cli->json)
         cli_print_json(cli, json_of_message(reply));
+    else if (args_flag(args, "explain"))
+        render_explanation((const Drover__V1__Job *)reply, cli->out);
     else
         render_job((const Drover__V1__Job *)reply, cli->out);
     return EXIT_DONE;
@@ -104,13 +107,19 @@ const struct command cmd_jobs = {
     .run = run_jobs,
 };
 
+static const struct option_spec job_options[] = {
+    {"explain", NULL, "why it went as it did: the forecast, each pass, what was decided", false},
+    {NULL, NULL, NULL, false},
+};
+
 const struct command cmd_job = {
     .name = "job",
-    .usage = "ID",
+    .usage = "ID [--explain]",
     .summary = "all about one job, open or ended",
     .text = "With where the guest is, the findings of the checks, and the job's log.\n",
-    .examples = "  drover job 12\n  drover job 12 --json | jq .result\n",
+    .examples = "  drover job 12\n  drover job 12 --explain\n  drover job 12 --json | jq .result\n",
     .exits = EXITS,
+    .options = job_options,
     .min_words = 1,
     .max_words = 1,
     .run = run_job,

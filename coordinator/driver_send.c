@@ -3,6 +3,8 @@
 
 #include "common/base/memory.h"
 
+#include <string.h>
+
 enum {
     SETTLE_MS = 30000, /* the agent waits until libvirt has ended its job */
     UNDO_MS = 30000,
@@ -124,6 +126,23 @@ static char *why_ended(const struct call *c)
     }
 }
 
+/* The flight recorder. When there are too many, the oldest but the first ones go. */
+static void record_pass(Drover__V1__Job *job, const Drover__V1__Progress *p)
+{
+    enum { PASSES = 60, KEPT_FIRST = 10 };
+    const Drover__V1__Progress *last = job->n_passes ? job->passes[job->n_passes - 1] : NULL;
+    if (!p->bytes_total || (last && last->iteration == p->iteration && last->paused == p->paused))
+        return;
+    if (job->n_passes == PASSES) {
+        drover__v1__progress__free_unpacked(job->passes[KEPT_FIRST], NULL);
+        job->n_passes--;
+        memmove(&job->passes[KEPT_FIRST], &job->passes[KEPT_FIRST + 1],
+                (job->n_passes - KEPT_FIRST) * sizeof(*job->passes));
+    }
+    job->passes = xrealloc(job->passes, job->n_passes + 1, sizeof(*job->passes));
+    job->passes[job->n_passes++] = (Drover__V1__Progress *)message_clone(&p->base);
+}
+
 static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
 {
     struct call *c = data;
@@ -139,6 +158,7 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
         if (m->job->progress)
             drover__v1__progress__free_unpacked(m->job->progress, NULL);
         m->job->progress = (Drover__V1__Progress *)message_clone(&event->progress->base);
+        record_pass(m->job, event->progress);
         if (!m->job->progress->phase[0])
             set_text(&m->job->progress->phase, "transfer");
     }
