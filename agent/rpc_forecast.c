@@ -19,13 +19,16 @@ static void answer(struct forecasting *f)
     char why[256];
     Drover__V1__Forecast forecast;
     const Drover__V1__ForecastRequest *q = f->request;
-    const Drover__V1__Guest *guest = guests_find(f->agent->guests, q->guest);
+    bool stops = !f->agent->transactions;
+    const Drover__V1__Guest *guest = stops ? NULL : guests_find(f->agent->guests, q->guest);
     if (guest) {
         samples_forecast(f->agent->samples, guest, q->mode, q->policy, q->destination->host, &forecast, why);
         f->reply(&forecast, f->call);
     } else {
         struct error err;
-        error_set(&err, STATUS_NOT_FOUND, "guest %s is not known here", q->guest);
+        error_set(&err, stops ? STATUS_UNAVAILABLE : STATUS_NOT_FOUND,
+                  stops ? "the agent is stopping; guest %s was not sampled" : "guest %s is not known here",
+                  q->guest);
         rpc_call_fail(f->call, &err);
     }
     free(f);
@@ -34,9 +37,9 @@ static void answer(struct forecasting *f)
 static void on_throughput(void *arg, int64_t bandwidth, const struct error *why)
 {
     struct forecasting *f = arg;
-    if (bandwidth)
+    if (bandwidth && f->agent->transactions)
         samples_learn_link(f->agent->samples, f->request->destination->host, bandwidth, "measured");
-    else
+    else if (why)
         log_info("%s", why->text);
     answer(f);
 }
@@ -48,7 +51,10 @@ static void on_samples(void *arg, const struct error *why)
     int64_t age;
     if (why)
         log_info("%s", why->text);
-    if (f->request->refresh || !samples_link(f->agent->samples, f->request->destination->host, &source, &age))
+    if (!f->agent->transactions)
+        answer(f);
+    else if (f->request->refresh ||
+             !samples_link(f->agent->samples, f->request->destination->host, &source, &age))
         throughput_measure(f->agent->transactions, f->request->destination, on_throughput, f);
     else
         answer(f);

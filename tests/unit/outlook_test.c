@@ -1,0 +1,95 @@
+/* How a migration would end: model and policy in one answer. */
+#include "agent/core/outlook.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define MIB (INT64_C(1) << 20)
+
+/* Dirties `mib` all the time; a link of 100 MiB/s. */
+static struct model_input guest(int64_t mib)
+{
+    return (struct model_input){
+        .memory = 256 * MIB,
+        .windows = {{.length = 1000, .dirtied = mib * MIB}, {.length = 3000, .dirtied = mib * MIB}},
+        .n_windows = 2,
+        .bandwidth = 100 * MIB,
+        .overhead = 150,
+    };
+}
+
+static struct outlook make(struct ladder_policy policy, int64_t mib)
+{
+    struct model_input in = guest(mib);
+    struct outlook o;
+    outlook_make(&policy, &in, &o);
+    return o;
+}
+
+static void an_idle_guest_stays_live(void **state)
+{
+    (void)state;
+    struct outlook o =
+        make((struct ladder_policy){.mode = LADDER_AUTO, .max_pause = 2000, .offline = true}, 0);
+    assert_int_equal(o.way, MODEL_LIVE);
+    assert_true(o.allowed);
+    assert_true(o.outcome.downtime <= 2000);
+}
+
+static void a_hopeless_guest_is_paused(void **state)
+{
+    (void)state;
+    struct outlook o =
+        make((struct ladder_policy){.mode = LADDER_AUTO, .max_pause = 2100, .offline = true}, 180);
+    assert_int_equal(o.way, MODEL_PAUSE);
+    assert_true(o.allowed);
+    assert_in_range(o.outcome.downtime, 1500, 2100);
+}
+
+static void what_the_policy_forbids_is_said(void **state)
+{
+    (void)state;
+    struct outlook o =
+        make((struct ladder_policy){.mode = LADDER_AUTO, .max_pause = 500, .offline = true}, 180);
+    assert_false(o.allowed);
+    assert_true(o.outcome.downtime > 500);
+    o = make((struct ladder_policy){.mode = LADDER_LIVE, .max_pause = 500}, 180);
+    assert_false(o.allowed);
+    o = make((struct ladder_policy){.mode = LADDER_AUTO, .deadline = 1000, .offline = true}, 180);
+    assert_false(o.allowed);
+}
+
+static void offline_is_not_bound_by_the_pause(void **state)
+{
+    (void)state;
+    struct outlook o = make((struct ladder_policy){.mode = LADDER_OFFLINE, .max_pause = 500}, 180);
+    assert_int_equal(o.way, MODEL_OFFLINE);
+    assert_true(o.allowed);
+    assert_true(o.outcome.downtime > 500);
+}
+
+static void nothing_known_is_no_forecast(void **state)
+{
+    (void)state;
+    struct ladder_policy policy = {.mode = LADDER_AUTO, .max_pause = 2000, .offline = true};
+    struct model_input in = {.memory = 256 * MIB};
+    struct outlook o;
+    outlook_make(&policy, &in, &o);
+    assert_true(o.confidence == 0);
+    assert_true(o.why[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_idle_guest_stays_live),
+        cmocka_unit_test(a_hopeless_guest_is_paused),
+        cmocka_unit_test(what_the_policy_forbids_is_said),
+        cmocka_unit_test(offline_is_not_bound_by_the_pause),
+        cmocka_unit_test(nothing_known_is_no_forecast),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
