@@ -13,13 +13,14 @@ enum { TICK_MS = 25, ACTIVATION_MS = 500, FIGURES_MS = 4000 };
 struct settle {
     struct unary u;
     Drover__V1__SettleReply_Closure reply;
+    enum participant_event event;
     int64_t since;
 };
 
 static void work(struct operation *op)
 {
     struct settle *s = (struct settle *)op;
-    unary_work(&s->u, PARTICIPANT_SETTLE, ADMIT_LATE);
+    unary_work(&s->u, s->event, ADMIT_LATE);
     if (!s->u.late)
         return;
     /* No record, and a generation that is over: nothing of it can begin any more, so a guest that is here stays. */
@@ -93,6 +94,9 @@ void rpc_settle(Drover__V1__Agent_Service *service, const Drover__V1__SettleRequ
 {
     struct settle *s = new0(struct settle);
     s->reply = reply;
+    s->event = request->resolve == DROVER__V1__OUTCOME__KEPT   ? PARTICIPANT_SETTLE_KEPT
+               : request->resolve == DROVER__V1__OUTCOME__GONE ? PARTICIPANT_SETTLE_GONE
+                                                               : PARTICIPANT_SETTLE;
     s->u.op.work = work;
     s->u.op.done = done;
     if (unary_begin(&s->u, service_agent(service)->transactions, request->step, PARTICIPANT_SOURCE, call))

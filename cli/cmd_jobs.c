@@ -8,7 +8,9 @@
 
 #include "proto/coordinator.pb-c.h"
 
+#include <inttypes.h>
 #include <limits.h>
+#include <string.h>
 
 static int list(struct cli *cli, const Drover__V1__ListJobsRequest *request)
 {
@@ -58,12 +60,36 @@ int job_id_of(const char *text, uint64_t *ret, struct error *err)
     return r;
 }
 
+static int resolve(struct cli *cli, uint64_t id, const char *to)
+{
+    Drover__V1__ResolveJobRequest request = DROVER__V1__RESOLVE_JOB_REQUEST__INIT;
+    request.id = id;
+    request.to = (char *)to;
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "ResolveJob", &request.base, true, EXIT_REFUSED, &reply);
+    if (exit)
+        return exit;
+    if (cli->json)
+        cli_print_json(cli, json_of_message(reply));
+    else
+        fprintf(cli->out, "Job %" PRIu64 ": %s. To see how it ends: drover watch %" PRIu64 "\n", id,
+                ((const Drover__V1__ResolveJobReply *)reply)->text, id);
+    return EXIT_DONE;
+}
+
 static int run_job(struct cli *cli, const struct args *args)
 {
     struct error err;
     Drover__V1__GetJobRequest request = DROVER__V1__GET_JOB_REQUEST__INIT;
     if (job_id_of(args->rest[0], &request.id, &err) < 0)
         return cli_usage(cli, &cmd_job, &err);
+    const char *to = args_value(args, "resolve");
+    if (to && strcmp(to, "source") != 0 && strcmp(to, "destination") != 0) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "--resolve '%s'; expected source or destination", to);
+        return cli_usage(cli, &cmd_job, &err);
+    }
+    if (to)
+        return resolve(cli, request.id, to);
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     int exit = client_ask(cli, "GetJob", &request.base, false, EXIT_FAILED, &reply);
     if (exit)
@@ -95,8 +121,6 @@ static int run_cancel(struct cli *cli, const struct args *args)
     return EXIT_DONE;
 }
 
-#define EXITS "  0  done\n  1  no such job\n  2  usage\n  5  coordinator not reachable\n"
-
 const struct command cmd_jobs = {
     .name = "jobs",
     .usage = "",
@@ -109,16 +133,29 @@ const struct command cmd_jobs = {
 
 static const struct option_spec job_options[] = {
     {"explain", NULL, "why it went as it did: the forecast, each pass, what was decided", false},
+    {"resolve", "SIDE", "of a job that is in doubt: the guest is the source's, or the destination's", false},
     {NULL, NULL, NULL, false},
 };
 
 const struct command cmd_job = {
     .name = "job",
-    .usage = "ID [--explain]",
+    .usage = "ID [--explain | --resolve source|destination]",
     .summary = "all about one job, open or ended",
-    .text = "With where the guest is, the findings of the checks, and the job's log.\n",
-    .examples = "  drover job 12\n  drover job 12 --explain\n  drover job 12 --json | jq .result\n",
-    .exits = EXITS,
+    .text =
+        "With where the guest is, the findings of the checks, and the job's log.\n"
+        "\n"
+        "--resolve is for an operator who knows what no host can tell: whose a guest is that is off at the "
+        "source while\n"
+        "nothing says that it migrated. 'source': it stays there, shut off, and the destination drops its "
+        "image.\n"
+        "'destination': the source gives it up, and the destination runs its image, or if that is gone the "
+        "source starts\n"
+        "it from its disks. Refused where libvirt says otherwise.\n",
+    .examples = "  drover job 12\n  drover job 12 --explain\n  drover job 12 --json | jq .result\n  drover "
+                "job 12 --resolve "
+                "destination\n",
+    .exits = "  0  done\n  1  no such job\n  2  usage\n  3  --resolve is refused\n  5  coordinator not "
+             "reachable\n",
     .options = job_options,
     .min_words = 1,
     .max_words = 1,

@@ -180,6 +180,27 @@ static void cancel_job(Drover__V1__Coordinator_Service *service, const Drover__V
     reply(&answer, call);
 }
 
+static void resolve_job(Drover__V1__Coordinator_Service *service,
+                        const Drover__V1__ResolveJobRequest *request,
+                        Drover__V1__ResolveJobReply_Closure reply, void *call)
+{
+    _cleanup_free_ char *text = NULL;
+    struct error err = {0};
+    bool to_source = streq(request->to, "source");
+    int r = to_source || streq(request->to, "destination")
+                ? driver_resolve(api_of(service)->config.driver, request->id, to_source, api_operator(call),
+                                 &text, &err)
+                : error_set(&err, STATUS_INVALID_ARGUMENT, "resolve to '%s': expected source or destination",
+                            request->to);
+    if (r < 0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
+    Drover__V1__ResolveJobReply answer = DROVER__V1__RESOLVE_JOB_REPLY__INIT;
+    answer.text = text;
+    reply(&answer, call);
+}
+
 struct api *api_new(const struct api_config *config)
 {
     struct api *api = new0(struct api);
@@ -195,6 +216,7 @@ struct api *api_new(const struct api_config *config)
                 .get_job = get_job,
                 .watch_job = api_watch_job,
                 .cancel_job = cancel_job,
+                .resolve_job = resolve_job,
                 .doctor = api_doctor,
             },
         .config = *config,

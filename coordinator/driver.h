@@ -35,6 +35,11 @@ int driver_migrate(struct driver *driver, const struct migration_order *order, u
  * the caller). NOT_FOUND, or FAILED_PRECONDITION when the job has ended or is past the switch-over. */
 int driver_cancel(struct driver *driver, uint64_t job, const char *by, char **ret_text, struct error *err);
 
+/* The operator's word on whose the guest is, where neither libvirt can tell. FAILED_PRECONDITION unless the job is in doubt
+ * about that, or if a libvirt that can be asked says otherwise. *ret_text as above. */
+int driver_resolve(struct driver *driver, uint64_t job, bool to_source, const char *by, char **ret_text,
+                   struct error *err);
+
 /* An open job as it is now; NULL if there is none of that id (it may be in the store). Good until the next change. */
 const Drover__V1__Job *driver_job(const struct driver *driver, uint64_t id);
 const Drover__V1__Job *driver_job_of_guest(const struct driver *driver, const char *guest_uuid);

@@ -152,6 +152,19 @@ static struct participant_step source_settle(const struct participant *p, const 
     }
 }
 
+/* An operator knows better only than nobody: what the record or libvirt says holds, and a QEMU or a job that is there. */
+static struct participant_step source_resolve(const struct participant *p, enum participant_event event,
+                                              const struct participant_facts *f)
+{
+    struct participant_step s = source_settle(p, f);
+    bool undecided = p->state == PARTICIPANT_MIGRATING && s.answer == PARTICIPANT_IN_DOUBT && !f->job &&
+                     (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT);
+    if (!undecided)
+        return s;
+    return event == PARTICIPANT_SETTLE_KEPT ? to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT)
+                                            : to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+}
+
 static struct participant_step source_migrate(const struct participant *p, const struct participant_facts *f)
 {
     if (p->state == PARTICIPANT_MIGRATING)
@@ -246,6 +259,8 @@ static struct participant_step source_step(const struct participant *p, enum par
                                             : stay(p, PARTICIPANT_DONE, NULL);
     case PARTICIPANT_MIGRATE: return source_migrate(p, f);
     case PARTICIPANT_SETTLE: return source_settle(p, f);
+    case PARTICIPANT_SETTLE_KEPT:
+    case PARTICIPANT_SETTLE_GONE: return source_resolve(p, event, f);
     case PARTICIPANT_ABORT:
         if (p->state == PARTICIPANT_NONE || p->state == PARTICIPANT_PREPARED)
             return to(PARTICIPANT_KEPT, PARTICIPANT_DONE);

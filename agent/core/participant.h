@@ -65,6 +65,8 @@ enum participant_event {
     PARTICIPANT_PREPARE_NO,
     PARTICIPANT_MIGRATE,
     PARTICIPANT_SETTLE,
+    PARTICIPANT_SETTLE_KEPT, /* with an operator's word, where SETTLE alone could not tell */
+    PARTICIPANT_SETTLE_GONE,
     PARTICIPANT_ABORT,
     PARTICIPANT_ACTIVATE,
     PARTICIPANT_RELEASE,

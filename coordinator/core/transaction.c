@@ -457,6 +457,18 @@ static void on_cancel(struct txn *t, const struct txn_event *e, struct txn_actio
     settle(t, a, e->now);
 }
 
+/* A SETTLE that is on its way goes without the word, the next one with it. */
+static void on_resolve(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    if (t->state != TXN_SETTLING || (e->answer != TXN_KEPT && e->answer != TXN_GONE))
+        return;
+    t->resolve = e->answer;
+    t->attempt = 0;
+    tell(a, "%.100s says that %s is %s's: %s is asked with that word", said(e), t->guest,
+         t->host[e->answer == TXN_KEPT ? TXN_SOURCE : TXN_DESTINATION], t->host[TXN_SOURCE]);
+    ask(t, a);
+}
+
 void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
     a->n = 0;
@@ -477,5 +489,6 @@ void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
         break;
     case TXN_EVENT_TIMER: on_timer(t, e, a); break;
     case TXN_EVENT_CANCEL: on_cancel(t, e, a); break;
+    case TXN_EVENT_RESOLVE: on_resolve(t, e, a); break;
     }
 }

@@ -69,6 +69,7 @@ enum txn_event_kind {
     TXN_EVENT_PROGRESS, /* the transfer was heard of */
     TXN_EVENT_TIMER,
     TXN_EVENT_CANCEL, /* `text`: who */
+    TXN_EVENT_RESOLVE, /* while it settles: an operator's (`text`) word, KEPT or GONE in `answer`, goes with the next SETTLE */
 };
 
 enum txn_answer {
@@ -136,7 +137,8 @@ struct txn {
     unsigned attempt;
     int64_t entered, heard;
     bool in_doubt;
-    char last[200]; /* the last thing heard from whom this state waits for, for txn_waiting */
+    enum txn_answer resolve; /* KEPT or GONE: an operator's word, which SETTLE carries; else TXN_OK */
+    char last[200];          /* the last thing heard from whom this state waits for, for txn_waiting */
 };
 
 /* Fills *actions (its old content is dropped) with what to do, in order. */

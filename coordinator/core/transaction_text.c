@@ -55,9 +55,9 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
         snprintf(text, size, "whether %s is still on %s is not known, so it is not started anywhere else",
                  guest, from);
         snprintf(todo, todo_size,
-                 "make %s's agent and libvirt reachable; it goes on by itself. If %s is off there for good "
-                 "and %s has no copy "
-                 "of it, start it on %s",
+                 "make %s's agent and libvirt reachable; it goes on by itself. If %s is off there for good, "
+                 "say whose it is: `drover job ID --resolve destination` if %s has its complete image, else "
+                 "`--resolve source`, and start it on %s",
                  from, guest, to, from);
         break;
     case TXN_ABORTING:

@@ -58,6 +58,14 @@ static void jobs_are_listed_and_shown(void **state)
     assert_non_null(strstr(c->text, "cancelled by "));
     cancel.id = 5555;
     assert_int_equal(api_status(&w, "CancelJob", &cancel), STATUS_NOT_FOUND);
+
+    Drover__V1__ResolveJobRequest resolve = DROVER__V1__RESOLVE_JOB_REQUEST__INIT;
+    resolve.id = 100;
+    resolve.to = (char *)"source";
+    const Drover__V1__ResolveJobReply *said = api_call(&w, "ResolveJob", &resolve);
+    assert_non_null(strstr(said->text, "resolved to the source by "));
+    resolve.to = (char *)"elsewhere";
+    assert_int_equal(api_status(&w, "ResolveJob", &resolve), STATUS_INVALID_ARGUMENT);
     api_teardown(&w);
 }
 

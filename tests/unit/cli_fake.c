@@ -280,6 +280,20 @@ static void cancel_job(Drover__V1__Coordinator_Service *service, const Drover__V
     reply(&message, call);
 }
 
+static void resolve_job(Drover__V1__Coordinator_Service *service,
+                        const Drover__V1__ResolveJobRequest *request,
+                        Drover__V1__ResolveJobReply_Closure reply, void *call)
+{
+    (void)service;
+    if (!find(request->id)) {
+        fail_unknown(call, request->id);
+        return;
+    }
+    Drover__V1__ResolveJobReply message = DROVER__V1__RESOLVE_JOB_REPLY__INIT;
+    message.text = (char *)"kvm1 is asked to give web1 up, and kvm2 to run it";
+    reply(&message, call);
+}
+
 /* kvm1 is ready; kvm2 is not. */
 static void forecast_move(Drover__V1__Coordinator_Service *service,
                           const Drover__V1__MigrateGuestRequest *request, Drover__V1__Forecast_Closure reply,

@@ -114,6 +114,15 @@ int driver_cancel(struct driver *d, uint64_t job, const char *by, char **ret_tex
     return 0;
 }
 
+int driver_resolve(struct driver *d, uint64_t job, bool to_source, const char *by, char **ret_text,
+                   struct error *err)
+{
+    if (!driver_job(d, job))
+        return error_set(err, STATUS_NOT_FOUND, "no open job %llu", (unsigned long long)job);
+    *ret_text = xasprintf("resolved to the %s by %s", to_source ? "source" : "destination", by);
+    return 0;
+}
+
 const Drover__V1__Job *driver_job(const struct driver *d, uint64_t id)
 {
     for (int i = 0; i < MAX; i++)

@@ -58,8 +58,6 @@ static void moves_are_in_the_table(void **state)
 static void check_words(const struct participant *p, enum participant_event e,
                         const struct participant_facts *f, const struct participant_step *s)
 {
-    (void)e;
-    (void)f;
     switch (s->answer) {
     case PARTICIPANT_IS_KEPT: assert_int_equal(s->first, PARTICIPANT_KEPT); break;
     case PARTICIPANT_IS_GONE:
@@ -86,7 +84,9 @@ static void check_words(const struct participant *p, enum participant_event e,
                     !f->operators_pause && !p->superseded);
     if (s->actions & (PARTICIPANT_START_JOB | PARTICIPANT_STOP_JOB))
         assert_int_equal(s->first, PARTICIPANT_MIGRATING);
-    if (p->state == PARTICIPANT_MIGRATING && s->first == PARTICIPANT_FENCED)
+    if (p->state == PARTICIPANT_MIGRATING && s->first == PARTICIPANT_FENCED && e == PARTICIPANT_SETTLE_GONE)
+        assert_true(f->guest != PARTICIPANT_RUNNING && f->guest != PARTICIPANT_UNASKED);
+    else if (p->state == PARTICIPANT_MIGRATING && s->first == PARTICIPANT_FENCED)
         assert_true(f->guest != PARTICIPANT_RUNNING &&
                     (f->committed || f->call_succeeded || f->guest == PARTICIPANT_OFF_MIGRATED));
     if (p->role == PARTICIPANT_DESTINATION)
@@ -195,6 +195,30 @@ static void the_settle_table(void **state)
         struct participant_step s = participant_step(&p, PARTICIPANT_SETTLE, &rows[i].facts);
         assert_int_equal(s.answer, rows[i].answer);
         assert_int_equal(s.actions, rows[i].actions);
+    }
+}
+
+static void an_operator_decides_only_what_nobody_else_can(void **state)
+{
+    (void)state;
+    const struct {
+        enum participant_guest guest;
+        bool job;
+        enum participant_answer kept, gone;
+    } rows[] = {
+        {PARTICIPANT_OFF, false, PARTICIPANT_IS_KEPT, PARTICIPANT_IS_GONE},
+        {PARTICIPANT_ABSENT, false, PARTICIPANT_IS_KEPT, PARTICIPANT_IS_GONE},
+        {PARTICIPANT_OFF, true, PARTICIPANT_IN_DOUBT, PARTICIPANT_IN_DOUBT},
+        {PARTICIPANT_UNASKED, false, PARTICIPANT_IN_DOUBT, PARTICIPANT_IN_DOUBT},
+        {PARTICIPANT_RUNNING, false, PARTICIPANT_IS_KEPT, PARTICIPANT_IS_KEPT},
+        {PARTICIPANT_PAUSED, false, PARTICIPANT_IS_KEPT, PARTICIPANT_IS_KEPT},
+        {PARTICIPANT_OFF_MIGRATED, false, PARTICIPANT_IS_GONE, PARTICIPANT_IS_GONE},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct participant p = {.role = PARTICIPANT_SOURCE, .state = PARTICIPANT_MIGRATING};
+        const struct participant_facts f = {.guest = rows[i].guest, .job = rows[i].job};
+        assert_int_equal(participant_step(&p, PARTICIPANT_SETTLE_KEPT, &f).answer, rows[i].kept);
+        assert_int_equal(participant_step(&p, PARTICIPANT_SETTLE_GONE, &f).answer, rows[i].gone);
     }
 }
 
@@ -446,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_repeated_message_gets_the_same_answer),
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(the_settle_table),
+        cmocka_unit_test(an_operator_decides_only_what_nobody_else_can),
         cmocka_unit_test(both_halves_keep_the_invariants),
         cmocka_unit_test(planted_mistakes_are_found),
     };

@@ -52,7 +52,11 @@ static void show(struct talk *t, const struct txn_actions *actions)
         case TXN_ACTION_SEND:
             if (!t->has_durable || t->durable.state != t->txn.state)
                 fprintf(t->out, "NOT DURABLE: ");
-            fprintf(t->out, "send %s to %s\n", txn_message_name(a->message), parties[a->party]);
+            fprintf(t->out, "send %s to %s%s\n", txn_message_name(a->message), parties[a->party],
+                    a->message != TXN_SETTLE     ? ""
+                    : t->txn.resolve == TXN_KEPT ? " with the word kept"
+                    : t->txn.resolve == TXN_GONE ? " with the word gone"
+                                                 : "");
             break;
         case TXN_ACTION_ARM: fprintf(t->out, "timer %lld\n", (long long)a->ms); break;
         case TXN_ACTION_TELL: fprintf(t->out, "tell %s\n", a->text); break;
@@ -87,11 +91,19 @@ static bool parse(const char *line, struct txn_event *e, char text[200])
         e->text = text;
         return true;
     }
-    static const char *const kinds[] = {"start", "restart", "?", "?", "progress", "timer", "cancel"};
-    int kind = lookup(kinds, 7, a);
+    static const char *const kinds[] = {"start",    "restart", "?",      "?",
+                                        "progress", "timer",   "cancel", "resolve"};
+    int kind = lookup(kinds, 8, a);
     if (kind < 0 || kind == 2 || kind == 3)
         return false;
     e->kind = (enum txn_event_kind)kind;
+    if (e->kind == TXN_EVENT_RESOLVE) { /* by oncall */
+        int answer = lookup(answers, 9, b);
+        if (answer < 0)
+            return false;
+        e->answer = (enum txn_answer)answer;
+        snprintf(b, sizeof(b), "oncall");
+    }
     snprintf(text, 200, "%s", b);
     e->text = text;
     return true;
