@@ -253,7 +253,7 @@ class Run:
         self.check_records()
         if not running:
             if self.killed_qemu and len(copies) == 1 and "shut off" in copies.values():
-                if job and job["state"] == "done":
+                if job and job["state"] == "done" and "has ended since" not in job["text"]:
                     raise Refuted(f"no copy runs, and the job says it is done: {job['text']}")
                 return f"off on {list(copies)[0]}: {job.get('text', '')}"
             raise Refuted(f"no copy runs: {copies}; {job.get('text')}")
