@@ -25,6 +25,13 @@ enum {
     NONCE_BYTES = 36,
 };
 
+static Drover__V1__ProbeResult *probe_result_new(void)
+{
+    Drover__V1__ProbeResult *r = new0(Drover__V1__ProbeResult);
+    drover__v1__probe_result__init(r);
+    return r;
+}
+
 /* ---- the destination: opens a port and swallows ---- */
 
 struct swallow {
@@ -33,7 +40,7 @@ struct swallow {
     void *call;
     char nonce[NONCE_BYTES + 1];
     int fd;
-    Drover__V1__ProbeResult result;
+    Drover__V1__ProbeResult *result; /* owned */
 };
 
 static void open_port(void *arg)
@@ -41,7 +48,7 @@ static void open_port(void *arg)
     struct swallow *s = arg;
     Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc");
     s->fd = port_open("/proc", s->agent->config->migration_address, l->migration_port_min,
-                      l->migration_port_max, &s->result);
+                      l->migration_port_max, s->result);
     drover__v1__listening__free_unpacked(l, NULL);
 }
 
@@ -66,7 +73,7 @@ static void swallow(void *arg)
 static void swallowed(void *arg)
 {
     struct swallow *s = arg;
-    free(s->result.reason);
+    drover__v1__probe_result__free_unpacked(s->result, NULL);
     free(s);
 }
 
@@ -75,14 +82,14 @@ static void port_opened(void *arg)
     struct swallow *s = arg;
     if (s->fd < 0) {
         struct error err;
-        error_set(&err, STATUS_UNAVAILABLE, "no port can be opened for the measurement: %s", s->result.seen);
+        error_set(&err, STATUS_UNAVAILABLE, "no port can be opened for the measurement: %s", s->result->seen);
         rpc_call_fail(s->call, &err);
-        free(s);
+        swallowed(s);
         return;
     }
     Drover__V1__ThroughputReply reply = DROVER__V1__THROUGHPUT_REPLY__INIT;
     reply.address = s->agent->config->migration_address;
-    reply.port = s->result.port;
+    reply.port = s->result->port;
     s->reply(&reply, s->call);
     workers_submit(s->agent->workers, swallow, swallowed, s);
 }
@@ -103,7 +110,7 @@ void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__Th
     }
     struct swallow *s = new0(struct swallow);
     *s = (struct swallow){.agent = all->agent, .reply = reply, .call = call, .fd = -1};
-    drover__v1__probe_result__init(&s->result);
+    s->result = probe_result_new();
     memcpy(s->nonce, request->nonce, NONCE_BYTES);
     workers_submit(all->agent->workers, open_port, port_opened, s);
 }
@@ -133,13 +140,14 @@ static int64_t arrived(int fd, int64_t sent)
 static void send_paced(void *arg)
 {
     struct measure *m = arg;
-    Drover__V1__ProbeResult result = DROVER__V1__PROBE_RESULT__INIT;
+    Drover__V1__ProbeResult *result = probe_result_new();
     struct limit limit = {.deadline_ms = clock_monotonic_ms() + CONNECT_MS, .cancel_fd = -1};
-    _cleanup_close_ int fd = port_dial(&limit, "", m->address, m->port, &result);
-    if (fd < 0) {
-        error_set(&m->err, STATUS_UNAVAILABLE, "throughput to %s: %s", m->address, result.seen);
+    _cleanup_close_ int fd = port_dial(&limit, "", m->address, m->port, result);
+    if (fd < 0)
+        error_set(&m->err, STATUS_UNAVAILABLE, "throughput to %s: %s", m->address, result->seen);
+    drover__v1__probe_result__free_unpacked(result, NULL);
+    if (fd < 0)
         return;
-    }
     char *buffer = xcalloc(CHUNK, 1);
     int64_t start = clock_monotonic_ms(), sent = 0, base = 0, base_at = 0, now = start;
     memcpy(buffer, m->nonce, NONCE_BYTES);
