@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { LIVE_DOWNTIME = 300 };
+enum { FIRST_DOWNTIME = 100, LIVE_DOWNTIME = 300 }; /* ms; the ladder's */
 
 static bool within(const struct ladder_policy *p, int64_t pause, int64_t time)
 {
@@ -61,6 +61,12 @@ void outlook_make(const struct ladder_policy *policy, const struct model_input *
         return;
     }
     struct model_outcome early = pause_early(&in, &f);
+    struct model_forecast lowest;
+    int64_t limit = in.downtime;
+    in.downtime = most < FIRST_DOWNTIME ? most : FIRST_DOWNTIME;
+    model_forecast(&in, &lowest);
+    consider(policy, MODEL_LIVE, true, &lowest.outcome[MODEL_LIVE], &best, ret);
+    in.downtime = limit;
     consider(policy, MODEL_LIVE, true, &f.outcome[MODEL_LIVE], &best, ret);
     if (f.converges && ret->allowed)
         return;
