@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 from conftest import BUILD
-from lablib import wait_for
+from lablib import proc, wait_for
 
 WRITE, READ, FIND, REMOVE, LISTEN, SEND, OPEN, CONNECT, CLOSE, LIBVIRT, CLOCK, IMAGE = range(1, 13)
 GLUSTER = "/srv/gluster"
@@ -161,6 +161,32 @@ def test_an_agent_that_stops_takes_its_files_along(fleet, agents):
     assert left_behind(fleet) == []
     fleet.programs.agent_start(kvm1)
     fleet.programs.sessions_wait()
+
+
+def gluster_clients(fleet, node):
+    """The processes behind a host's GlusterFS mount."""
+    return [process.pid for process, words in proc.find(fleet.state.name)
+            if words[2] == node.name and os.path.basename(os.readlink(f"/proc/{process.pid}/exe")).startswith("glusterfs")]
+
+
+def test_storage_that_hangs_holds_up_neither_the_answer_nor_the_agent(fleet, agents):
+    clients = gluster_clients(fleet, fleet.node("kvm2"))
+    assert clients
+    for pid in clients:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            read = agents.probe("kvm2", READ, nonce=nonce(), path=f"{GLUSTER}/vm.img", wait=300)
+            assert (read.outcome, read["reason"]) == ("UNDECIDED", "timeout"), read.text
+        mounts = agents.inspect("kvm2", mounts=1).text
+        assert "did not answer within" in mounts
+        assert agents.probe("kvm2", CLOCK).outcome == "PROVEN"
+    finally:
+        for pid in clients:
+            os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: agents.probe("kvm2", READ, nonce=nonce(), path=f"{GLUSTER}/vm.img", wait=300).get("reason") == "absent", 30,
+             "the storage to answer again")
+    assert left_behind(fleet) == []
 
 
 def layer2(agents, bridge_to):
