@@ -34,6 +34,11 @@ struct order {
 
 /* ---- the command line -------------------------------------------------------------------------------------------- */
 
+static void order_deinit(struct order *order)
+{
+    free(order->accept);
+}
+
 static int parse_mode(const char *text, Drover__V1__Mode *ret, struct error *err)
 {
     static const struct {
@@ -255,7 +260,7 @@ static int check_words(const struct args *args, struct error *err)
 static int run_migrate(struct cli *cli, const struct args *args)
 {
     struct error err;
-    struct order order;
+    _cleanup_(order_deinit) struct order order = {0};
     if (check_words(args, &err) < 0 || parse_order(args, &order, &err) < 0)
         return cli_usage(cli, &cmd_migrate, &err);
     bool dry_run = args_flag(args, "dry-run"), detach = args_flag(args, "detach");
@@ -279,7 +284,6 @@ static int run_migrate(struct cli *cli, const struct args *args)
             order.request.guest = (char *)asked[i].vm;
             forecast_tell(cli, &order.request, asked[i].reply);
         }
-    free(order.accept);
     fflush(cli->out);
     int exit = dry_run || detach ? exits_join(exits, n) : watch(cli, asked, n);
     if (cli->json && n == 1 && !asked[0].reply)
@@ -311,7 +315,7 @@ static int run_check(struct cli *cli, const struct args *args)
                   args->rest[0]);
         return cli_usage(cli, &cmd_check, &err);
     }
-    struct order order;
+    _cleanup_(order_deinit) struct order order = {0};
     if (parse_order(args, &order, &err) < 0)
         return cli_usage(cli, &cmd_check, &err);
     order.request.guest = (char *)args->rest[0];
@@ -319,7 +323,6 @@ static int run_check(struct cli *cli, const struct args *args)
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     order.request.refresh = args_flag(args, "refresh");
     int exit = client_ask(cli, "MigrateGuest", &order.request.base, false, EXIT_REFUSED, &reply);
-    free(order.accept);
     order.request.n_accept = 0;
     if (exit)
         return exit;

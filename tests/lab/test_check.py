@@ -1,6 +1,7 @@
 """What `drover check` and `drover doctor` find, each thing made for real: mounts, exports, bridges, firewalls, definitions."""
 
 import signal
+import subprocess
 from threading import Thread
 
 import pytest
@@ -105,6 +106,22 @@ def test_an_agent_killed_in_mid_probe_leaves_nothing(fleet, drover):
     assert probes()
     fleet.programs.agent_start(kvm1)
     wait_for(lambda: not probes(), 20, "the new agent to remove it")
+
+
+def test_a_shell_that_goes_away_takes_its_probes_along(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", disks=["local"])
+    kvm1 = fleet.node("kvm1")
+
+    def probes():
+        return kvm1.run(["find", "/var/lib/libvirt/images", "-name", ".drover-probe-*"]).stdout.split()
+
+    programs = fleet.programs
+    shell = subprocess.Popen(programs.command(["check", "web1", "--to", "kvm2"]), env=programs.environment(), stdout=subprocess.DEVNULL)
+    wait_for(probes, 20, "the probe's file to be there")
+    shell.kill()
+    assert shell.wait() == -signal.SIGKILL
+    wait_for(lambda: not probes(), 10, "the probe's file to be removed")
+    assert "storage-not-shared" in check(drover, "web1")
 
 
 # ---- storage ----
