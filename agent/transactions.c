@@ -71,8 +71,10 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
     if (!participant_may_move(txn->role, old, state))
         return error_set(err, STATUS_INTERNAL, "transaction %s may not go from %s to %s", txn->id,
                          participant_state_name(old), participant_state_name(state));
-    if (old == PARTICIPANT_NONE ||
-        state == PARTICIPANT_COLD) { /* a late message of a lower generation is refused from here on */
+    /* A late message of a lower generation is refused from here on. What was never prepared supersedes nothing: a guest that an
+     * earlier transaction has paused is still that one's to resume. Its record alone refuses what comes late. */
+    bool refused = old == PARTICIPANT_NONE && state == PARTICIPANT_KEPT;
+    if ((old == PARTICIPANT_NONE && !refused) || state == PARTICIPANT_COLD) {
         int e = records_raise(txn->all->records, r->step->epoch, txn->guest, r->step->generation, err);
         if (e < 0)
             return e;
@@ -229,7 +231,11 @@ static void tidy(void *arg)
             p = &t->next;
             continue;
         }
-        *p = t->next; /* the generation stays in the fence */
+        if (records_raise(all->records, t->epoch, t->guest, t->generation, NULL) < 0) {
+            p = &t->next; /* it still refuses what comes late */
+            continue;
+        }
+        *p = t->next;
         records_remove(all->records, t->id, NULL);
         transaction_free(t);
     }

@@ -205,11 +205,12 @@ static struct participant_step source_look(const struct participant *p, const st
 }
 
 /* FENCED, and its QEMU is still there. One that is paused, without a job, and not by an operator was left behind: libvirtd was
- * killed between its decision to end it and the end. It has been settled as gone, so that it must never run again. */
+ * killed between its decision to end it and the end. It has been settled as gone, so that it must never run again. The ladder's
+ * pause looks like an operator's. */
 static bool left_behind(const struct participant *p, const struct participant_facts *f)
 {
-    return f->guest == PARTICIPANT_PAUSED && !f->job && !f->operators_pause && !f->post_copy &&
-           !p->superseded;
+    return f->guest == PARTICIPANT_PAUSED && !f->job && (p->paused_by_us || !f->operators_pause) &&
+           !f->post_copy && !p->superseded;
 }
 
 static struct participant_step source_release(const struct participant *p, const struct participant_facts *f)

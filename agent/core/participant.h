@@ -116,7 +116,7 @@ struct participant {
     enum participant_state state;
     bool definition_only; /* the guest is shut off */
     bool paused_by_us;    /* the ladder paused it: in the manifest */
-    bool superseded; /* a later generation of the guest is known here: pausing and starting are its affair */
+    bool superseded; /* a later one of the guest was prepared here: pausing and starting are its affair */
 };
 
 struct participant_step participant_step(const struct participant *p, enum participant_event event,

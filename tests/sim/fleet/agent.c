@@ -232,12 +232,13 @@ static void write(struct world *w, int host, const struct operation *op, enum pa
                       participant_state_name(state));
     if (r->state != state)
         world_trace(w, "%d is %s in %d", host, participant_state_name(state), op->message.txn);
+    bool refused = r->state == PARTICIPANT_NONE && state == PARTICIPANT_KEPT; /* supersedes nothing */
     r->exists = true;
     r->state = state;
     r->changed = w->now;
     if (op->message.what == TXN_COLD && !op->is_look && state == PARTICIPANT_COLD)
         r->generation = op->message.generation;
-    if (a->generation < r->generation)
+    if (a->generation < r->generation && !refused)
         a->generation = r->generation;
     if (r->role == PARTICIPANT_DESTINATION && state == PARTICIPANT_PREPARED)
         agent_look(w, host, op->message.txn, LEASE_MS);
