@@ -363,10 +363,12 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
     }
 }
 
-/* Paused: it ends by itself, or the limit is kept by giving up. */
+/* Paused: it ends by itself, or the limit is kept by giving up. A young job has shown little of its link (the first samples
+ * hold QEMU's start, or zero pages only), so a fresh pause in it is not judged by that: QEMU begins none that it thinks long. */
 static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
-    double more = (double)s->remaining / fmax(l->bandwidth, 1) * 1e3;
+    bool known = l->bandwidth > 0 && (s->elapsed > SETTLED || s->paused_for >= GAP);
+    double more = known ? (double)s->remaining / l->bandwidth * 1e3 : 0;
     int64_t left = time_left(l, s);
     if (left <= 0 || (left < INT64_MAX && s->elapsed > SETTLED && more > 1.25 * (double)left)) {
         cancel_for_deadline(l, s, more, a);
@@ -376,7 +378,8 @@ static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct 
         return;
     double total = (double)s->paused_for + more, max = (double)l->policy.max_pause;
     bool last_chance = s->paused_for + CANCEL_TAKES + GAP / 2 >= l->policy.max_pause;
-    if (total <= max || (!last_chance && total <= 2 * max))
+    bool dead = l->bandwidth <= 0 && s->paused_for >= GAP; /* nothing was ever seen to be sent */
+    if (last_chance ? total <= max && !dead : total <= 2 * max)
         return;
     char remain[24], rate[24], allowed[24];
     act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
