@@ -8,12 +8,6 @@
 
 typedef int (*deed)(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err);
 
-static const char *name_of(const struct transaction *txn)
-{
-    const Drover__V1__Guest *g = txn->record->guest;
-    return g && g->name ? g->name : txn->guest;
-}
-
 static int resume_source(struct transaction *txn, virConnectPtr conn, char *text, size_t size,
                          struct error *err)
 {
@@ -25,7 +19,7 @@ static int resume_source(struct transaction *txn, virConnectPtr conn, char *text
         transaction_write(txn, transaction_state(txn),
                           NULL); /* else it is resumed once more, which does nothing */
     }
-    snprintf(text, size, "guest %s was resumed here", name_of(txn));
+    snprintf(text, size, "guest %s was resumed here", transaction_guest_name(txn));
     return 0;
 }
 
@@ -36,7 +30,8 @@ static int define(struct transaction *txn, virConnectPtr conn, char *text, size_
         return error_set(err, STATUS_DATA_LOSS, "the record of transaction %s holds no definition", txn->id);
     int e = definition_define(conn, d, err);
     if (e == 0 && txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION)
-        snprintf(text, size, "%s is defined on %s", name_of(txn), txn->all->agent->config->name);
+        snprintf(text, size, "%s is defined on %s", transaction_guest_name(txn),
+                 txn->all->agent->config->name);
     return e;
 }
 
@@ -44,7 +39,8 @@ static int resume(struct transaction *txn, virConnectPtr conn, char *text, size_
 {
     int e = domain_resume(conn, txn->guest, err);
     if (e == 0)
-        snprintf(text, size, "%s was let run on %s", name_of(txn), txn->all->agent->config->name);
+        snprintf(text, size, "%s was let run on %s", transaction_guest_name(txn),
+                 txn->all->agent->config->name);
     return e;
 }
 
@@ -66,7 +62,7 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
         return e;
     transaction_undone(txn, DROVER__V1__MADE__KIND__RESERVATION);
     transaction_undone(txn, DROVER__V1__MADE__KIND__DEFINITION);
-    snprintf(text, size, "nothing of guest %s is left here", name_of(txn));
+    snprintf(text, size, "nothing of guest %s is left here", transaction_guest_name(txn));
     return transaction_write(txn, transaction_state(txn), err);
 }
 
@@ -74,7 +70,8 @@ static int end(struct transaction *txn, virConnectPtr conn, char *text, size_t s
 {
     int e = domain_drop_image(conn, txn->guest, true, err);
     if (e == 0)
-        snprintf(text, size, "the paused QEMU of guest %s that libvirt left here was ended", name_of(txn));
+        snprintf(text, size, "the paused QEMU of guest %s that libvirt left here was ended",
+                 transaction_guest_name(txn));
     return e;
 }
 
@@ -83,13 +80,13 @@ static int retire(struct transaction *txn, virConnectPtr conn, char *text, size_
     const Drover__V1__Definition *d = txn->record->definition;
     if (!d || !d->persistent)
         return 0;
-    int e = records_archive(txn->all->records, name_of(txn), txn->guest, txn->record->step->generation,
-                            d->xml, err);
+    int e = records_archive(txn->all->records, transaction_guest_name(txn), txn->guest,
+                            txn->record->step->generation, d->xml, err);
     if (e == 0)
         e = domain_undefine(conn, txn->guest, err);
     if (e == 0)
         snprintf(text, size, "the definition of guest %s is in the archive, and no longer in libvirt",
-                 name_of(txn));
+                 transaction_guest_name(txn));
     return e;
 }
 
@@ -104,7 +101,7 @@ static int start(struct transaction *txn, virConnectPtr conn, char *text, size_t
     if (d->persistent && d->autostart)
         domain_set_autostart(conn, txn->guest, true, NULL);
     snprintf(text, size, "guest %s was started here from its disks; what was in its memory is lost",
-             name_of(txn));
+             transaction_guest_name(txn));
     return 0;
 }
 

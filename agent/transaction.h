@@ -100,6 +100,7 @@ struct transaction *transaction_new(struct transactions *all, const Drover__V1__
 void transaction_free(struct transaction *txn);
 
 enum participant_state transaction_state(const struct transaction *txn); /* the record's */
+const char *transaction_guest_name(const struct transaction *txn); /* its UUID where the record has no name */
 
 /* Makes the record durable in that state. On failure the record is as it was. */
 int transaction_write(struct transaction *txn, enum participant_state state, struct error *err);

@@ -59,6 +59,12 @@ void transaction_free(struct transaction *txn)
     free(txn);
 }
 
+const char *transaction_guest_name(const struct transaction *txn)
+{
+    const Drover__V1__Guest *g = txn->record->guest;
+    return g && g->name ? g->name : txn->guest;
+}
+
 enum participant_state transaction_state(const struct transaction *txn)
 {
     return participant_state_of(txn->record->state);

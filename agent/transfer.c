@@ -197,15 +197,15 @@ void transfer_start(struct transaction *txn, bool adopt)
         .arg = t,
     };
     struct error err = {0};
-    if (commit_point_watch(agent->loop, LIBVIRT_STATUS_DIR, r->guest->name, txn->guest, on_commit, t,
-                           &t->commit, &err) < 0)
+    if (commit_point_watch(agent->loop, LIBVIRT_STATUS_DIR, transaction_guest_name(txn), txn->guest,
+                           on_commit, t, &t->commit, &err) < 0)
         log_info("transaction %s: the pause will be longer, by up to 2 s: %s", txn->id, err.text);
     /* Connected beforehand, so that no handshake falls into the pause. */
     if (!peers_client(txn->all->peers, r->peer, &err))
         log_warn("transaction %s: %s", txn->id, err.text);
     if (adopt) {
         log_info("transaction %s: libvirt's migration of guest %s goes on; it is watched again", txn->id,
-                 r->guest->name);
+                 transaction_guest_name(txn));
         snprintf(t->start.why, sizeof(t->start.why),
                  "the agent was restarted: it watches the migration that libvirt has under way");
         t->migration = migration_adopt(&config);

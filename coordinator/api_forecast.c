@@ -56,7 +56,7 @@ static int check(const struct api *api, const Drover__V1__MigrateGuestRequest *r
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "%s is shut off: its definition moves at once, there is nothing to forecast",
                          (*ret_guest)->guest->name);
-    if (!(*ret_to)->report || !api->config.agents)
+    if (!*ret_to || !(*ret_to)->report || !api->config.agents)
         return error_set(err, STATUS_UNAVAILABLE, "nothing is known of %s yet", request->to);
     return 0;
 }
@@ -66,8 +66,8 @@ void api_forecast_move(Drover__V1__Coordinator_Service *service,
                        void *call)
 {
     const struct api *api = (const struct api *)service;
-    const struct fleet_guest *guest;
-    struct fleet_host *to;
+    const struct fleet_guest *guest = NULL;
+    struct fleet_host *to = NULL;
     Drover__V1__Policy policy;
     struct error err = {0};
     if (check(api, request, &guest, &to, &policy, &err) < 0) {

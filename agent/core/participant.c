@@ -52,6 +52,24 @@ const char *participant_state_name(enum participant_state state)
     return (unsigned)state < PARTICIPANT_STATES ? names[state] : "?";
 }
 
+const char *participant_event_name(enum participant_event event)
+{
+    static const char *const event_names[PARTICIPANT_EVENTS] = {
+        [PARTICIPANT_PREPARE_YES] = "PREPARE-YES",
+        [PARTICIPANT_PREPARE_NO] = "PREPARE-NO",
+        [PARTICIPANT_MIGRATE] = "MIGRATE",
+        [PARTICIPANT_SETTLE] = "SETTLE",
+        [PARTICIPANT_SETTLE_KEPT] = "SETTLE-KEPT",
+        [PARTICIPANT_SETTLE_GONE] = "SETTLE-GONE",
+        [PARTICIPANT_ABORT] = "ABORT",
+        [PARTICIPANT_ACTIVATE] = "ACTIVATE",
+        [PARTICIPANT_RELEASE] = "RELEASE",
+        [PARTICIPANT_COLD_START] = "COLD-START",
+        [PARTICIPANT_LOOK] = "LOOK",
+    };
+    return (unsigned)event < PARTICIPANT_EVENTS ? event_names[event] : "?";
+}
+
 enum participant_state participant_state_of(const char *name)
 {
     for (unsigned i = 0; i < PARTICIPANT_STATES; i++)

@@ -131,6 +131,9 @@ bool participant_can_be(enum participant_role role, enum participant_state state
 /* It still holds the guest (a lock), memory, or a promise. */
 bool participant_is_open(enum participant_role role, enum participant_state state);
 
+/* "SETTLE" */
+const char *participant_event_name(enum participant_event event);
+
 /* "FENCED"; and back, PARTICIPANT_STATES for a word that is none. */
 const char *participant_state_name(enum participant_state state);
 enum participant_state participant_state_of(const char *name);

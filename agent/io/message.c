@@ -51,7 +51,10 @@ static size_t utf8_character(const unsigned char *p)
 {
     if (p[0] < 0x80)
         return 1;
-    size_t n = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
+    size_t n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+               : (p[0] & 0xf0) == 0xe0        ? 3
+               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                              : 0;
     for (size_t i = 1; i < n; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;
@@ -83,7 +86,8 @@ void message_clean(ProtobufCMessage *m)
                 if (text != protobuf_c_empty_string)
                     clean_text(text);
             } else if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
-                ProtobufCMessage *below = repeated ? (*(ProtobufCMessage ***)at)[k] : *(ProtobufCMessage **)at;
+                ProtobufCMessage *below =
+                    repeated ? (*(ProtobufCMessage ***)at)[k] : *(ProtobufCMessage **)at;
                 if (below)
                     message_clean(below);
             }

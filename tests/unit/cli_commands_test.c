@@ -1,9 +1,9 @@
 /* The drover program itself, against the coordinator of cli_fake.c: output, exit codes, and what it does when it is
- * interrupted, on a terminal and elsewhere. $DROVER_CLI and $DROVER_CLI_FAKE name the two programs. */
+ * interrupted, on a terminal and elsewhere. */
 #include "cli/exits.h"
 #include "common/base/cleanup.h"
-#include "common/base/loop.h"
 #include "common/base/memory.h"
+#include "tests/unit/cli_run.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,189 +13,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
-#include <poll.h>
-#include <pty.h>
 #include <signal.h>
-#include <sys/wait.h>
-
-#define DEADLINE_MS 20000
-
-static char dir[] = "/tmp/drover-cli-XXXXXX";
-static char *url;
-static pid_t fake = -1;
-static int fake_out = -1;
-
-/* ---- processes --------------------------------------------------------------------------------------------------- */
-
-struct run {
-    pid_t pid;
-    int fd;       /* its output, or its terminal */
-    int error_fd; /* -1 on a terminal */
-    char out[65536], err[8192];
-    size_t n_out, n_err;
-    int exit; /* -1: still running */
-};
-
-static bool take(int fd, char *buffer, size_t size, size_t *used)
-{
-    ssize_t n = read(fd, buffer + *used, size - 1 - *used);
-    if (n > 0)
-        *used += (size_t)n;
-    buffer[*used] = 0;
-    return n > 0;
-}
-
-/* Waits for output until `text` has come (NULL: until the end). */
-static bool wait_for(struct run *r, const char *text)
-{
-    int64_t until = clock_monotonic_ms() + DEADLINE_MS;
-    bool out = true, err = r->error_fd >= 0;
-    while ((out || err) && !(text && (strstr(r->out, text) || strstr(r->err, text)))) {
-        struct pollfd fds[] = {{.fd = out ? r->fd : -1, .events = POLLIN},
-                               {.fd = err ? r->error_fd : -1, .events = POLLIN}};
-        int64_t left = until - clock_monotonic_ms();
-        if (left <= 0 || poll(fds, 2, (int)left) <= 0)
-            return false;
-        if (fds[0].revents)
-            out = take(r->fd, r->out, sizeof(r->out), &r->n_out);
-        if (fds[1].revents)
-            err = take(r->error_fd, r->err, sizeof(r->err), &r->n_err);
-    }
-    return !text || strstr(r->out, text) || strstr(r->err, text);
-}
-
-static void end(struct run *r)
-{
-    if (!wait_for(r, NULL)) {
-        kill(r->pid, SIGKILL);
-        waitpid(r->pid, NULL, 0);
-        fail_msg("no end within the deadline; output so far:\n%s%s", r->out, r->err);
-    }
-    int status;
-    assert_int_equal(waitpid(r->pid, &status, 0), r->pid);
-    r->exit = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-    close(r->fd);
-    if (r->error_fd >= 0)
-        close(r->error_fd);
-}
-
-/* What meson says a file is; a name that can't be opened if the test was started without it. */
-static const char *file_of(const char *variable)
-{
-    const char *path = getenv(variable);
-    return path ? path : variable;
-}
-
-static void exec_drover(const char *line)
-{
-    char words[512], *argv[32] = {(char *)"drover"};
-    int argc = 1;
-    snprintf(words, sizeof(words), "%s", line);
-    for (char *p = strtok(words, " "); p && argc < 31; p = strtok(NULL, " "))
-        argv[argc++] = p;
-    execv(file_of("DROVER_CLI"), argv);
-    _exit(127);
-}
-
-static void start(struct run *r, const char *line)
-{
-    *r = (struct run){.exit = -1};
-    int out[2], err[2];
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(err, O_CLOEXEC), 0);
-    r->pid = fork();
-    if (r->pid == 0) {
-        dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-        dup2(out[1], STDOUT_FILENO);
-        dup2(err[1], STDERR_FILENO);
-        exec_drover(line);
-    }
-    close(out[1]);
-    close(err[1]);
-    r->fd = out[0];
-    r->error_fd = err[0];
-}
-
-static void start_on_terminal(struct run *r, const char *line)
-{
-    *r = (struct run){.exit = -1, .error_fd = -1};
-    struct winsize size = {.ws_row = 24, .ws_col = 100};
-    r->pid = forkpty(&r->fd, NULL, NULL, &size);
-    assert_true(r->pid >= 0);
-    if (r->pid == 0) {
-        setenv("TERM", "xterm", 1);
-        setenv("LC_ALL", "C.UTF-8", 1);
-        exec_drover(line);
-    }
-}
-
-static void run(struct run *r, const char *line)
-{
-    start(r, line);
-    end(r);
-}
-
-static void type(const struct run *r, const char *keys)
-{
-    assert_int_equal(write(r->fd, keys, strlen(keys)), strlen(keys));
-}
-
-static void assert_has(const char *text, const char *part)
-{
-    if (!strstr(text, part))
-        fail_msg("'%s' is not in:\n%s", part, text);
-}
-
-static int start_fake(void **state)
-{
-    (void)state;
-    setenv("TZ", "UTC", 1);
-    setenv("HOME", "/nonexistent", 1);
-    unsetenv("DROVER_TLS_CA");
-    unsetenv("DROVER_TLS_CERT");
-    if (!mkdtemp(dir))
-        return -1;
-    _cleanup_free_ char *path = xasprintf("%s/socket", dir);
-    url = xasprintf("ipc://%s", path);
-    setenv("DROVER_COORDINATOR", url, 1);
-    int out[2];
-    if (pipe2(out, O_CLOEXEC) < 0 || (fake = fork()) < 0)
-        return -1;
-    if (fake == 0) {
-        dup2(out[1], STDOUT_FILENO);
-        execl(file_of("DROVER_CLI_FAKE"), "cli_fake", path, (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    fake_out = out[0];
-    char said[6];
-    return read(fake_out, said, sizeof(said)) == 6 && memcmp(said, "ready\n", 6) == 0 ? 0 : -1;
-}
-
-static int stop_fake(void **state)
-{
-    (void)state;
-    int status = -1;
-    kill(fake, SIGTERM);
-    waitpid(fake, &status, 0);
-    close(fake_out);
-    _cleanup_free_ char *path = xasprintf("%s/socket", dir);
-    unlink(path);
-    free(url);
-    return rmdir(dir) || status;
-}
-
-static json_t *json_of(const struct run *r)
-{
-    json_error_t error;
-    json_t *document = json_loads(r->out, 0, &error);
-    if (!document)
-        fail_msg("no JSON (%s):\n%s", error.text, r->out);
-    return document;
-}
-
-/* ---- tests ------------------------------------------------------------------------------------------------------- */
 
 static void usage_is_checked_before_anything_is_asked(void **state)
 {
@@ -222,7 +40,7 @@ static void usage_is_checked_before_anything_is_asked(void **state)
         {"pki", "Usage: drover pki COMMAND"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct run r;
+        struct cli_run r;
         run(&r, cases[i][0]);
         assert_has(r.err, cases[i][1]);
         assert_string_equal(r.out, "");
@@ -236,11 +54,11 @@ static void every_command_has_help(void **state)
     static const char *const names[] = {"hosts",    "vms",       "doctor",  "check",  "migrate",
                                         "jobs",     "job",       "watch",   "cancel", "history",
                                         "pki init", "pki issue", "pki list"};
-    struct run all;
+    struct cli_run all;
     run(&all, "--help");
     assert_int_equal(all.exit, EXIT_DONE);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        struct run r;
+        struct cli_run r;
         _cleanup_free_ char *line = xasprintf("%s --help", names[i]), *entry = xasprintf("\n  %s ", names[i]);
         assert_has(all.out, entry);
         run(&r, line);
@@ -264,7 +82,7 @@ static void the_manual_page_has_every_option(void **state)
     page[fread(page, 1, sizeof(page) - 1, f)] = 0;
     fclose(f);
     for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
-        struct run r;
+        struct cli_run r;
         int found = 0;
         run(&r, helps[i]);
         for (const char *p = r.out; (p = strstr(p, "\n  --")); found++) {
@@ -279,7 +97,7 @@ static void the_manual_page_has_every_option(void **state)
 static void a_coordinator_that_is_not_there(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     run(&r, "hosts --coordinator ipc:///nonexistent/socket");
     assert_int_equal(r.exit, EXIT_UNREACHABLE);
     assert_has(r.err, "ipc:///nonexistent/socket can't be reached: there is no such socket. Is it running");
@@ -297,7 +115,7 @@ static void a_coordinator_that_is_not_there(void **state)
 static void lists(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     run(&r, "hosts");
     assert_int_equal(r.exit, EXIT_DONE);
     assert_has(r.out, "kvm1  tokyo  up      3 / 4  12 GiB / 64 GiB");
@@ -321,7 +139,7 @@ static void lists(void **state)
 static void migrate_says_where_the_guest_now_runs(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     run(&r, "migrate web1 --to kvm2");
     assert_int_equal(r.exit, EXIT_DONE);
     assert_string_equal(r.err, "");
@@ -341,7 +159,7 @@ static void migrate_says_where_the_guest_now_runs(void **state)
 static void doctor_tells_what_to_change(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     run(&r, "doctor");
     assert_int_equal(r.exit, EXIT_REFUSED);
     assert_has(r.out, "kvm1 is ready.\nblock libvirt-listening (host kvm2): seen no TLS; expected a "
@@ -355,7 +173,7 @@ static void doctor_tells_what_to_change(void **state)
 static void findings_are_explained_and_accepted(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     run(&r, "check --explain mtu-smaller --coordinator ipc:///nonexistent");
     assert_int_equal(r.exit, EXIT_DONE);
     assert_has(r.out, "mtu-smaller (block)\n");
@@ -370,7 +188,7 @@ static void findings_are_explained_and_accepted(void **state)
 static void refusals_print_every_finding(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     static const char *const lines[] = {"migrate blocked1", "migrate blocked1 --dry-run",
                                         "check blocked1 --to kvm2"};
     for (size_t i = 0; i < 3; i++) {
@@ -397,7 +215,7 @@ static void refusals_print_every_finding(void **state)
 static void several_guests(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     run(&r, "migrate web1 fails1 gone1");
     assert_int_equal(r.exit, EXIT_PARTLY);
     assert_has(r.out, "web1 now runs on kvm2");
@@ -414,7 +232,7 @@ static void several_guests(void **state)
 
 static int detach(const char *guest)
 {
-    struct run r;
+    struct cli_run r;
     _cleanup_free_ char *line = xasprintf("migrate %s --detach --json", guest);
     run(&r, line);
     assert_int_equal(r.exit, EXIT_DONE);
@@ -432,7 +250,7 @@ static void an_interrupted_watch_leaves_the_job_running(void **state)
     _cleanup_free_ char *line = xasprintf("watch %d", detach("slow1"));
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < 3; i++) {
-        struct run r;
+        struct cli_run r;
         start(&r, line);
         assert_true(wait_for(&r, "asks kvm1 to prepare"));
         kill(r.pid, signals[i]);
@@ -445,7 +263,7 @@ static void an_interrupted_watch_leaves_the_job_running(void **state)
 static void a_reader_that_leaves_does_not_end_the_watch(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     _cleanup_free_ char *line = xasprintf("watch %d", detach("fails1"));
     start(&r, line);
     assert_true(wait_for(&r, "asks kvm1 to prepare"));
@@ -460,7 +278,7 @@ static void ctrl_c_on_a_terminal_asks(void **state)
     (void)state;
     int id = detach("slow1");
     _cleanup_free_ char *line = xasprintf("watch %d", id), *cancelled = xasprintf("cancel %d\n", id);
-    struct run r;
+    struct cli_run r;
     start_on_terminal(&r, line);
     assert_true(wait_for(&r, "MiB/s"));
     type(&r, "\003");
@@ -480,14 +298,14 @@ static void ctrl_c_on_a_terminal_asks(void **state)
     assert_int_equal(r.exit, EXIT_FAILED);
     assert_has(r.out, "Cancelled: slow1 is safe on kvm1: cancelled by oncall.");
     char said[64] = "";
-    assert_true(read(fake_out, said, sizeof(said) - 1) > 0);
+    assert_true(fake_said(said, sizeof(said)));
     assert_string_equal(said, cancelled);
 }
 
 static void any_other_key_goes_on(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     start_on_terminal(&r, "migrate web9");
     assert_true(wait_for(&r, "MiB/s"));
     type(&r, "\003");
@@ -501,7 +319,7 @@ static void any_other_key_goes_on(void **state)
 static void in_doubt_is_an_exit_code_of_its_own(void **state)
 {
     (void)state;
-    struct run r;
+    struct cli_run r;
     _cleanup_free_ char *line = xasprintf("watch %d", detach("doubt1"));
     start_on_terminal(&r, line);
     assert_true(wait_for(&r, "IN DOUBT"));

@@ -6,9 +6,6 @@
 
 enum { ASK_AGAIN_MS = 50, RETRY_MS = 500, LEASE_MS = 20000, JOB_END_MS = 20000 };
 
-static const char *const event_names[] = {"PREPARE-YES", "PREPARE-NO", "MIGRATE", "SETTLE", "ABORT",
-                                          "ACTIVATE",    "RELEASE",    "COLD",    "LOOK"};
-
 static struct agent *agent_of(struct world *w, int host)
 {
     return &w->hosts[host].agent;
@@ -297,7 +294,7 @@ static void decide(struct world *w, int host)
                             .superseded = a->generation > r->generation && w->mutation != RESUME_OLD};
     struct participant_facts f = libvirt_look(w, host, m->txn, r->role);
     a->step = participant_step(&p, event, &f);
-    world_trace(w, "%d: %s of %d in %s, guest %d%s", host, event_names[event], m->txn,
+    world_trace(w, "%d: %s of %d in %s, guest %d%s", host, participant_event_name(event), m->txn,
                 participant_state_name(r->state), (int)f.guest, f.job ? ", job" : "");
     if (a->step.actions & PARTICIPANT_STOP_JOB && w->mutation == KEEP_UNASKED) {
         a->step.first = a->step.then = PARTICIPANT_KEPT;

@@ -129,7 +129,7 @@ static void job_without_source(struct world *w)
     if (d->qemu == Q_INCOMING)
         d->qemu = Q_OFF;
     if (w->job.phase == JOB_COMMITTED) { /* libvirt ends it when it is back, and may not remember why */
-        if (!world_chance(w, 200)) /* or it forgets that it had decided so, and leaves it paused */
+        if (!world_chance(w, 200))       /* or it forgets that it had decided so, and leaves it paused */
             s->qemu = Q_OFF;
         s->migrated = s->qemu == Q_OFF && w->persistent && world_chance(w, 500);
     }
