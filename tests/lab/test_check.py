@@ -179,10 +179,11 @@ def test_a_full_disk(fleet, drover, undo):
     assert "storage-full" in heavy(wait_for_finding(drover, "web1", "storage-full"))
 
 
-def test_a_backing_file_that_only_the_source_has(fleet, drover):
+def test_a_backing_file_that_only_the_source_has(fleet, drover, undo):
     fleet.guest_add("web1", on="kvm1", disks=["gluster"], format="qcow2", off=True)
     kvm1 = fleet.node("kvm1")
     kvm1.run(["qemu-img", "create", "-q", "-f", "raw", "/var/lib/libvirt/images/base.raw", "16M"])
+    undo(lambda: kvm1.run(["rm", "/var/lib/libvirt/images/base.raw"]))
     kvm1.run(["qemu-img", "rebase", "-u", "-F", "raw", "-b", "/var/lib/libvirt/images/base.raw", f"{GLUSTER}/web1-0.qcow2"])
     found = check(drover, "web1")
     assert heavy(found) == {"image-unreachable": "block"}
