@@ -1,5 +1,6 @@
 """What `drover check` and `drover doctor` find, each thing made for real: mounts, exports, bridges, firewalls, definitions."""
 
+import os
 import signal
 import subprocess
 from threading import Thread
@@ -92,6 +93,7 @@ def test_nothing_is_left_behind(fleet, drover):
 
 def test_an_agent_killed_in_mid_probe_leaves_nothing(fleet, drover):
     fleet.guest_add("web1", on="kvm1", disks=["local"])
+    wait_for(lambda: "web1" in drover("vms").stdout, 10, "the coordinator to know web1")
     kvm1 = fleet.node("kvm1")
 
     def probes():
@@ -110,16 +112,23 @@ def test_an_agent_killed_in_mid_probe_leaves_nothing(fleet, drover):
 
 def test_a_shell_that_goes_away_takes_its_probes_along(fleet, drover):
     fleet.guest_add("web1", on="kvm1", disks=["local"])
+    wait_for(lambda: "web1" in drover("vms").stdout, 10, "the coordinator to know web1")
     kvm1 = fleet.node("kvm1")
 
     def probes():
-        return kvm1.run(["find", "/var/lib/libvirt/images", "-name", ".drover-probe-*"]).stdout.split()
+        return [name for name in os.listdir(kvm1.path("/var/lib/libvirt/images")) if name.startswith(".drover-probe-")]
 
     programs = fleet.programs
-    shell = subprocess.Popen(programs.command(["check", "web1", "--to", "kvm2"]), env=programs.environment(), stdout=subprocess.DEVNULL)
-    wait_for(probes, 20, "the probe's file to be there")
-    shell.kill()
-    assert shell.wait() == -signal.SIGKILL
+
+    def killed_in_mid_probe():
+        """A check takes some 200 ms, and the file is there for a part of it."""
+        shell = subprocess.Popen(programs.command(["check", "web1", "--to", "kvm2"]), env=programs.environment(), stdout=subprocess.DEVNULL)
+        while shell.poll() is None:
+            if probes():
+                shell.kill()
+        return shell.returncode == -signal.SIGKILL
+
+    wait_for(killed_in_mid_probe, 60, "a check to be killed while its file is there")
     wait_for(lambda: not probes(), 10, "the probe's file to be removed")
     assert "storage-not-shared" in check(drover, "web1")
 
