@@ -42,7 +42,7 @@ def assert_settled(fleet, drover, job, where=None):
     where = where or ended["runs_on"]
     assert ended["runs_on"] == where
     assert_runs_only_on(fleet, "web1", where)
-    assert_goes_on(fleet, "web1", where)
+    assert_goes_on(fleet, "web1", where, repeats=True)
     return ended
 
 
