@@ -3,6 +3,7 @@
 #include "coordinator/api_methods.h"
 #include "coordinator/core/preflight.h"
 #include "coordinator/io/agents.h"
+#include "coordinator/move.h"
 
 enum { FORECAST_MS = 20000 }; /* two dirty samples, and the link */
 
@@ -49,7 +50,7 @@ static int check(const struct api *api, const Drover__V1__MigrateGuestRequest *r
     if (r == 0)
         r = fleet_find_host(api->config.fleet, request->to, ret_to, err);
     if (r == 0)
-        r = api_merge_policy(api->config.policy, request, policy, err);
+        r = move_policy(api->config.policy, request, policy, err);
     if (r < 0)
         return r;
     if (!fleet_guest_active((*ret_guest)->guest))

@@ -23,10 +23,6 @@ void api_watch_job(Drover__V1__Coordinator_Service *service, const Drover__V1__W
 void api_doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__DoctorRequest *request,
                 Drover__V1__DoctorReply_Closure reply, void *call);
 
-/* The given fields over the default policy. */
-int api_merge_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
-                     Drover__V1__Policy *ret, struct error *err);
-
 /* Open or ended. Freed with drover__v1__job__free_unpacked when *ret_owned, else good until the next change. */
 int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,
                  struct error *err);

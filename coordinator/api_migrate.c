@@ -1,218 +1,39 @@
-/* MigrateGuest: which guest, how, where to, may it, and do the agents prove it; then the driver's. */
+/* MigrateGuest: the operator's wish, carried out by a move (coordinator/move.h). */
 #include "common/base/memory.h"
 #include "coordinator/api_methods.h"
-#include "coordinator/core/explain.h"
-#include "coordinator/core/placement.h"
-#include "coordinator/core/probe_plan.h"
-#include "coordinator/probes.h"
+#include "coordinator/move.h"
 
-#include <string.h>
-
-enum { MAX_OPEN_JOBS = 4096 };
-
-int api_merge_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
-                     Drover__V1__Policy *ret, struct error *err)
-{
-    static const Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
-    const Drover__V1__Policy *given = request->policy ? request->policy : &none;
-    Drover__V1__Policy p = *fallback;
-    for (size_t i = 0; i < request->n_policy_given; i++) {
-        const char *field = request->policy_given[i];
-        if (streq(field, "max_pause")) {
-            p.max_pause = given->max_pause;
-        } else if (streq(field, "deadline")) {
-            p.deadline = given->deadline;
-        } else if (streq(field, "bandwidth")) {
-            p.bandwidth = given->bandwidth;
-        } else if (streq(field, "allow")) {
-            p.auto_converge = given->auto_converge;
-            p.post_copy = given->post_copy;
-            p.offline = given->offline;
-        } else {
-            return error_set(
-                err, STATUS_INVALID_ARGUMENT,
-                "policy_given: unknown field '%s'; expected max_pause, deadline, bandwidth or allow", field);
-        }
-    }
-    if (p.max_pause < 0 || p.deadline < 0)
-        return error_set(err, STATUS_INVALID_ARGUMENT,
-                         "policy: %s is negative; expected milliseconds, 0 or more",
-                         p.max_pause < 0 ? "max_pause" : "deadline");
-    *ret = p;
-    return 0;
-}
-
-/* What open jobs bring to each host and its report does not count yet, in the fleet's order. */
-static uint64_t *promised(const struct api *api)
-{
-    const struct fleet *fleet = api->config.fleet;
-    uint64_t *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
-    _cleanup_free_ const Drover__V1__Job **jobs = xcalloc(MAX_OPEN_JOBS, sizeof(*jobs));
-    size_t n = driver_jobs(api->config.driver, jobs, MAX_OPEN_JOBS);
-    for (size_t i = 0; i < n && i < MAX_OPEN_JOBS; i++) {
-        const struct fleet_host *from = fleet_host(fleet, jobs[i]->source);
-        const struct fleet_host *to = fleet_host(fleet, jobs[i]->destination);
-        const struct fleet_guest *guest = from ? fleet_guest_on(from, jobs[i]->guest_uuid) : NULL;
-        if (to && guest && fleet_guest_active(guest->guest) && !fleet_guest_on(to, jobs[i]->guest_uuid))
-            sums[to - fleet->hosts] += preflight_need(guest->guest);
-    }
-    return sums;
-}
-
-/* One call: first by what the agents have reported, then, with the same eyes, by what they prove when they are asked. */
-struct move {
-    const struct api *api;
-    const Drover__V1__MigrateGuestRequest *request; /* lives as long as the call */
+struct asked {
     Drover__V1__MigrateGuestReply_Closure reply;
     struct rpc_call *call;
-    struct probes *probes;
-    char *source, *destination, *why; /* as chosen before the agents were asked; owned */
-    struct preflight in;
-    Drover__V1__Policy policy;
-    struct placement placement;
-    struct findings findings;
+    struct move *move;
 };
 
-static void move_free(struct move *m)
+static void fail(struct asked *a, const struct error *why)
 {
-    placement_deinit(&m->placement);
-    findings_deinit(&m->findings);
-    free(m->source);
-    free(m->destination);
-    free(m->why);
-    free(m);
-}
-
-/* Guest, mode and policy from the request. */
-static int resolve(const struct api *api, const Drover__V1__MigrateGuestRequest *request, struct move *m,
-                   struct error *err)
-{
-    int r = fleet_find_guest(api->config.fleet, request->guest, &m->in.guest, err);
-    if (r < 0)
-        return r;
-    r = api_merge_policy(api->config.policy, request, &m->policy, err);
-    if (r < 0)
-        return r;
-    if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)
-        return error_set(err, STATUS_INVALID_ARGUMENT,
-                         "unknown mode %d; is the shell newer than the coordinator (%s)?", (int)request->mode,
-                         DROVER_VERSION);
-    m->in.fleet = api->config.fleet;
-    m->in.policy = &m->policy;
-    const Drover__V1__Job *open = driver_job_of_guest(api->config.driver, m->in.guest->guest->uuid);
-    m->in.open_job = open ? open->id : 0;
-    m->in.source = m->in.guest->host;
-    m->in.mode = preflight_mode(request->mode, m->in.guest->guest);
-    return 0;
-}
-
-/* The destination: the one that was named, or chosen before, or the one with room; then all findings. */
-static int choose(const struct api *api, const char *name, struct move *m, struct error *err)
-{
-    _cleanup_free_ uint64_t *sums = promised(api);
-    if (name[0]) {
-        struct fleet_host *to;
-        int r = fleet_find_host(api->config.fleet, name, &to, err);
-        if (r < 0)
-            return r;
-        m->in.destination = to;
-    } else {
-        placement_choose(&m->in, sums, &m->placement);
-        m->in.destination = m->placement.host;
-    }
-    if (m->in.destination) {
-        m->in.promised = sums[m->in.destination - api->config.fleet->hosts];
-        preflight_run(&m->in, &m->findings);
-    }
-    return 0;
-}
-
-static int start(const struct api *api, const struct move *m, const char *by, uint64_t *ret_job,
-                 struct error *err)
-{
-    int r = store_ready(api->config.store, err);
-    if (r < 0)
-        return r;
-    const struct migration_order order = {
-        .guest_uuid = m->in.guest->guest->uuid,
-        .guest_name = m->in.guest->guest->name,
-        .source = m->in.source->name,
-        .destination = m->in.destination->name,
-        .operator_name = by,
-        .mode = m->in.mode,
-        .policy = &m->policy,
-        .findings = m->findings.list,
-        .n_findings = m->findings.n,
-    };
-    return driver_migrate(api->config.driver, &order, ret_job, err);
-}
-
-static void fail(struct move *m, const struct error *why)
-{
-    struct rpc_call *call = m->call;
-    move_free(m);
+    struct rpc_call *call = a->call;
+    free(a);
     rpc_call_fail(call, why);
-}
-
-/* All is known: refuse, or go. */
-static void decide(struct move *m)
-{
-    const Drover__V1__MigrateGuestRequest *request = m->request;
-    struct error err = {0};
-    uint64_t job = 0;
-    accept_apply(&m->findings, request->accept, request->n_accept);
-    /* What the fleet owns may change as soon as the driver works. */
-    _cleanup_free_ char *guest = xstrdup(m->in.guest->guest->name);
-    const struct findings *findings = m->in.destination ? &m->findings : &m->placement.refusals;
-    bool go = m->in.destination && !request->dry_run && !findings_block(findings);
-    if (go && start(m->api, m, api_operator(m->call), &job, &err) < 0) {
-        fail(m, &err);
-        return;
-    }
-    Drover__V1__MigrateGuestReply answer = DROVER__V1__MIGRATE_GUEST_REPLY__INIT;
-    answer.job = job;
-    answer.guest = guest;
-    answer.source = m->in.source->name;
-    if (m->in.destination)
-        answer.destination = m->in.destination->name;
-    answer.why = m->why ? m->why : m->placement.why ? m->placement.why : (char *)"asked for";
-    answer.mode = m->in.mode;
-    answer.findings = findings->list;
-    answer.n_findings = findings->n;
-    m->reply(&answer, m->call);
-    move_free(m);
 }
 
 static void on_cancel(void *arg)
 {
-    struct move *m = arg;
+    struct asked *a = arg;
     const struct error why = {.code = STATUS_CANCELLED,
                               .text = "the shell did not wait for the checks; nothing moved"};
-    m->probes = probes_cancel(m->probes);
-    fail(m, &why);
+    move_cancel(a->move);
+    fail(a, &why);
 }
 
-/* The world went on meanwhile, so everything is looked at anew. */
-static void on_proofs(void *arg, struct evidence *evidence)
+static void on_done(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why)
 {
-    struct move *m = arg;
-    struct error err = {0};
-    m->probes = NULL;
-    findings_deinit(&m->findings);
-    placement_deinit(&m->placement);
-    int r = resolve(m->api, m->request, m, &err);
-    if (r == 0 && !streq(m->in.source->name, m->source))
-        r = error_set(&err, STATUS_ABORTED, "%s went from %s to %s while it was checked: ask again",
-                      m->in.guest->guest->name, m->source, m->in.source->name);
-    m->in.evidence = evidence;
-    if (r == 0)
-        r = choose(m->api, m->destination, m, &err);
-    m->in.evidence = NULL;
-    evidence_deinit(evidence);
-    if (r < 0)
-        fail(m, &err);
-    else
-        decide(m);
+    struct asked *a = arg;
+    if (!reply) {
+        fail(a, why);
+        return;
+    }
+    a->reply(reply, a->call);
+    free(a);
 }
 
 void api_migrate_guest(Drover__V1__Coordinator_Service *service,
@@ -220,24 +41,16 @@ void api_migrate_guest(Drover__V1__Coordinator_Service *service,
                        Drover__V1__MigrateGuestReply_Closure reply, void *call)
 {
     const struct api *api = (const struct api *)service;
-    struct move *m = new0(struct move);
-    *m = (struct move){.api = api, .request = request, .reply = reply, .call = call};
-    struct error err = {0};
-    struct evidence evidence = {0};
-    if (accept_check(request->accept, request->n_accept, &err) < 0 || resolve(api, request, m, &err) < 0 ||
-        choose(api, request->to, m, &err) < 0) {
-        fail(m, &err);
-        return;
-    }
-    if (m->in.destination && api->config.agents)
-        plan_check(&evidence, m->in.fleet, m->in.source, m->in.destination, m->in.guest->guest, m->in.mode);
-    if (!evidence.n) {
-        decide(m);
-        return;
-    }
-    m->source = xstrdup(m->in.source->name);
-    m->destination = xstrdup(m->in.destination->name);
-    m->why = xstrdup(m->placement.why);
-    m->probes = probes_start(api->config.loop, api->config.agents, &evidence, on_proofs, m);
-    rpc_call_on_cancel(call, on_cancel, m);
+    const struct move_config config = {
+        .loop = api->config.loop,
+        .fleet = api->config.fleet,
+        .driver = api->config.driver,
+        .store = api->config.store,
+        .policy = api->config.policy,
+        .agents = api->config.agents,
+    };
+    struct asked *a = new0(struct asked);
+    *a = (struct asked){.reply = reply, .call = call};
+    a->move = move_start(&config, request, api_operator(call), on_done, a);
+    rpc_call_on_cancel(call, on_cancel, a);
 }

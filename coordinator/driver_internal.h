@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/rpc/rpc.h"
+#include "coordinator/core/message.h"
 #include "coordinator/core/transaction.h"
 #include "coordinator/driver.h"
 #include "proto/journal.pb-c.h"
@@ -85,15 +86,8 @@ void migration_drop_check(struct migration *m);
 
 /* ---- driver_text.c ---- */
 
-void set_text(char **field, const char *text);
 char *finding_sentence(const Drover__V1__Finding *finding);
 
 /* "3.1 s", "61 ms"; "312 MiB". */
 void say_ms(int64_t ms, char text[32]);
 void say_bytes(uint64_t bytes, char text[32]);
-
-/* A deep copy, freed as if it had been unpacked. */
-ProtobufCMessage *message_clone(const ProtobufCMessage *message);
-
-/* Copies of findings, added to an owned array. */
-void findings_add(size_t *n, Drover__V1__Finding ***list, Drover__V1__Finding *const *more, size_t n_more);

@@ -1,0 +1,259 @@
+#include "coordinator/move.h"
+
+#include "common/base/memory.h"
+#include "coordinator/core/explain.h"
+#include "coordinator/core/message.h"
+#include "coordinator/core/placement.h"
+#include "coordinator/core/probe_plan.h"
+#include "coordinator/probes.h"
+
+#include <string.h>
+
+enum { MAX_OPEN_JOBS = 4096 };
+
+int move_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
+                Drover__V1__Policy *ret, struct error *err)
+{
+    static const Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
+    const Drover__V1__Policy *given = request->policy ? request->policy : &none;
+    Drover__V1__Policy p = *fallback;
+    for (size_t i = 0; i < request->n_policy_given; i++) {
+        const char *field = request->policy_given[i];
+        if (streq(field, "max_pause")) {
+            p.max_pause = given->max_pause;
+        } else if (streq(field, "deadline")) {
+            p.deadline = given->deadline;
+        } else if (streq(field, "bandwidth")) {
+            p.bandwidth = given->bandwidth;
+        } else if (streq(field, "allow")) {
+            p.auto_converge = given->auto_converge;
+            p.post_copy = given->post_copy;
+            p.offline = given->offline;
+        } else {
+            return error_set(
+                err, STATUS_INVALID_ARGUMENT,
+                "policy_given: unknown field '%s'; expected max_pause, deadline, bandwidth or allow", field);
+        }
+    }
+    if (p.max_pause < 0 || p.deadline < 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "policy: %s is negative; expected milliseconds, 0 or more",
+                         p.max_pause < 0 ? "max_pause" : "deadline");
+    *ret = p;
+    return 0;
+}
+
+uint64_t *move_promised(const struct fleet *fleet, const struct driver *driver)
+{
+    uint64_t *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
+    _cleanup_free_ const Drover__V1__Job **jobs = xcalloc(MAX_OPEN_JOBS, sizeof(*jobs));
+    size_t n = driver_jobs(driver, jobs, MAX_OPEN_JOBS);
+    for (size_t i = 0; i < n && i < MAX_OPEN_JOBS; i++) {
+        const struct fleet_host *from = fleet_host(fleet, jobs[i]->source);
+        const struct fleet_host *to = fleet_host(fleet, jobs[i]->destination);
+        const struct fleet_guest *guest = from ? fleet_guest_on(from, jobs[i]->guest_uuid) : NULL;
+        if (to && guest && fleet_guest_active(guest->guest) && !fleet_guest_on(to, jobs[i]->guest_uuid))
+            sums[to - fleet->hosts] += preflight_need(guest->guest);
+    }
+    return sums;
+}
+
+/* First by what the agents have reported, then, with the same eyes, by what they prove when they are asked. */
+struct move {
+    struct move_config config;
+    Drover__V1__MigrateGuestRequest *request; /* owned */
+    char *by;
+    void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why);
+    void *arg;
+    struct loop_timer *begin;
+    struct probes *probes;
+    char *source, *destination, *why; /* as chosen before the agents were asked; owned */
+    struct preflight in;
+    Drover__V1__Policy policy;
+    struct placement placement;
+    struct findings findings;
+};
+
+static void move_free(struct move *m)
+{
+    placement_deinit(&m->placement);
+    findings_deinit(&m->findings);
+    free(m->source);
+    free(m->destination);
+    free(m->why);
+    free(m->by);
+    drover__v1__migrate_guest_request__free_unpacked(m->request, NULL);
+    free(m);
+}
+
+/* Guest, mode and policy from the request. */
+static int resolve(struct move *m, struct error *err)
+{
+    const struct move_config *c = &m->config;
+    const Drover__V1__MigrateGuestRequest *request = m->request;
+    int r = fleet_find_guest(c->fleet, request->guest, &m->in.guest, err);
+    if (r < 0)
+        return r;
+    r = move_policy(c->policy, request, &m->policy, err);
+    if (r < 0)
+        return r;
+    if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "unknown mode %d; is the shell newer than the coordinator (%s)?", (int)request->mode,
+                         DROVER_VERSION);
+    m->in.fleet = c->fleet;
+    m->in.policy = &m->policy;
+    const Drover__V1__Job *open = driver_job_of_guest(c->driver, m->in.guest->guest->uuid);
+    m->in.open_job = open ? open->id : 0;
+    m->in.source = m->in.guest->host;
+    m->in.mode = preflight_mode(request->mode, m->in.guest->guest);
+    return 0;
+}
+
+/* The destination: the one that was named, or chosen before, or the one with room; then all findings. */
+static int choose(struct move *m, const char *name, struct error *err)
+{
+    const struct move_config *c = &m->config;
+    _cleanup_free_ uint64_t *sums = move_promised(c->fleet, c->driver);
+    if (name[0]) {
+        struct fleet_host *to;
+        int r = fleet_find_host(c->fleet, name, &to, err);
+        if (r < 0)
+            return r;
+        m->in.destination = to;
+    } else {
+        placement_choose(&m->in, sums, &m->placement);
+        m->in.destination = m->placement.host;
+    }
+    if (m->in.destination) {
+        m->in.promised = sums[m->in.destination - c->fleet->hosts];
+        preflight_run(&m->in, &m->findings);
+    }
+    return 0;
+}
+
+static int order(const struct move *m, uint64_t *ret_job, struct error *err)
+{
+    const struct move_config *c = &m->config;
+    int r = store_ready(c->store, err);
+    if (r < 0)
+        return r;
+    const struct migration_order order = {
+        .guest_uuid = m->in.guest->guest->uuid,
+        .guest_name = m->in.guest->guest->name,
+        .source = m->in.source->name,
+        .destination = m->in.destination->name,
+        .operator_name = m->by,
+        .mode = m->in.mode,
+        .policy = &m->policy,
+        .findings = m->findings.list,
+        .n_findings = m->findings.n,
+    };
+    return driver_migrate(c->driver, &order, ret_job, err);
+}
+
+static void fail(struct move *m, const struct error *why)
+{
+    void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why) = m->done;
+    void *arg = m->arg;
+    move_free(m);
+    done(arg, NULL, why);
+}
+
+/* All is known: refuse, or go. */
+static void decide(struct move *m)
+{
+    const Drover__V1__MigrateGuestRequest *request = m->request;
+    struct error err = {0};
+    uint64_t job = 0;
+    accept_apply(&m->findings, request->accept, request->n_accept);
+    /* What the fleet owns may change as soon as the driver works. */
+    _cleanup_free_ char *guest = xstrdup(m->in.guest->guest->name);
+    const struct findings *findings = m->in.destination ? &m->findings : &m->placement.refusals;
+    bool go = m->in.destination && !request->dry_run && !findings_block(findings);
+    if (go && order(m, &job, &err) < 0) {
+        fail(m, &err);
+        return;
+    }
+    Drover__V1__MigrateGuestReply answer = DROVER__V1__MIGRATE_GUEST_REPLY__INIT;
+    answer.job = job;
+    answer.guest = guest;
+    answer.source = m->in.source->name;
+    if (m->in.destination)
+        answer.destination = m->in.destination->name;
+    answer.why = m->why ? m->why : m->placement.why ? m->placement.why : (char *)"asked for";
+    answer.mode = m->in.mode;
+    answer.findings = findings->list;
+    answer.n_findings = findings->n;
+    m->done(m->arg, &answer, NULL);
+    move_free(m);
+}
+
+/* The world went on meanwhile, so everything is looked at anew. */
+static void on_proofs(void *arg, struct evidence *evidence)
+{
+    struct move *m = arg;
+    struct error err = {0};
+    m->probes = NULL;
+    findings_deinit(&m->findings);
+    placement_deinit(&m->placement);
+    int r = resolve(m, &err);
+    if (r == 0 && !streq(m->in.source->name, m->source))
+        r = error_set(&err, STATUS_ABORTED, "%s went from %s to %s while it was checked: ask again",
+                      m->in.guest->guest->name, m->source, m->in.source->name);
+    m->in.evidence = evidence;
+    if (r == 0)
+        r = choose(m, m->destination, &err);
+    m->in.evidence = NULL;
+    evidence_deinit(evidence);
+    if (r < 0)
+        fail(m, &err);
+    else
+        decide(m);
+}
+
+static void on_begin(void *arg)
+{
+    struct move *m = arg;
+    const Drover__V1__MigrateGuestRequest *request = m->request;
+    struct error err = {0};
+    struct evidence evidence = {0};
+    m->begin = NULL;
+    if (accept_check(request->accept, request->n_accept, &err) < 0 || resolve(m, &err) < 0 ||
+        choose(m, request->to, &err) < 0) {
+        fail(m, &err);
+        return;
+    }
+    if (m->in.destination && m->config.agents)
+        plan_check(&evidence, m->in.fleet, m->in.source, m->in.destination, m->in.guest->guest, m->in.mode);
+    if (!evidence.n) {
+        decide(m);
+        return;
+    }
+    m->source = xstrdup(m->in.source->name);
+    m->destination = xstrdup(m->in.destination->name);
+    m->why = xstrdup(m->placement.why);
+    m->probes = probes_start(m->config.loop, m->config.agents, &evidence, on_proofs, m);
+}
+
+struct move *
+move_start(const struct move_config *config, const Drover__V1__MigrateGuestRequest *request, const char *by,
+           void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why),
+           void *arg)
+{
+    struct move *m = new0(struct move);
+    *m = (struct move){.config = *config, .by = xstrdup(by), .done = done, .arg = arg};
+    m->request = (Drover__V1__MigrateGuestRequest *)message_clone(&request->base);
+    m->begin = loop_timer_start(config->loop, 0, on_begin, m);
+    return m;
+}
+
+struct move *move_cancel(struct move *m)
+{
+    if (!m)
+        return NULL;
+    loop_timer_cancel(m->begin);
+    probes_cancel(m->probes);
+    move_free(m);
+    return NULL;
+}

@@ -1,0 +1,33 @@
+/* One guest's move from the wish to the driver's job: which guest, how, where to, may it, and do the agents prove it; then
+ * the driver's. The same for an operator's `drover migrate` and for a step of a plan. All on the loop. */
+#pragma once
+
+#include "coordinator/driver.h"
+
+struct move_config { /* all borrowed; copied by move_start */
+    struct loop *loop;
+    struct fleet *fleet;
+    struct driver *driver;
+    struct store *store;
+    const Drover__V1__Policy *policy; /* what holds where a request says nothing */
+    const struct agents *agents;      /* NULL: nothing is proven by asking them */
+};
+
+struct move;
+
+/* Copies the request. done(arg, reply, why) is called once, later: the reply as MigrateGuest gives it (its `job` is 0 when a
+ * finding blocks, or on a dry run), or NULL and why. Both are good during the call only. */
+struct move *
+move_start(const struct move_config *config, const Drover__V1__MigrateGuestRequest *request, const char *by,
+           void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why),
+           void *arg);
+
+/* Nobody wants to know any more, and nothing moves: done is not called. NULL is fine, and returned. */
+struct move *move_cancel(struct move *move);
+
+/* The given fields over the default policy. */
+int move_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
+                Drover__V1__Policy *ret, struct error *err);
+
+/* What open jobs bring to each host and its report does not count yet, in the fleet's order. Freed by the caller. */
+uint64_t *move_promised(const struct fleet *fleet, const struct driver *driver);
