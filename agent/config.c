@@ -13,7 +13,9 @@
 enum { ROLE_HYPERVISOR, ROLE_STORAGE };
 enum {
     MAX_NAME = 63,
-    READ_BYTES = (1 << 20) + 1, /* one more than yaml_load_text accepts, for its error */
+    HOOK_TIMEOUT_MS = 10 * 1000,
+    HOOK_TIMEOUT_MAX_MS = 20 * 1000, /* both sides' votes are waited for 60 s */
+    READ_BYTES = (1 << 20) + 1,      /* one more than yaml_load_text accepts, for its error */
 };
 
 struct tls_yaml {
@@ -21,7 +23,8 @@ struct tls_yaml {
 };
 
 struct agent_yaml {
-    char *name, *listen, *libvirt, *libvirt_remote, *agent_url, *migration_address, *state_dir;
+    char *name, *listen, *libvirt, *libvirt_remote, *agent_url, *migration_address, *state_dir, *hooks_dir,
+        *hook_timeout;
     int *roles;
     unsigned roles_count;
     struct tls_yaml *tls;
@@ -58,6 +61,8 @@ static const cyaml_schema_field_t fields[] = {
     OPTIONAL_STRING("agent_url", agent_url),
     OPTIONAL_STRING("migration_address", migration_address),
     OPTIONAL_STRING("state_dir", state_dir),
+    OPTIONAL_STRING("hooks_dir", hooks_dir),
+    OPTIONAL_STRING("hook_timeout", hook_timeout),
     CYAML_FIELD_MAPPING_PTR("tls", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct agent_yaml, tls,
                             tls_fields),
     CYAML_FIELD_ENUM_PTR("log", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct agent_yaml, log, log_names,
@@ -225,6 +230,19 @@ static char *beside(const char *file, const char *name)
     return xasprintf("%.*s/%s", (int)(slash - file), file, name);
 }
 
+static int check_hooks(struct agent_config *c, const struct agent_yaml *y, const struct source *s)
+{
+    struct error why = {0};
+    c->hooks_dir = xstrdup(y->hooks_dir ? y->hooks_dir : "/etc/drover/hooks.d");
+    c->hook_timeout_ms = HOOK_TIMEOUT_MS;
+    if (c->hooks_dir[0] != '/')
+        return unexpected(s, "hooks_dir", c->hooks_dir, "an absolute path");
+    if (y->hook_timeout && (parse_duration_ms(y->hook_timeout, &c->hook_timeout_ms, &why) < 0 ||
+                            c->hook_timeout_ms < 1 || c->hook_timeout_ms > HOOK_TIMEOUT_MAX_MS))
+        return unexpected(s, "hook_timeout", y->hook_timeout, "a time of at most 20s, such as 10s");
+    return 0;
+}
+
 static int fill(struct agent_config *c, const struct agent_yaml *y, const struct source *s)
 {
     c->name = xstrdup(y->name);
@@ -245,6 +263,8 @@ static int fill(struct agent_config *c, const struct agent_yaml *y, const struct
     if (c->state_dir[0] != '/')
         return unexpected(s, "state_dir", c->state_dir, "an absolute path");
     int r = check_name(c, s);
+    if (r == 0)
+        r = check_hooks(c, y, s);
     if (r == 0)
         r = check_listen(c, s);
     return r ? r : check_migration(c, s);
@@ -292,6 +312,7 @@ void agent_config_free(struct agent_config *c)
     free(c->libvirt_remote);
     free(c->migration_address);
     free(c->state_dir);
+    free(c->hooks_dir);
     free(c->tls_ca);
     free(c->tls_cert);
     free(c);

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct agent_config {
     char *file;               /* where it came from */
@@ -20,6 +21,8 @@ struct agent_config {
     char *migration_address; /* where migration data comes in; default: the address of agent_url. NULL for
                                 ipc:// alone */
     char *state_dir;         /* default /var/lib/drover-agent */
+    char *hooks_dir;         /* default /etc/drover/hooks.d */
+    int64_t hook_timeout_ms; /* of all hooks of one phase together; default 10 s */
     char *tls_ca, *tls_cert; /* NULL without TLS; relative names are next to the file */
     enum log_level log;
 };

@@ -207,6 +207,12 @@ static void look_again(void *arg)
     drive_look(txn);
 }
 
+void drive_look_later(struct transaction *txn)
+{
+    if (!txn->again)
+        txn->again = loop_timer_start(txn->all->agent->loop, RETRY_MS, look_again, txn);
+}
+
 void drive_done(struct transaction *txn, unsigned actions)
 {
     if (!txn || txn->all->closing)
@@ -218,8 +224,8 @@ void drive_done(struct transaction *txn, unsigned actions)
     }
     if (actions & PARTICIPANT_TELL_PEER)
         handover_start(txn);
-    if (actions & PARTICIPANT_RESUME_SOURCE && !txn->again)
-        txn->again = loop_timer_start(txn->all->agent->loop, RETRY_MS, look_again, txn);
+    if (actions & PARTICIPANT_RESUME_SOURCE)
+        drive_look_later(txn);
     transfer_stepped(txn);
 }
 
@@ -267,7 +273,10 @@ static void look_work(struct operation *op)
     struct transaction *txn = op->txn;
     if (!txn)
         return;
-    l->looked = drive_step(op, PARTICIPANT_LOOK, 0, &l->out, &l->err) == 0;
+    /* A crash in a prepare hook: there was no vote, so it is a no. */
+    enum participant_event event =
+        transaction_state(txn) == PARTICIPANT_NONE ? PARTICIPANT_PREPARE_NO : PARTICIPANT_LOOK;
+    l->looked = drive_step(op, event, 0, &l->out, &l->err) == 0;
     if (transaction_state(txn) == PARTICIPANT_PREPARED && l->lease)
         end_lease(l, txn);
     if (transaction_state(txn) == PARTICIPANT_FENCED && !txn->calling)
@@ -294,8 +303,8 @@ static void look_done(struct operation *op)
         if (l->job && !txn->transfer)
             transfer_start(txn, true);
         bool failed = !l->looked || l->out.answer == PARTICIPANT_IN_DOUBT;
-        if (failed && !txn->again)
-            txn->again = loop_timer_start(op->all->agent->loop, RETRY_MS, look_again, txn);
+        if (failed)
+            drive_look_later(txn);
     }
     free(l);
 }

@@ -129,6 +129,8 @@ static void work(struct operation *op)
     r->policy = q->policy ? copy(&q->policy->base) : NULL;
     r->peer = q->peer ? copy(&q->peer->base) : NULL;
     check(p, txn);
+    if (!findings_block(&p->findings) && hooks_prepare(txn, &p->findings, &p->err) < 0)
+        return;
     r->vote = vote_of(p, txn);
     bool yes = r->vote->yes;
     if (yes &&

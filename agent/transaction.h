@@ -19,7 +19,8 @@
 #include <stdatomic.h>
 
 enum {
-    TRANSACTION_WORKERS = 24,          /* threads, made on demand: as many guests at a time get on */
+    TRANSACTION_WORKERS = 24, /* threads, made on demand: as many guests at a time get on */
+    HOOK_WORKERS = 8,
     TRANSACTION_LEASE_MS = 120 * 1000, /* of silence, after which what is prepared lets go; see drive.c */
     TRANSACTION_KEEP_MS = 24 * 3600 * 1000, /* ended ones stay for repeated calls and for the operator */
     TRANSACTION_JOB_END_MS = 20 * 1000,     /* that libvirt may take to give up a job */
@@ -41,6 +42,8 @@ struct transaction {
     struct transfer *transfer; /* source: the job that is watched, and who listens */
     struct handover *handover; /* source: the peer is being told */
     struct loop_timer *again;  /* something failed that is to be tried again */
+    struct hooking *hooking;   /* a phase of hooks is running, or its end being written */
+    char *hook_notes;          /* failures, a line each; NULL: none */
     bool looked;               /* since the program was started, libvirt was asked what it does */
 
     /* Set on the loop, read by anyone. */
@@ -54,6 +57,8 @@ struct transactions {
     struct agent *agent;
     unsigned refs; /* the program's, and one per operation; loop's */
     atomic_bool closing;
+    struct workers *hook_workers; /* for hooks after the vote: a slow one must not hold up a guest */
+    int stop_fd;                  /* readable once `closing` */
     struct workers *workers; /* of its own: a guest that is paused must not wait for somebody else's work */
     struct records *records;
     struct transaction *list; /* loop's */
@@ -65,6 +70,11 @@ struct transactions {
 
     pthread_mutex_t memory_lock;
     uint64_t memory_reserved; /* under memory_lock */
+};
+
+struct findings {
+    Drover__V1__Finding **list;
+    size_t n;
 };
 
 /* ---- operations: turn.c ---- */
@@ -107,6 +117,8 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
 
 /* The manifest. Made before the write that comes before the deed. */
 void transaction_made(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what);
+void transaction_made_also(struct transaction *txn, Drover__V1__Made__Kind kind,
+                           const char *what); /* one of several */
 bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind kind);
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
@@ -147,6 +159,7 @@ void drive_done(struct transaction *txn, unsigned actions);
 
 /* Loop: an operation that looks and steps by itself. */
 void drive_look(struct transaction *txn);
+void drive_look_later(struct transaction *txn); /* the same, shortly; unless it is to be done already */
 
 /* Actions on libvirt: deeds.c. Success for those that have nothing to do. */
 int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_action action, char *text,
@@ -178,6 +191,17 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret);
 void handover_start(struct transaction *txn);
 void handover_free(struct handover *handover);
 
+/* ---- an operator's hooks: hooks.c ---- */
+
+/* Worker, in the turn of a PREPARE whose findings don't block: runs the prepare hooks, one after the other, each durably in the
+ * manifest before it is begun. One that fails is a finding that blocks. On the destination one that prints a domain's XML changes
+ * the definition. Fails only when the disk does. */
+int hooks_prepare(struct transaction *txn, struct findings *f, struct error *err);
+
+/* Loop, between turns: begins the phase that is due, if any, on a thread of its own. */
+void hooks_step(struct transaction *txn);
+bool hooks_running(const struct transaction *txn);
+
 /* ---- connections to other agents: peers.c; loop ---- */
 
 struct peers *peers_new(struct agent *agent);
@@ -208,16 +232,14 @@ void rpc_list_transactions(Drover__V1__Agent_Service *service,
                            const Drover__V1__ListTransactionsRequest *request,
                            Drover__V1__ListTransactionsReply_Closure reply, void *call);
 
+void rpc_hook_notes(Drover__V1__Agent_Service *service, const Drover__V1__HookNotesRequest *request,
+                    Drover__V1__HookNotesReply_Closure reply, void *call);
 void rpc_forecast(Drover__V1__Agent_Service *service, const Drover__V1__ForecastRequest *request,
                   Drover__V1__Forecast_Closure reply, void *call);
 void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__ThroughputRequest *request,
                          Drover__V1__ThroughputReply_Closure reply, void *call); /* throughput.c */
 
 /* The findings of PREPARE: check_source.c, check_destination.c. */
-struct findings {
-    Drover__V1__Finding **list;
-    size_t n;
-};
 void findings_add(struct findings *f, Drover__V1__Severity severity, const char *id, const char *subject,
                   const char *seen, const char *expected, const char *todo);
 bool findings_block(const struct findings *f);

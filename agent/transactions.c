@@ -7,6 +7,8 @@
 #include "common/base/memory.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* ---- one transaction ---- */
 
@@ -54,6 +56,7 @@ void transaction_free(struct transaction *txn)
     transfer_free(txn->transfer);
     handover_free(txn->handover);
     loop_timer_cancel(txn->again);
+    free(txn->hook_notes);
     transaction_unreserve(txn);
     drover__v1__record__free_unpacked(txn->record, NULL);
     free(txn);
@@ -79,7 +82,7 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
                          participant_state_name(old), participant_state_name(state));
     /* A late message of a lower generation is refused from here on. What was never prepared supersedes nothing: a guest that an
      * earlier transaction has paused is still that one's to resume. Its record alone refuses what comes late. */
-    bool refused = old == PARTICIPANT_NONE && state == PARTICIPANT_KEPT;
+    bool refused = old == PARTICIPANT_NONE && (state == PARTICIPANT_KEPT || state == PARTICIPANT_NONE);
     if ((old == PARTICIPANT_NONE && !refused) || state == PARTICIPANT_COLD) {
         int e = records_raise(txn->all->records, r->step->epoch, txn->guest, r->step->generation, err);
         if (e < 0)
@@ -105,8 +108,12 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
 
 void transaction_made(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what)
 {
-    if (transaction_has_made(txn, kind))
-        return;
+    if (!transaction_has_made(txn, kind))
+        transaction_made_also(txn, kind, what);
+}
+
+void transaction_made_also(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what)
+{
     Drover__V1__Record *r = txn->record;
     r->made = xrealloc(r->made, r->n_made + 1, sizeof(*r->made));
     Drover__V1__Made *m = r->made[r->n_made++] = new0(Drover__V1__Made);
@@ -191,6 +198,7 @@ void transactions_serve(Drover__V1__Agent_Service *service)
     service->release = rpc_release;
     service->cold_start = rpc_cold_start;
     service->list_transactions = rpc_list_transactions;
+    service->hook_notes = rpc_hook_notes;
     service->make_forecast = rpc_forecast;
 }
 
@@ -200,6 +208,13 @@ ProtobufCService *transactions_peer_service(struct transactions *all)
 }
 
 /* ---- made, kept tidy, freed ---- */
+
+/* What a crash has cut short. A transaction that was in a prepare hook has voted for nothing: it becomes a no. */
+static void go_on_with_hooks(struct transactions *all)
+{
+    for (struct transaction *t = all->list; t; t = t->next)
+        hooks_step(t);
+}
 
 static void look_at_open(struct transactions *all)
 {
@@ -232,7 +247,7 @@ static void tidy(void *arg)
             drive_look(t); /* sees that the lease is over */
             t->heard_ms = now;
         }
-        if (open || t->transfer || t->again || real - t->changed_ms < TRANSACTION_KEEP_MS ||
+        if (open || t->transfer || t->again || t->hooking || real - t->changed_ms < TRANSACTION_KEEP_MS ||
             turn_is_taken(all, t->guest)) {
             p = &t->next;
             continue;
@@ -253,7 +268,8 @@ static void on_record(void *arg, Drover__V1__Record *record)
     enum participant_role role =
         record->role == DROVER__V1__ROLE__SOURCE ? PARTICIPANT_SOURCE : PARTICIPANT_DESTINATION;
     enum participant_state state = participant_state_of(record->state);
-    if (!participant_can_be(role, state) || state == PARTICIPANT_NONE) {
+    bool begun = record->n_made > 0; /* a crash in a prepare hook */
+    if (!participant_can_be(role, state) || (state == PARTICIPANT_NONE && !begun)) {
         log_error("the record of transaction %s says %s, which a %s can't be; it is ignored",
                   record->step->transaction, record->state,
                   role == PARTICIPANT_SOURCE ? "source" : "destination");
@@ -283,6 +299,7 @@ int transactions_new(struct agent *agent, struct transactions **ret, struct erro
     struct transactions *all = new0(struct transactions);
     struct error warning = {0};
     all->refs = 1;
+    all->stop_fd = -1;
     all->agent = agent;
     pthread_mutex_init(&all->memory_lock, NULL);
     all->peer_service = (Drover__V1__Peer_Service)DROVER__V1__PEER__INIT(rpc_peer_);
@@ -299,7 +316,10 @@ int transactions_new(struct agent *agent, struct transactions **ret, struct erro
         return e;
     }
     all->workers = workers_new(agent->loop, TRANSACTION_WORKERS);
+    all->hook_workers = workers_new(agent->loop, HOOK_WORKERS);
+    all->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all->peers = peers_new(agent);
+    go_on_with_hooks(all);
     all->tidy = loop_timer_start(agent->loop, 15 * 1000, tidy, all);
     if (agent->libvirt) {
         all->subscription = libvirt_subscribe(agent->libvirt, on_libvirt, all);
@@ -313,6 +333,7 @@ int transactions_new(struct agent *agent, struct transactions **ret, struct erro
 static void stop(struct transactions *all)
 {
     all->closing = true;
+    eventfd_write(all->stop_fd, 1);
     all->tidy = loop_timer_cancel(all->tidy);
     all->subscription = libvirt_unsubscribe(all->subscription);
     for (struct transaction *t = all->list; t; t = t->next) {
@@ -321,6 +342,7 @@ static void stop(struct transactions *all)
         t->again = loop_timer_cancel(t->again);
     }
     peers_free(steal(&all->peers));
+    workers_free(steal(&all->hook_workers));
     workers_free(steal(&all->workers));
 }
 
@@ -334,6 +356,8 @@ void transactions_unref(struct transactions *all)
         transaction_free(t);
     }
     records_free(all->records);
+    if (all->stop_fd >= 0)
+        close(all->stop_fd);
     pthread_mutex_destroy(&all->memory_lock);
     free(all);
 }

@@ -69,7 +69,9 @@ static void finished(void *arg)
     struct operation *next = op->next;
     struct transaction *txn = op->txn;
     if (txn && !transactions_find(all, txn->id)) {
-        if (transaction_state(txn) == PARTICIPANT_NONE) { /* nothing of it is durable: it never was */
+        bool durable = transaction_state(txn) != PARTICIPANT_NONE ||
+                       transaction_has_made(txn, DROVER__V1__MADE__KIND__HOOK);
+        if (!durable) { /* it never was */
             transaction_free(steal(&op->txn));
             txn = NULL;
         } else {
@@ -81,6 +83,8 @@ static void finished(void *arg)
         copy(txn);
     free(op->other);
     op->done(op);
+    if (txn)
+        hooks_step(txn);
     turn->first = next;
     if (next)
         begin(next);

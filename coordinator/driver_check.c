@@ -4,10 +4,11 @@
 
 #include "common/base/memory.h"
 
-enum { CHECK_MS = 10000 };
+enum { CHECK_MS = 10000, HOOKS_MS = 60000 /* that hooks are waited for, after all else is done */ };
 
 struct check_call {
     struct check *check; /* NULL: nobody waits any more */
+    enum txn_party party;
     struct rpc_client *client;
     uint64_t id;
     bool sending, ended;
@@ -24,6 +25,7 @@ struct check {
     struct check_call *calls[2]; /* by party; NULL: answered */
     struct seen seen[2];
     struct loop_timer *timer;
+    int64_t since;
 };
 
 static bool is_active(const struct seen *s)
@@ -201,26 +203,94 @@ static void when_all_seen(struct check *c)
         c->timer = loop_timer_start(c->migration->driver->config.loop, 0, on_all_seen, c);
 }
 
+static void ask_notes(struct check *c, enum txn_party party);
+
+static void end_call(struct check_call *call)
+{
+    if (call->check && call->check->calls[call->party] == call)
+        call->check->calls[call->party] = NULL;
+    call->ended = true;
+    if (!call->sending)
+        free(call);
+}
+
+/* Hooks that failed after the vote: they changed nothing, and are told. */
+static void on_notes(const Drover__V1__HookNotesReply *reply, void *data)
+{
+    struct check_call *call = data;
+    struct check *c = call->check;
+    enum txn_party party = call->party;
+    end_call(call);
+    if (!c)
+        return;
+    bool wait = reply && reply->running && clock_monotonic_ms() - c->since < HOOKS_MS;
+    if (wait)
+        ask_notes(c, party);
+    for (size_t i = 0; reply && !wait && i < reply->n_notes; i++) {
+        Drover__V1__Job *job = c->migration->job;
+        _cleanup_free_ char *subject = xasprintf("hooks on %s", c->migration->txn.host[party]);
+        Drover__V1__Finding f = DROVER__V1__FINDING__INIT, *one = &f;
+        f.id = (char *)"hook";
+        f.severity = DROVER__V1__SEVERITY__WARN;
+        f.subject = subject;
+        f.seen = reply->notes[i];
+        f.expected = (char *)"status 0 in time";
+        f.todo = (char *)"do by hand what it did not do, and mend the hook";
+        findings_add(&job->n_findings, &job->findings, &one, 1);
+        migration_log(c->migration, reply->notes[i]);
+    }
+    when_all_seen(c);
+}
+
 static void on_seen(const Drover__V1__GetGuestReply *reply, void *data)
 {
     struct check_call *call = data;
     struct check *c = call->check;
-    if (c) {
-        enum txn_party party = c->calls[TXN_SOURCE] == call ? TXN_SOURCE : TXN_DESTINATION;
-        struct seen *s = &c->seen[party];
-        c->calls[party] = NULL;
-        if (reply)
-            *s = (struct seen){.asked = true,
-                               .exists = reply->exists && reply->guest,
-                               .state = reply->guest ? reply->guest->state
-                                                     : DROVER__V1__GUEST_STATE__GUEST_UNKNOWN};
-        else
-            snprintf(s->why, sizeof(s->why), "%.190s", rpc_status()->text);
-        when_all_seen(c);
+    enum txn_party party = call->party;
+    end_call(call);
+    if (!c)
+        return;
+    struct seen *s = &c->seen[party];
+    if (reply) {
+        *s = (struct seen){.asked = true,
+                           .exists = reply->exists && reply->guest,
+                           .state =
+                               reply->guest ? reply->guest->state : DROVER__V1__GUEST_STATE__GUEST_UNKNOWN};
+        ask_notes(c, party);
+    } else {
+        snprintf(s->why, sizeof(s->why), "%.190s", rpc_status()->text);
     }
-    call->ended = true;
-    if (!call->sending)
+    when_all_seen(c);
+}
+
+static struct check_call *call_new(struct check *c, enum txn_party party, struct rpc_client *client)
+{
+    struct check_call *call = new0(struct check_call);
+    *call = (struct check_call){.check = c, .party = party, .client = client, .sending = true};
+    c->calls[party] = call;
+    return call;
+}
+
+static void call_sent(struct check_call *call, uint64_t id)
+{
+    call->sending = false;
+    call->id = id;
+    if (call->ended)
         free(call);
+}
+
+static void ask_notes(struct check *c, enum txn_party party)
+{
+    struct migration *m = c->migration;
+    struct rpc_client *client = agents_client(m->driver->config.agents, m->txn.host[party]);
+    if (!client)
+        return;
+    struct check_call *call = call_new(c, party, client);
+    Drover__V1__HookNotesRequest request = DROVER__V1__HOOK_NOTES_REQUEST__INIT;
+    request.transaction = m->job->transaction;
+    struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = CHECK_MS);
+    drover__v1__agent__hook_notes(&stub.base, &request, on_notes, call);
+    call_sent(call, stub.id);
 }
 
 static void look(struct check *c, enum txn_party party)
@@ -232,23 +302,19 @@ static void look(struct check *c, enum txn_party party)
                  "it is not in the coordinator's configuration");
         return;
     }
-    struct check_call *call = new0(struct check_call);
-    *call = (struct check_call){.check = c, .client = client, .sending = true};
-    c->calls[party] = call;
+    struct check_call *call = call_new(c, party, client);
     Drover__V1__GetGuestRequest request = DROVER__V1__GET_GUEST_REQUEST__INIT;
     request.guest = m->job->guest_uuid;
     struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = CHECK_MS);
     drover__v1__agent__get_guest(&stub.base, &request, on_seen, call);
-    call->sending = false;
-    call->id = stub.id;
-    if (call->ended)
-        free(call);
+    call_sent(call, stub.id);
 }
 
 void migration_check(struct migration *m)
 {
     struct check *c = new0(struct check);
     c->migration = m;
+    c->since = clock_monotonic_ms();
     m->check = c;
     look(c, TXN_SOURCE);
     look(c, TXN_DESTINATION);

@@ -9,7 +9,9 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { OUTPUT_MAX = 1 << 20, COMPLAINT_MAX = 4096, TAKE = 16384 };
 
@@ -52,7 +54,8 @@ static const char *last_line(char *text)
     return line ? line + 1 : text;
 }
 
-static int start(const char *const *argv, int out, int complaints, pid_t *ret, struct error *err)
+/* `in` -1: nothing. */
+static int start(const char *const *argv, int in, int out, int complaints, pid_t *ret, struct error *err)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
@@ -63,7 +66,10 @@ static int start(const char *const *argv, int out, int complaints, pid_t *ret, s
     sigdelset(&all, SIGSTOP);
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&attr);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (in < 0)
+        posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    else
+        posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&files, complaints, STDERR_FILENO);
     /* A group of its own, so that its children end with it; the agent's blocked and ignored signals are not for it. */
@@ -107,7 +113,8 @@ static bool listen_to(const struct limit *limit, struct output *out, struct outp
     return true;
 }
 
-int run_program(const struct limit *limit, const char *const *argv, char **ret_output, struct error *err)
+static int run(const struct limit *limit, const char *const *argv, int in, char **ret_output,
+               struct error *err)
 {
     _cleanup_close_ int out_read = -1, out_write = -1, err_read = -1, err_write = -1;
     int pipes[2];
@@ -118,7 +125,7 @@ int run_program(const struct limit *limit, const char *const *argv, char **ret_o
         return error_errno(err, errno, "cannot run %s", argv[0]);
     err_read = pipes[0], err_write = pipes[1];
     pid_t pid;
-    int r = start(argv, out_write, err_write, &pid, err);
+    int r = start(argv, in, out_write, err_write, &pid, err);
     if (r < 0)
         return r;
     close(steal_fd(&out_write));
@@ -147,4 +154,26 @@ int run_program(const struct limit *limit, const char *const *argv, char **ret_o
                          WEXITSTATUS(status), last_line(complaint));
     *ret_output = steal(&text);
     return 0;
+}
+
+int run_program(const struct limit *limit, const char *const *argv, char **ret_output, struct error *err)
+{
+    return run(limit, argv, -1, ret_output, err);
+}
+
+int run_with_input(const struct limit *limit, const char *const *argv, const char *input, char **ret_output,
+                   struct error *err)
+{
+    _cleanup_close_ int fd = memfd_create("input", MFD_CLOEXEC);
+    if (fd < 0)
+        return error_errno(err, errno, "cannot run %s", argv[0]);
+    for (size_t at = 0, size = strlen(input); at < size;) {
+        ssize_t n = write(fd, input + at, size - at);
+        if (n < 0 && errno != EINTR)
+            return error_errno(err, errno, "cannot run %s", argv[0]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return error_errno(err, errno, "cannot run %s", argv[0]);
+    return run(limit, argv, fd, ret_output, err);
 }

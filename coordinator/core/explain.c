@@ -11,6 +11,10 @@ static const struct finding_about elsewhere[] = {
     {"no-host", "No host was named, and the inventory has no hypervisor beside the guest's own.", B, false},
     {"libvirt", "In the prepare phase, the agent could not reach its own libvirt.", B, false},
     {"mode", "In the prepare phase, the agent was asked for a mode that it does not have.", B, false},
+    {"hook",
+     "An executable of the operator's in a host's hooks.d/prepare said no; of a later phase: failed, which "
+     "changed nothing.",
+     B, false},
 };
 
 static bool is_known(const char *id, size_t before)

@@ -2,7 +2,8 @@
 {"", "agent.yaml:1:1: name: missing; expected text"},
     {"name: kvm1\n", "agent.yaml:1:1: listen: missing; expected text"},
     {"name: kvm1\nlisten: tcp://127.0.0.1:1\nlibvrt: qemu:///system\n",
-     "agent.yaml:3:1: libvrt: unknown key; known here: agent_url, libvirt, libvirt_remote, listen, log, "
+     "agent.yaml:3:1: libvrt: unknown key; known here: agent_url, hook_timeout, hooks_dir, libvirt, "
+     "libvirt_remote, listen, log, "
      "migration_address, name, roles, state_dir, tls"},
     {"name: kvm1\nlisten: tcp://127.0.0.1:1\nroles: [hypervisor, router]\n",
      "agent.yaml:3:21: roles[1]: expected one of hypervisor, storage, found \"router\""},

@@ -50,6 +50,8 @@ static void what_is_not_given_has_a_default(void **state)
     assert_string_equal(c->migration_address, "fd00::11");
     assert_string_equal(c->libvirt_remote, "qemu+tls://[fd00::11]/system");
     assert_string_equal(c->state_dir, "/var/lib/drover-agent");
+    assert_string_equal(c->hooks_dir, "/etc/drover/hooks.d");
+    assert_int_equal(c->hook_timeout_ms, 10000);
     assert_null(c->tls_ca);
 }
 

@@ -78,6 +78,18 @@ static void agent_get_guest(Drover__V1__Agent_Service *s, const Drover__V1__GetG
     reply(&m, call);
 }
 
+static void agent_hook_notes(Drover__V1__Agent_Service *s, const Drover__V1__HookNotesRequest *r,
+                             Drover__V1__HookNotesReply_Closure reply, void *call)
+{
+    struct agent *a = (struct agent *)s;
+    (void)r;
+    Drover__V1__HookNotesReply m = DROVER__V1__HOOK_NOTES_REPLY__INIT;
+    m.running = a->hooks_run && a->hooks_run--;
+    m.notes = (char **)&a->hook_note;
+    m.n_notes = a->hook_note != NULL;
+    reply(&m, call);
+}
+
 static void agent_prepare(Drover__V1__Agent_Service *s, const Drover__V1__PrepareRequest *r,
                           Drover__V1__Vote_Closure reply, void *call)
 {
@@ -240,6 +252,7 @@ static void make_agent(struct fixture *f, struct agent *a, const char *name)
     a->service = (Drover__V1__Agent_Service){
         .base = DROVER__V1__AGENT__BASE_INIT,
         .get_guest = agent_get_guest,
+        .hook_notes = agent_hook_notes,
         .prepare = agent_prepare,
         .migrate = agent_migrate,
         .settle = agent_settle,

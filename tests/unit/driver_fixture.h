@@ -29,6 +29,8 @@ struct agent {
     Drover__V1__Activation activation;
     bool has_guest;
     Drover__V1__GuestState guest_state;
+    unsigned hooks_run; /* so often it says that hooks still run */
+    const char *hook_note;
 
     unsigned asked[QUESTIONS];
     Drover__V1__Step last; /* only numbers */

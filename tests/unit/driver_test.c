@@ -97,6 +97,21 @@ static void a_guest_moves(void **state)
     assert_null(driver_watch(f->driver, id, NULL, NULL));
 }
 
+static void a_hook_that_failed_is_told_and_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    kvm1(f)->hooks_run = 3;
+    kvm1(f)->hook_note = "done hook 10-dns on kvm1 failed, which changes nothing: status 1";
+    fixture_order(f, DROVER__V1__MODE__MODE_LIVE);
+    fixture_run(f, fixture_ended);
+    assert_int_equal(f->end->state, DROVER__V1__JOB_STATE__JOB_DONE);
+    assert_int_equal(kvm1(f)->hooks_run, 0);
+    assert_true(logged(f->end, "done hook 10-dns on kvm1"));
+    assert_int_equal(f->end->n_findings, 1);
+    assert_string_equal(f->end->findings[0]->id, "hook");
+    assert_int_equal(f->end->findings[0]->severity, DROVER__V1__SEVERITY__WARN);
+}
+
 static void a_shut_off_guest_moves(void **state)
 {
     struct fixture *f = *state;
@@ -343,6 +358,7 @@ int main(void)
 #define story(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         story(a_guest_moves),
+        story(a_hook_that_failed_is_told_and_changes_nothing),
         story(a_shut_off_guest_moves),
         story(a_guest_that_died_after_the_handover_is_not_said_to_run),
         story(one_open_job_per_guest),
