@@ -1,0 +1,65 @@
+#include "coordinator/core/planner.h"
+
+#include "common/base/memory.h"
+#include "coordinator/core/planner_result.h"
+#include "coordinator/core/planner_search.h"
+
+#include <stdlib.h>
+
+static bool is_wanted(const struct state *s, uint32_t guest)
+{
+    const struct planner *p = s->planner;
+    const struct plan_request *r = s->request;
+    uint32_t outside = p->guests[guest], home = guest_of(p, guest)->host;
+    bool named = !r->guests || r->guests[outside];
+    switch (r->goal) {
+    case PLAN_EVACUATE: return r->from && r->from[home] && named;
+    case PLAN_MOVE: return r->guests && named && !(r->to && r->to[home]);
+    case PLAN_BALANCE:
+    case PLAN_CONSOLIDATE: break;
+    }
+    return false;
+}
+
+/* What moves as one is wanted when one of its guests is. */
+static void select_units(struct state *s, bool *wanted, uint32_t *todo, uint32_t *ret_n)
+{
+    const struct planner *p = s->planner;
+    uint32_t n = 0;
+    for (uint32_t u = 0; u < p->n_units; u++) {
+        for (uint32_t i = 0; i < p->units[u].n_guests && !wanted[u]; i++)
+            wanted[u] = is_wanted(s, p->units[u].guests[i]);
+        if (!wanted[u] || p->units[u].staying != PLAN_NONE)
+            continue;
+        s->open[u] = true;
+        todo[n++] = u;
+    }
+    *ret_n = n;
+}
+
+static void run(struct planner *p, const struct plan_request *request,
+                uint32_t (*where)(const struct state *, uint32_t), struct plan *ret)
+{
+    uint32_t n, *todo = xcalloc(p->n_units ? p->n_units : 1, sizeof(*todo));
+    bool *wanted = xcalloc(p->n_units ? p->n_units : 1, sizeof(*wanted));
+    struct state start, end;
+    state_init(&start, p, request);
+    state_copy(&end, &start);
+    select_units(&end, wanted, todo, &n);
+    search_place(&end, todo, n, where);
+    result_make(&start, &end, wanted, ret);
+    state_deinit(&start);
+    state_deinit(&end);
+    free(todo);
+    free(wanted);
+}
+
+void planner_run(struct planner *p, const struct plan_request *request, struct plan *ret)
+{
+    run(p, request, search_best, ret);
+}
+
+void planner_first_fit(struct planner *p, const struct plan_request *request, struct plan *ret)
+{
+    run(p, request, search_first, ret);
+}

@@ -1,0 +1,177 @@
+#include "coordinator/core/planner_result.h"
+
+#include "common/base/memory.h"
+#include "coordinator/core/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum plan_reason reason_of(const struct state *s, bool wanted)
+{
+    switch (s->request->goal) {
+    case PLAN_EVACUATE: return wanted ? PLAN_EMPTIES : PLAN_MAKES_ROOM;
+    case PLAN_MOVE: return wanted ? PLAN_ASKED : PLAN_MAKES_ROOM;
+    case PLAN_BALANCE: return PLAN_SPREADS;
+    case PLAN_CONSOLIDATE: return PLAN_JOINS;
+    }
+    return PLAN_ASKED;
+}
+
+static void emit(struct state *now, uint32_t unit, uint32_t to, bool wanted, struct plan *plan)
+{
+    const struct planner *p = now->planner;
+    const struct unit *u = &p->units[unit];
+    uint32_t from = now->at[unit];
+    state_put(now, unit, to);
+    plan->moves = xrealloc(plan->moves, plan->n_moves + u->n_guests, sizeof(*plan->moves));
+    for (uint32_t i = 0; i < u->n_guests; i++)
+        plan->moves[plan->n_moves++] = (struct plan_move){
+            .guest = p->guests[u->guests[i]],
+            .from = p->hosts[from],
+            .to = p->hosts[to],
+            .reason = reason_of(now, wanted),
+            .for_guest = PLAN_NONE,
+            .after = PLAN_NONE,
+            .waits = true,
+            .score = state_score(now),
+        };
+}
+
+static int by_hosts(const void *a, const void *b)
+{
+    const struct plan_refusal *x = a, *y = b;
+    if (x->n_hosts != y->n_hosts)
+        return x->n_hosts > y->n_hosts ? -1 : 1;
+    return strcmp(x->why, y->why);
+}
+
+static void refuse(struct plan_stuck *stuck, char *why, uint32_t host)
+{
+    struct plan_refusal *r = NULL;
+    for (uint32_t i = 0; i < stuck->n_refusals && !r; i++)
+        if (streq(stuck->refusals[i].why, why))
+            r = &stuck->refusals[i];
+    if (!r) {
+        stuck->refusals = xrealloc(stuck->refusals, stuck->n_refusals + 1, sizeof(*stuck->refusals));
+        r = &stuck->refusals[stuck->n_refusals++];
+        *r = (struct plan_refusal){.why = xstrdup(why)};
+    }
+    free(why);
+    if (host != PLAN_NONE) {
+        r->hosts = xrealloc(r->hosts, r->n_hosts + 1, sizeof(*r->hosts));
+        r->hosts[r->n_hosts++] = host;
+    }
+}
+
+enum { NAMED = 3 }; /* hosts by name in one line; the others are counted */
+
+static void write_why(const struct planner *p, struct plan_stuck *stuck)
+{
+    for (uint32_t i = 0; i < stuck->n_refusals; i++) {
+        const struct plan_refusal *r = &stuck->refusals[i];
+        char *names = NULL;
+        for (uint32_t k = 0; k < r->n_hosts && (k < NAMED || r->n_hosts == NAMED + 1); k++)
+            text_append(&names, ", ", "%s", p->fleet->hosts[r->hosts[k]].name);
+        if (r->n_hosts > NAMED + 1)
+            text_append(&names, " and ", "%u others", r->n_hosts - NAMED);
+        if (names)
+            text_append(&stuck->why, "; ", "%s: %s", names, r->why);
+        else
+            text_append(&stuck->why, "; ", "%s", r->why);
+        free(names);
+    }
+    if (!stuck->why)
+        stuck->why = xstrdup("there is no other host");
+}
+
+/* Why the unit stays: a guest of it can't move at all, or each host has its reason. */
+static void explain(const struct state *end, uint32_t unit, uint32_t guest, struct plan_stuck *stuck)
+{
+    const struct planner *p = end->planner;
+    const struct unit *u = &p->units[unit];
+    stuck->guest = p->guests[guest];
+    if (u->staying != PLAN_NONE) {
+        const struct plan_guest *pinned = guest_of(p, u->staying);
+        bool own = guest_of(p, guest)->stays;
+        refuse(stuck,
+               own ? xstrdup(guest_of(p, guest)->stays)
+                   : xasprintf("it is to be with %s, which stays: %s", pinned->name, pinned->stays),
+               PLAN_NONE);
+    }
+    for (uint32_t h = 0; u->staying == PLAN_NONE && h < p->n_hosts; h++) {
+        enum obstacle why = state_obstacle(end, unit, h);
+        if (h != u->home && why != FITS)
+            refuse(stuck, state_obstacle_text(end, unit, h, why), p->hosts[h]);
+    }
+    qsort(stuck->refusals, stuck->n_refusals, sizeof(*stuck->refusals), by_hosts);
+    write_why(p, stuck);
+}
+
+static void list_emptied(const struct state *now, struct plan *plan)
+{
+    const struct planner *p = now->planner;
+    uint32_t *before = xcalloc(p->n_hosts ? p->n_hosts : 1, sizeof(*before));
+    for (uint32_t u = 0; u < p->n_units; u++)
+        before[p->units[u].home]++;
+    for (uint32_t h = 0; h < p->n_hosts; h++) {
+        if (!before[h] || now->hosts[h].guests)
+            continue;
+        plan->emptied = xrealloc(plan->emptied, plan->n_emptied + 1, sizeof(*plan->emptied));
+        plan->emptied[plan->n_emptied++] = p->hosts[h];
+    }
+    free(before);
+}
+
+void result_make(const struct state *start, const struct state *end, const bool *wanted, struct plan *ret)
+{
+    const struct planner *p = start->planner;
+    struct plan plan = {.score_before = state_score(start)};
+    struct state now;
+    state_copy(&now, start);
+    for (uint32_t u = 0; u < p->n_units; u++)
+        if (end->at[u] != now.at[u])
+            emit(&now, u, end->at[u], wanted[u], &plan);
+    for (uint32_t u = 0; u < p->n_units; u++)
+        for (uint32_t i = 0; wanted[u] && end->at[u] == p->units[u].home && i < p->units[u].n_guests; i++) {
+            plan.stuck = xrealloc(plan.stuck, plan.n_stuck + 1, sizeof(*plan.stuck));
+            plan.stuck[plan.n_stuck] = (struct plan_stuck){0};
+            explain(end, u, p->units[u].guests[i], &plan.stuck[plan.n_stuck++]);
+        }
+    plan.score_after = state_score(&now);
+    list_emptied(&now, &plan);
+    state_deinit(&now);
+    *ret = plan;
+}
+
+void plan_deinit(struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->n_stuck; i++) {
+        for (uint32_t k = 0; k < plan->stuck[i].n_refusals; k++) {
+            free(plan->stuck[i].refusals[k].why);
+            free(plan->stuck[i].refusals[k].hosts);
+        }
+        free(plan->stuck[i].refusals);
+        free(plan->stuck[i].why);
+    }
+    free(plan->stuck);
+    free(plan->moves);
+    free(plan->emptied);
+    *plan = (struct plan){0};
+}
+
+char *plan_move_why(const struct plan_fleet *fleet, const struct plan_move *move)
+{
+    const char *from = fleet->hosts[move->from].name;
+    switch (move->reason) {
+    case PLAN_EMPTIES: return xasprintf("%s is to be emptied", from);
+    case PLAN_ASKED: return xstrdup("it was asked to move");
+    case PLAN_MAKES_ROOM:
+        return move->for_guest == PLAN_NONE
+                   ? xstrdup("makes room")
+                   : xasprintf("makes room for %s", fleet->guests[move->for_guest].name);
+    case PLAN_STOPOVER: return xstrdup("a stopover: its place is not free yet");
+    case PLAN_SPREADS: return xstrdup("a better balance");
+    case PLAN_JOINS: return xstrdup("fewer hosts");
+    }
+    return xstrdup("");
+}

@@ -1,0 +1,227 @@
+#include "coordinator/core/planner_state.h"
+
+#include "common/base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *copy_of(const void *from, size_t n, size_t size)
+{
+    void *to = xcalloc(n ? n : 1, size);
+    memcpy(to, from, n * size);
+    return to;
+}
+
+static uint64_t taken(const struct unit *u, uint32_t host, int kind)
+{
+    return host == u->home ? u->now[kind] : u->need[kind];
+}
+
+static unsigned unliked_at(const struct state *s, const struct unit *u, uint32_t host)
+{
+    return (unsigned)__builtin_popcountll(u->prefer & ~host_of(s->planner, host)->labels) * u->n_guests;
+}
+
+static void measure(const struct plan_host *h, const struct load *l, double x[METRICS])
+{
+    int64_t free_bytes = l->free[0] + l->free[1] + l->free[2];
+    x[0] = h->memory_total ? 1 - (double)free_bytes / (double)h->memory_total : 0;
+    x[1] = h->cpus ? (double)l->vcpus / h->cpus : 0;
+    x[2] = h->cpus ? (double)l->cpu_load / 1000 / h->cpus : 0;
+    x[3] = l->guests;
+}
+
+static void add(struct load *l, const struct unit *u, uint32_t host)
+{
+    for (int k = 0; k < PLAN_HUGE_SIZES; k++)
+        l->free[k] -= (int64_t)taken(u, host, k);
+    l->vcpus += u->vcpus;
+    l->cpu_load += u->cpu_load;
+    l->guests += u->n_guests;
+}
+
+static void take(struct load *l, const struct unit *u, uint32_t host)
+{
+    for (int k = 0; k < PLAN_HUGE_SIZES; k++)
+        l->free[k] += (int64_t)taken(u, host, k);
+    l->vcpus -= u->vcpus;
+    l->cpu_load -= u->cpu_load;
+    l->guests -= u->n_guests;
+}
+
+static bool asked_to_empty(const struct state *s, uint32_t host)
+{
+    const struct plan_request *r = s->request;
+    return r->goal == PLAN_EVACUATE && r->from && r->from[s->planner->hosts[host]];
+}
+
+static void init_host(struct state *s, uint32_t i)
+{
+    const struct planner *p = s->planner;
+    const struct plan_host *h = host_of(p, i);
+    const struct plan_request *r = s->request;
+    double headroom = r->headroom == 0 ? 0.1 : r->headroom;
+    struct load *l = &s->hosts[i];
+    l->free[PLAN_HUGE_NONE] = (int64_t)h->memory_free;
+    l->free[PLAN_HUGE_2M] = (int64_t)h->huge_free[PLAN_HUGE_2M];
+    l->free[PLAN_HUGE_1G] = (int64_t)h->huge_free[PLAN_HUGE_1G];
+    l->vcpus = h->vcpus;
+    l->cpu_load = h->cpu_load;
+    s->emptied[i] = asked_to_empty(s, i);
+    bool named = !r->to || r->to[p->hosts[i]];
+    s->takes[i] = h->takes && !h->maintenance && !s->emptied[i] && named;
+    l->counted = h->takes && !h->maintenance && !s->emptied[i];
+    if (r->goal == PLAN_CONSOLIDATE && headroom > 0) {
+        s->spare[i] = (int64_t)(headroom * (double)h->memory_total);
+        s->busiest[i] = (1 - headroom) * 1000 * h->cpus;
+    }
+}
+
+void state_init(struct state *s, struct planner *p, const struct plan_request *request)
+{
+    static const struct plan_weights usual = {.memory = 1, .vcpus = 0.5, .cpu_load = 1, .guests = 0.01};
+    size_t hosts = p->n_hosts ? p->n_hosts : 1, units = p->n_units ? p->n_units : 1;
+    const struct plan_weights *w = &request->weights;
+    *s = (struct state){
+        .planner = p,
+        .request = request,
+        .weights = w->memory == 0 && w->vcpus == 0 && w->cpu_load == 0 && w->guests == 0 ? usual : *w,
+        .hosts = xcalloc(hosts, sizeof(*s->hosts)),
+        .at = xcalloc(units, sizeof(*s->at)),
+        .open = xcalloc(units, sizeof(*s->open)),
+        .takes = xcalloc(hosts, sizeof(*s->takes)),
+        .emptied = xcalloc(hosts, sizeof(*s->emptied)),
+        .spare = xcalloc(hosts, sizeof(*s->spare)),
+        .busiest = xcalloc(hosts, sizeof(*s->busiest)),
+    };
+    for (uint32_t i = 0; i < p->n_hosts; i++)
+        init_host(s, i);
+    /* What the guests take now is out of memory_free already. */
+    for (uint32_t u = 0; u < p->n_units; u++) {
+        const struct unit *unit = &p->units[u];
+        struct load *l = &s->hosts[unit->home];
+        s->at[u] = unit->home;
+        l->vcpus += unit->vcpus;
+        l->cpu_load += unit->cpu_load;
+        l->guests += unit->n_guests;
+        s->unliked += unliked_at(s, unit, unit->home);
+    }
+    for (uint32_t i = 0; i < p->n_hosts; i++) {
+        struct load *l = &s->hosts[i];
+        measure(host_of(p, i), l, l->x);
+        for (int m = 0; m < METRICS && l->counted; m++) {
+            s->sum[m] += l->x[m];
+            s->squares[m] += l->x[m] * l->x[m];
+        }
+        s->n_counted += l->counted;
+    }
+}
+
+void state_copy(struct state *s, const struct state *from)
+{
+    size_t hosts = from->planner->n_hosts, units = from->planner->n_units;
+    *s = *from;
+    s->hosts = copy_of(from->hosts, hosts, sizeof(*s->hosts));
+    s->at = copy_of(from->at, units, sizeof(*s->at));
+    s->open = copy_of(from->open, units, sizeof(*s->open));
+    s->takes = copy_of(from->takes, hosts, sizeof(*s->takes));
+    s->emptied = copy_of(from->emptied, hosts, sizeof(*s->emptied));
+    s->spare = copy_of(from->spare, hosts, sizeof(*s->spare));
+    s->busiest = copy_of(from->busiest, hosts, sizeof(*s->busiest));
+}
+
+void state_deinit(struct state *s)
+{
+    free(s->hosts);
+    free(s->at);
+    free(s->open);
+    free(s->takes);
+    free(s->emptied);
+    free(s->spare);
+    free(s->busiest);
+    *s = (struct state){0};
+}
+
+/* A preferred label that is missed weighs as much as a host that is a tenth of its memory off the mean, in a fleet of ten. */
+#define UNLIKED 0.01
+
+static double score_of(const struct state *s, const double sum[METRICS], const double squares[METRICS],
+                       double unliked)
+{
+    const double weights[METRICS] = {s->weights.memory, s->weights.vcpus, s->weights.cpu_load,
+                                     s->weights.guests};
+    double n = s->n_counted ? s->n_counted : 1, score = UNLIKED * unliked;
+    for (int m = 0; m < METRICS; m++) {
+        double mean = sum[m] / n, variance = squares[m] / n - mean * mean;
+        if (weights[m] != 0 && variance > 0)
+            score += weights[m] * sqrt(variance);
+    }
+    return score;
+}
+
+double state_score(const struct state *s)
+{
+    return score_of(s, s->sum, s->squares, s->unliked);
+}
+
+static void replace(double sum[METRICS], double squares[METRICS], const double old[METRICS],
+                    const double new[METRICS])
+{
+    for (int m = 0; m < METRICS; m++) {
+        sum[m] += new[m] - old[m];
+        squares[m] += new[m] * new[m] - old[m] * old[m];
+    }
+}
+
+double state_score_if(const struct state *s, uint32_t unit, uint32_t host)
+{
+    const struct planner *p = s->planner;
+    const struct unit *u = &p->units[unit];
+    uint32_t from = s->at[unit];
+    double sum[METRICS], squares[METRICS], x[METRICS];
+    memcpy(sum, s->sum, sizeof(sum));
+    memcpy(squares, s->squares, sizeof(squares));
+    if (from == host)
+        return state_score(s);
+    if (s->hosts[from].counted) {
+        struct load l = s->hosts[from];
+        take(&l, u, from);
+        measure(host_of(p, from), &l, x);
+        replace(sum, squares, l.x, x);
+    }
+    if (s->hosts[host].counted) {
+        struct load l = s->hosts[host];
+        add(&l, u, host);
+        measure(host_of(p, host), &l, x);
+        replace(sum, squares, l.x, x);
+    }
+    double unliked = s->unliked;
+    if (u->prefer)
+        unliked += (double)unliked_at(s, u, host) - unliked_at(s, u, from);
+    return score_of(s, sum, squares, unliked);
+}
+
+static void remeasure(struct state *s, uint32_t host)
+{
+    struct load *l = &s->hosts[host];
+    double x[METRICS];
+    measure(host_of(s->planner, host), l, x);
+    if (l->counted)
+        replace(s->sum, s->squares, l->x, x);
+    memcpy(l->x, x, sizeof(x));
+}
+
+void state_put(struct state *s, uint32_t unit, uint32_t host)
+{
+    const struct unit *u = &s->planner->units[unit];
+    uint32_t from = s->at[unit];
+    if (from == host)
+        return;
+    take(&s->hosts[from], u, from);
+    add(&s->hosts[host], u, host);
+    remeasure(s, from);
+    remeasure(s, host);
+    s->unliked += (double)unliked_at(s, u, host) - unliked_at(s, u, from);
+    s->at[unit] = host;
+}

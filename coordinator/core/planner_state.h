@@ -1,0 +1,109 @@
+/* Inside the planner: an assignment of guests to hosts, what it leaves free, and how even it is. A change and the score of a
+ * change that is only thought of cost the same few additions however many hosts there are. */
+#pragma once
+
+#include "coordinator/core/planner.h"
+
+enum { METRICS = 4 };
+
+/* Guests that move as one: those on one host that share an affinity group. Most have one guest. */
+struct unit {
+    uint32_t *guests; /* the planner's indices */
+    uint32_t n_guests;
+    uint32_t home; /* where it is now */
+    uint64_t need[PLAN_HUGE_SIZES], now[PLAN_HUGE_SIZES];
+    uint32_t vcpus, cpu_load;
+    uint64_t require, prefer;
+    uint32_t kin; /* units of one affinity group (or of several that overlap) on different hosts; PLAN_NONE */
+    uint32_t staying;   /* its first guest that can't move, PLAN_NONE if all can */
+    double size;        /* by its largest share of a middling host */
+    bool recent, apart; /* some guest is in an anti-affinity group */
+};
+
+/* Hosts are in the order of their names, guests in that of their UUIDs, units in that of their first guest. */
+struct planner {
+    const struct plan_fleet *fleet;
+    uint32_t n_hosts, n_guests, n_units;
+    uint32_t *hosts, *guests;         /* to the fleet's indices */
+    uint32_t *host_rank, *guest_rank; /* and back */
+    uint32_t *site;                   /* by host: equal numbers are equal sites */
+    uint32_t *unit_of;                /* by guest */
+    struct unit *units;
+    uint32_t *members,
+        *first_member; /* of each of the fleet's groups g: members[first_member[g] .. first_member[g + 1]) */
+    uint32_t *kin, *first_kin, n_kin; /* units of each kin, in the same way */
+    uint8_t **
+        fits; /* by unit, then by host, what why_not said: 0 not asked, 1 yes, 2 no; a row is made when it is needed */
+};
+
+struct load {
+    int64_t free[PLAN_HUGE_SIZES];
+    uint32_t vcpus, guests;
+    uint64_t cpu_load;
+    double x[METRICS];
+    bool counted; /* in the score */
+};
+
+struct state {
+    struct planner *planner;
+    const struct plan_request *request;
+    struct plan_weights weights;
+    struct load *hosts;
+    uint32_t *at;    /* by unit */
+    bool *open;      /* by unit: is to move and has no place yet, so it binds no kin */
+    bool *takes;     /* by host, in this request */
+    bool *emptied;   /* by host */
+    int64_t *spare;  /* by host: memory to be left free */
+    double *busiest; /* by host: cpu_load not to be passed; 0: no limit */
+    double sum[METRICS], squares[METRICS];
+    uint32_t n_counted;
+    double unliked; /* preferred labels that are missed, over all guests */
+};
+
+static inline const struct plan_host *host_of(const struct planner *p, uint32_t host)
+{
+    return &p->fleet->hosts[p->hosts[host]];
+}
+
+static inline const struct plan_guest *guest_of(const struct planner *p, uint32_t guest)
+{
+    return &p->fleet->guests[p->guests[guest]];
+}
+
+void state_init(struct state *state, struct planner *planner, const struct plan_request *request);
+void state_copy(struct state *state, const struct state *from);
+void state_deinit(struct state *state);
+
+/* Lower is better. */
+double state_score(const struct state *state);
+
+/* What the score would be with the unit there instead. */
+double state_score_if(const struct state *state, uint32_t unit, uint32_t host);
+
+void state_put(struct state *state, uint32_t unit, uint32_t host);
+
+enum obstacle {
+    FITS,
+    HOST_TAKES_NONE,
+    HOST_MAINTENANCE,
+    HOST_EMPTIED,
+    HOST_NOT_ASKED,
+    OTHER_SITE,
+    NO_LABEL,
+    NO_CPU, /* the first that a change elsewhere may clear */
+    NO_MEMORY,
+    NO_HUGE,
+    NO_LOAD,
+    NOT_APART,
+    NOT_TOGETHER,
+    WHY_NOT,
+};
+
+/* May the unit go to that host, as things are. The unit's own place is no obstacle. */
+enum obstacle state_obstacle(const struct state *state, uint32_t unit, uint32_t host);
+
+/* Whether why_not has a word against it, whatever the state: remembered. */
+bool planner_fits(struct planner *planner, uint32_t unit, uint32_t host);
+
+/* For the operator: why the guest can't go to that host, as things are. Owned by the caller. */
+char *state_obstacle_text(const struct state *state, uint32_t unit, uint32_t host, enum obstacle obstacle);

@@ -1,0 +1,73 @@
+#include "coordinator/core/schedule_view.h"
+
+#include "common/base/memory.h"
+
+#include <stdlib.h>
+
+struct flowing {
+    uint64_t left;
+    uint32_t move;
+    bool starting;
+};
+
+/* What is nearest to its end goes first, so that its guest is paused soonest and the link has one less on it. */
+static int by_left(const void *a, const void *b)
+{
+    const struct flowing *x = a, *y = b;
+    if (x->starting != y->starting)
+        return x->starting ? 1 : -1;
+    if (x->left != y->left)
+        return x->left < y->left ? -1 : 1;
+    return x->move < y->move ? -1 : x->move > y->move;
+}
+
+/* Every transfer has a little, or QEMU would stand still; then the first has all it can use, and so on. */
+void schedule_shares(const struct schedule *s, uint64_t *ret)
+{
+    struct flowing *list = xcalloc(s->n_moves ? s->n_moves : 1, sizeof(*list));
+    uint64_t *free_of = xcalloc(s->n_links ? s->n_links : 1, sizeof(*free_of));
+    uint32_t *users = xcalloc(s->n_links ? s->n_links : 1, sizeof(*users));
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_links; i++)
+        free_of[i] = s->links[i].capacity;
+    for (uint32_t i = 0; i < s->n_moves; i++) {
+        const struct schedule_move *m = &s->moves[i];
+        bool starting = m->state == SCHEDULE_STARTING;
+        ret[i] = 0;
+        if (!starting && m->state != SCHEDULE_TRANSFER)
+            continue;
+        list[n++] =
+            (struct flowing){.left = starting ? m->bytes : m->bytes_left, .move = i, .starting = starting};
+        for (uint32_t k = 0; k < m->n_links; k++)
+            users[m->links[k]]++;
+    }
+    qsort(list, n, sizeof(*list), by_left);
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < n; i++) {
+            const struct schedule_move *m = &s->moves[list[i].move];
+            uint64_t *share = &ret[list[i].move], most = SCHEDULE_UNLIMITED, floor = SCHEDULE_FLOOR;
+            if (m->rate_max)
+                most = m->rate_max - *share;
+            for (uint32_t k = 0; k < m->n_links; k++) {
+                const struct schedule_link *link = &s->links[m->links[k]];
+                uint64_t even = link->capacity / users[m->links[k]];
+                if (!link->capacity)
+                    continue;
+                most = free_of[m->links[k]] < most ? free_of[m->links[k]] : most;
+                floor = even < floor ? even : floor;
+            }
+            if (pass == 0)
+                most = most < floor ? most : floor;
+            if (most == SCHEDULE_UNLIMITED) {
+                *share = most;
+                continue;
+            }
+            *share += most;
+            for (uint32_t k = 0; k < m->n_links; k++)
+                if (s->links[m->links[k]].capacity)
+                    free_of[m->links[k]] -= most;
+        }
+    free(list);
+    free(free_of);
+    free(users);
+}
