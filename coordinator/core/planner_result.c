@@ -103,7 +103,8 @@ static void explain(const struct state *end, uint32_t unit, uint32_t guest, stru
         if (h != u->home && why != FITS)
             refuse(stuck, state_obstacle_text(end, unit, h, why), p->hosts[h]);
     }
-    qsort(stuck->refusals, stuck->n_refusals, sizeof(*stuck->refusals), by_hosts);
+    if (stuck->refusals)
+        qsort(stuck->refusals, stuck->n_refusals, sizeof(*stuck->refusals), by_hosts);
     write_why(p, stuck);
 }
 
