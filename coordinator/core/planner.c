@@ -9,14 +9,14 @@
 static bool is_wanted(const struct state *s, uint32_t guest)
 {
     const struct planner *p = s->planner;
-    const struct plan_request *r = s->request;
+    const struct planner_request *r = s->request;
     uint32_t outside = p->guests[guest], home = guest_of(p, guest)->host;
     bool named = !r->guests || r->guests[outside];
     switch (r->goal) {
-    case PLAN_EVACUATE: return r->from && r->from[home] && named;
-    case PLAN_MOVE: return r->guests && named && !(r->to && r->to[home]);
-    case PLAN_BALANCE:
-    case PLAN_CONSOLIDATE: break;
+    case PLANNER_EVACUATE: return r->from && r->from[home] && named;
+    case PLANNER_MOVE: return r->guests && named && !(r->to && r->to[home]);
+    case PLANNER_BALANCE:
+    case PLANNER_CONSOLIDATE: break;
     }
     return false;
 }
@@ -29,7 +29,7 @@ static void select_units(struct state *s, bool *wanted, uint32_t *todo, uint32_t
     for (uint32_t u = 0; u < p->n_units; u++) {
         for (uint32_t i = 0; i < p->units[u].n_guests && !wanted[u]; i++)
             wanted[u] = is_wanted(s, p->units[u].guests[i]);
-        if (!wanted[u] || p->units[u].staying != PLAN_NONE)
+        if (!wanted[u] || p->units[u].staying != PLANNER_NONE)
             continue;
         s->open[u] = true;
         todo[n++] = u;
@@ -37,8 +37,8 @@ static void select_units(struct state *s, bool *wanted, uint32_t *todo, uint32_t
     *ret_n = n;
 }
 
-static void run(struct planner *p, const struct plan_request *request,
-                uint32_t (*where)(const struct state *, uint32_t), struct plan *ret)
+static void run(struct planner *p, const struct planner_request *request,
+                uint32_t (*where)(const struct state *, uint32_t), struct planner_plan *ret)
 {
     uint32_t n, *todo = xcalloc(p->n_units ? p->n_units : 1, sizeof(*todo));
     bool *wanted = xcalloc(p->n_units ? p->n_units : 1, sizeof(*wanted));
@@ -54,12 +54,12 @@ static void run(struct planner *p, const struct plan_request *request,
     free(wanted);
 }
 
-void planner_run(struct planner *p, const struct plan_request *request, struct plan *ret)
+void planner_run(struct planner *p, const struct planner_request *request, struct planner_plan *ret)
 {
     run(p, request, search_best, ret);
 }
 
-void planner_first_fit(struct planner *p, const struct plan_request *request, struct plan *ret)
+void planner_first_fit(struct planner *p, const struct planner_request *request, struct planner_plan *ret)
 {
     run(p, request, search_first, ret);
 }

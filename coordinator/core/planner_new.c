@@ -7,20 +7,20 @@
 
 static int by_host_name(const void *a, const void *b, void *arg)
 {
-    const struct plan_fleet *f = arg;
+    const struct planner_fleet *f = arg;
     return strcmp(f->hosts[*(const uint32_t *)a].name, f->hosts[*(const uint32_t *)b].name);
 }
 
 static int by_uuid(const void *a, const void *b, void *arg)
 {
-    const struct plan_guest *guests = ((const struct plan_fleet *)arg)->guests;
-    const struct plan_guest *x = &guests[*(const uint32_t *)a], *y = &guests[*(const uint32_t *)b];
+    const struct planner_guest *guests = ((const struct planner_fleet *)arg)->guests;
+    const struct planner_guest *x = &guests[*(const uint32_t *)a], *y = &guests[*(const uint32_t *)b];
     int order = strcmp(x->uuid, y->uuid);
     return order ? order : strcmp(x->name, y->name);
 }
 
 static void sort(uint32_t n, int (*compare)(const void *, const void *, void *),
-                 const struct plan_fleet *fleet, uint32_t **ret_sorted, uint32_t **ret_rank)
+                 const struct planner_fleet *fleet, uint32_t **ret_sorted, uint32_t **ret_rank)
 {
     uint32_t *sorted = xcalloc(n ? n : 1, sizeof(*sorted)), *rank = xcalloc(n ? n : 1, sizeof(*rank));
     for (uint32_t i = 0; i < n; i++)
@@ -118,7 +118,7 @@ static uint32_t *roots(struct planner *p)
 
 static void add_guest(struct planner *p, struct unit *u, uint32_t guest)
 {
-    const struct plan_guest *g = guest_of(p, guest);
+    const struct planner_guest *g = guest_of(p, guest);
     u->guests = xrealloc(u->guests, u->n_guests + 1, sizeof(*u->guests));
     u->guests[u->n_guests++] = guest;
     u->need[g->huge] += g->memory;
@@ -128,7 +128,7 @@ static void add_guest(struct planner *p, struct unit *u, uint32_t guest)
     u->require |= g->require;
     u->prefer |= g->prefer;
     u->recent |= g->recent;
-    if (g->stays && u->staying == PLAN_NONE)
+    if (g->stays && u->staying == PLANNER_NONE)
         u->staying = guest;
     for (uint32_t k = 0; k < g->n_groups; k++)
         u->apart |= p->fleet->groups[g->groups[k]].apart;
@@ -143,11 +143,11 @@ static void make_units(struct planner *p, uint32_t *parent)
     p->units = xcalloc(p->n_guests ? p->n_guests : 1, sizeof(*p->units));
     for (uint32_t g = 0; g < p->n_guests; g++) {
         uint32_t root = root_of(parent, g), home = p->host_rank[guest_of(p, g)->host], u = last[root];
-        while (u != PLAN_NONE && p->units[u].home != home)
+        while (u != PLANNER_NONE && p->units[u].home != home)
             u = before[u];
-        if (u == PLAN_NONE) {
+        if (u == PLANNER_NONE) {
             u = p->n_units++;
-            p->units[u] = (struct unit){.home = home, .kin = root, .staying = PLAN_NONE};
+            p->units[u] = (struct unit){.home = home, .kin = root, .staying = PLANNER_NONE};
             before[u] = last[root];
             last[root] = u;
         }
@@ -155,8 +155,8 @@ static void make_units(struct planner *p, uint32_t *parent)
         add_guest(p, &p->units[u], g);
     }
     for (uint32_t u = 0; u < p->n_units; u++)
-        if (last[p->units[u].kin] == u && before[u] == PLAN_NONE)
-            p->units[u].kin = PLAN_NONE;
+        if (last[p->units[u].kin] == u && before[u] == PLANNER_NONE)
+            p->units[u].kin = PLANNER_NONE;
     free(last);
     free(before);
 }
@@ -169,7 +169,7 @@ static void list_kin(struct planner *p)
     uint32_t *thing = xcalloc(p->n_units ? p->n_units : 1, sizeof(*thing));
     for (uint32_t u = 0; u < p->n_units; u++) {
         uint32_t *kin = &p->units[u].kin;
-        if (*kin == PLAN_NONE)
+        if (*kin == PLANNER_NONE)
             continue;
         if (!number[*kin])
             number[*kin] = ++p->n_kin;
@@ -204,7 +204,7 @@ static void size_units(struct planner *p)
     }
 }
 
-struct planner *planner_new(const struct plan_fleet *fleet)
+struct planner *planner_new(const struct planner_fleet *fleet)
 {
     struct planner *p = new0(struct planner);
     p->fleet = fleet;

@@ -6,18 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum plan_reason reason_of(const struct state *s, bool wanted)
+static enum planner_reason reason_of(const struct state *s, bool wanted)
 {
     switch (s->request->goal) {
-    case PLAN_EVACUATE: return wanted ? PLAN_EMPTIES : PLAN_MAKES_ROOM;
-    case PLAN_MOVE: return wanted ? PLAN_ASKED : PLAN_MAKES_ROOM;
-    case PLAN_BALANCE: return PLAN_SPREADS;
-    case PLAN_CONSOLIDATE: return PLAN_JOINS;
+    case PLANNER_EVACUATE: return wanted ? PLANNER_EMPTIES : PLANNER_MAKES_ROOM;
+    case PLANNER_MOVE: return wanted ? PLANNER_ASKED : PLANNER_MAKES_ROOM;
+    case PLANNER_BALANCE: return PLANNER_SPREADS;
+    case PLANNER_CONSOLIDATE: return PLANNER_JOINS;
     }
-    return PLAN_ASKED;
+    return PLANNER_ASKED;
 }
 
-static void emit(struct state *now, uint32_t unit, uint32_t to, bool wanted, struct plan *plan)
+static void emit(struct state *now, uint32_t unit, uint32_t to, bool wanted, struct planner_plan *plan)
 {
     const struct planner *p = now->planner;
     const struct unit *u = &p->units[unit];
@@ -25,13 +25,13 @@ static void emit(struct state *now, uint32_t unit, uint32_t to, bool wanted, str
     state_put(now, unit, to);
     plan->moves = xrealloc(plan->moves, plan->n_moves + u->n_guests, sizeof(*plan->moves));
     for (uint32_t i = 0; i < u->n_guests; i++)
-        plan->moves[plan->n_moves++] = (struct plan_move){
+        plan->moves[plan->n_moves++] = (struct planner_move){
             .guest = p->guests[u->guests[i]],
             .from = p->hosts[from],
             .to = p->hosts[to],
             .reason = reason_of(now, wanted),
-            .for_guest = PLAN_NONE,
-            .after = PLAN_NONE,
+            .for_guest = PLANNER_NONE,
+            .after = PLANNER_NONE,
             .waits = true,
             .score = state_score(now),
         };
@@ -39,25 +39,25 @@ static void emit(struct state *now, uint32_t unit, uint32_t to, bool wanted, str
 
 static int by_hosts(const void *a, const void *b)
 {
-    const struct plan_refusal *x = a, *y = b;
+    const struct planner_refusal *x = a, *y = b;
     if (x->n_hosts != y->n_hosts)
         return x->n_hosts > y->n_hosts ? -1 : 1;
     return strcmp(x->why, y->why);
 }
 
-static void refuse(struct plan_stuck *stuck, char *why, uint32_t host)
+static void refuse(struct planner_stuck *stuck, char *why, uint32_t host)
 {
-    struct plan_refusal *r = NULL;
+    struct planner_refusal *r = NULL;
     for (uint32_t i = 0; i < stuck->n_refusals && !r; i++)
         if (streq(stuck->refusals[i].why, why))
             r = &stuck->refusals[i];
     if (!r) {
         stuck->refusals = xrealloc(stuck->refusals, stuck->n_refusals + 1, sizeof(*stuck->refusals));
         r = &stuck->refusals[stuck->n_refusals++];
-        *r = (struct plan_refusal){.why = xstrdup(why)};
+        *r = (struct planner_refusal){.why = xstrdup(why)};
     }
     free(why);
-    if (host != PLAN_NONE) {
+    if (host != PLANNER_NONE) {
         r->hosts = xrealloc(r->hosts, r->n_hosts + 1, sizeof(*r->hosts));
         r->hosts[r->n_hosts++] = host;
     }
@@ -65,10 +65,10 @@ static void refuse(struct plan_stuck *stuck, char *why, uint32_t host)
 
 enum { NAMED = 3 }; /* hosts by name in one line; the others are counted */
 
-static void write_why(const struct planner *p, struct plan_stuck *stuck)
+static void write_why(const struct planner *p, struct planner_stuck *stuck)
 {
     for (uint32_t i = 0; i < stuck->n_refusals; i++) {
-        const struct plan_refusal *r = &stuck->refusals[i];
+        const struct planner_refusal *r = &stuck->refusals[i];
         char *names = NULL;
         for (uint32_t k = 0; k < r->n_hosts && (k < NAMED || r->n_hosts == NAMED + 1); k++)
             text_append(&names, ", ", "%s", p->fleet->hosts[r->hosts[k]].name);
@@ -85,20 +85,20 @@ static void write_why(const struct planner *p, struct plan_stuck *stuck)
 }
 
 /* Why the unit stays: a guest of it can't move at all, or each host has its reason. */
-static void explain(const struct state *end, uint32_t unit, uint32_t guest, struct plan_stuck *stuck)
+static void explain(const struct state *end, uint32_t unit, uint32_t guest, struct planner_stuck *stuck)
 {
     const struct planner *p = end->planner;
     const struct unit *u = &p->units[unit];
     stuck->guest = p->guests[guest];
-    if (u->staying != PLAN_NONE) {
-        const struct plan_guest *pinned = guest_of(p, u->staying);
+    if (u->staying != PLANNER_NONE) {
+        const struct planner_guest *pinned = guest_of(p, u->staying);
         bool own = guest_of(p, guest)->stays;
         refuse(stuck,
                own ? xstrdup(guest_of(p, guest)->stays)
                    : xasprintf("it is to be with %s, which stays: %s", pinned->name, pinned->stays),
-               PLAN_NONE);
+               PLANNER_NONE);
     }
-    for (uint32_t h = 0; u->staying == PLAN_NONE && h < p->n_hosts; h++) {
+    for (uint32_t h = 0; u->staying == PLANNER_NONE && h < p->n_hosts; h++) {
         enum obstacle why = state_obstacle(end, unit, h);
         if (h != u->home && why != FITS)
             refuse(stuck, state_obstacle_text(end, unit, h, why), p->hosts[h]);
@@ -108,7 +108,7 @@ static void explain(const struct state *end, uint32_t unit, uint32_t guest, stru
     write_why(p, stuck);
 }
 
-static void list_emptied(const struct state *now, struct plan *plan)
+static void list_emptied(const struct state *now, struct planner_plan *plan)
 {
     const struct planner *p = now->planner;
     uint32_t *before = xcalloc(p->n_hosts ? p->n_hosts : 1, sizeof(*before));
@@ -123,10 +123,11 @@ static void list_emptied(const struct state *now, struct plan *plan)
     free(before);
 }
 
-void result_make(const struct state *start, const struct state *end, const bool *wanted, struct plan *ret)
+void result_make(const struct state *start, const struct state *end, const bool *wanted,
+                 struct planner_plan *ret)
 {
     const struct planner *p = start->planner;
-    struct plan plan = {.score_before = state_score(start)};
+    struct planner_plan plan = {.score_before = state_score(start)};
     struct state now;
     state_copy(&now, start);
     for (uint32_t u = 0; u < p->n_units; u++)
@@ -135,7 +136,7 @@ void result_make(const struct state *start, const struct state *end, const bool 
     for (uint32_t u = 0; u < p->n_units; u++)
         for (uint32_t i = 0; wanted[u] && end->at[u] == p->units[u].home && i < p->units[u].n_guests; i++) {
             plan.stuck = xrealloc(plan.stuck, plan.n_stuck + 1, sizeof(*plan.stuck));
-            plan.stuck[plan.n_stuck] = (struct plan_stuck){0};
+            plan.stuck[plan.n_stuck] = (struct planner_stuck){0};
             explain(end, u, p->units[u].guests[i], &plan.stuck[plan.n_stuck++]);
         }
     plan.score_after = state_score(&now);
@@ -144,7 +145,7 @@ void result_make(const struct state *start, const struct state *end, const bool 
     *ret = plan;
 }
 
-void plan_deinit(struct plan *plan)
+void planner_plan_deinit(struct planner_plan *plan)
 {
     for (uint32_t i = 0; i < plan->n_stuck; i++) {
         for (uint32_t k = 0; k < plan->stuck[i].n_refusals; k++) {
@@ -157,22 +158,22 @@ void plan_deinit(struct plan *plan)
     free(plan->stuck);
     free(plan->moves);
     free(plan->emptied);
-    *plan = (struct plan){0};
+    *plan = (struct planner_plan){0};
 }
 
-char *plan_move_why(const struct plan_fleet *fleet, const struct plan_move *move)
+char *planner_move_why(const struct planner_fleet *fleet, const struct planner_move *move)
 {
     const char *from = fleet->hosts[move->from].name;
     switch (move->reason) {
-    case PLAN_EMPTIES: return xasprintf("%s is to be emptied", from);
-    case PLAN_ASKED: return xstrdup("it was asked to move");
-    case PLAN_MAKES_ROOM:
-        return move->for_guest == PLAN_NONE
+    case PLANNER_EMPTIES: return xasprintf("%s is to be emptied", from);
+    case PLANNER_ASKED: return xstrdup("it was asked to move");
+    case PLANNER_MAKES_ROOM:
+        return move->for_guest == PLANNER_NONE
                    ? xstrdup("makes room")
                    : xasprintf("makes room for %s", fleet->guests[move->for_guest].name);
-    case PLAN_STOPOVER: return xstrdup("a stopover: its place is not free yet");
-    case PLAN_SPREADS: return xstrdup("a better balance");
-    case PLAN_JOINS: return xstrdup("fewer hosts");
+    case PLANNER_STOPOVER: return xstrdup("a stopover: its place is not free yet");
+    case PLANNER_SPREADS: return xstrdup("a better balance");
+    case PLANNER_JOINS: return xstrdup("fewer hosts");
     }
     return xstrdup("");
 }

@@ -4,4 +4,5 @@
 #include "coordinator/core/planner_state.h"
 
 /* `wanted` units that have no place in `end` are stuck, with `end` as the reason why. */
-void result_make(const struct state *start, const struct state *end, const bool *wanted, struct plan *ret);
+void result_make(const struct state *start, const struct state *end, const bool *wanted,
+                 struct planner_plan *ret);

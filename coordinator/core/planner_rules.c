@@ -4,13 +4,13 @@
 
 #include <stdlib.h>
 
-/* A member of one of the unit's anti-affinity groups there, that is not of the unit; PLAN_NONE if there is none. */
+/* A member of one of the unit's anti-affinity groups there, that is not of the unit; PLANNER_NONE if there is none. */
 static uint32_t apart_member(const struct state *s, uint32_t unit, uint32_t host, uint32_t *ret_group)
 {
     const struct planner *p = s->planner;
     const struct unit *u = &p->units[unit];
     for (uint32_t i = 0; u->apart && i < u->n_guests; i++) {
-        const struct plan_guest *g = guest_of(p, u->guests[i]);
+        const struct planner_guest *g = guest_of(p, u->guests[i]);
         for (uint32_t k = 0; k < g->n_groups; k++) {
             uint32_t group = g->groups[k];
             if (!p->fleet->groups[group].apart)
@@ -22,22 +22,22 @@ static uint32_t apart_member(const struct state *s, uint32_t unit, uint32_t host
                 }
         }
     }
-    return PLAN_NONE;
+    return PLANNER_NONE;
 }
 
 /* A unit of the same affinity group that has its place elsewhere, while none has its place there. */
 static uint32_t kin_elsewhere(const struct state *s, uint32_t unit, uint32_t host)
 {
     const struct planner *p = s->planner;
-    uint32_t kin = p->units[unit].kin, elsewhere = PLAN_NONE;
-    if (kin == PLAN_NONE)
-        return PLAN_NONE;
+    uint32_t kin = p->units[unit].kin, elsewhere = PLANNER_NONE;
+    if (kin == PLANNER_NONE)
+        return PLANNER_NONE;
     for (uint32_t i = p->first_kin[kin]; i < p->first_kin[kin + 1]; i++) {
         uint32_t other = p->kin[i];
         if (other == unit || s->open[other])
             continue;
         if (s->at[other] == host)
-            return PLAN_NONE;
+            return PLANNER_NONE;
         elsewhere = other;
     }
     return elsewhere;
@@ -45,7 +45,7 @@ static uint32_t kin_elsewhere(const struct state *s, uint32_t unit, uint32_t hos
 
 bool planner_fits(struct planner *p, uint32_t unit, uint32_t host)
 {
-    const struct plan_fleet *f = p->fleet;
+    const struct planner_fleet *f = p->fleet;
     const struct unit *u = &p->units[unit];
     if (!f->why_not)
         return true;
@@ -66,7 +66,7 @@ enum obstacle state_obstacle(const struct state *s, uint32_t unit, uint32_t host
     struct planner *p = s->planner;
     const struct unit *u = &p->units[unit];
     const struct load *l = &s->hosts[host];
-    const struct plan_host *h = host_of(p, host);
+    const struct planner_host *h = host_of(p, host);
     uint32_t group;
     if (s->at[unit] == host)
         return FITS;
@@ -86,21 +86,21 @@ enum obstacle state_obstacle(const struct state *s, uint32_t unit, uint32_t host
         return NO_CPU;
     if (u->need[0] && l->free[0] - (int64_t)u->need[0] < s->spare[host])
         return NO_MEMORY;
-    for (int k = 1; k < PLAN_HUGE_SIZES; k++)
+    for (int k = 1; k < PLANNER_HUGE_SIZES; k++)
         if (u->need[k] && l->free[k] < (int64_t)u->need[k])
             return NO_HUGE;
     if (s->busiest[host] > 0 && u->cpu_load && (double)(l->cpu_load + u->cpu_load) > s->busiest[host])
         return NO_LOAD;
-    if (apart_member(s, unit, host, &group) != PLAN_NONE)
+    if (apart_member(s, unit, host, &group) != PLANNER_NONE)
         return NOT_APART;
-    if (kin_elsewhere(s, unit, host) != PLAN_NONE)
+    if (kin_elsewhere(s, unit, host) != PLANNER_NONE)
         return NOT_TOGETHER;
     return planner_fits(p, unit, host) ? FITS : WHY_NOT;
 }
 
 static char *label_text(const struct state *s, uint64_t missing)
 {
-    const struct plan_fleet *f = s->planner->fleet;
+    const struct planner_fleet *f = s->planner->fleet;
     uint32_t label = (uint32_t)__builtin_ctzll(missing);
     return xasprintf("no label %s", label < f->n_labels ? f->labels[label] : "that it requires");
 }
@@ -109,7 +109,7 @@ static char *label_text(const struct state *s, uint64_t missing)
 static char *why_not_text(const struct state *s, const struct unit *u, uint32_t host)
 {
     const struct planner *p = s->planner;
-    const struct plan_fleet *f = p->fleet;
+    const struct planner_fleet *f = p->fleet;
     for (uint32_t i = 0; i < u->n_guests; i++) {
         const char *why = f->why_not(f->arg, p->guests[u->guests[i]], p->hosts[host]);
         if (why && u->n_guests > 1)
@@ -124,7 +124,7 @@ char *state_obstacle_text(const struct state *s, uint32_t unit, uint32_t host, e
 {
     const struct planner *p = s->planner;
     const struct unit *u = &p->units[unit];
-    const struct plan_host *h = host_of(p, host);
+    const struct planner_host *h = host_of(p, host);
     uint32_t other, group = 0;
     switch (obstacle) {
     case HOST_TAKES_NONE: return xstrdup(h->why_takes_not ? h->why_takes_not : "it is not up");

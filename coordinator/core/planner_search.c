@@ -8,7 +8,7 @@
 
 uint32_t search_best(const struct state *s, uint32_t unit)
 {
-    uint32_t best = PLAN_NONE;
+    uint32_t best = PLANNER_NONE;
     double best_score = INFINITY;
     for (uint32_t h = 0; h < s->planner->n_hosts; h++) {
         if (!s->takes[h] || s->at[unit] == h)
@@ -28,7 +28,7 @@ uint32_t search_first(const struct state *s, uint32_t unit)
     for (uint32_t h = 0; h < s->planner->n_hosts; h++)
         if (s->takes[h] && s->at[unit] != h && state_obstacle(s, unit, h) == FITS)
             return h;
-    return PLAN_NONE;
+    return PLANNER_NONE;
 }
 
 static int by_size(const void *a, const void *b, void *arg)
@@ -48,7 +48,7 @@ void search_place(struct state *s, const uint32_t *units, uint32_t n,
     qsort_r(order, n, sizeof(*order), by_size, s->planner->units);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t host = where(s, order[i]);
-        if (host == PLAN_NONE)
+        if (host == PLANNER_NONE)
             continue;
         state_put(s, order[i], host);
         s->open[order[i]] = false;

@@ -3,7 +3,7 @@
 
 #include "coordinator/core/planner_state.h"
 
-/* The best place for the unit by the score; PLAN_NONE if it fits nowhere. */
+/* The best place for the unit by the score; PLANNER_NONE if it fits nowhere. */
 uint32_t search_best(const struct state *state, uint32_t unit);
 
 /* The first by name. */

@@ -23,7 +23,7 @@ static unsigned unliked_at(const struct state *s, const struct unit *u, uint32_t
     return (unsigned)__builtin_popcountll(u->prefer & ~host_of(s->planner, host)->labels) * u->n_guests;
 }
 
-static void measure(const struct plan_host *h, const struct load *l, double x[METRICS])
+static void measure(const struct planner_host *h, const struct load *l, double x[METRICS])
 {
     int64_t free_bytes = l->free[0] + l->free[1] + l->free[2];
     x[0] = h->memory_total ? 1 - (double)free_bytes / (double)h->memory_total : 0;
@@ -34,7 +34,7 @@ static void measure(const struct plan_host *h, const struct load *l, double x[ME
 
 static void add(struct load *l, const struct unit *u, uint32_t host)
 {
-    for (int k = 0; k < PLAN_HUGE_SIZES; k++)
+    for (int k = 0; k < PLANNER_HUGE_SIZES; k++)
         l->free[k] -= (int64_t)taken(u, host, k);
     l->vcpus += u->vcpus;
     l->cpu_load += u->cpu_load;
@@ -43,7 +43,7 @@ static void add(struct load *l, const struct unit *u, uint32_t host)
 
 static void take(struct load *l, const struct unit *u, uint32_t host)
 {
-    for (int k = 0; k < PLAN_HUGE_SIZES; k++)
+    for (int k = 0; k < PLANNER_HUGE_SIZES; k++)
         l->free[k] += (int64_t)taken(u, host, k);
     l->vcpus -= u->vcpus;
     l->cpu_load -= u->cpu_load;
@@ -52,37 +52,37 @@ static void take(struct load *l, const struct unit *u, uint32_t host)
 
 static bool asked_to_empty(const struct state *s, uint32_t host)
 {
-    const struct plan_request *r = s->request;
-    return r->goal == PLAN_EVACUATE && r->from && r->from[s->planner->hosts[host]];
+    const struct planner_request *r = s->request;
+    return r->goal == PLANNER_EVACUATE && r->from && r->from[s->planner->hosts[host]];
 }
 
 static void init_host(struct state *s, uint32_t i)
 {
     const struct planner *p = s->planner;
-    const struct plan_host *h = host_of(p, i);
-    const struct plan_request *r = s->request;
+    const struct planner_host *h = host_of(p, i);
+    const struct planner_request *r = s->request;
     double headroom = r->headroom == 0 ? 0.1 : r->headroom;
     struct load *l = &s->hosts[i];
-    l->free[PLAN_HUGE_NONE] = (int64_t)h->memory_free;
-    l->free[PLAN_HUGE_2M] = (int64_t)h->huge_free[PLAN_HUGE_2M];
-    l->free[PLAN_HUGE_1G] = (int64_t)h->huge_free[PLAN_HUGE_1G];
+    l->free[PLANNER_HUGE_NONE] = (int64_t)h->memory_free;
+    l->free[PLANNER_HUGE_2M] = (int64_t)h->huge_free[PLANNER_HUGE_2M];
+    l->free[PLANNER_HUGE_1G] = (int64_t)h->huge_free[PLANNER_HUGE_1G];
     l->vcpus = h->vcpus;
     l->cpu_load = h->cpu_load;
     s->emptied[i] = asked_to_empty(s, i);
     bool named = !r->to || r->to[p->hosts[i]];
     s->takes[i] = h->takes && !h->maintenance && !s->emptied[i] && named;
     l->counted = h->takes && !h->maintenance && !s->emptied[i];
-    if (r->goal == PLAN_CONSOLIDATE && headroom > 0) {
+    if (r->goal == PLANNER_CONSOLIDATE && headroom > 0) {
         s->spare[i] = (int64_t)(headroom * (double)h->memory_total);
         s->busiest[i] = (1 - headroom) * 1000 * h->cpus;
     }
 }
 
-void state_init(struct state *s, struct planner *p, const struct plan_request *request)
+void state_init(struct state *s, struct planner *p, const struct planner_request *request)
 {
-    static const struct plan_weights usual = {.memory = 1, .vcpus = 0.5, .cpu_load = 1, .guests = 0.01};
+    static const struct planner_weights usual = {.memory = 1, .vcpus = 0.5, .cpu_load = 1, .guests = 0.01};
     size_t hosts = p->n_hosts ? p->n_hosts : 1, units = p->n_units ? p->n_units : 1;
-    const struct plan_weights *w = &request->weights;
+    const struct planner_weights *w = &request->weights;
     *s = (struct state){
         .planner = p,
         .request = request,

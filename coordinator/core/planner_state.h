@@ -11,18 +11,19 @@ struct unit {
     uint32_t *guests; /* the planner's indices */
     uint32_t n_guests;
     uint32_t home; /* where it is now */
-    uint64_t need[PLAN_HUGE_SIZES], now[PLAN_HUGE_SIZES];
+    uint64_t need[PLANNER_HUGE_SIZES], now[PLANNER_HUGE_SIZES];
     uint32_t vcpus, cpu_load;
     uint64_t require, prefer;
-    uint32_t kin; /* units of one affinity group (or of several that overlap) on different hosts; PLAN_NONE */
-    uint32_t staying;   /* its first guest that can't move, PLAN_NONE if all can */
+    uint32_t
+        kin; /* units of one affinity group (or of several that overlap) on different hosts; PLANNER_NONE */
+    uint32_t staying;   /* its first guest that can't move, PLANNER_NONE if all can */
     double size;        /* by its largest share of a middling host */
     bool recent, apart; /* some guest is in an anti-affinity group */
 };
 
 /* Hosts are in the order of their names, guests in that of their UUIDs, units in that of their first guest. */
 struct planner {
-    const struct plan_fleet *fleet;
+    const struct planner_fleet *fleet;
     uint32_t n_hosts, n_guests, n_units;
     uint32_t *hosts, *guests;         /* to the fleet's indices */
     uint32_t *host_rank, *guest_rank; /* and back */
@@ -37,7 +38,7 @@ struct planner {
 };
 
 struct load {
-    int64_t free[PLAN_HUGE_SIZES];
+    int64_t free[PLANNER_HUGE_SIZES];
     uint32_t vcpus, guests;
     uint64_t cpu_load;
     double x[METRICS];
@@ -46,8 +47,8 @@ struct load {
 
 struct state {
     struct planner *planner;
-    const struct plan_request *request;
-    struct plan_weights weights;
+    const struct planner_request *request;
+    struct planner_weights weights;
     struct load *hosts;
     uint32_t *at;    /* by unit */
     bool *open;      /* by unit: is to move and has no place yet, so it binds no kin */
@@ -60,17 +61,17 @@ struct state {
     double unliked; /* preferred labels that are missed, over all guests */
 };
 
-static inline const struct plan_host *host_of(const struct planner *p, uint32_t host)
+static inline const struct planner_host *host_of(const struct planner *p, uint32_t host)
 {
     return &p->fleet->hosts[p->hosts[host]];
 }
 
-static inline const struct plan_guest *guest_of(const struct planner *p, uint32_t guest)
+static inline const struct planner_guest *guest_of(const struct planner *p, uint32_t guest)
 {
     return &p->fleet->guests[p->guests[guest]];
 }
 
-void state_init(struct state *state, struct planner *planner, const struct plan_request *request);
+void state_init(struct state *state, struct planner *planner, const struct planner_request *request);
 void state_copy(struct state *state, const struct state *from);
 void state_deinit(struct state *state);
 

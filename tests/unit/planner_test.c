@@ -16,11 +16,11 @@
 
 /* A small fleet, written down where it is used. */
 struct made {
-    struct plan_host hosts[16];
-    struct plan_guest guests[64];
-    struct plan_group groups[8];
+    struct planner_host hosts[16];
+    struct planner_guest guests[64];
+    struct planner_group groups[8];
     char names[64][16];
-    struct plan_fleet fleet;
+    struct planner_fleet fleet;
 };
 
 static struct made *made_new(uint32_t n_hosts, uint64_t free_gib)
@@ -28,7 +28,7 @@ static struct made *made_new(uint32_t n_hosts, uint64_t free_gib)
     static const char *const names[] = {"kvm1", "kvm2", "kvm3", "kvm4", "kvm5", "kvm6", "kvm7", "kvm8"};
     struct made *m = new0(struct made);
     for (uint32_t i = 0; i < n_hosts; i++)
-        m->hosts[i] = (struct plan_host){
+        m->hosts[i] = (struct planner_host){
             .name = names[i],
             .site = "tokyo",
             .memory_total = 64 * GIB,
@@ -36,16 +36,16 @@ static struct made *made_new(uint32_t n_hosts, uint64_t free_gib)
             .cpus = 16,
             .takes = true,
         };
-    m->fleet =
-        (struct plan_fleet){.hosts = m->hosts, .guests = m->guests, .groups = m->groups, .n_hosts = n_hosts};
+    m->fleet = (struct planner_fleet){
+        .hosts = m->hosts, .guests = m->guests, .groups = m->groups, .n_hosts = n_hosts};
     return m;
 }
 
-static struct plan_guest *made_guest(struct made *m, uint32_t host, uint64_t gib)
+static struct planner_guest *made_guest(struct made *m, uint32_t host, uint64_t gib)
 {
     uint32_t i = m->fleet.n_guests++;
     snprintf(m->names[i], sizeof(m->names[i]), "vm%02u", i);
-    m->guests[i] = (struct plan_guest){
+    m->guests[i] = (struct planner_guest){
         .name = m->names[i],
         .uuid = m->names[i],
         .host = host,
@@ -57,9 +57,9 @@ static struct plan_guest *made_guest(struct made *m, uint32_t host, uint64_t gib
     return &m->guests[i];
 }
 
-static struct plan planned(const struct made *m, const struct plan_request *request)
+static struct planner_plan planned(const struct made *m, const struct planner_request *request)
 {
-    struct plan plan;
+    struct planner_plan plan;
     struct planner *planner = planner_new(&m->fleet);
     planner_run(planner, request, &plan);
     planner_free(planner);
@@ -74,20 +74,21 @@ static void an_evacuation_spreads_the_guests(void **state)
     struct made *m = made_new(3, 32);
     for (int i = 0; i < 4; i++)
         made_guest(m, 0, 4);
-    struct plan plan = planned(m, &(struct plan_request){.goal = PLAN_EVACUATE, .from = first_host});
+    struct planner_plan plan =
+        planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
     uint32_t to[3] = {0};
     assert_int_equal(plan.n_moves, 4);
     assert_int_equal(plan.n_stuck, 0);
     for (uint32_t i = 0; i < plan.n_moves; i++) {
         assert_int_equal(plan.moves[i].from, 0);
-        assert_int_equal(plan.moves[i].reason, PLAN_EMPTIES);
+        assert_int_equal(plan.moves[i].reason, PLANNER_EMPTIES);
         to[plan.moves[i].to]++;
     }
     assert_int_equal(to[1], 2);
     assert_int_equal(to[2], 2);
     assert_int_equal(plan.n_emptied, 1);
     assert_int_equal(plan.emptied[0], 0);
-    plan_deinit(&plan);
+    planner_plan_deinit(&plan);
     free(m);
 }
 
@@ -108,7 +109,8 @@ static void what_is_stuck_says_why_host_by_host(void **state)
     m->hosts[6].maintenance = true;
     m->hosts[7].site = "osaka";
     m->fleet.why_not = no_bridge;
-    struct plan plan = planned(m, &(struct plan_request){.goal = PLAN_EVACUATE, .from = first_host});
+    struct planner_plan plan =
+        planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
     assert_int_equal(plan.n_moves, 0);
     assert_int_equal(plan.n_stuck, 2);
     assert_string_equal(plan.stuck[0].why,
@@ -116,7 +118,7 @@ static void what_is_stuck_says_why_host_by_host(void **state)
                         "kvm7: in maintenance; kvm8: on another site");
     assert_string_equal(plan.stuck[1].why, "pinned to kvm1");
     assert_int_equal(plan.n_emptied, 0);
-    plan_deinit(&plan);
+    planner_plan_deinit(&plan);
     free(m);
 }
 
