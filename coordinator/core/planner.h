@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define PLANNER_NONE UINT32_MAX /* no such index */
+enum { PLANNER_LABELS = 64 };
 
 enum planner_huge { PLANNER_HUGE_NONE, PLANNER_HUGE_2M, PLANNER_HUGE_1G, PLANNER_HUGE_SIZES };
 
@@ -26,7 +27,8 @@ struct planner_host {
     uint64_t labels;   /* bit i: planner_fleet.labels[i] */
     bool takes;        /* a hypervisor that is up and told: guests may come */
     bool maintenance;  /* none come */
-    const char *why_takes_not; /* when it doesn't; NULL: "it is not up" */
+    const char *
+        why_takes_not; /* when it doesn't; NULL: "it is not up"; "": nobody expects it to, so it isn't told of */
 };
 
 struct planner_guest {
@@ -54,7 +56,7 @@ struct planner_fleet {
     const struct planner_guest *guests;
     const struct planner_group *groups;
     uint32_t n_hosts, n_guests, n_groups;
-    const char *const *labels; /* up to 64 names, for texts */
+    const char *const *labels; /* up to PLANNER_LABELS names, for texts */
     uint32_t n_labels;
     double vcpu_ratio; /* vCPUs per CPU at most; 0: no limit */
     /* What else stands in the way of this guest on that host (bridge, storage, CPU, ...); NULL: nothing. Must be a function of

@@ -37,12 +37,15 @@ static void emit(struct state *now, uint32_t unit, uint32_t to, bool wanted, str
         };
 }
 
-static int by_hosts(const void *a, const void *b)
+/* Stable: of equal ones, the one whose first host has the earlier name stays first. */
+static void most_hosts_first(struct planner_refusal *list, uint32_t n)
 {
-    const struct planner_refusal *x = a, *y = b;
-    if (x->n_hosts != y->n_hosts)
-        return x->n_hosts > y->n_hosts ? -1 : 1;
-    return strcmp(x->why, y->why);
+    for (uint32_t i = 1; i < n; i++)
+        for (uint32_t k = i; k && list[k].n_hosts > list[k - 1].n_hosts; k--) {
+            struct planner_refusal earlier = list[k - 1];
+            list[k - 1] = list[k];
+            list[k] = earlier;
+        }
 }
 
 static void refuse(struct planner_stuck *stuck, char *why, uint32_t host)
@@ -100,11 +103,11 @@ static void explain(const struct state *end, uint32_t unit, uint32_t guest, stru
     }
     for (uint32_t h = 0; u->staying == PLANNER_NONE && h < p->n_hosts; h++) {
         enum obstacle why = state_obstacle(end, unit, h);
-        if (h != u->home && why != FITS)
+        const char *none = host_of(p, h)->why_takes_not;
+        if (h != u->home && why != FITS && !(none && !none[0]))
             refuse(stuck, state_obstacle_text(end, unit, h, why), p->hosts[h]);
     }
-    if (stuck->refusals)
-        qsort(stuck->refusals, stuck->n_refusals, sizeof(*stuck->refusals), by_hosts);
+    most_hosts_first(stuck->refusals, stuck->n_refusals);
     write_why(p, stuck);
 }
 

@@ -1,0 +1,412 @@
+#include "coordinator/core/planner_fleet.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Behind the public view. */
+struct view {
+    struct planner_view view;
+    struct planner_view_of of;
+    struct planner_host *hosts;
+    struct planner_guest *guests;
+    struct planner_group *groups;
+    const char **labels;
+    struct named {
+        const char *key;
+        uint32_t index;
+    } * by_uuid; /* sorted */
+    uint32_t **groups_of;
+    char **texts; /* what strings point to, freed with the view */
+    size_t n_texts;
+    bool *searched; /* by guest: the whole fleet was searched for another copy of it */
+    char **elsewhere;
+    char *why; /* of the last why_not */
+};
+
+static const char *keep(struct view *v, char *text)
+{
+    v->texts = xrealloc(v->texts, v->n_texts + 1, sizeof(*v->texts));
+    return v->texts[v->n_texts++] = text;
+}
+
+/* ---- hosts ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t label_number(struct view *v, const char *label)
+{
+    struct planner_fleet *f = &v->view.fleet;
+    uint32_t i = 0;
+    while (i < f->n_labels && !streq(v->labels[i], label))
+        i++;
+    if (i == f->n_labels && i < PLANNER_LABELS)
+        v->labels[f->n_labels++] = label;
+    return i;
+}
+
+static uint64_t label_bits(struct view *v, const struct names *names)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < names->n; i++) {
+        uint32_t number = label_number(v, names->list[i]);
+        bits |= number < PLANNER_LABELS ? UINT64_C(1) << number : 0;
+    }
+    return bits;
+}
+
+/* NULL: it does. "": nobody would expect it to. */
+static const char *takes_not(const struct fleet_host *h)
+{
+    if (h->report && !h->report->hypervisor)
+        return "";
+    if (!h->up)
+        return "no session with its agent";
+    if (!h->synced || !h->report)
+        return "its agent has not told all its guests yet";
+    return h->report->libvirt_up ? NULL : "libvirt does not answer there";
+}
+
+static void add_host(struct view *v, uint32_t i)
+{
+    const struct fleet_host *h = &v->of.fleet->hosts[i];
+    const Drover__V1__HostReport *r = h->report;
+    const struct guest_rules *rules = v->of.rules;
+    uint64_t held = v->of.promised ? v->of.promised[i] : 0;
+    struct planner_host *out = &v->hosts[i];
+    out->name = h->name;
+    out->site = h->site;
+    out->why_takes_not = takes_not(h);
+    out->takes = !out->why_takes_not;
+    out->maintenance = v->of.closed && v->of.closed[i];
+    for (size_t k = 0; rules && k < rules->n_hosts; k++)
+        if (streq(rules->hosts[k].host, h->name))
+            out->labels |= label_bits(v, &rules->hosts[k].labels);
+    if (!r)
+        return;
+    /* As preflight_room counts: a promised guest is in the agent's own reservations once it is prepared. */
+    held = r->memory_reserved > held ? r->memory_reserved : held;
+    out->memory_total = r->memory_total;
+    out->memory_free = r->memory_free > held ? r->memory_free - held : 0;
+    out->cpus = r->cpu ? r->cpu->online : 0;
+}
+
+/* ---- guests ----------------------------------------------------------------------------------------------------- */
+
+static bool one_of(const char *id, const char *const *list)
+{
+    while (*list && !streq(*list, id))
+        list++;
+    return *list;
+}
+
+static struct preflight move_of(const struct view *v, const struct fleet_guest *guest,
+                                const struct fleet_host *to, const struct fleet *fleet)
+{
+    return (struct preflight){
+        .fleet = fleet,
+        .source = guest->host,
+        .destination = to,
+        .guest = guest,
+        .mode = preflight_mode(DROVER__V1__MODE__MODE_AUTO, guest->guest),
+        .policy = v->of.policy,
+    };
+}
+
+static char *finding_text(const Drover__V1__Finding *f)
+{
+    return xasprintf("%s: %s (%s)", f->subject, f->seen, f->id);
+}
+
+/* What the rules have against the guest wherever it goes. */
+static char *own_fault(const struct view *v, const struct fleet_guest *guest)
+{
+    static const char *const ids[] = {"guest-busy",     "guest-state", "mode-allowed", "host-device",
+                                      "snapshots",      "checkpoints", "managed-save", "firmware-variables",
+                                      "disk-transient", NULL};
+    static const struct fleet nobody = {0};
+    struct preflight in = move_of(v, guest, guest->host, &nobody);
+    struct findings findings = {0};
+    char *text = NULL;
+    preflight_run(&in, &findings);
+    for (size_t i = 0; i < findings.n && !text; i++)
+        if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK && one_of(findings.list[i]->id, ids))
+            text = finding_text(findings.list[i]);
+    findings_deinit(&findings);
+    return text;
+}
+
+static void obey(struct view *v, struct planner_guest *out)
+{
+    const struct guest_rules *rules = v->of.rules;
+    for (size_t i = 0; rules && i < rules->n_rules; i++) {
+        const struct guest_rule *rule = &rules->rules[i];
+        if (!names_match(&rule->guests, out->name))
+            continue;
+        out->require |= label_bits(v, &rule->require);
+        out->prefer |= label_bits(v, &rule->prefer);
+        if (rule->pinned && !out->stays)
+            out->stays = keep(v, xasprintf("pinned by guests[%zu] in coordinator.yaml", i));
+    }
+}
+
+static void add_guest(struct view *v, const struct fleet_guest *guest)
+{
+    const Drover__V1__Guest *g = guest->guest;
+    uint32_t i = v->view.fleet.n_guests++;
+    bool active = fleet_guest_active(g);
+    struct planner_guest *out = &v->guests[i];
+    v->view.guests[i] = guest;
+    *out = (struct planner_guest){
+        .name = g->name,
+        .uuid = g->uuid,
+        .host = (uint32_t)(guest->host - v->of.fleet->hosts),
+        .memory = active ? preflight_need(g) : 0,
+        .memory_now = active ? g->memory : 0,
+        .vcpus = active ? g->vcpus : 0,
+        .stays = v->of.busy ? v->of.busy(v->of.arg, g->uuid) : NULL,
+        .recent = v->of.recent && v->of.recent(v->of.arg, g->uuid),
+    };
+    if (out->memory_now > out->memory)
+        out->memory_now = out->memory;
+    char *fault = out->stays ? NULL : own_fault(v, guest);
+    if (fault)
+        out->stays = keep(v, fault);
+    obey(v, out);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return strcasecmp(((const struct named *)a)->key, ((const struct named *)b)->key);
+}
+
+struct seen {
+    const struct fleet_guest *guest;
+    uint32_t order;
+};
+
+/* Of several with one UUID, the one with a process comes first, then the inventory's order. */
+static int by_uuid(const void *a, const void *b)
+{
+    const struct seen *x = a, *y = b;
+    int order = strcasecmp(x->guest->guest->uuid, y->guest->guest->uuid);
+    bool x_runs = fleet_guest_active(x->guest->guest), y_runs = fleet_guest_active(y->guest->guest);
+    if (order)
+        return order;
+    if (x_runs != y_runs)
+        return x_runs ? -1 : 1;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static void add_guests(struct view *v, const struct fleet *fleet)
+{
+    uint32_t n = 0, i = 0;
+    for (size_t h = 0; h < fleet->n_hosts; h++)
+        n += (uint32_t)fleet->hosts[h].n_guests;
+    struct seen *all = xcalloc(n ? n : 1, sizeof(*all));
+    v->guests = xcalloc(n ? n : 1, sizeof(*v->guests));
+    v->view.guests = xcalloc(n ? n : 1, sizeof(*v->view.guests));
+    v->by_uuid = xcalloc(n ? n : 1, sizeof(*v->by_uuid));
+    v->groups_of = xcalloc(n ? n : 1, sizeof(*v->groups_of));
+    v->searched = xcalloc(n ? n : 1, sizeof(*v->searched));
+    v->elsewhere = xcalloc(n ? n : 1, sizeof(*v->elsewhere));
+    for (size_t h = 0; h < fleet->n_hosts; h++)
+        for (size_t g = 0; g < fleet->hosts[h].n_guests; g++, i++)
+            all[i] = (struct seen){&fleet->hosts[h].guests[g], i};
+    qsort(all, n, sizeof(*all), by_uuid);
+    for (i = 0; i < n; i++) {
+        const char *uuid = all[i].guest->guest->uuid;
+        if (i && strcasecmp(uuid, all[i - 1].guest->guest->uuid) == 0)
+            continue;
+        v->by_uuid[v->view.fleet.n_guests] = (struct named){uuid, v->view.fleet.n_guests};
+        add_guest(v, all[i].guest);
+    }
+    free(all);
+}
+
+/* ---- groups ----------------------------------------------------------------------------------------------------- */
+
+static void join(struct view *v, uint32_t guest, uint32_t group)
+{
+    struct planner_guest *g = &v->guests[guest];
+    v->groups_of[guest] = xrealloc(v->groups_of[guest], g->n_groups + 1, sizeof(uint32_t));
+    v->groups_of[guest][g->n_groups++] = group;
+    g->groups = v->groups_of[guest];
+}
+
+static uint32_t add_group(struct view *v, const char *name, bool apart)
+{
+    uint32_t group = v->view.fleet.n_groups++;
+    v->groups = xrealloc(v->groups, group + 1, sizeof(*v->groups));
+    v->groups[group] = (struct planner_group){name, apart};
+    return group;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct named *)a)->key, ((const struct named *)b)->key);
+}
+
+/* libvirt has each name once per host. */
+static void part_namesakes(struct view *v)
+{
+    uint32_t n = v->view.fleet.n_guests;
+    struct named *list = xcalloc(n ? n : 1, sizeof(*list));
+    for (uint32_t i = 0; i < n; i++)
+        list[i] = (struct named){v->guests[i].name, i};
+    qsort(list, n, sizeof(*list), by_name);
+    for (uint32_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && streq(list[end].key, list[i].key);)
+            end++;
+        if (end == i + 1)
+            continue;
+        uint32_t group = add_group(v, keep(v, xasprintf("guests named %s", list[i].key)), true);
+        for (uint32_t k = i; k < end; k++)
+            join(v, list[k].index, group);
+    }
+    free(list);
+}
+
+static void add_groups(struct view *v)
+{
+    const struct guest_rules *rules = v->of.rules;
+    for (size_t k = 0; rules && k < rules->n_groups; k++) {
+        uint32_t group = add_group(v, rules->groups[k].name, rules->groups[k].apart);
+        for (uint32_t i = 0; i < v->view.fleet.n_guests; i++)
+            if (names_match(&rules->groups[k].guests, v->guests[i].name))
+                join(v, i, group);
+    }
+    part_namesakes(v);
+}
+
+/* ---- why not ---------------------------------------------------------------------------------------------------- */
+
+static const char *another_copy(struct view *v, uint32_t guest)
+{
+    const struct fleet_guest *g = v->view.guests[guest];
+    if (v->searched[guest])
+        return v->elsewhere[guest];
+    v->searched[guest] = true;
+    for (size_t h = 0; h < v->of.fleet->n_hosts && !v->elsewhere[guest]; h++) {
+        const struct fleet_host *host = &v->of.fleet->hosts[h];
+        const struct fleet_guest *other = host == g->host ? NULL : fleet_guest_on(host, g->guest->uuid);
+        if (other && host->up && fleet_guest_active(other->guest) && fleet_guest_active(g->guest))
+            v->elsewhere[guest] = xasprintf("it is active on %s, too (guest-elsewhere)", host->name);
+    }
+    return v->elsewhere[guest];
+}
+
+static const struct guest_rule *shut_out(const struct view *v, const char *guest, const char *host)
+{
+    const struct guest_rules *rules = v->of.rules;
+    for (size_t i = 0; rules && i < rules->n_rules; i++)
+        if (rules->rules[i].hosts.n && names_match(&rules->rules[i].guests, guest) &&
+            !names_match(&rules->rules[i].hosts, host))
+            return &rules->rules[i];
+    return NULL;
+}
+
+static const char *why_not(void *arg, uint32_t guest, uint32_t host)
+{
+    /* The planner's own, or the host's state. */
+    static const char *const others[] = {"memory-free", "host-up",   "host-told",        "host-role",
+                                         "libvirt-up",  "same-host", "host-maintenance", NULL};
+    static const struct fleet nobody = {0};
+    struct view *v = arg;
+    const struct fleet_guest *g = v->view.guests[guest];
+    const struct fleet_host *to = &v->of.fleet->hosts[host];
+    const struct guest_rule *rule = shut_out(v, g->guest->name, to->name);
+    struct preflight in = move_of(v, g, to, &nobody);
+    struct findings findings = {0};
+    free(steal(&v->why));
+    if (another_copy(v, guest))
+        return v->elsewhere[guest];
+    if (rule) {
+        _cleanup_free_ char *hosts = NULL;
+        for (size_t i = 0; i < rule->hosts.n; i++)
+            text_append(&hosts, ", ", "%s", rule->hosts.list[i]);
+        return v->why = xasprintf("pinned to %s by guests[%zu] in coordinator.yaml", hosts,
+                                  (size_t)(rule - v->of.rules->rules));
+    }
+    preflight_run(&in, &findings);
+    for (size_t i = 0; i < findings.n; i++) {
+        const Drover__V1__Finding *f = findings.list[i];
+        if (f->severity != DROVER__V1__SEVERITY__BLOCK || one_of(f->id, others))
+            continue;
+        /* Alike for all hosts that lack the same thing. */
+        if (strstr(f->subject, to->name))
+            text_append(&v->why, ", ", "%s", f->id);
+        else
+            text_append(&v->why, ", ", "%s (%s)", f->subject, f->id);
+    }
+    findings_deinit(&findings);
+    return v->why;
+}
+
+/* ----------------------------------------------------------------------------------------------------------------- */
+
+struct planner_view *planner_view_new(const struct planner_view_of *of)
+{
+    struct view *v = new0(struct view);
+    const struct fleet *fleet = of->fleet;
+    v->of = *of;
+    v->hosts = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*v->hosts));
+    v->labels = xcalloc(PLANNER_LABELS, sizeof(*v->labels));
+    for (uint32_t i = 0; i < fleet->n_hosts; i++)
+        add_host(v, i);
+    add_guests(v, fleet);
+    add_groups(v);
+    v->view.fleet.hosts = v->hosts;
+    v->view.fleet.n_hosts = (uint32_t)fleet->n_hosts;
+    v->view.fleet.guests = v->guests;
+    v->view.fleet.groups = v->groups;
+    v->view.fleet.labels = v->labels;
+    v->view.fleet.vcpu_ratio = of->vcpu_ratio;
+    v->view.fleet.why_not = why_not;
+    v->view.fleet.arg = v;
+    return &v->view;
+}
+
+void planner_view_free(struct planner_view *view)
+{
+    struct view *v = (struct view *)view;
+    if (!v)
+        return;
+    for (uint32_t i = 0; i < view->fleet.n_guests; i++) {
+        free(v->groups_of[i]);
+        free(v->elsewhere[i]);
+    }
+    for (size_t i = 0; i < v->n_texts; i++)
+        free(v->texts[i]);
+    free(v->hosts);
+    free(v->guests);
+    free(v->groups);
+    free(v->labels);
+    free(v->by_uuid);
+    free(v->groups_of);
+    free(v->texts);
+    free(v->searched);
+    free(v->elsewhere);
+    free(v->why);
+    free((void *)view->guests);
+    free(v);
+}
+
+uint32_t planner_view_host(const struct planner_view *view, const char *name)
+{
+    for (uint32_t i = 0; i < view->fleet.n_hosts; i++)
+        if (streq(view->fleet.hosts[i].name, name))
+            return i;
+    return PLANNER_NONE;
+}
+
+uint32_t planner_view_guest(const struct planner_view *view, const char *uuid)
+{
+    const struct view *v = (const struct view *)view;
+    const struct named wanted = {.key = uuid};
+    const struct named *found =
+        bsearch(&wanted, v->by_uuid, view->fleet.n_guests, sizeof(*v->by_uuid), by_key);
+    return found ? found->index : PLANNER_NONE;
+}

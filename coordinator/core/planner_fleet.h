@@ -1,0 +1,34 @@
+/* The planner's arrays, made from a snapshot of the fleet and the operator's rules: preflight's rules (without probes) say what
+ * else stands in a move's way. */
+#pragma once
+
+#include "coordinator/core/guest_rules.h"
+#include "coordinator/core/planner.h"
+#include "coordinator/core/preflight.h"
+
+struct planner_view_of {
+    const struct fleet *fleet;
+    const Drover__V1__Policy *policy;
+    const struct guest_rules *rules; /* NULL: none */
+    const uint64_t *promised;        /* bytes that open jobs bring, by host; NULL: none */
+    const bool *closed;              /* hosts that get no guests (maintenance); NULL: none */
+    /* Why the guest is to be left alone ("job 7 works on it"; held until the view is freed), NULL if it isn't. May be NULL. */
+    const char *(*busy)(void *arg, const char *uuid);
+    bool (*recent)(void *arg, const char *uuid); /* it was moved a short while ago. May be NULL */
+    void *arg;
+    double vcpu_ratio; /* vCPUs per CPU at most; 0: no limit */
+};
+
+struct planner_view {
+    struct planner_fleet fleet; /* hosts in the order of the snapshot */
+    const struct fleet_guest *
+        *guests; /* by the planner's index: each UUID once, as it is where it has a process */
+};
+
+/* Good until the snapshot changes. */
+struct planner_view *planner_view_new(const struct planner_view_of *of);
+void planner_view_free(struct planner_view *view);
+
+/* PLANNER_NONE if there is none. */
+uint32_t planner_view_host(const struct planner_view *view, const char *name);
+uint32_t planner_view_guest(const struct planner_view *view, const char *uuid);
