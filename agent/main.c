@@ -324,10 +324,12 @@ static int run(struct agent_config *config)
     } else {
         sd_notify(0, "READY=1");
         code = loop_run(p->agent.loop);
+        if (code < 0)
+            log_error("the event loop has failed: %s", strerror(-code));
     }
     stop(p);
     free(p);
-    return code;
+    return code < 0 ? EXIT_FAILURE : code;
 }
 
 int main(int argc, char **argv)

@@ -207,9 +207,11 @@ static int run(struct coordinator_config *config)
                  c.fleet.n_hosts == 1 ? "" : "s", open, open == 1 ? "" : "s");
         sd_notify(0, "READY=1");
         code = loop_run(c.loop);
+        if (code < 0)
+            log_error("the event loop has failed: %s", strerror(-code));
     }
     stop(&c);
-    return code;
+    return code < 0 ? EXIT_FAILURE : code;
 }
 
 int main(int argc, char **argv)

@@ -16,7 +16,8 @@ sys.path.insert(0, f"{TOP}/deploy/lab")
 from lablib import Fleet  # noqa: E402
 from lablib.programs import complete  # noqa: E402
 
-SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:")
+# Also a sanitizer that fails itself: "AddressSanitizer: CHECK failed", "nested bug in the same thread".
+SANITIZER = re.compile(r"\w+Sanitizer:|\w+Sanitizer CHECK|runtime error:")
 BUILD = os.environ.get("DROVER_BUILD", f"{TOP}/build")
 
 
@@ -37,8 +38,10 @@ class Complaints:
         """Programs that died, and sanitizers' reports since the last call."""
         if self.programs is None:
             return []
-        found = [f"{who} died" for who in self.programs.died()]
-        for who, file in self.programs.logs().items():
+        logs = self.programs.logs()
+        # The last line of a log says how the program ended.
+        found = [f"{who} died; the end of its log:\n{tail(logs.get(who))}" for who in self.programs.died()]
+        for who, file in logs.items():
             with open(file, errors="replace") as opened:
                 opened.seek(self._read.get(file, 0))
                 text = opened.read()
@@ -47,6 +50,13 @@ class Complaints:
             if report:
                 found.append(f"{who}: {text[report.start():report.start() + 4000]}")
         return found
+
+
+def tail(file, lines=40):
+    if file is None:
+        return "(it has none)"
+    with open(file, errors="replace") as opened:
+        return "".join(opened.readlines()[-lines:])
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ A moment is hit exactly: one of Drover's programs stops itself at a failpoint (c
 the program goes on. Guests move from kvm1 to kvm2.
 """
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 from lablib import LabError, wait_for
+from lablib.programs import STATE, STORE
 
 GUEST = "web1"
 ENDED = {"done", "failed", "cancelled"}
@@ -29,8 +31,9 @@ MOMENTS = {  # moment: (scenario, whose failpoint, its name)
 }
 FAULTS = (
     "source agent", "destination agent", "coordinator", "source libvirtd", "destination libvirtd", "source QEMU",
-    "destination QEMU", "source link", "destination link",
+    "destination QEMU", "source link", "destination link", "coordinator disk", "source disk", "destination disk",
 )
+DISK_MIB = 12  # of the small disks that get full
 WRITES = {
     "good": "preparing transfer settling activating releasing done", "cancel": "aborting aborted", "lost": "cold-start",
 }
@@ -143,6 +146,8 @@ class Run:
     def begin(self):
         case, fleet = self.case, self.fleet
         slow = case.scenario in ("slow", "cancel")
+        if (case.fault or "").endswith("disk"):
+            small_disks(fleet)
         self.since = time.time() * 1000
         fleet.guest_add(GUEST, on="kvm1", memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4, disks=["nfs"])
         fleet.tick_wait(GUEST, at_least=5)
@@ -207,11 +212,15 @@ class Run:
             self.kill_qemu(node.name)
         elif what.endswith("link"):
             self.fleet.link(node.name, up=False)
+        elif what.endswith("disk"):
+            fill(self.fleet.coordinator if what.startswith("coordinator") else node)
         if stopped:
             os.kill(self.process(stopped).pid, signal.SIGCONT)
         if what.endswith("link"):
             self.cut_for_a_while(node)
             self.fleet.link(node.name, up=True)
+        elif what.endswith("disk"):
+            self.full_for_a_while(node, what.startswith("coordinator"))
         elif what.endswith("libvirtd"):
             node.libvirtd_start()
         elif target == "coordinator":
@@ -228,6 +237,21 @@ class Run:
             return node.name not in {row["name"] for row in self.drover("hosts").get("hosts", []) if row.get("up")}
 
         wait_for(noticed, 60, f"the coordinator to miss {node.name}", poll=0.2)
+
+    def full_for_a_while(self, node, coordinators):
+        """The coordinator has its ballast: what is open ends nonetheless. An agent has none: until that has been noticed."""
+        log = f"{node.run_dir}/log/agent.log"
+        size = os.path.getsize(log)
+        self.fleet.link("kvm2", clear=True)
+
+        def noticed():
+            with open(log, errors="replace") as file:
+                file.seek(size)
+                said = file.read() + json.dumps(self.jobs())
+            return self.job().get("state") in ENDED or (not coordinators and "No space left" in said)
+
+        wait_for(noticed, 60, "the transaction to end on a full disk" if coordinators else "the full disk to be noticed", poll=0.1)
+        empty(self.fleet)
 
     # What must hold
 
@@ -299,6 +323,38 @@ class Run:
             raise Refuted(str(error)) from error
 
 
+def disks(fleet):
+    return [(fleet.coordinator, STORE), *((host, STATE) for host in fleet.hosts())]
+
+
+def small_disks(fleet):
+    """Puts what the programs keep on disks that are soon full. All starts anew."""
+    if os.path.ismount(fleet.coordinator.path(STORE)):
+        return
+    fleet.programs.stop()
+    for node, directory in disks(fleet):
+        node.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=700", "drover-lab", directory])
+    fleet.programs.start()
+
+
+def fill(node):
+    directory = dict((at.name, directory) for at, directory in disks(node.fleet))[node.name]
+    with open(node.path(f"{directory}/filler"), "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+
+def empty(fleet):
+    for node, directory in disks(fleet):
+        path = node.path(f"{directory}/filler")
+        if os.path.exists(path):
+            os.unlink(path)
+
+
 def records(host):
     """(transaction, role, state) of the agent's records: a line that says what they are, then a protobuf message."""
     directory = host.path("/var/lib/drover-agent/transactions")
@@ -362,6 +418,7 @@ def run(fleet, case):
 def clear(fleet, ok):
     for node in (fleet.coordinator, *fleet.agents()):
         fleet.programs.failpoint(node, None)
+    empty(fleet)
     fleet.heal()
     if not ok:
         fleet.programs.reset()  # what is left over is this case's failure, not the next one's

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from lablib import Fleet, LabError, proc, wait_for
+from lablib import Fleet, LabError, images, proc, wait_for
 from lablib.state import DATA, RUN
 
 
@@ -51,6 +51,31 @@ def test_nothing_of_a_node_is_in_the_machine(fleet):
     assert not os.path.exists(fleet.node("kvm2").path("/etc/drover/here"))
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     assert "kvm1" not in links and "fabric" not in links
+
+
+def test_a_process_is_there_until_its_last_thread_has_ended(tmp_path):
+    code = (
+        "import ctypes, threading\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "print('ready', flush=True)\n"
+        "ctypes.CDLL(None).syscall(60, 0)\n"  # exit of the first thread alone: a zombie that still holds the process's files
+    )
+    process = proc.spawn(["/usr/bin/python3", "-c", code], str(tmp_path / "log"))
+    wait_for(lambda: (tmp_path / "log").read_text() == "ready\n", 20, "the process to be ready")
+    wait_for(lambda: proc.stat_fields(process.pid)[0] == b"Z", 20, "its first thread to end")
+    assert process.alive()
+    assert process.end(signal.SIGKILL)
+    assert not process.alive()
+
+
+@pytest.mark.parametrize(
+    "script, told", [("exit 3", "sh: ended with status 3\n"), ("kill -SEGV $$", "sh: ended by signal 11 (Segmentation fault)\n"), ("exit 0", "")]
+)
+def test_the_log_says_how_a_daemon_ended(tmp_path, script, told):
+    log = tmp_path / "log"
+    process = proc.spawn_reaped([], images.reaper(), ["sh", "-c", script], str(log))
+    wait_for(lambda: not process.alive(), 20, "it to end")
+    wait_for(lambda: log.read_text() == told, 20, "the log to say how")
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,31 @@
  * soon process 1 waits for it: at once under systemd, but as late as a second in containers and small virtual machines,
  * which would show in every migration. Here, QEMU becomes this program's child.
  *
+ * The daemon's log then says how the daemon ended, if not with status 0: nobody else learns that.
+ *
  * Usage: reaper FD CMD... The daemon's pid is written to FD, and the errno after it if CMD can't be started; then FD ends.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+static void say(const char *program, int status)
+{
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "%s: ended by signal %d (%s)\n", program, WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status))
+        fprintf(stderr, "%s: ended with status %d\n", program, WEXITSTATUS(status));
+}
+
 int main(int argc, char **argv)
 {
-    int fd;
-    pid_t child;
+    int fd, status;
+    pid_t child, gone;
 
     if (argc < 3) {
         fprintf(stderr, "usage: reaper FD CMD...\n");
@@ -41,7 +52,8 @@ int main(int argc, char **argv)
         _exit(127);
     }
     close(fd);
-    while (wait(NULL) >= 0 || errno == EINTR)
-        ;
+    while ((gone = wait(&status)) >= 0 || errno == EINTR)
+        if (gone == child)
+            say(argv[2], status);
     return 0;
 }

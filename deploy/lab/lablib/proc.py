@@ -35,7 +35,8 @@ def start_time(pid):
         _children.pop(pid, None)
         return None
     fields = stat_fields(pid)
-    if fields is None or fields[0] in (b"Z", b"X"):
+    # A zombie whose other threads are still ending holds its files, locks and ports: it is not gone.
+    if fields is None or (fields[0] in (b"Z", b"X") and int(fields[17]) <= 1):
         return None
     return int(fields[19])
 
