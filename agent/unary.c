@@ -42,6 +42,8 @@ bool unary_answered(struct unary *u)
                   u->out.text);
     if (u->late || (u->stepped && u->out.answer != PARTICIPANT_REFUSED))
         return true;
+    if (!u->stepped && u->err.code != STATUS_ABORTED)
+        log_error("transaction %s: %s", u->step->transaction, u->err.text);
     rpc_call_fail(u->call, &u->err);
     return false;
 }

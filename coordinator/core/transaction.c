@@ -348,6 +348,7 @@ static void on_cold_started(struct txn *t, const struct txn_event *e, struct txn
     t->answered = t->flying = t->attempt = 0;
     t->entered = e->now;
     t->in_doubt = false;
+    t->last[0] = 0;
     add(a, TXN_ACTION_JOURNAL);
     tell(a, t->definition_only ? "%s is back on %s" : "%s was started anew on %s", t->guest,
          t->host[TXN_SOURCE]);
@@ -386,7 +387,7 @@ static void on_reply(struct txn *t, const struct txn_event *e, struct txn_action
         return;
     }
     if (e->kind == TXN_EVENT_NO_ANSWER || !settles(t, e->answer)) {
-        snprintf(t->last, sizeof(t->last), "%s%s: %.100s", t->host[e->party],
+        snprintf(t->last, sizeof(t->last), "%s%s: %.200s", t->host[e->party],
                  e->kind == TXN_EVENT_NO_ANSWER ? " can't be asked" : " says", said(e));
         retry(t, a, e->now);
         return;

@@ -138,7 +138,7 @@ struct txn {
     int64_t entered, heard;
     bool in_doubt;
     enum txn_answer resolve; /* KEPT or GONE: an operator's word, which SETTLE carries; else TXN_OK */
-    char last[200];          /* the last thing heard from whom this state waits for, for txn_waiting */
+    char last[320];          /* the last thing heard from whom this state waits for, for txn_waiting */
 };
 
 /* Fills *actions (its old content is dropped) with what to do, in order. */

@@ -88,37 +88,36 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
     }
 }
 
-void txn_waiting(const struct txn *t, char *text, size_t text_size, char *todo, size_t todo_size)
+static void what_is_done(const struct txn *t, char *text, size_t size)
 {
     const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
-    text[0] = todo[0] = 0;
-    if (t->in_doubt) {
-        what_is_missing(t, text, text_size, todo, todo_size);
-        size_t used = strlen(text);
-        if (t->last[0] && used < text_size)
-            snprintf(text + used, text_size - used, "; %s", t->last);
-        return;
-    }
     switch (t->state) {
     case TXN_NEW:
     case TXN_PREPARING:
-        snprintf(text, text_size, "%s prepares", t->answered & TXN_BIT(TXN_SOURCE) ? to : from);
+        snprintf(text, size, "%s prepares", t->answered & TXN_BIT(TXN_SOURCE) ? to : from);
         break;
-    case TXN_TRANSFER:
-        snprintf(text, text_size, "%s moves from %s to %s%s%s", guest, from, to, t->last[0] ? "; " : "",
-                 t->last);
-        break;
-    case TXN_SETTLING: snprintf(text, text_size, "%s says whether %s is still there", from, guest); break;
+    case TXN_TRANSFER: snprintf(text, size, "%s moves from %s to %s", guest, from, to); break;
+    case TXN_SETTLING: snprintf(text, size, "%s says whether %s is still there", from, guest); break;
     case TXN_ABORTING:
-        snprintf(text, text_size, "%s is safe on %s; %s gives back what it reserved", guest, from, to);
+        snprintf(text, size, "%s is safe on %s; %s gives back what it reserved", guest, from, to);
         break;
-    case TXN_ACTIVATING: snprintf(text, text_size, "%s takes %s over", to, guest); break;
-    case TXN_RELEASING:
-        snprintf(text, text_size, "%s is on %s; what was held is given back", guest, to);
-        break;
-    case TXN_COLD_START: snprintf(text, text_size, "%s is started anew on %s", guest, from); break;
+    case TXN_ACTIVATING: snprintf(text, size, "%s takes %s over", to, guest); break;
+    case TXN_RELEASING: snprintf(text, size, "%s is on %s; what was held is given back", guest, to); break;
+    case TXN_COLD_START: snprintf(text, size, "%s is started anew on %s", guest, from); break;
     case TXN_DONE:
-    case TXN_ABORTED: snprintf(text, text_size, "both hosts are asked where %s is", guest); break;
+    case TXN_ABORTED: snprintf(text, size, "both hosts are asked where %s is", guest); break;
     case TXN_N_STATES: break;
     }
+}
+
+void txn_waiting(const struct txn *t, char *text, size_t text_size, char *todo, size_t todo_size)
+{
+    text[0] = todo[0] = 0;
+    if (t->in_doubt)
+        what_is_missing(t, text, text_size, todo, todo_size);
+    else
+        what_is_done(t, text, text_size);
+    size_t used = strlen(text);
+    if (t->last[0] && used < text_size)
+        snprintf(text + used, text_size - used, "; %s", t->last);
 }
