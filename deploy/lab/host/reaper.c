@@ -21,7 +21,8 @@
 static void say(const char *program, int status)
 {
     if (WIFSIGNALED(status))
-        fprintf(stderr, "%s: ended by signal %d (%s)\n", program, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        fprintf(stderr, "%s: ended by signal %d (%s)\n", program, WTERMSIG(status),
+                strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status))
         fprintf(stderr, "%s: ended with status %d\n", program, WEXITSTATUS(status));
 }
