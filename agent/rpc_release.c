@@ -68,7 +68,7 @@ static void work(struct operation *op)
         u->err = why;
         return;
     }
-    unary_work(u, PARTICIPANT_RELEASE, ADMIT_KNOWN);
+    unary_work(u, PARTICIPANT_RELEASE, ADMIT_LATE);
 }
 
 static void done(struct operation *op)
@@ -76,12 +76,12 @@ static void done(struct operation *op)
     struct release *r = (struct release *)op;
     struct unary *u = &r->u;
     if (unary_answered(u)) {
-        if (u->out.answer == PARTICIPANT_IN_DOUBT) {
+        if (u->out.answer == PARTICIPANT_IN_DOUBT && !u->late) {
             error_set(&u->err, STATUS_UNAVAILABLE, "%s", u->out.text);
             rpc_call_fail(u->call, &u->err);
         } else {
             Drover__V1__ReleaseReply reply = DROVER__V1__RELEASE_REPLY__INIT;
-            reply.text = u->out.text;
+            reply.text = u->late ? (char *)"nothing of it is held here any more" : u->out.text;
             failpoint("agent.%s.RELEASE.before_answer",
                       u->role == PARTICIPANT_SOURCE ? "source" : "destination");
             r->reply(&reply, u->call);

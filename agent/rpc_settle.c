@@ -34,7 +34,11 @@ static void work(struct operation *op)
         snprintf(s->u.out.text, sizeof(s->u.out.text), "there is no record of this transaction; %s",
                  s->u.err.text);
     bool alive = f.guest == PARTICIPANT_RUNNING || f.guest == PARTICIPANT_PAUSED;
-    s->u.out.answer = alive ? PARTICIPANT_IS_KEPT : PARTICIPANT_IN_DOUBT;
+    if (s->event == PARTICIPANT_SETTLE_GRANTED)
+        s->u.out.answer =
+            alive || f.guest == PARTICIPANT_UNASKED ? PARTICIPANT_IN_DOUBT : PARTICIPANT_IS_GONE;
+    else
+        s->u.out.answer = alive ? PARTICIPANT_IS_KEPT : PARTICIPANT_IN_DOUBT;
 }
 
 static void answer(struct settle *s, struct transaction *txn)
@@ -94,7 +98,8 @@ void rpc_settle(Drover__V1__Agent_Service *service, const Drover__V1__SettleRequ
 {
     struct settle *s = new0(struct settle);
     s->reply = reply;
-    s->event = request->resolve == DROVER__V1__OUTCOME__KEPT   ? PARTICIPANT_SETTLE_KEPT
+    s->event = request->granted                                ? PARTICIPANT_SETTLE_GRANTED
+               : request->resolve == DROVER__V1__OUTCOME__KEPT ? PARTICIPANT_SETTLE_KEPT
                : request->resolve == DROVER__V1__OUTCOME__GONE ? PARTICIPANT_SETTLE_GONE
                                                                : PARTICIPANT_SETTLE;
     s->u.op.work = work;

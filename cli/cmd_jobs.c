@@ -60,11 +60,13 @@ int job_id_of(const char *text, uint64_t *ret, struct error *err)
     return r;
 }
 
-static int resolve(struct cli *cli, uint64_t id, const char *to)
+static int resolve(struct cli *cli, uint64_t id, const char *to, const struct args *args)
 {
     Drover__V1__ResolveJobRequest request = DROVER__V1__RESOLVE_JOB_REQUEST__INIT;
     request.id = id;
     request.to = (char *)to;
+    request.source_off = args_flag(args, "source-is-off");
+    request.fence = args_flag(args, "fence");
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     int exit = client_ask(cli, "ResolveJob", &request.base, true, EXIT_REFUSED, &reply);
     if (exit)
@@ -88,8 +90,14 @@ static int run_job(struct cli *cli, const struct args *args)
         error_set(&err, STATUS_INVALID_ARGUMENT, "--resolve '%s'; expected source or destination", to);
         return cli_usage(cli, &cmd_job, &err);
     }
+    bool off = args_flag(args, "source-is-off"), fence = args_flag(args, "fence");
+    if ((off || fence) && ((off && fence) || !to || strcmp(to, "destination") != 0)) {
+        error_set(&err, STATUS_INVALID_ARGUMENT,
+                  "--source-is-off and --fence go with --resolve destination, one at a time");
+        return cli_usage(cli, &cmd_job, &err);
+    }
     if (to)
-        return resolve(cli, request.id, to);
+        return resolve(cli, request.id, to, args);
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     int exit = client_ask(cli, "GetJob", &request.base, false, EXIT_FAILED, &reply);
     if (exit)
@@ -134,12 +142,14 @@ const struct command cmd_jobs = {
 static const struct option_spec job_options[] = {
     {"explain", NULL, "why it went as it did: the forecast, each pass, what was decided", false},
     {"resolve", "SIDE", "of a job that is in doubt: the guest is the source's, or the destination's", false},
+    {"source-is-off", NULL,
+     "with --resolve destination: the source can't be asked, and is known to be switched off", false},
     {NULL, NULL, NULL, false},
 };
 
 const struct command cmd_job = {
     .name = "job",
-    .usage = "ID [--explain | --resolve source|destination]",
+    .usage = "ID [--explain | --resolve source|destination [--source-is-off]]",
     .summary = "all about one job, open or ended",
     .text =
         "With where the guest is, the findings of the checks, and the job's log.\n"
@@ -150,7 +160,17 @@ const struct command cmd_job = {
         "image.\n"
         "'destination': the source gives it up, and the destination runs its image, or if that is gone the "
         "source starts\n"
-        "it from its disks. Refused where libvirt says otherwise.\n",
+        "it from its disks. Refused where libvirt says otherwise.\n"
+        "\n"
+        "Both ask the source. Where its agent is gone for good, and the destination has a complete image:\n"
+        "'destination' with --source-is-off runs it without the source's word. That is safe only if no QEMU "
+        "of "
+        "the guest\n"
+        "is left at the source: see that it is switched off, or kill it there. Before the host is started "
+        "again, see that\n"
+        "it can't start the guest (autostart). The job waits for the source, to tell it; the same once more "
+        "ends "
+        "that.\n",
     .examples = "  drover job 12\n  drover job 12 --explain\n  drover job 12 --json | jq .result\n  drover "
                 "job 12 --resolve "
                 "destination\n",
@@ -166,11 +186,18 @@ const struct command cmd_cancel = {
     .name = "cancel",
     .usage = "ID",
     .summary = "end a job; the guest stays where it was",
-    .text = "Before the switch-over, the transfer is stopped and the guest goes on running where it was. "
-            "Afterwards\n"
-            "it is too late: the guest is at the destination, and the job can't be cancelled. Cancelling is "
-            "asked\n"
-            "for and not waited for; `drover watch ID` shows how the job ends.\n",
+    .text =
+        "What it means depends on the phase, which `drover jobs` shows:\n"
+        "  preparing    nothing has moved: the guest stays, what was reserved is given back\n"
+        "  transfer     the transfer is stopped and the guest stays, unless it switches over in that very "
+        "moment:\n"
+        "               then it ends at the destination\n"
+        "  settling     too late: the source is being asked whether the guest is still there\n"
+        "  aborting     it is being undone already: the guest is safe at the source\n"
+        "  activating, releasing\n"
+        "               too late: the guest is at the destination; to bring it back, migrate it again\n"
+        "  cold-start   too late: the memory was lost, the guest is being started anew at the source\n"
+        "Cancelling is asked for and not waited for; `drover watch ID` shows how the job ends.\n",
     .examples = "  drover cancel 12 && drover watch 12\n",
     .exits = "  0  it is being cancelled\n  2  usage\n  3  no such job, or too late\n  5  coordinator not "
              "reachable\n",

@@ -186,11 +186,16 @@ static void resolve_job(Drover__V1__Coordinator_Service *service,
 {
     _cleanup_free_ char *text = NULL;
     struct error err = {0};
-    bool to_source = streq(request->to, "source");
-    int r = to_source || streq(request->to, "destination")
-                ? driver_resolve(api_of(service)->config.driver, request->id, to_source, api_operator(call),
-                                 &text, &err)
-                : error_set(&err, STATUS_INVALID_ARGUMENT, "resolve to '%s': expected source or destination",
+    bool to_source = streq(request->to, "source"), to_destination = streq(request->to, "destination");
+    enum resolution how = to_source             ? RESOLVE_SOURCE
+                          : request->source_off ? RESOLVE_SOURCE_OFF
+                                                : RESOLVE_DESTINATION;
+    int r = (to_source && !request->source_off && !request->fence) || to_destination
+                ? driver_resolve(api_of(service)->config.driver, request->id, how, api_operator(call), &text,
+                                 &err)
+                : error_set(&err, STATUS_INVALID_ARGUMENT,
+                            "resolve to '%s': expected source, or destination (which alone may go with "
+                            "--source-is-off or --fence)",
                             request->to);
     if (r < 0) {
         rpc_call_fail(call, &err);

@@ -206,45 +206,6 @@ int driver_cancel(struct driver *d, uint64_t id, const char *by, char **ret_text
     return 0;
 }
 
-/* What its libvirt says of it now; GUEST_SHUTOFF also where it is not known, or can't be asked. */
-static Drover__V1__GuestState state_on(const struct driver *d, const char *name, const char *uuid)
-{
-    const struct fleet_host *host = fleet_host(d->config.fleet, name);
-    const struct fleet_guest *guest = host && host->up ? fleet_guest_on(host, uuid) : NULL;
-    return guest && guest->told && fleet_guest_active(guest->guest) ? guest->guest->state
-                                                                    : DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
-}
-
-int driver_resolve(struct driver *d, uint64_t id, bool to_source, const char *by, char **ret_text,
-                   struct error *err)
-{
-    struct migration *m = find(d, id);
-    if (!m)
-        return error_set(err, STATUS_NOT_FOUND,
-                         "there is no open job %llu: see `drover jobs` and `drover history`",
-                         (unsigned long long)id);
-    const Drover__V1__Job *job = m->job;
-    if (m->txn.state != TXN_SETTLING || !m->txn.in_doubt)
-        return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "job %llu is not in doubt about whose %s is (%s): there is nothing to resolve",
-                         (unsigned long long)id, job->guest, job->text);
-    /* A paused image at the destination contradicts nothing: it is dropped. */
-    const char *contrary = to_source ? job->destination : job->source;
-    Drover__V1__GuestState there = state_on(d, contrary, job->guest_uuid);
-    if (there == DROVER__V1__GUEST_STATE__GUEST_RUNNING ||
-        (!to_source && there != DROVER__V1__GUEST_STATE__GUEST_SHUTOFF))
-        return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "libvirt on %s says that %s is there: it can't be %s's; look at both hosts",
-                         contrary, job->guest, to_source ? job->source : job->destination);
-    *ret_text = to_source ? xasprintf("%s is asked to keep %s, and %s to forget it; then start it on %s",
-                                      job->source, job->guest, job->destination, job->source)
-                          : xasprintf("%s is asked to give %s up, and %s to run it", job->source, job->guest,
-                                      job->destination);
-    migration_feed(m, &(struct txn_event){
-                          .kind = TXN_EVENT_RESOLVE, .answer = to_source ? TXN_KEPT : TXN_GONE, .text = by});
-    return 0;
-}
-
 /* ---- who asks ---------------------------------------------------------------------------------------------------- */
 
 const Drover__V1__Job *driver_job(const struct driver *d, uint64_t id)

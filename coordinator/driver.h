@@ -35,10 +35,23 @@ int driver_migrate(struct driver *driver, const struct migration_order *order, u
  * the caller). NOT_FOUND, or FAILED_PRECONDITION when the job has ended or is past the switch-over. */
 int driver_cancel(struct driver *driver, uint64_t job, const char *by, char **ret_text, struct error *err);
 
-/* The operator's word on whose the guest is, where neither libvirt can tell. FAILED_PRECONDITION unless the job is in doubt
- * about that, or if a libvirt that can be asked says otherwise. *ret_text as above. */
-int driver_resolve(struct driver *driver, uint64_t job, bool to_source, const char *by, char **ret_text,
+/* The operator's word on whose the guest is, where neither libvirt can tell. */
+enum resolution {
+    RESOLVE_SOURCE,      /* the source is asked with that word */
+    RESOLVE_DESTINATION, /* the same */
+    RESOLVE_SOURCE_OFF, /* the destination's, without the source's answer: the operator knows that it is switched off */
+    RESOLVE_FENCED, /* the same: the storage was closed to it, which was proved */
+};
+
+/* FAILED_PRECONDITION unless the job is in doubt about that, or if a libvirt that can be asked says otherwise; without the source's
+ * answer also unless the source can't be asked and the destination has a complete image. *ret_text as above. */
+int driver_resolve(struct driver *driver, uint64_t job, enum resolution how, const char *by, char **ret_text,
                    struct error *err);
+
+/* Whether driver_resolve would do it; NULL if not. */
+struct migration;
+const struct migration *driver_may_resolve(const struct driver *driver, uint64_t job, enum resolution how,
+                                           struct error *err);
 
 /* An open job as it is now; NULL if there is none of that id (it may be in the store). Good until the next change. */
 const Drover__V1__Job *driver_job(const struct driver *driver, uint64_t id);

@@ -28,6 +28,7 @@ struct migration *migration_new(struct driver *driver, Drover__V1__Job *job, Dro
         .definition_only = journal->mode == DROVER__V1__MODE__MODE_DEFINITION,
         .cancelled = journal->cancelled,
         .cold_started = journal->cold_started,
+        .granted = journal->granted,
     };
     snprintf(m->txn.why, sizeof(m->txn.why), "%s", journal->why);
     return m;
@@ -148,6 +149,7 @@ static int write_journal(struct migration *m, struct error *err)
     set_text(&j->why, m->txn.why);
     j->cancelled = m->txn.cancelled;
     j->cold_started = m->txn.cold_started;
+    j->granted = m->txn.granted;
     size_t size = drover__v1__journal__get_packed_size(j);
     _cleanup_free_ uint8_t *packed = xcalloc(size, 1);
     drover__v1__journal__pack(j, packed);

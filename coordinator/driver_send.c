@@ -310,6 +310,7 @@ static void settle(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step
     Drover__V1__SettleRequest r = DROVER__V1__SETTLE_REQUEST__INIT;
     r.step = step;
     r.reason = c->migration->txn.why;
+    r.granted = c->migration->txn.granted;
     r.resolve = c->migration->txn.resolve == TXN_KEPT   ? DROVER__V1__OUTCOME__KEPT
                 : c->migration->txn.resolve == TXN_GONE ? DROVER__V1__OUTCOME__GONE
                                                         : DROVER__V1__OUTCOME__OUTCOME_UNKNOWN;

@@ -61,6 +61,7 @@ const char *participant_event_name(enum participant_event event)
         [PARTICIPANT_SETTLE] = "SETTLE",
         [PARTICIPANT_SETTLE_KEPT] = "SETTLE-KEPT",
         [PARTICIPANT_SETTLE_GONE] = "SETTLE-GONE",
+        [PARTICIPANT_SETTLE_GRANTED] = "SETTLE-GRANTED",
         [PARTICIPANT_ABORT] = "ABORT",
         [PARTICIPANT_ACTIVATE] = "ACTIVATE",
         [PARTICIPANT_RELEASE] = "RELEASE",
@@ -183,6 +184,26 @@ static struct participant_step source_resolve(const struct participant *p, enum 
                                             : to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
 }
 
+/* The guest runs elsewhere by now. A QEMU that is here is never ended on somebody's word, but nothing of it is kept, either. */
+static struct participant_step source_granted(const struct participant *p, const struct participant_facts *f)
+{
+    if (p->state == PARTICIPANT_FENCED || p->state == PARTICIPANT_RELEASED)
+        return stay(p, PARTICIPANT_IS_GONE, NULL);
+    if (p->state == PARTICIPANT_COLD)
+        return refuse(p, "the guest was started again from its disks");
+    if (f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    if (alive(f))
+        return doubt(
+            p, "the guest was given to the destination, and a QEMU of it is here: two copies of one guest "
+               "destroy its disks; end this one (virsh destroy)");
+    if (f->job)
+        return doubt(p, "the guest is off and libvirt's migration call is not back");
+    if (p->state == PARTICIPANT_PREPARED || p->state == PARTICIPANT_MIGRATING)
+        return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+    return to(PARTICIPANT_KEPT, PARTICIPANT_IS_GONE); /* of NONE: a late MIGRATE is refused */
+}
+
 static struct participant_step source_migrate(const struct participant *p, const struct participant_facts *f)
 {
     if (p->state == PARTICIPANT_MIGRATING)
@@ -280,6 +301,7 @@ static struct participant_step source_step(const struct participant *p, enum par
     case PARTICIPANT_SETTLE: return source_settle(p, f);
     case PARTICIPANT_SETTLE_KEPT:
     case PARTICIPANT_SETTLE_GONE: return source_resolve(p, event, f);
+    case PARTICIPANT_SETTLE_GRANTED: return source_granted(p, f);
     case PARTICIPANT_ABORT:
         if (p->state == PARTICIPANT_NONE || p->state == PARTICIPANT_PREPARED)
             return to(PARTICIPANT_KEPT, PARTICIPANT_DONE);

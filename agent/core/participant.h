@@ -67,6 +67,7 @@ enum participant_event {
     PARTICIPANT_SETTLE,
     PARTICIPANT_SETTLE_KEPT, /* with an operator's word, where SETTLE alone could not tell */
     PARTICIPANT_SETTLE_GONE,
+    PARTICIPANT_SETTLE_GRANTED, /* an operator gave the guest to the destination while this host could not be asked */
     PARTICIPANT_ABORT,
     PARTICIPANT_ACTIVATE,
     PARTICIPANT_RELEASE,

@@ -143,8 +143,17 @@ static unsigned needed(const struct txn *t)
     return who & ~t->answered;
 }
 
-static enum txn_message message_of(const struct txn *t)
+/* It does not know yet that the guest was given away. */
+static bool must_learn(const struct txn *t, enum txn_party party)
 {
+    return t->granted && !t->left && party == TXN_SOURCE &&
+           (t->state == TXN_RELEASING || (t->state == TXN_COLD_START && !t->cold_started));
+}
+
+static enum txn_message message_of(const struct txn *t, enum txn_party party)
+{
+    if (must_learn(t, party))
+        return TXN_SETTLE;
     switch (t->state) {
     case TXN_PREPARING: return TXN_PREPARE;
     case TXN_TRANSFER: return TXN_MIGRATE;
@@ -168,7 +177,7 @@ static void ask(struct txn *t, struct txn_actions *a)
         if (who & TXN_BIT(p)) {
             if (t->state == TXN_PREPARING)
                 t->asked |= TXN_BIT(p);
-            send(t, a, message_of(t), (enum txn_party)p);
+            send(t, a, message_of(t, (enum txn_party)p), (enum txn_party)p);
         }
 }
 
@@ -364,8 +373,10 @@ static void on_counted(struct txn *t, const struct txn_event *e, struct txn_acti
         finish(t, a, t->state == TXN_ABORTING ? TXN_ABORTED : TXN_DONE, e->now);
 }
 
-static bool settles(const struct txn *t, enum txn_answer answer)
+static bool settles(const struct txn *t, enum txn_party party, enum txn_answer answer)
 {
+    if (must_learn(t, party))
+        return answer == TXN_GONE;
     switch (t->state) {
     case TXN_SETTLING: return answer == TXN_KEPT || answer == TXN_GONE;
     case TXN_ACTIVATING: return answer == TXN_RUNNING || answer == TXN_LOST;
@@ -375,7 +386,8 @@ static bool settles(const struct txn *t, enum txn_answer answer)
 
 static void on_reply(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
-    if (e->party >= TXN_N_PARTIES || e->message != message_of(t) || !(needed(t) & TXN_BIT(e->party)))
+    if (e->party >= TXN_N_PARTIES || e->message != message_of(t, e->party) ||
+        !(needed(t) & TXN_BIT(e->party)))
         return;
     t->flying &= ~TXN_BIT(e->party);
     if (t->state == TXN_PREPARING) {
@@ -386,10 +398,16 @@ static void on_reply(struct txn *t, const struct txn_event *e, struct txn_action
         on_transfer_end(t, e, a);
         return;
     }
-    if (e->kind == TXN_EVENT_NO_ANSWER || !settles(t, e->answer)) {
+    if (e->kind == TXN_EVENT_NO_ANSWER || !settles(t, e->party, e->answer)) {
         snprintf(t->last, sizeof(t->last), "%s%s: %.200s", t->host[e->party],
                  e->kind == TXN_EVENT_NO_ANSWER ? " can't be asked" : " says", said(e));
         retry(t, a, e->now);
+        return;
+    }
+    if (must_learn(t, e->party)) {
+        tell(a, "%s knows that %s has left it", t->host[TXN_SOURCE], t->guest);
+        t->left = true;
+        ask(t, a);
         return;
     }
     switch (t->state) {
@@ -470,6 +488,22 @@ static void on_resolve(struct txn *t, const struct txn_event *e, struct txn_acti
     ask(t, a);
 }
 
+static void on_grant(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    const char *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
+    if (t->state == TXN_SETTLING && t->in_doubt && !t->definition_only) {
+        t->granted = true;
+        tell(a, "%.100s gives %s to %s without %s's word", said(e), t->guest, to, from);
+        enter(t, a, TXN_ACTIVATING, e->now);
+    } else if (t->state == TXN_RELEASING && t->granted && !(t->answered & TXN_BIT(TXN_SOURCE))) {
+        tell(a, "%.100s says that %s does not come back: it is waited for no longer", said(e), from);
+        t->answered |= TXN_BIT(TXN_SOURCE);
+        t->flying &= ~TXN_BIT(TXN_SOURCE);
+        if (!needed(t))
+            finish(t, a, TXN_DONE, e->now);
+    }
+}
+
 void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
     a->n = 0;
@@ -490,6 +524,7 @@ void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
         break;
     case TXN_EVENT_TIMER: on_timer(t, e, a); break;
     case TXN_EVENT_CANCEL: on_cancel(t, e, a); break;
+    case TXN_EVENT_GRANT: on_grant(t, e, a); break;
     case TXN_EVENT_RESOLVE: on_resolve(t, e, a); break;
     }
 }

@@ -15,6 +15,9 @@
  *
  * Invariant: no message is sent for a state that is not durable. txn_step only says what to do; the driver journals first.
  *
+ * An operator may give the guest to the destination while the source can't be asked (GRANT): from SETTLING straight to ACTIVATING.
+ * The source is told, and asked (SETTLE), before it is released or starts anything: it has the last word on whether its copy is gone.
+ *
  * After a restart PREPARING and TRANSFER become SETTLING; every other state sends its messages again (they are idempotent
  * at the agents). An answer that does not belong to the state is ignored: it is late, or a repetition.
  */
@@ -69,6 +72,8 @@ enum txn_event_kind {
     TXN_EVENT_PROGRESS, /* the transfer was heard of */
     TXN_EVENT_TIMER,
     TXN_EVENT_CANCEL, /* `text`: who */
+    TXN_EVENT_GRANT, /* in doubt about the source: an operator (`text`) gives the guest to the destination without its answer.
+                        * Once it is RELEASING: the source never comes back, it is waited for no longer. */
     TXN_EVENT_RESOLVE, /* while it settles: an operator's (`text`) word, KEPT or GONE in `answer`, goes with the next SETTLE */
 };
 
@@ -128,6 +133,7 @@ struct txn {
     enum txn_state state;
     bool cancelled;
     bool cold_started;
+    bool granted;  /* to the destination, without the source's word */
     char why[320]; /* the first thing that went wrong; empty if nothing did */
 
     /* What a restart may forget. */
@@ -137,6 +143,7 @@ struct txn {
     unsigned attempt;
     int64_t entered, heard;
     bool in_doubt;
+    bool left;               /* granted: the source has said since that the guest is gone there */
     enum txn_answer resolve; /* KEPT or GONE: an operator's word, which SETTLE carries; else TXN_OK */
     char last[320];          /* the last thing heard from whom this state waits for, for txn_waiting */
 };

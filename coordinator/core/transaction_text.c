@@ -56,9 +56,10 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
                  guest, from);
         snprintf(todo, todo_size,
                  "make %s's agent and libvirt reachable; it goes on by itself. If %s is off there for good, "
-                 "say whose it is: `drover job ID --resolve destination` if %s has its complete image, else "
-                 "`--resolve source`, and start it on %s",
-                 from, guest, to, from);
+                 "say whose it is: `drover job ID --resolve destination` if %s has its complete image (with "
+                 "--fence or --source-is-off if %s can't be asked any more), else `--resolve source`, and "
+                 "start it on %s",
+                 from, guest, to, from, from);
         break;
     case TXN_ABORTING:
         snprintf(text, size, "%s is safe on %s; %s must still give back what it reserved", guest, from, to);
@@ -71,6 +72,15 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
         snprintf(todo, todo_size, "make %s's agent and libvirt reachable; it goes on by itself", to);
         break;
     case TXN_RELEASING:
+        if (t->granted && !(t->answered & TXN_BIT(TXN_SOURCE))) {
+            snprintf(text, size, "%s is on %s; %s must still learn that it was given away", guest, to, from);
+            snprintf(
+                todo, todo_size,
+                "before %s is started again, see that it can't start %s; then it goes on by itself. If it "
+                "never comes back: `drover job ID --resolve destination --source-is-off` once more",
+                from, guest);
+            break;
+        }
         snprintf(text, size, "%s is on %s; what is still held is being given back", guest, to);
         snprintf(todo, todo_size, "make the agents of %s and %s reachable; it goes on by itself", from, to);
         break;

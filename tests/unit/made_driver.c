@@ -114,12 +114,16 @@ int driver_cancel(struct driver *d, uint64_t job, const char *by, char **ret_tex
     return 0;
 }
 
-int driver_resolve(struct driver *d, uint64_t job, bool to_source, const char *by, char **ret_text,
+int driver_resolve(struct driver *d, uint64_t job, enum resolution how, const char *by, char **ret_text,
                    struct error *err)
 {
     if (!driver_job(d, job))
         return error_set(err, STATUS_NOT_FOUND, "no open job %llu", (unsigned long long)job);
-    *ret_text = xasprintf("resolved to the %s by %s", to_source ? "source" : "destination", by);
+    *ret_text = xasprintf("resolved to the %s by %s",
+                          how == RESOLVE_SOURCE       ? "source"
+                          : how == RESOLVE_SOURCE_OFF ? "destination, whose source is off,"
+                                                      : "destination",
+                          by);
     return 0;
 }
 

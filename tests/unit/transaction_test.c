@@ -54,6 +54,7 @@ static void show(struct talk *t, const struct txn_actions *actions)
                 fprintf(t->out, "NOT DURABLE: ");
             fprintf(t->out, "send %s to %s%s\n", txn_message_name(a->message), parties[a->party],
                     a->message != TXN_SETTLE     ? ""
+                    : t->txn.granted             ? ", which is told that it was given away"
                     : t->txn.resolve == TXN_KEPT ? " with the word kept"
                     : t->txn.resolve == TXN_GONE ? " with the word gone"
                                                  : "");
@@ -91,9 +92,9 @@ static bool parse(const char *line, struct txn_event *e, char text[200])
         e->text = text;
         return true;
     }
-    static const char *const kinds[] = {"start",    "restart", "?",      "?",
-                                        "progress", "timer",   "cancel", "resolve"};
-    int kind = lookup(kinds, 8, a);
+    static const char *const kinds[] = {"start", "restart", "?",     "?",      "progress",
+                                        "timer", "cancel",  "grant", "resolve"};
+    int kind = lookup(kinds, 9, a);
     if (kind < 0 || kind == 2 || kind == 3)
         return false;
     e->kind = (enum txn_event_kind)kind;
@@ -124,6 +125,7 @@ static void feed(struct talk *t, const char *line)
         t->txn.state = was.state;
         t->txn.cancelled = was.cancelled;
         t->txn.cold_started = was.cold_started;
+        t->txn.granted = was.granted;
         memcpy(t->txn.why, was.why, sizeof(was.why));
         e.kind = TXN_EVENT_RESTART;
     } else if (!parse(line, &e, text)) {

@@ -1,0 +1,118 @@
+/* An operator's word on whose a guest is, where no host can tell. */
+#include "coordinator/driver_internal.h"
+
+#include "common/base/memory.h"
+
+#include <string.h>
+
+enum {
+    PAUSED_USER = 1
+}; /* libvirt's VIR_DOMAIN_PAUSED_USER: a complete image; one that is being filled says MIGRATION */
+
+static const Drover__V1__Guest *seen_on(const struct driver *d, const char *name, const char *uuid)
+{
+    const struct fleet_host *host = fleet_host(d->config.fleet, name);
+    const struct fleet_guest *guest = host && host->up ? fleet_guest_on(host, uuid) : NULL;
+    return guest && guest->told && fleet_guest_active(guest->guest) ? guest->guest : NULL;
+}
+
+static bool is_up(const struct driver *d, const char *name)
+{
+    const struct fleet_host *host = fleet_host(d->config.fleet, name);
+    return host && host->up;
+}
+
+/* Without the source's answer. */
+static int may_grant(const struct driver *d, const struct migration *m, struct error *err)
+{
+    const Drover__V1__Job *job = m->job;
+    const Drover__V1__Guest *there = seen_on(d, job->destination, job->guest_uuid);
+    if (is_up(d, job->source))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s's agent answers: `--resolve destination` alone asks it, which is safer",
+                         job->source);
+    if (m->txn.state == TXN_RELEASING && m->txn.granted)
+        return 0; /* the source never comes back */
+    if (m->txn.definition_only)
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s is shut off, nothing of it runs: wait for %s, or define it on %s by hand",
+                         job->guest, job->source, job->destination);
+    if (!is_up(d, job->destination))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s's agent can't be asked whether it has a complete image of %s: make it reachable",
+                         job->destination, job->guest);
+    if (!there || there->state != DROVER__V1__GUEST_STATE__GUEST_PAUSED || there->state_reason != PAUSED_USER)
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s has no complete image of %s (libvirt there: %s): there is nothing to run",
+                         job->destination, job->guest,
+                         !there                                                  ? "not active"
+                         : there->state == DROVER__V1__GUEST_STATE__GUEST_PAUSED ? "still being filled"
+                                                                                 : "not paused");
+    return 0;
+}
+
+static int may_ask(const struct driver *d, const struct migration *m, bool to_source, struct error *err)
+{
+    const Drover__V1__Job *job = m->job;
+    const char *contrary = to_source ? job->destination : job->source;
+    const Drover__V1__Guest *there = seen_on(d, contrary, job->guest_uuid);
+    /* A paused image at the destination contradicts nothing: it is dropped. */
+    if (there && (there->state == DROVER__V1__GUEST_STATE__GUEST_RUNNING || !to_source))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "libvirt on %s says that %s is there: it can't be %s's; look at both hosts",
+                         contrary, job->guest, to_source ? job->source : job->destination);
+    return 0;
+}
+
+const struct migration *driver_may_resolve(const struct driver *d, uint64_t id, enum resolution how,
+                                           struct error *err)
+{
+    const struct migration *m = d->migrations;
+    while (m && m->job->id != id)
+        m = m->next;
+    if (!m)
+        return error_set(err, STATUS_NOT_FOUND,
+                         "there is no open job %llu: see `drover jobs` and `drover history`",
+                         (unsigned long long)id),
+               NULL;
+    bool asks = how == RESOLVE_SOURCE || how == RESOLVE_DESTINATION;
+    bool granted = how == RESOLVE_SOURCE_OFF && m->txn.state == TXN_RELEASING && m->txn.granted;
+    if (!granted && (m->txn.state != TXN_SETTLING || !m->txn.in_doubt))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "job %llu is not in doubt about whose %s is (%s): there is nothing to resolve",
+                         (unsigned long long)id, m->job->guest, m->job->text),
+               NULL;
+    int r = asks ? may_ask(d, m, how == RESOLVE_SOURCE, err) : may_grant(d, m, err);
+    return r < 0 ? NULL : m;
+}
+
+int driver_resolve(struct driver *d, uint64_t id, enum resolution how, const char *by, char **ret_text,
+                   struct error *err)
+{
+    struct error own = {0};
+    err = err ? err : &own;
+    struct migration *m = (struct migration *)driver_may_resolve(d, id, how, err);
+    if (!m)
+        return -(int)err->code;
+    const char *guest = m->job->guest, *from = m->job->source, *to = m->job->destination;
+    switch (how) {
+    case RESOLVE_SOURCE:
+        *ret_text = xasprintf("%s is asked to keep %s, and %s to forget it; then start it on %s", from, guest,
+                              to, from);
+        break;
+    case RESOLVE_DESTINATION:
+        *ret_text = xasprintf("%s is asked to give %s up, and %s to run it", from, guest, to);
+        break;
+    default:
+        *ret_text = m->txn.granted
+                        ? xasprintf("%s is waited for no longer", from)
+                        : xasprintf("%s runs %s; before %s is started again, see that it can't start %s", to,
+                                    guest, from, guest);
+    }
+    struct txn_event event = {.kind = TXN_EVENT_GRANT, .text = by};
+    if (how == RESOLVE_SOURCE || how == RESOLVE_DESTINATION)
+        event = (struct txn_event){
+            .kind = TXN_EVENT_RESOLVE, .answer = how == RESOLVE_SOURCE ? TXN_KEPT : TXN_GONE, .text = by};
+    migration_feed(m, &event);
+    return 0;
+}

@@ -1,0 +1,43 @@
+"""The source's agent is gone for good, the destination holds a complete paused image: an operator gives it the guest."""
+
+import os
+
+import pytest
+from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
+from lablib import wait_for
+
+
+@pytest.fixture
+def left(fleet, drover):
+    """(job, ...) whose source's agent died when libvirt had handed the guest over, before it could say so to anybody."""
+
+    def make(disk):
+        if not fleet.programs.has_failpoints():
+            pytest.skip("the programs were built without Meson's option failpoints")
+        fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=[disk])
+        fleet.tick_wait("web1")
+        kvm1 = fleet.node("kvm1")
+        hit = fleet.programs.failpoint(kvm1, "agent.source.FENCED.before_write")
+        job = document(drover("migrate", "web1", "--to", "kvm2", "--detach", "--json"))["jobs"][0]["id"]
+        wait_for(lambda: not os.path.exists(hit) and not kvm1.running("agent"), 60, "the end of kvm1's agent")
+        wait_for(lambda: copies(fleet, "web1") == {"kvm1": "shut off", "kvm2": "paused"}, 30, "the image at kvm2")
+        wait_for_job(drover, job, {"in_doubt", "in-doubt"}, 60)
+        return job
+
+    return make
+
+
+def test_the_source_is_off(fleet, drover, left):
+    job = str(left("nfs"))
+    plain = drover("job", job, "--resolve", "destination")
+    assert "kvm1 is asked to give web1 up" in plain.stdout  # which nobody hears
+    assert drover("job", job, "--resolve", "source", "--source-is-off", check=False).returncode == 2
+    assert copies(fleet, "web1")["kvm2"] == "paused"
+    drover("job", job, "--resolve", "destination", "--source-is-off")
+    wait_for(lambda: copies(fleet, "web1")["kvm2"] == "running", 30, "web1 to run on kvm2")
+    wait_for(lambda: "must still learn" in job_state(drover, job)["text"], 30, "the job to wait for kvm1")
+    fleet.programs.agent_start(fleet.node("kvm1"))
+    ended = wait_for_job(drover, job, {"done", "failed"}, 60)
+    assert (ended["state"], ended["runs_on"]) == ("done", "kvm2")
+    assert_runs_only_on(fleet, "web1", "kvm2")  # the definition has gone from kvm1, too
+    assert_goes_on(fleet, "web1", "kvm2")
