@@ -5,24 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const state_names[TXN_N_STATES] = {
-    [TXN_NEW] = "new",
-    [TXN_PREPARING] = "preparing",
-    [TXN_TRANSFER] = "transfer",
-    [TXN_SETTLING] = "settling",
-    [TXN_ABORTING] = "aborting",
-    [TXN_ACTIVATING] = "activating",
-    [TXN_RELEASING] = "releasing",
-    [TXN_COLD_START] = "cold-start",
-    [TXN_DONE] = "done",
-    [TXN_ABORTED] = "aborted",
-};
-
-static const char *const message_names[TXN_N_MESSAGES] = {
-    [TXN_PREPARE] = "PREPARE",   [TXN_MIGRATE] = "MIGRATE", [TXN_SETTLE] = "SETTLE",   [TXN_ABORT] = "ABORT",
-    [TXN_ACTIVATE] = "ACTIVATE", [TXN_RELEASE] = "RELEASE", [TXN_COLD] = "COLD_START",
-};
-
 static const unsigned allowed[TXN_N_STATES] = {
     [TXN_NEW] = 1u << TXN_PREPARING,     [TXN_PREPARING] = 1u << TXN_TRANSFER | 1u << TXN_SETTLING,
     [TXN_TRANSFER] = 1u << TXN_SETTLING, [TXN_SETTLING] = 1u << TXN_ABORTING | 1u << TXN_ACTIVATING,
@@ -33,26 +15,6 @@ static const unsigned allowed[TXN_N_STATES] = {
 bool txn_may_move(enum txn_state from, enum txn_state to)
 {
     return from < TXN_N_STATES && to < TXN_N_STATES && (allowed[from] & 1u << to);
-}
-
-const char *txn_state_name(enum txn_state state)
-{
-    return state < TXN_N_STATES ? state_names[state] : "?";
-}
-
-bool txn_state_parse(const char *name, enum txn_state *ret)
-{
-    for (unsigned s = 0; s < TXN_N_STATES; s++)
-        if (strcmp(state_names[s], name) == 0) {
-            *ret = (enum txn_state)s;
-            return true;
-        }
-    return false;
-}
-
-const char *txn_message_name(enum txn_message message)
-{
-    return message < TXN_N_MESSAGES ? message_names[message] : "?";
 }
 
 bool txn_ended(const struct txn *t)
