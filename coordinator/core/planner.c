@@ -37,8 +37,34 @@ static void select_units(struct state *s, bool *wanted, uint32_t *todo, uint32_t
     *ret_n = n;
 }
 
-static void run(struct planner *p, const struct planner_request *request,
-                uint32_t (*where)(const struct state *, uint32_t), struct planner_plan *ret)
+/* Places looked at beyond the first placement: some tenths of a second. */
+enum { EFFORT = 10000000 };
+
+static void seek(struct search *search, uint32_t (*where)(const struct state *, uint32_t), bool plain)
+{
+    switch (search->state->request->goal) {
+    case PLANNER_EVACUATE:
+    case PLANNER_MOVE:
+        search_place(search, where);
+        if (plain)
+            break;
+        search_make_room(search);
+        search_improve(search);
+        break;
+    case PLANNER_BALANCE:
+        if (!plain)
+            search_balance(search);
+        break;
+    case PLANNER_CONSOLIDATE:
+        if (!plain)
+            search_consolidate(search);
+        break;
+    }
+}
+
+/* The plan that comes from placing the first ones so. `plain`: without any search after that. */
+static void attempt(struct planner *p, const struct planner_request *request,
+                    uint32_t (*where)(const struct state *, uint32_t), bool plain, struct planner_plan *ret)
 {
     uint32_t n, *todo = xcalloc(p->n_units ? p->n_units : 1, sizeof(*todo));
     bool *wanted = xcalloc(p->n_units ? p->n_units : 1, sizeof(*wanted));
@@ -46,7 +72,8 @@ static void run(struct planner *p, const struct planner_request *request,
     state_init(&start, p, request);
     state_copy(&end, &start);
     select_units(&end, wanted, todo, &n);
-    search_place(&end, todo, n, where);
+    struct search search = {.state = &end, .wanted = wanted, .todo = todo, .n_todo = n, .effort = EFFORT};
+    seek(&search, where, plain);
     result_make(&start, &end, wanted, ret);
     state_deinit(&start);
     state_deinit(&end);
@@ -54,12 +81,32 @@ static void run(struct planner *p, const struct planner_request *request,
     free(wanted);
 }
 
+static bool is_better(const struct planner_plan *a, const struct planner_plan *b)
+{
+    if (a->n_stuck != b->n_stuck)
+        return a->n_stuck < b->n_stuck;
+    return a->n_moves == b->n_moves && better(a->score_after, b->score_after);
+}
+
+/* Where room is short, the first fit sometimes packs better than the best one. */
 void planner_run(struct planner *p, const struct planner_request *request, struct planner_plan *ret)
 {
-    run(p, request, search_best, ret);
+    struct planner_plan best, plain, again;
+    attempt(p, request, search_best, false, &best);
+    attempt(p, request, search_first, true, &plain);
+    if (is_better(&plain, &best)) {
+        attempt(p, request, search_first, false, &again);
+        bool improved = !is_better(&plain, &again);
+        planner_plan_deinit(&best);
+        best = improved ? again : plain;
+        planner_plan_deinit(improved ? &plain : &again);
+    } else {
+        planner_plan_deinit(&plain);
+    }
+    *ret = best;
 }
 
 void planner_first_fit(struct planner *p, const struct planner_request *request, struct planner_plan *ret)
 {
-    run(p, request, search_first, ret);
+    attempt(p, request, search_first, true, ret);
 }

@@ -90,7 +90,7 @@ struct planner_request {
     bool across_sites;  /* a guest may leave its site */
     bool others_stay;   /* EVACUATE, MOVE: no other guest is moved to make room */
     struct planner_weights weights;
-    double min_gain;    /* BALANCE: of the score, by each move; 0: 0.005 */
+    double min_gain;    /* BALANCE: of the score, times the number of hosts, by each move; 0: 0.05 */
     uint32_t max_moves; /* BALANCE, CONSOLIDATE; 0: no limit */
     double
         headroom; /* CONSOLIDATE: share of memory and of CPU time that each host keeps free; 0: 0.1; negative: none */
@@ -150,7 +150,7 @@ void planner_free(struct planner *planner);
 void planner_run(struct planner *planner, const struct planner_request *request, struct planner_plan *ret);
 void planner_plan_deinit(struct planner_plan *plan);
 
-/* Only best-fit-decreasing in the plainest form: each guest to the first host by name that takes it. What planner_run is measured by. */
+/* Each guest, the largest first, to the first host by name that takes it; no search. What planner_run is measured by. */
 void planner_first_fit(struct planner *planner, const struct planner_request *request,
                        struct planner_plan *ret);
 

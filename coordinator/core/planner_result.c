@@ -6,37 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum planner_reason reason_of(const struct state *s, bool wanted)
-{
-    switch (s->request->goal) {
-    case PLANNER_EVACUATE: return wanted ? PLANNER_EMPTIES : PLANNER_MAKES_ROOM;
-    case PLANNER_MOVE: return wanted ? PLANNER_ASKED : PLANNER_MAKES_ROOM;
-    case PLANNER_BALANCE: return PLANNER_SPREADS;
-    case PLANNER_CONSOLIDATE: return PLANNER_JOINS;
-    }
-    return PLANNER_ASKED;
-}
-
-static void emit(struct state *now, uint32_t unit, uint32_t to, bool wanted, struct planner_plan *plan)
-{
-    const struct planner *p = now->planner;
-    const struct unit *u = &p->units[unit];
-    uint32_t from = now->at[unit];
-    state_put(now, unit, to);
-    plan->moves = xrealloc(plan->moves, plan->n_moves + u->n_guests, sizeof(*plan->moves));
-    for (uint32_t i = 0; i < u->n_guests; i++)
-        plan->moves[plan->n_moves++] = (struct planner_move){
-            .guest = p->guests[u->guests[i]],
-            .from = p->hosts[from],
-            .to = p->hosts[to],
-            .reason = reason_of(now, wanted),
-            .for_guest = PLANNER_NONE,
-            .after = PLANNER_NONE,
-            .waits = true,
-            .score = state_score(now),
-        };
-}
-
 /* Stable: of equal ones, the one whose first host has the earlier name stays first. */
 static void most_hosts_first(struct planner_refusal *list, uint32_t n)
 {
@@ -126,22 +95,25 @@ static void list_emptied(const struct state *now, struct planner_plan *plan)
     free(before);
 }
 
+static void list_stuck(const struct state *now, const bool *wanted, struct planner_plan *plan)
+{
+    const struct planner *p = now->planner;
+    for (uint32_t u = 0; u < p->n_units; u++)
+        for (uint32_t i = 0; wanted[u] && now->at[u] == p->units[u].home && i < p->units[u].n_guests; i++) {
+            plan->stuck = xrealloc(plan->stuck, plan->n_stuck + 1, sizeof(*plan->stuck));
+            plan->stuck[plan->n_stuck] = (struct planner_stuck){0};
+            explain(now, u, p->units[u].guests[i], &plan->stuck[plan->n_stuck++]);
+        }
+}
+
 void result_make(const struct state *start, const struct state *end, const bool *wanted,
                  struct planner_plan *ret)
 {
-    const struct planner *p = start->planner;
     struct planner_plan plan = {.score_before = state_score(start)};
     struct state now;
     state_copy(&now, start);
-    for (uint32_t u = 0; u < p->n_units; u++)
-        if (end->at[u] != now.at[u])
-            emit(&now, u, end->at[u], wanted[u], &plan);
-    for (uint32_t u = 0; u < p->n_units; u++)
-        for (uint32_t i = 0; wanted[u] && end->at[u] == p->units[u].home && i < p->units[u].n_guests; i++) {
-            plan.stuck = xrealloc(plan.stuck, plan.n_stuck + 1, sizeof(*plan.stuck));
-            plan.stuck[plan.n_stuck] = (struct planner_stuck){0};
-            explain(end, u, p->units[u].guests[i], &plan.stuck[plan.n_stuck++]);
-        }
+    order_moves(&now, end, wanted, &plan);
+    list_stuck(&now, wanted, &plan);
     plan.score_after = state_score(&now);
     list_emptied(&now, &plan);
     state_deinit(&now);

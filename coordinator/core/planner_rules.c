@@ -34,7 +34,7 @@ static uint32_t kin_elsewhere(const struct state *s, uint32_t unit, uint32_t hos
         return PLANNER_NONE;
     for (uint32_t i = p->first_kin[kin]; i < p->first_kin[kin + 1]; i++) {
         uint32_t other = p->kin[i];
-        if (other == unit || s->open[other])
+        if (other == unit || s->open[other] || s->at[other] == state_nowhere(s))
             continue;
         if (s->at[other] == host)
             return PLANNER_NONE;

@@ -20,6 +20,8 @@ static uint64_t taken(const struct unit *u, uint32_t host, int kind)
 
 static unsigned unliked_at(const struct state *s, const struct unit *u, uint32_t host)
 {
+    if (host == state_nowhere(s))
+        return 0;
     return (unsigned)__builtin_popcountll(u->prefer & ~host_of(s->planner, host)->labels) * u->n_guests;
 }
 
@@ -48,6 +50,26 @@ static void take(struct load *l, const struct unit *u, uint32_t host)
     l->vcpus -= u->vcpus;
     l->cpu_load -= u->cpu_load;
     l->guests -= u->n_guests;
+}
+
+static void link_unit(struct state *s, uint32_t unit, uint32_t host)
+{
+    s->at[unit] = host;
+    s->before[unit] = PLANNER_NONE;
+    s->next[unit] = s->first[host];
+    if (s->first[host] != PLANNER_NONE)
+        s->before[s->first[host]] = unit;
+    s->first[host] = unit;
+}
+
+static void unlink_unit(struct state *s, uint32_t unit)
+{
+    if (s->before[unit] == PLANNER_NONE)
+        s->first[s->at[unit]] = s->next[unit];
+    else
+        s->next[s->before[unit]] = s->next[unit];
+    if (s->next[unit] != PLANNER_NONE)
+        s->before[s->next[unit]] = s->before[unit];
 }
 
 static bool asked_to_empty(const struct state *s, uint32_t host)
@@ -81,7 +103,7 @@ static void init_host(struct state *s, uint32_t i)
 void state_init(struct state *s, struct planner *p, const struct planner_request *request)
 {
     static const struct planner_weights usual = {.memory = 1, .vcpus = 0.5, .cpu_load = 1, .guests = 0.01};
-    size_t hosts = p->n_hosts ? p->n_hosts : 1, units = p->n_units ? p->n_units : 1;
+    size_t hosts = (size_t)p->n_hosts + 1, units = p->n_units ? p->n_units : 1;
     const struct planner_weights *w = &request->weights;
     *s = (struct state){
         .planner = p,
@@ -89,19 +111,25 @@ void state_init(struct state *s, struct planner *p, const struct planner_request
         .weights = w->memory == 0 && w->vcpus == 0 && w->cpu_load == 0 && w->guests == 0 ? usual : *w,
         .hosts = xcalloc(hosts, sizeof(*s->hosts)),
         .at = xcalloc(units, sizeof(*s->at)),
+        .first = xcalloc(hosts, sizeof(*s->first)),
+        .next = xcalloc(units, sizeof(*s->next)),
+        .before = xcalloc(units, sizeof(*s->before)),
+        .room_for = xcalloc(units, sizeof(*s->room_for)),
         .open = xcalloc(units, sizeof(*s->open)),
         .takes = xcalloc(hosts, sizeof(*s->takes)),
         .emptied = xcalloc(hosts, sizeof(*s->emptied)),
         .spare = xcalloc(hosts, sizeof(*s->spare)),
         .busiest = xcalloc(hosts, sizeof(*s->busiest)),
     };
+    memset(s->first, 0xff, hosts * sizeof(*s->first));
+    memset(s->room_for, 0xff, units * sizeof(*s->room_for));
     for (uint32_t i = 0; i < p->n_hosts; i++)
         init_host(s, i);
     /* What the guests take now is out of memory_free already. */
     for (uint32_t u = 0; u < p->n_units; u++) {
         const struct unit *unit = &p->units[u];
         struct load *l = &s->hosts[unit->home];
-        s->at[u] = unit->home;
+        link_unit(s, u, unit->home);
         l->vcpus += unit->vcpus;
         l->cpu_load += unit->cpu_load;
         l->guests += unit->n_guests;
@@ -120,8 +148,12 @@ void state_init(struct state *s, struct planner *p, const struct planner_request
 
 void state_copy(struct state *s, const struct state *from)
 {
-    size_t hosts = from->planner->n_hosts, units = from->planner->n_units;
+    size_t hosts = (size_t)from->planner->n_hosts + 1, units = from->planner->n_units;
     *s = *from;
+    s->first = copy_of(from->first, hosts, sizeof(*s->first));
+    s->next = copy_of(from->next, units, sizeof(*s->next));
+    s->before = copy_of(from->before, units, sizeof(*s->before));
+    s->room_for = copy_of(from->room_for, units, sizeof(*s->room_for));
     s->hosts = copy_of(from->hosts, hosts, sizeof(*s->hosts));
     s->at = copy_of(from->at, units, sizeof(*s->at));
     s->open = copy_of(from->open, units, sizeof(*s->open));
@@ -135,6 +167,10 @@ void state_deinit(struct state *s)
 {
     free(s->hosts);
     free(s->at);
+    free(s->first);
+    free(s->next);
+    free(s->before);
+    free(s->room_for);
     free(s->open);
     free(s->takes);
     free(s->emptied);
@@ -202,8 +238,30 @@ double state_score_if(const struct state *s, uint32_t unit, uint32_t host)
     return score_of(s, sum, squares, unliked);
 }
 
+double state_score_swapped(const struct state *s, uint32_t a, uint32_t b)
+{
+    const struct planner *p = s->planner;
+    const struct unit *units[2] = {&p->units[a], &p->units[b]};
+    uint32_t at[2] = {s->at[a], s->at[b]};
+    double sum[METRICS], squares[METRICS], x[METRICS], unliked = s->unliked;
+    memcpy(sum, s->sum, sizeof(sum));
+    memcpy(squares, s->squares, sizeof(squares));
+    for (int i = 0; i < 2; i++) {
+        struct load l = s->hosts[at[i]];
+        take(&l, units[i], at[i]);
+        add(&l, units[1 - i], at[i]);
+        measure(host_of(p, at[i]), &l, x);
+        if (l.counted)
+            replace(sum, squares, l.x, x);
+        unliked += (double)unliked_at(s, units[1 - i], at[i]) - unliked_at(s, units[i], at[i]);
+    }
+    return score_of(s, sum, squares, unliked);
+}
+
 static void remeasure(struct state *s, uint32_t host)
 {
+    if (host == state_nowhere(s))
+        return;
     struct load *l = &s->hosts[host];
     double x[METRICS];
     measure(host_of(s->planner, host), l, x);
@@ -223,5 +281,6 @@ void state_put(struct state *s, uint32_t unit, uint32_t host)
     remeasure(s, from);
     remeasure(s, host);
     s->unliked += (double)unliked_at(s, u, host) - unliked_at(s, u, from);
-    s->at[unit] = host;
+    unlink_unit(s, unit);
+    link_unit(s, unit, host);
 }

@@ -50,12 +50,14 @@ struct state {
     const struct planner_request *request;
     struct planner_weights weights;
     struct load *hosts;
-    uint32_t *at;    /* by unit */
-    bool *open;      /* by unit: is to move and has no place yet, so it binds no kin */
-    bool *takes;     /* by host, in this request */
-    bool *emptied;   /* by host */
-    int64_t *spare;  /* by host: memory to be left free */
-    double *busiest; /* by host: cpu_load not to be passed; 0: no limit */
+    uint32_t *at;                    /* by unit; state_nowhere() while it is taken out */
+    uint32_t *first, *next, *before; /* lists of the units on each host; PLANNER_NONE ends them */
+    uint32_t *room_for;              /* by unit: for which other unit it was moved; PLANNER_NONE */
+    bool *open;                      /* by unit: is to move and has no place yet, so it binds no kin */
+    bool *takes;                     /* by host, in this request */
+    bool *emptied;                   /* by host */
+    int64_t *spare;                  /* by host: memory to be left free */
+    double *busiest;                 /* by host: cpu_load not to be passed; 0: no limit */
     double sum[METRICS], squares[METRICS];
     uint32_t n_counted;
     double unliked; /* preferred labels that are missed, over all guests */
@@ -81,7 +83,16 @@ double state_score(const struct state *state);
 /* What the score would be with the unit there instead. */
 double state_score_if(const struct state *state, uint32_t unit, uint32_t host);
 
+/* What it would be if two units on different hosts changed places. */
+double state_score_swapped(const struct state *state, uint32_t a, uint32_t b);
+
 void state_put(struct state *state, uint32_t unit, uint32_t host);
+
+/* A place without limits that counts for nothing, to take a unit out for a moment. */
+static inline uint32_t state_nowhere(const struct state *state)
+{
+    return state->planner->n_hosts;
+}
 
 enum obstacle {
     FITS,

@@ -1,0 +1,25 @@
+/* Random fleets for the planner and the schedule: a function of the seed. Small, tight and full of rules, so that every
+ * constraint decides something. */
+#pragma once
+
+#include "coordinator/core/planner.h"
+
+enum { HOSTS = 9, GUESTS = 28, GROUPS = 5, IN_GROUPS = 2 };
+
+struct random_fleet {
+    struct planner_host hosts[HOSTS];
+    struct planner_guest guests[GUESTS];
+    struct planner_group groups[GROUPS];
+    uint32_t groups_of[GUESTS][IN_GROUPS];
+    char host_names[HOSTS][16], guest_names[GUESTS][16];
+    uint8_t forbidden[GUESTS][HOSTS]; /* what why_not says */
+    struct planner_fleet fleet;
+    bool from[HOSTS], to[HOSTS], chosen[GUESTS];
+    struct planner_request request;
+};
+
+uint32_t random_below(uint64_t *rng, uint32_t n);
+void random_fleet(struct random_fleet *fleet, uint64_t seed);
+
+/* The same fleet, listed in another order. */
+void random_shuffle(const struct random_fleet *fleet, struct random_fleet *ret, uint64_t seed);
