@@ -2,6 +2,8 @@
 #include "agent/io/adapters.h"
 #include "agent/io/exports.h"
 #include "agent/io/host_facts.h"
+#include "agent/io/host_pools.h"
+#include "agent/io/libvirt.h"
 #include "agent/io/luns.h"
 #include "agent/io/message.h"
 #include "agent/io/mounts.h"
@@ -11,7 +13,7 @@
 
 #include <string.h>
 
-enum { WAIT_MS = 5000, STATFS_MS = 1000, MAX_PATHS = 512 };
+enum { WAIT_MS = 5000, STATFS_MS = 1000, MAX_PATHS = 512, MAX_VOLUMES = 4096 };
 
 static void read_mounts(Drover__V1__Inspection *r)
 {
@@ -35,11 +37,22 @@ static void read_paths(struct probe_job *j, const Drover__V1__InspectRequest *q,
         message_append(&r->paths, &r->n_paths, path_facts_read(mounts, "/sys", q->paths[i]));
 }
 
+static void read_volumes(struct probe_job *j, Drover__V1__Inspection *r)
+{
+    struct libvirt *libvirt = j->probes->agent->libvirt;
+    struct error err = {0};
+    _cleanup_connect_ virConnectPtr conn = libvirt ? libvirt_ref(libvirt, &err) : NULL;
+    if (conn)
+        r->n_volumes = host_volumes_read(conn, MAX_VOLUMES, &r->volumes);
+    else if (libvirt)
+        message_append_text(&r->errors, &r->n_errors, err.text);
+}
+
 static void inspect(struct probe_job *j)
 {
     const Drover__V1__InspectRequest *q = (const Drover__V1__InspectRequest *)j->request;
     Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
-    bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->n_paths;
+    bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->volumes && !q->n_paths;
     if (all || q->mounts)
         read_mounts(r);
     if (all || q->luns) {
@@ -50,6 +63,8 @@ static void inspect(struct probe_job *j)
         exports_read(&j->limit, q->clients, q->n_clients, r);
     if (all || q->host)
         r->host = host_facts_read(&j->limit, j->probes->agent->config, r);
+    if (q->volumes)
+        read_volumes(j, r);
     if (q->n_paths)
         read_paths(j, q, r);
 }

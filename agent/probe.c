@@ -1,9 +1,12 @@
 /* Agent.Probe: one table of kinds; each runs as a job of its own (agent/probe_job.h). */
 #include "agent/probe.h"
 
+#include "agent/io/cpu_compare.h"
 #include "agent/io/exports.h"
 #include "agent/io/image.h"
+#include "agent/io/iscsi_identity.h"
 #include "agent/io/layer2.h"
+#include "agent/io/libvirt.h"
 #include "agent/io/libvirt_port.h"
 #include "agent/io/listening.h"
 #include "agent/io/message.h"
@@ -26,6 +29,7 @@ enum {
     LEASE_MAX_MS = 300000,
     PATH_BYTES = 4095,
     PORT_MAX = 65535,
+    CPU_BYTES = 65536,
 };
 
 #define PKI "/etc/pki"
@@ -145,6 +149,24 @@ static void open_image(struct probe_job *j)
     image_open(&j->limit, *q->url ? q->url : q->path, q->format, result_of(j));
 }
 
+static void compare_cpu(struct probe_job *j)
+{
+    const Drover__V1__ProbeRequest *q = request_of(j);
+    struct agent *agent = j->probes->agent;
+    struct error why = {.text = "this host is no hypervisor"};
+    _cleanup_connect_ virConnectPtr conn = agent->libvirt ? libvirt_ref(agent->libvirt, &why) : NULL;
+    if (conn)
+        cpu_compare(conn, q->cpu, q->arch, q->virt_type, result_of(j));
+    else
+        probe_say(result_of(j), DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "failed", "%s", why.text);
+}
+
+static void identify_unit(struct probe_job *j)
+{
+    const Drover__V1__ProbeRequest *q = request_of(j);
+    iscsi_identity(&j->limit, q->url, q->initiator, result_of(j));
+}
+
 /* ---- what is held: on the loop ---- */
 
 static void hold_nonce(struct probe_job *j)
@@ -189,7 +211,16 @@ static void say_late(struct probe_job *j)
 
 /* ---- the table ---- */
 
-enum { NEEDS_NONCE = 1, NEEDS_PATH = 2, NEEDS_BRIDGE = 4, NEEDS_PORT = 8, NEEDS_URL = 16, HOLDS = 32 };
+enum {
+    NEEDS_NONCE = 1,
+    NEEDS_PATH = 2,
+    NEEDS_BRIDGE = 4,
+    NEEDS_PORT = 8,
+    NEEDS_URL = 16,
+    HOLDS = 32,
+    NEEDS_CPU = 64,
+    NEEDS_ISCSI = 128
+};
 
 static const struct kind {
     unsigned needs;
@@ -208,6 +239,8 @@ static const struct kind {
     [DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT] = {NEEDS_URL, connect_libvirt},
     [DROVER__V1__PROBE_KIND__PROBE_CLOCK] = {0, tell_clock},
     [DROVER__V1__PROBE_KIND__PROBE_IMAGE] = {0, open_image},
+    [DROVER__V1__PROBE_KIND__PROBE_CPU_COMPARE] = {NEEDS_CPU, compare_cpu},
+    [DROVER__V1__PROBE_KIND__PROBE_ISCSI_IDENTITY] = {NEEDS_URL | NEEDS_ISCSI, identify_unit},
 };
 
 static bool is_path(const char *path)
@@ -248,6 +281,12 @@ static int check(const struct probes *p, const Drover__V1__ProbeRequest *q, cons
                          q->port_max);
     if ((k->needs & NEEDS_URL) && !*q->url)
         return error_set(err, STATUS_INVALID_ARGUMENT, "url is empty");
+    if ((k->needs & NEEDS_ISCSI) && (strncmp(q->url, "iscsi://", 8) != 0 || q->initiator[0] == '-'))
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "url \"%.128s\" is no iscsi:// one, or the initiator no name", q->url);
+    if ((k->needs & NEEDS_CPU) && (!*q->cpu || strlen(q->cpu) > CPU_BYTES))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "cpu has %zu bytes; expected a <cpu> of at most %d",
+                         strlen(q->cpu), CPU_BYTES);
     if ((k->needs & HOLDS) && probes_full(p))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "too many probes hold files and ports; they end by themselves soon");

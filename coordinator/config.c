@@ -12,8 +12,8 @@
 enum allow { AUTO_CONVERGE = 1, POST_COPY = 2, OFFLINE = 4 };
 
 struct raw_policy {
-    char *name, *max_pause, *deadline, *bandwidth;
-    uint32_t allow;
+    char *name, *max_pause, *deadline, *bandwidth, *vcpu_ratio;
+    uint32_t allow, older_versions;
 };
 
 struct raw_tls {
@@ -58,11 +58,16 @@ static const cyaml_schema_value_t host_value = {
 static const cyaml_strval_t allow_words[] = {
     {"auto-converge", AUTO_CONVERGE}, {"post-copy", POST_COPY}, {"offline", OFFLINE}};
 
+static const cyaml_strval_t older_words[] = {{"warn", 0}, {"block", 1}};
+
 static const cyaml_schema_field_t policy_fields[] = {
     TEXT("name", 0, struct raw_policy, name),
     TEXT("max_pause", OPTIONAL, struct raw_policy, max_pause),
     TEXT("deadline", OPTIONAL, struct raw_policy, deadline),
     TEXT("bandwidth", OPTIONAL, struct raw_policy, bandwidth),
+    TEXT("vcpu_ratio", OPTIONAL, struct raw_policy, vcpu_ratio),
+    CYAML_FIELD_ENUM("older_versions", OPTIONAL | CYAML_FLAG_STRICT, struct raw_policy, older_versions,
+                     older_words, 2),
     CYAML_FIELD_FLAGS("allow", OPTIONAL | CYAML_FLAG_STRICT, struct raw_policy, allow, allow_words, 3),
     CYAML_FIELD_END,
 };
@@ -223,9 +228,25 @@ static int take_value(const struct source *s, const char *path, const char *text
     return 0;
 }
 
+/* "4" or "1.5" -> 400 or 150. */
+static int parse_ratio(const char *text, int64_t *ret_percent, struct error *err)
+{
+    char *end;
+    unsigned long whole = strtoul(text, &end, 10), hundredths = 0;
+    size_t digits = end[0] == '.' ? strspn(end + 1, "0123456789") : 0;
+    if (digits == 1 || digits == 2)
+        hundredths = strtoul(end + 1, NULL, 10) * (digits == 1 ? 10 : 1);
+    if (!isdigit((unsigned char)text[0]) || digits > 2 || end[digits ? digits + 1 : 0] || whole > 1000 ||
+        whole * 100 + hundredths == 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "'%s' is no ratio of vCPUs to logical CPUs; expected 4 or 1.5, at most 1000", text);
+    *ret_percent = (int64_t)(whole * 100 + hundredths);
+    return 0;
+}
+
 static int take_policy(const struct source *s, struct raw *raw, struct coordinator_config *c)
 {
-    int64_t bandwidth = 0;
+    int64_t bandwidth = 0, vcpu_percent = 0;
     drover__v1__policy__init(&c->policy);
     c->policy.max_pause = 2000;
     c->policy.deadline = INT64_C(30) * 60 * 1000;
@@ -235,6 +256,7 @@ static int take_policy(const struct source *s, struct raw *raw, struct coordinat
         _cleanup_free_ char *name_path = xasprintf("policies[%u].name", i);
         _cleanup_free_ char *pause_path = xasprintf("policies[%u].max_pause", i);
         _cleanup_free_ char *deadline_path = xasprintf("policies[%u].deadline", i);
+        _cleanup_free_ char *ratio_path = xasprintf("policies[%u].vcpu_ratio", i);
         _cleanup_free_ char *bandwidth_path = xasprintf("policies[%u].bandwidth", i);
         if (!streq(p->name, "default"))
             return bad(s, name_path, "'%s': no such policy; the one that there is, is 'default'", p->name);
@@ -243,9 +265,13 @@ static int take_policy(const struct source *s, struct raw *raw, struct coordinat
             r = take_value(s, deadline_path, p->deadline, parse_duration_ms, &c->policy.deadline);
         if (r == 0)
             r = take_value(s, bandwidth_path, p->bandwidth, parse_rate, &bandwidth);
+        if (r == 0)
+            r = take_value(s, ratio_path, p->vcpu_ratio, parse_ratio, &vcpu_percent);
         if (r < 0)
             return r;
         c->policy.bandwidth = (uint64_t)bandwidth;
+        c->policy.vcpu_percent = (uint32_t)vcpu_percent;
+        c->policy.block_older = p->older_versions;
         /* `allow: []` allows nothing; left out, what is allowed by default stays so. */
         _cleanup_free_ char *allow_path = xasprintf("policies[%u].allow", i);
         size_t line, column;

@@ -1,12 +1,11 @@
 #include "agent/io/guest_xml.h"
 
+#include "agent/io/guest_needs.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <uuid/uuid.h>
 
 enum { MAX_DEVICES = 4096, MAX_BACKING = 256 };
@@ -15,31 +14,7 @@ enum { MAX_DEVICES = 4096, MAX_BACKING = 256 };
 static uint64_t size_of(const xmlNode *n)
 {
     _cleanup_free_ char *text = xml_text(n), *unit = xml_attr(n, "unit");
-    char *end = NULL;
-    uint64_t value = text ? strtoull(text, &end, 10) : 0, scale = 1024;
-    static const struct {
-        const char *name;
-        uint64_t scale;
-    } units[] = {
-        {"b", 1},
-        {"bytes", 1},
-        {"KB", 1000},
-        {"k", 1024},
-        {"KiB", 1024},
-        {"MB", 1000000},
-        {"M", 1ULL << 20},
-        {"MiB", 1ULL << 20},
-        {"GB", 1000000000},
-        {"G", 1ULL << 30},
-        {"GiB", 1ULL << 30},
-        {"T", 1ULL << 40},
-        {"TiB", 1ULL << 40},
-        {"TB", 1000000000000},
-    };
-    for (size_t i = 0; unit && i < sizeof(units) / sizeof(units[0]); i++)
-        if (strcasecmp(unit, units[i].name) == 0)
-            scale = units[i].scale;
-    return value > UINT64_MAX / scale ? UINT64_MAX : value * scale;
+    return xml_bytes(text, unit);
 }
 
 /* ---- disks ---- */
@@ -84,6 +59,11 @@ static void parse_source(const xmlNode *source, Drover__V1__Disk *d)
     char *name = xml_attr(host, "name");
     xml_set(&d->source_host, name ? name : xml_attr(host, "socket"));
     d->source_port = (uint32_t)xml_attr_number(host, "port");
+    _cleanup_free_ char *tls = xml_attr(source, "tls");
+    if (streq(tls, "yes"))
+        xml_set(&d->auth, xstrdup("tls"));
+    xml_set(&d->auth, xml_attr(xml_child(source, "auth"), "username"));
+    xml_set(&d->initiator, xml_attr(xml_child(xml_child(source, "initiator"), "iqn"), "name"));
 }
 
 static Drover__V1__Disk *parse_disk(const xmlNode *disk)
@@ -99,6 +79,7 @@ static Drover__V1__Disk *parse_disk(const xmlNode *disk)
     xml_set(&d->target, xml_attr(target, "dev"));
     xml_set(&d->bus, xml_attr(target, "bus"));
     parse_source(xml_child(disk, "source"), d);
+    xml_set(&d->auth, xml_attr(xml_child(disk, "auth"), "username")); /* where older definitions have it */
     d->readonly = xml_child(disk, "readonly") != NULL;
     d->shareable = xml_child(disk, "shareable") != NULL;
     d->transient = xml_child(disk, "transient") != NULL;
@@ -129,78 +110,15 @@ static Drover__V1__Interface *parse_interface(const xmlNode *n)
     return i;
 }
 
-/* ---- what can't migrate ---- */
-
-static char *pci_name(const xmlNode *source)
-{
-    const xmlNode *a = xml_child(source, "address");
-    return xasprintf("PCI device %04" PRIx64 ":%02" PRIx64 ":%02" PRIx64 ".%" PRIx64,
-                     xml_attr_number(a, "domain"), xml_attr_number(a, "bus"), xml_attr_number(a, "slot"),
-                     xml_attr_number(a, "function"));
-}
-
-static char *hostdev_name(const xmlNode *n)
-{
-    _cleanup_free_ char *type = xml_attr(n, "type"), *mode = xml_attr(n, "mode");
-    const xmlNode *source = xml_child(n, "source");
-    if (streq(type, "pci"))
-        return pci_name(source);
-    if (streq(type, "usb")) {
-        const xmlNode *a = xml_child(source, "address");
-        if (a)
-            return xasprintf("USB device %" PRIu64 ".%" PRIu64, xml_attr_number(a, "bus"),
-                             xml_attr_number(a, "device"));
-        return xasprintf("USB device %04" PRIx64 ":%04" PRIx64,
-                         xml_attr_number(xml_child(source, "vendor"), "id"),
-                         xml_attr_number(xml_child(source, "product"), "id"));
-    }
-    if (streq(type, "mdev")) {
-        _cleanup_free_ char *uuid = xml_attr(xml_child(source, "address"), "uuid");
-        return xasprintf("mediated device %s", uuid ? uuid : "");
-    }
-    if (streq(type, "scsi")) {
-        _cleanup_free_ char *adapter = xml_attr(xml_child(source, "adapter"), "name");
-        return xasprintf("SCSI device %s", adapter ? adapter : "");
-    }
-    return xasprintf("host device (%s %s)", mode ? mode : "subsystem", type ? type : "unknown");
-}
-
-static void add_hostdev(Drover__V1__Guest *g, char *name)
-{
-    g->hostdevs = xrealloc(g->hostdevs, g->n_hostdevs + 1, sizeof(*g->hostdevs));
-    g->hostdevs[g->n_hostdevs++] = name;
-}
-
-/* An interface that is a host's PCI function, and devices whose back end lives in a process of this host. */
-static void parse_interface_hostdev(Drover__V1__Guest *g, const xmlNode *n, const Drover__V1__Interface *i)
-{
-    if (streq(i->type, "hostdev"))
-        add_hostdev(g, pci_name(xml_child(n, "source")));
-    else if (streq(i->type, "vdpa"))
-        add_hostdev(g, xasprintf("vDPA device %s", i->source));
-}
-
 static void parse_device(Drover__V1__Guest *g, const xmlNode *n)
 {
     const char *name = (const char *)n->name;
     if (streq(name, "disk")) {
-        Drover__V1__Disk *d = parse_disk(n);
         g->disks = xrealloc(g->disks, g->n_disks + 1, sizeof(*g->disks));
-        g->disks[g->n_disks++] = d;
-        if (streq(d->type, "vhostuser"))
-            add_hostdev(g, xasprintf("vhost-user disk %s", d->target));
-        else if (streq(d->type, "nvme"))
-            add_hostdev(g, xasprintf("NVMe disk %s", d->target));
+        g->disks[g->n_disks++] = parse_disk(n);
     } else if (streq(name, "interface")) {
-        Drover__V1__Interface *i = parse_interface(n);
         g->interfaces = xrealloc(g->interfaces, g->n_interfaces + 1, sizeof(*g->interfaces));
-        g->interfaces[g->n_interfaces++] = i;
-        parse_interface_hostdev(g, n, i);
-    } else if (streq(name, "hostdev")) {
-        add_hostdev(g, hostdev_name(n));
-    } else if (streq(name, "filesystem")) {
-        _cleanup_free_ char *dir = xml_attr(xml_child(n, "target"), "dir");
-        add_hostdev(g, xasprintf("shared directory %s", dir ? dir : ""));
+        g->interfaces[g->n_interfaces++] = parse_interface(n);
     }
 }
 
@@ -249,6 +167,7 @@ static int parse_domain(const xmlNode *domain, Drover__V1__Guest *g, struct erro
                              g->name, MAX_DEVICES);
         parse_device(g, d);
     }
+    guest_needs_parse(domain, g);
     return 0;
 }
 

@@ -1,6 +1,8 @@
 #include "agent/io/host_capabilities.h"
 
+#include "agent/io/domain_capabilities.h"
 #include "agent/io/libvirt.h"
+#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
@@ -90,8 +92,14 @@ static void read_accelerators(virConnectPtr conn, Drover__V1__HostReport *r)
     for (size_t i = 0; i < 2; i++) {
         _cleanup_free_ char *xml =
             virConnectGetDomainCapabilities(conn, NULL, r->cpu->arch, NULL, kinds[i].type, 0);
-        if (xml)
-            r->accelerators[r->n_accelerators++] = xstrdup(kinds[i].name);
+        if (!xml)
+            continue;
+        r->accelerators[r->n_accelerators++] = xstrdup(kinds[i].name);
+        Drover__V1__Accelerated *a = new0(Drover__V1__Accelerated);
+        drover__v1__accelerated__init(a);
+        xml_set(&a->accelerator, xstrdup(kinds[i].name));
+        domain_capabilities_parse(xml, strlen(xml), a, NULL); /* what it does not tell is not known */
+        message_append(&r->accelerated, &r->n_accelerated, a);
     }
 }
 

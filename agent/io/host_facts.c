@@ -133,9 +133,13 @@ static void read_sizes(const char *dir, int node, Drover__V1__HostFacts *f)
     tree_list_free(names, n);
 }
 
-void hugepages_read(const char *sysfs, Drover__V1__HostFacts *f)
+void hugepages_read(const char *sysfs, const char *procfs, Drover__V1__HostFacts *f)
 {
     char **nodes;
+    _cleanup_free_ char *memory = xasprintf("%s/meminfo", procfs), *text = tree_load(memory, FILE_MAX_BYTES);
+    const char *size = text ? strstr(text, "Hugepagesize:") : NULL;
+    if (size)
+        f->hugepage_default = strtoull(size + strlen("Hugepagesize:"), NULL, 10) * 1024;
     _cleanup_free_ char *all = xasprintf("%s/kernel/mm/hugepages", sysfs);
     read_sizes(all, -1, f);
     size_t n = tree_list(&nodes, "%s/devices/system/node", sysfs);
@@ -181,7 +185,7 @@ Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct a
     os_read("/etc", f);
     read_addresses(f);
     resolve(f);
-    hugepages_read("/sys", f);
+    hugepages_read("/sys", "/proc", f);
     read_certificates(config, f);
     if (config->hypervisor)
         settings_read("/etc/libvirt", f);

@@ -26,5 +26,5 @@ void certificate_read(const char *path, const char *purpose, Drover__V1__HostFac
 void firewall_read(const struct limit *limit, const char *ip_tables, Drover__V1__HostFacts *facts);
 bool firewall_parse(const char *json, Drover__V1__Firewall *firewall);
 
-void hugepages_read(const char *sysfs, Drover__V1__HostFacts *facts);
+void hugepages_read(const char *sysfs, const char *procfs, Drover__V1__HostFacts *facts);
 void os_read(const char *etc, Drover__V1__HostFacts *facts);

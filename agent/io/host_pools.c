@@ -1,5 +1,6 @@
 #include "agent/io/host_pools.h"
 
+#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
@@ -55,4 +56,44 @@ void host_pools_read(virConnectPtr conn, Drover__V1__HostReport *r)
         virStoragePoolFree(pools[i]);
     }
     free(pools);
+}
+
+static Drover__V1__Volume *volume_read(virStorageVolPtr from, const char *pool)
+{
+    static const char *const kinds[] = {"file", "block", "dir", "network", "netdir", "ploop"};
+    Drover__V1__Volume *to = new0(Drover__V1__Volume);
+    drover__v1__volume__init(to);
+    virStorageVolInfo info;
+    xml_set(&to->pool, xstrdup(pool));
+    xml_set(&to->name, xstrdup(virStorageVolGetName(from)));
+    xml_set(&to->path, virStorageVolGetPath(from));
+    if (virStorageVolGetInfo(from, &info) == 0) {
+        if (info.type >= 0 && (size_t)info.type < sizeof(kinds) / sizeof(kinds[0]))
+            xml_set(&to->kind, xstrdup(kinds[info.type]));
+        to->capacity = info.capacity;
+        to->allocation = info.allocation;
+    }
+    return to;
+}
+
+size_t host_volumes_read(virConnectPtr conn, size_t max, Drover__V1__Volume ***ret)
+{
+    Drover__V1__Volume **list = NULL;
+    virStoragePoolPtr *pools = NULL;
+    size_t n_list = 0;
+    int n = virConnectListAllStoragePools(conn, &pools, VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE);
+    for (int i = 0; i < n; i++) {
+        virStorageVolPtr *volumes = NULL;
+        int count = virStoragePoolListAllVolumes(pools[i], &volumes, 0);
+        for (int v = 0; v < count; v++) {
+            if (n_list < max)
+                message_append(&list, &n_list, volume_read(volumes[v], virStoragePoolGetName(pools[i])));
+            virStorageVolFree(volumes[v]);
+        }
+        free(volumes);
+        virStoragePoolFree(pools[i]);
+    }
+    free(pools);
+    *ret = list;
+    return n_list;
 }

@@ -1,6 +1,7 @@
 /* libvirt's networks and storage pools. */
 #pragma once
 
+#include "proto/facts.pb-c.h"
 #include "proto/types.pb-c.h"
 
 #include <libvirt/libvirt.h>
@@ -8,3 +9,6 @@
 /* Block. Fill the report's lists; what can't be read is left out. Capacity is what libvirt knows: refreshing is not ours. */
 void host_networks_read(virConnectPtr conn, Drover__V1__HostReport *report);
 void host_pools_read(virConnectPtr conn, Drover__V1__HostReport *report);
+
+/* Volumes of the active pools, at most `max`. Returns their number; the list is the caller's. */
+size_t host_volumes_read(virConnectPtr conn, size_t max, Drover__V1__Volume ***ret);

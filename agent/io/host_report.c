@@ -120,6 +120,7 @@ static void keep_capabilities(Drover__V1__HostReport *r, Drover__V1__HostReport 
     take_text(&r->host_uuid, &last->host_uuid);
     take_text(&r->hostname, &last->hostname);
     take_list(&r->machines, &r->n_machines, &last->machines, &last->n_machines);
+    take_list(&r->accelerated, &r->n_accelerated, &last->accelerated, &last->n_accelerated);
     take_list(&r->accelerators, &r->n_accelerators, &last->accelerators, &last->n_accelerators);
 }
 

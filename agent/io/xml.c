@@ -7,6 +7,7 @@
 #include <protobuf-c/protobuf-c.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MAX_BYTES = 4 << 20 };
 
@@ -90,6 +91,45 @@ uint64_t xml_attr_number(const xmlNode *node, const char *name)
 {
     _cleanup_free_ char *text = xml_attr(node, name);
     return text ? strtoull(text, NULL, strncmp(text, "0x", 2) == 0 ? 16 : 10) : 0;
+}
+
+uint64_t xml_bytes(const char *number, const char *unit)
+{
+    uint64_t value = number ? strtoull(number, NULL, 10) : 0, scale = 1024;
+    static const struct {
+        const char *name;
+        uint64_t scale;
+    } units[] = {
+        {"b", 1},
+        {"bytes", 1},
+        {"KB", 1000},
+        {"k", 1024},
+        {"KiB", 1024},
+        {"MB", 1000000},
+        {"M", 1ULL << 20},
+        {"MiB", 1ULL << 20},
+        {"GB", 1000000000},
+        {"G", 1ULL << 30},
+        {"GiB", 1ULL << 30},
+        {"T", 1ULL << 40},
+        {"TiB", 1ULL << 40},
+        {"TB", 1000000000000},
+    };
+    for (size_t i = 0; unit && i < sizeof(units) / sizeof(units[0]); i++)
+        if (strcasecmp(unit, units[i].name) == 0)
+            scale = units[i].scale;
+    return value > UINT64_MAX / scale ? UINT64_MAX : value * scale;
+}
+
+char *xml_dump(const xmlNode *node)
+{
+    xmlBufferPtr buffer = node ? xmlBufferCreate() : NULL;
+    char *text = NULL;
+    if (buffer && xmlNodeDump(buffer, node->doc, (xmlNodePtr)node, 0, 0) >= 0)
+        text = xstrdup((const char *)xmlBufferContent(buffer));
+    if (buffer)
+        xmlBufferFree(buffer);
+    return text;
 }
 
 void xml_set(char **field, char *value)

@@ -28,5 +28,11 @@ char *xml_attr(const xmlNode *node, const char *name); /* NULL if absent */
 /* Decimal, or hexadecimal with 0x as libvirt writes addresses; 0 if absent or no number. */
 uint64_t xml_attr_number(const xmlNode *node, const char *name);
 
+/* "64" and "MiB" (libvirt's scaled integers; NULL: KiB) in bytes, at most UINT64_MAX; 0 if it is no number. */
+uint64_t xml_bytes(const char *number, const char *unit);
+
+/* The element as text; NULL if there is no node. */
+char *xml_dump(const xmlNode *node);
+
 /* Puts a string of its own (NULL: leaves the field as it is) into a protobuf-c message's field, whose "" is not to be freed. */
 void xml_set(char **field, char *value);

@@ -37,11 +37,11 @@ static const struct rule rules[] = {
      false},
     {"libvirt-version", W, LIBVIRT, rule_libvirt_version,
      "The destination's libvirt is older than the source's. It may not know what the newer one wrote into "
-     "the guest's definition.",
+     "the guest's definition. The policy's `older_versions: block` makes it forbid the move.",
      false},
     {"qemu-version", W, LIBVIRT, rule_qemu_version,
      "The destination's QEMU is older than the source's. Moving back to an older version is the less tested "
-     "direction.",
+     "direction. The policy's `older_versions: block` makes it forbid the move.",
      false},
     {"release-unsupported", B, PROBED, rule_release_unsupported,
      "Red Hat does not support live migration in this direction between these releases (table 4.1 of its "
@@ -125,6 +125,37 @@ static const struct rule rules[] = {
      "The guest sees the host's own CPU, and the destination has another one. It may use instructions that "
      "are not there.",
      false},
+    {"cpu-incompatible", B, PROBED, rule_cpu_incompatible,
+     "The destination's libvirt, asked to compare the guest's CPU (of one that sees the host's own: what "
+     "host-model names on "
+     "the source), finds features missing. A guest that uses one of them there crashes.",
+     false},
+    {"cpu-unproven", W, PROBED, rule_cpu_unproven,
+     "Whether the destination can run the guest's CPU could not be asked of its libvirt.", false},
+    {"hypervisor-feature", B, LIBVIRT, rule_hypervisor_feature,
+     "The guest is defined with a feature of the hypervisor (Hyper-V enlightenments, vmcoreinfo, a "
+     "generation ID, an emulated "
+     "TPM) that the destination's libvirt says it does not have.",
+     false},
+    {"tpm-state", B, AT_REST, rule_tpm_state,
+     "The guest's emulated TPM keeps its keys in a directory that only the source has. A running guest takes "
+     "them along; a "
+     "definition does not.",
+     false},
+    {"device-path", B, PROBED, rule_device_path,
+     "A device of the guest (a guest agent's channel, a serial port) or its boot names a file or a socket of "
+     "the host, and the "
+     "destination has none at that path, or no directory to make it in. QEMU would not start there.",
+     false},
+    {"hugepages", B, PROBED | MOVING, rule_hugepages,
+     "The guest's memory is made of huge pages, and the destination has not enough free ones of that size.",
+     false},
+    {"hugepages-to-start", W, PROBED | AT_REST, rule_hugepages,
+     "The destination has fewer free huge pages than the guest needs when it is started there.", false},
+    {"vcpu-limit", B, LIBVIRT, rule_vcpu_limit,
+     "The policy's vcpu_ratio limits the vCPUs of all guests on a host by its logical CPUs, and the move "
+     "would exceed it.",
+     true},
     {"bridge", B, LIBVIRT, rule_bridges,
      "The destination has no bridge of the name that the guest's interface hangs on.", false},
     {"network", B, LIBVIRT, rule_networks,
@@ -214,6 +245,24 @@ static const struct rule rules[] = {
      "Whether the destination can open the image could not be tried.", false},
     {"image-differs", B, PROBED, rule_image_differs,
      "Under the same name, the two hosts open images of different size or format.", false},
+    {"unit-differs", B, PROBED, rule_unit_differs,
+     "Under the same name, the two hosts reach iSCSI units that say by INQUIRY that they are different ones.",
+     false},
+    {"unit-unproven", W, PROBED, rule_unit_unproven,
+     "An iSCSI unit could not be asked on both hosts who it is (INQUIRY of its serial number), so only its "
+     "name says that it is "
+     "the same.",
+     false},
+    {"disk-local-socket", B, ALWAYS, rule_disk_local_socket,
+     "A network disk is reached through a UNIX socket: the server behind it runs on the source, and another "
+     "one, or none, at the "
+     "destination.",
+     false},
+    {"disk-unproven", W, ALWAYS, rule_disk_unproven,
+     "Agents can't open this network disk to see that both hosts reach the same: it needs a secret that only "
+     "libvirt has, or its "
+     "protocol is not known to Drover.",
+     false},
     {"export-is-host", B, PROBED, rule_export_is_host,
      "The storage that holds the disk is exported by one of the two hosts. It must be a third system: a host "
      "that is emptied takes its exports along when it goes down.",
@@ -339,9 +388,10 @@ Drover__V1__Mode preflight_mode(Drover__V1__Mode asked_for, const Drover__V1__Gu
 /* An allowance for QEMU's own memory beside the guest's; there is no exact bound. */
 #define QEMU_OVERHEAD (64ULL << 20)
 
+/* Huge pages were taken out of the host's free memory when they were reserved. */
 uint64_t preflight_need(const Drover__V1__Guest *guest)
 {
-    return guest->memory_max + QEMU_OVERHEAD;
+    return (guest->n_hugepages ? 0 : guest->memory_max) + QEMU_OVERHEAD;
 }
 
 int64_t preflight_room(const struct fleet_host *destination, uint64_t promised,

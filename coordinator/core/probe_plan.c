@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static Drover__V1__ProbeRequest *request_new(Drover__V1__ProbeKind kind)
+Drover__V1__ProbeRequest *probe_request_new(Drover__V1__ProbeKind kind)
 {
     Drover__V1__ProbeRequest *q = new0(Drover__V1__ProbeRequest);
     drover__v1__probe_request__init(q);
@@ -18,7 +18,7 @@ static Drover__V1__ProbeRequest *request_new(Drover__V1__ProbeKind kind)
 
 static Drover__V1__ProbeRequest *path_request(Drover__V1__ProbeKind kind, const char *path)
 {
-    Drover__V1__ProbeRequest *q = request_new(kind);
+    Drover__V1__ProbeRequest *q = probe_request_new(kind);
     q->path = xstrdup(path);
     return q;
 }
@@ -28,13 +28,24 @@ bool disk_is_written(const Drover__V1__Disk *d)
     return !d->readonly && !streq(d->device, "cdrom") && !streq(d->device, "floppy");
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (streq(*words, word))
+            return true;
+    return false;
+}
+
 /* QEMU's own names (docs/system/qemu-block-drivers): of iSCSI the IQN and the unit, of others host and name. */
 char *disk_url(const Drover__V1__Disk *d)
 {
+    static const char *const plain[] = {"nbd", "gluster", "http", "https", "ftp", "ftps", NULL};
     _cleanup_free_ char *port = d->source_port ? xasprintf(":%u", d->source_port) : xstrdup("");
     const char *name = d->source[0] == '/' ? d->source + 1 : d->source;
     bool v6 = strchr(d->source_host, ':');
     _cleanup_free_ char *host = xasprintf(v6 ? "[%s]" : "%s", d->source_host);
+    if (d->auth[0] || d->source_host[0] == '/')
+        return NULL;
     if (streq(d->protocol, "rbd"))
         return xasprintf("rbd:%s", d->source);
     if (!d->source_host[0])
@@ -42,8 +53,8 @@ char *disk_url(const Drover__V1__Disk *d)
     if (streq(d->protocol, "nfs"))
         return xasprintf("nfs://%s/%s", host, name); /* libnfs asks the port mapper */
     if (streq(d->protocol, "iscsi"))
-        return xasprintf("iscsi://%s%s/%s", host, port, name);
-    if (streq(d->protocol, "nbd") || streq(d->protocol, "gluster"))
+        return xasprintf("iscsi://%s%s/%s%s", host, port, name, strchr(name, '/') ? "" : "/0");
+    if (is_one_of(d->protocol, plain))
         return xasprintf("%s://%s%s/%s", d->protocol, host, port, name);
     return NULL;
 }
@@ -66,9 +77,11 @@ static void plan_nonce(const struct plan *p, const char *key, const char *here, 
     for (size_t i = 0; i < p->fleet->n_hosts; i++) {
         const struct fleet_host *h = &p->fleet->hosts[i];
         if (host_exports(h) && h->up)
-            evidence_add(p->out, h, key, g, 1, request_new(DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND), NULL);
+            evidence_add(p->out, h, key, g, 1, probe_request_new(DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND),
+                         NULL);
     }
-    evidence_add(p->out, p->source, key, g, 2, request_new(DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE), NULL)
+    evidence_add(p->out, p->source, key, g, 2, probe_request_new(DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE),
+                 NULL)
         ->farewell = true;
 }
 
@@ -78,7 +91,7 @@ static void plan_image(const struct plan *p, const char *key, const char *path, 
     unsigned g = p->out->groups;
     const struct fleet_host *hosts[2] = {p->source, p->destination};
     for (unsigned i = 0; i < 2; i++) {
-        Drover__V1__ProbeRequest *q = request_new(DROVER__V1__PROBE_KIND__PROBE_IMAGE);
+        Drover__V1__ProbeRequest *q = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_IMAGE);
         if (path)
             q->path = xstrdup(path);
         if (url)
@@ -109,9 +122,9 @@ static void plan_bridge(const struct plan *p, const Drover__V1__Interface *nic)
         evidence_probe(p->out, p->source, DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND, here->name))
         return;
     unsigned g = p->out->groups;
-    Drover__V1__ProbeRequest *listen = request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN);
+    Drover__V1__ProbeRequest *listen = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN);
     listen->bridge = xstrdup(there->name);
-    Drover__V1__ProbeRequest *send = request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND);
+    Drover__V1__ProbeRequest *send = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND);
     send->bridge = xstrdup(here->name);
     evidence_add(p->out, p->destination, here->name, g, 0, listen, NULL);
     evidence_add(p->out, p->source, here->name, g, 0, send, NULL);
@@ -122,23 +135,23 @@ static void plan_ports(struct evidence *out, const struct fleet_host *from, cons
 {
     unsigned g = out->groups;
     const Drover__V1__HostReport *r = to->report;
-    Drover__V1__ProbeRequest *connect = request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_CONNECT);
+    Drover__V1__ProbeRequest *connect = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_CONNECT);
     if (r->migration_address[0])
         connect->address = xstrdup(r->migration_address);
-    evidence_add(out, to, to->name, g, 0, request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_OPEN), NULL);
+    evidence_add(out, to, to->name, g, 0, probe_request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_OPEN), NULL);
     evidence_add(out, from, to->name, g, 1, connect, NULL);
-    evidence_add(out, to, to->name, g, 2, request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_CLOSE), NULL)
+    evidence_add(out, to, to->name, g, 2, probe_request_new(DROVER__V1__PROBE_KIND__PROBE_PORT_CLOSE), NULL)
         ->farewell = true;
     if (!r->libvirt_remote[0])
         return;
-    Drover__V1__ProbeRequest *libvirt = request_new(DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT);
+    Drover__V1__ProbeRequest *libvirt = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT);
     libvirt->url = xstrdup(r->libvirt_remote);
     evidence_add(out, from, to->name, g + 1, 0, libvirt, NULL);
 }
 
 static void plan_clock(struct evidence *out, const struct fleet_host *host)
 {
-    evidence_add(out, host, "", out->groups, 0, request_new(DROVER__V1__PROBE_KIND__PROBE_CLOCK), NULL);
+    evidence_add(out, host, "", out->groups, 0, probe_request_new(DROVER__V1__PROBE_KIND__PROBE_CLOCK), NULL);
 }
 
 static Drover__V1__InspectRequest *inspect_new(void)
@@ -169,6 +182,8 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             bool block = streq(disk->type, "block") && disk->source[0] == '/';
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
         }
+        for (size_t d = 0; i == 1 && d < guest->n_paths; d++)
+            add_path(q, device_path_there(guest->paths[d]));
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }
     bool served = false;
@@ -212,6 +227,7 @@ void plan_check(struct evidence *out, const struct fleet *fleet, const struct fl
         plan_bridge(&p, guest->interfaces[i]);
     if (mode != DROVER__V1__MODE__MODE_DEFINITION)
         plan_ports(out, source, destination);
+    plan_needs(out, source, destination, guest, mode);
     plan_clock(out, source);
     plan_clock(out, destination);
 }

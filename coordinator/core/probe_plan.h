@@ -13,13 +13,28 @@ enum {
 void plan_check(struct evidence *evidence, const struct fleet *fleet, const struct fleet_host *source,
                 const struct fleet_host *destination, const Drover__V1__Guest *guest, Drover__V1__Mode mode);
 
+/* Of it: the CPU, and who iSCSI units are. */
+void plan_needs(struct evidence *evidence, const struct fleet_host *source,
+                const struct fleet_host *destination, const Drover__V1__Guest *guest, Drover__V1__Mode mode);
+
+/* With the times that all probes have; freed as an unpacked message. */
+Drover__V1__ProbeRequest *probe_request_new(Drover__V1__ProbeKind kind);
+
+/* What guests of this one's type may have at that host; NULL if it is not told. */
+const Drover__V1__Accelerated *guest_accelerated(const struct fleet_host *host,
+                                                 const Drover__V1__Guest *guest);
+
+/* What must be there before the guest starts: the path, or its directory. Owned by the caller. */
+char *device_path_there(const Drover__V1__DevicePath *path);
+
 /* What `drover doctor` asks about a host; `peer` tries its ports (NULL: nobody can). */
 void plan_doctor(struct evidence *evidence, const struct fleet_host *host, const struct fleet_host *peer);
 
 /* The bridge that an interface hangs on at that host; NULL if it is none. */
 const Drover__V1__Bridge *interface_bridge(const struct fleet_host *host, const Drover__V1__Interface *nic);
 
-/* As a program in it would open it: "nfs://10.0.0.20/srv/nfs/web1.raw"; NULL for protocols that can't be asked. Owned by the caller. */
+/* As a program would open it: "nfs://10.0.0.20/srv/nfs/web1.raw"; NULL for what can't be asked: other protocols, local sockets,
+ * disks whose secret only libvirt has. Owned by the caller. */
 char *disk_url(const Drover__V1__Disk *disk);
 
 /* Is it there for the guest to write to? Of others the path alone counts. */

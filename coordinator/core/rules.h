@@ -53,6 +53,13 @@ RULE(accelerator);
 RULE(arch);
 RULE(machine_type);
 RULE(cpu_model);
+RULE(cpu_incompatible);
+RULE(cpu_unproven);
+RULE(hugepages);
+RULE(vcpu_limit);
+RULE(hypervisor_feature);
+RULE(tpm_state);
+RULE(device_path);
 RULE(bridges);
 RULE(networks);
 RULE(interface_kind);
@@ -87,6 +94,10 @@ RULE(export_untraced);
 RULE(image_unreachable);
 RULE(image_unproven);
 RULE(image_differs);
+RULE(unit_differs);
+RULE(unit_unproven);
+RULE(disk_local_socket);
+RULE(disk_unproven);
 RULE(cache_unsafe);
 RULE(cache_mode);
 RULE(disk_format);
@@ -111,3 +122,6 @@ RULE(release_backward);
 
 /* The nonce beside the disk's image was written by the source and read by the destination. */
 bool storage_proven(const struct preflight *in, const Drover__V1__Disk *disk);
+
+/* The destination's libvirt said that it can run the guest's CPU. */
+bool cpu_proven(const struct preflight *in);

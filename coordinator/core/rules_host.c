@@ -83,9 +83,13 @@ RULE(agent_version)
 static void older(const struct preflight *in, const struct rule *rule, struct findings *out, const char *what,
                   uint32_t there, uint32_t here)
 {
+    const struct rule by_policy = {
+        .id = rule->id, .severity = in->policy->block_older ? DROVER__V1__SEVERITY__BLOCK : rule->severity};
+    rule = &by_policy;
     if (there && here && there < here)
         found(("host %s", in->destination->name), ("%s " VERSION_FMT, what, VERSION(there)),
-              (VERSION_FMT " or newer, as on %s", VERSION(here), in->source->name),
+              (VERSION_FMT " or newer, as on %s%s", VERSION(here), in->source->name,
+               in->policy->block_older ? " (older_versions of the policy)" : ""),
               ("update %s on %s; going back to an older version is the less tested direction", what,
                in->destination->name));
 }

@@ -110,7 +110,8 @@ RULE(cpu_model)
 {
     const Drover__V1__Guest *g = in->guest->guest;
     const Drover__V1__Cpu *a = in->source->report->cpu, *b = there(in)->cpu;
-    if (!a || !b || streq(g->type, "qemu") || !g->cpu_mode[0] || streq(g->cpu_mode, "custom"))
+    if (!a || !b || streq(g->type, "qemu") || !g->cpu_mode[0] || streq(g->cpu_mode, "custom") ||
+        (cpu_proven(in) && streq(g->cpu_mode, "host-model")))
         return;
     if (!streq(a->model, b->model) || !streq(a->vendor, b->vendor))
         found(("host %s", in->destination->name), ("CPU %s (%s)", b->model, b->vendor),

@@ -1,3 +1,4 @@
+#include "agent/io/domain_capabilities.h"
 #include "agent/io/host_capabilities.h"
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
@@ -92,12 +93,43 @@ static void what_is_no_capabilities_is_refused(void **state)
     assert_int_equal(empty->n_machines, 0);
 }
 
+static void drop_accelerated(Drover__V1__Accelerated **a)
+{
+    drover__v1__accelerated__free_unpacked(*a, NULL);
+}
+
+/* What libvirt 9.0 says of TCG guests on Debian 12, without swtpm. */
+static void what_guests_of_one_accelerator_may_have(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {
+        "tpm",      "tpm-passthrough", "vmcoreinfo",       "vmcoreinfo-on",   "genid",
+        "genid-on", "hyperv",          "hyperv-spinlocks", "hyperv-vendor_id"};
+    _cleanup_free_ char *path = xasprintf("%s/capabilities/domain-tcg.xml", getenv("DROVER_TEST_DATA"));
+    _cleanup_fclose_ FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    _cleanup_free_ char *xml = xcalloc(1, 1 << 20);
+    size_t length = fread(xml, 1, 1 << 20, f);
+    _cleanup_(drop_accelerated) Drover__V1__Accelerated *a = new0(Drover__V1__Accelerated);
+    drover__v1__accelerated__init(a);
+    struct error err = {0};
+    assert_int_equal(domain_capabilities_parse(xml, length, a, &err), 0);
+    assert_int_equal(a->n_features, sizeof(expected) / sizeof(expected[0]));
+    for (size_t i = 0; i < a->n_features; i++)
+        assert_string_equal(a->features[i], expected[i]);
+    assert_non_null(strstr(a->cpu, "<cpu mode='custom' match='exact'><model"));
+    assert_non_null(strstr(a->cpu, "<feature policy=\"require\""));
+    assert_string_equal(a->cpu + strlen(a->cpu) - 6, "</cpu>");
+    assert_int_equal(domain_capabilities_parse("<domain/>", 9, a, &err), -STATUS_INVALID_ARGUMENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_host_and_its_machine_types_are_read),
         cmocka_unit_test(only_the_hosts_own_architecture_counts),
         cmocka_unit_test(what_is_no_capabilities_is_refused),
+        cmocka_unit_test(what_guests_of_one_accelerator_may_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

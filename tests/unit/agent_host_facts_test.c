@@ -202,7 +202,9 @@ static void huge_pages_of_the_host_and_its_nodes(void **state)
     made_tree_add(&t, "kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "500\n");
     made_tree_add(&t, "devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "4\n");
     made_tree_add(&t, "devices/system/node/possible", "0-1\n");
-    hugepages_read(t.root, f);
+    made_tree_add(&t, "meminfo", "MemTotal: 5 kB\nHugepagesize:       2048 kB\n");
+    hugepages_read(t.root, t.root, f);
+    assert_int_equal(f->hugepage_default, 2 << 20);
     assert_int_equal(f->n_hugepages, 2);
     assert_int_equal(f->hugepages[0]->page, 2 << 20);
     assert_int_equal(f->hugepages[0]->free, 500);

@@ -1,3 +1,4 @@
+#include "agent/io/iscsi_identity.h"
 #include "agent/io/layer2.h"
 #include "agent/io/libvirt_port.h"
 #include "agent/io/ports.h"
@@ -313,6 +314,33 @@ static void a_bridge_that_is_not_there_is_told(void **state)
     expect(b, DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "no-bridge");
 }
 
+/* ---- who an iSCSI unit is ---- */
+
+static void a_unit_is_known_by_its_serial_number_or_a_designator_in_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *output, *identity;
+    } cases[] = {
+        {"Unit Serial Number:[                              beaf11]\n", "serial beaf11"},
+        {"Unit Serial Number:[        ]\n", NULL},
+        {"Page Code:(0x83) DEVICE_IDENTIFICATION\nDEVICE DESIGNATOR #0\nCode Set:(1) BINARY\nDesignator:[`]\n"
+         "DEVICE DESIGNATOR #1\nCode Set:(2) ASCII\nDesignator:[IET     00010001]\n",
+         "designator IET     00010001"},
+        {"Code Set:(1) BINARY\nDesignator:[abc]\n", NULL},
+        {"Code Set:(2) ASCII\nDesignator:[a\x01"
+         "b]\n",
+         NULL},
+        {"Unit Serial Number:[never ends", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_free_ char *identity = iscsi_identity_parse(cases[i].output);
+        if (!identity != !cases[i].identity || (identity && !streq(identity, cases[i].identity)))
+            fail_msg("case %zu: '%s', expected '%s'", i, identity, cases[i].identity);
+    }
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -328,6 +356,7 @@ int main(void)
         cmocka_unit_test(libvirt_without_tls_and_without_certificates),
         cmocka_unit_test(a_frame_is_known_by_its_nonce),
         cmocka_unit_test(a_bridge_that_is_not_there_is_told),
+        cmocka_unit_test(a_unit_is_known_by_its_serial_number_or_a_designator_in_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,8 @@ static void a_full_file_loads(void **state)
         "  - {name: kvm1, agent: 'tls+tcp://[fd00::11]:7460', site: tokyo}\n"
         "  - {name: kvm2, agent: 'tls+tcp://10.0.0.12:7460'}\n"
         "policies:\n"
-        "  default: {max_pause: 500ms, deadline: 10m, bandwidth: 800mbit, allow: [offline, auto-converge]}\n"
+        "  default: {max_pause: 500ms, deadline: 10m, bandwidth: 800mbit, allow: [offline, auto-converge],\n"
+        "    vcpu_ratio: 1.5, older_versions: block}\n"
         "log: debug\n");
     assert_int_equal(c->n_listen, 2);
     assert_string_equal(c->listen[1], "tls+tcp://10.0.0.5:7461");
@@ -49,6 +50,8 @@ static void a_full_file_loads(void **state)
     assert_true(c->policy.offline);
     assert_true(c->policy.auto_converge);
     assert_false(c->policy.post_copy);
+    assert_int_equal(c->policy.vcpu_percent, 150);
+    assert_true(c->policy.block_older);
     assert_int_equal(c->log, LOG_LEVEL_DEBUG);
 }
 
@@ -65,6 +68,8 @@ static void what_is_left_out_has_defaults(void **state)
     assert_int_equal(c->n_hosts, 0);
     assert_int_equal(c->policy.max_pause, 2000);
     assert_true(c->policy.offline);
+    assert_int_equal(c->policy.vcpu_percent, 0);
+    assert_false(c->policy.block_older);
     assert_int_equal(c->log, LOG_LEVEL_INFO);
 }
 
@@ -92,6 +97,10 @@ static void errors_name_the_place(void **state)
         {"policies: {default: {bandwidth: fast}}\n", ":1:33: policies[0].bandwidth: ", "200mbit"},
         {"policies: {default: {allow: [offline, postcopy]}}\n",
          ":1:39: ", "auto-converge, post-copy, offline"},
+        {"policies: {default: {vcpu_ratio: many}}\n", ":1:34: policies[0].vcpu_ratio: 'many'", "1.5"},
+        {"policies: {default: {vcpu_ratio: 0}}\n", ":1:34: policies[0].vcpu_ratio: '0'", "1.5"},
+        {"policies: {default: {vcpu_ratio: 2.505}}\n", ":1:34: policies[0].vcpu_ratio: '2.505'", "1.5"},
+        {"policies: {default: {older_versions: no}}\n", ":1:38: ", "warn, block"},
         {"log: loud\n", ":1:6: log: ", "debug"},
         {"hots: []\n", ":1:1: hots: unknown key", "hosts"},
     };

@@ -31,6 +31,18 @@ Drover__V1__StoragePool *made_pool(Drover__V1__HostReport *report, const char *n
     return pool;
 }
 
+void made_accelerated(Drover__V1__HostReport *report, const char *accelerator, const char *cpu,
+                      const char *const *features)
+{
+    Drover__V1__Accelerated *a = new0(Drover__V1__Accelerated);
+    drover__v1__accelerated__init(a);
+    made_string(&a->accelerator, accelerator);
+    made_string(&a->cpu, cpu);
+    for (; features && *features; features++)
+        add(a->features, a->n_features, xstrdup(*features));
+    add(report->accelerated, report->n_accelerated, a);
+}
+
 struct fleet_host *made_host(struct fleet *fleet, const char *name)
 {
     char *url = xasprintf("tcp://%s:7460", name);

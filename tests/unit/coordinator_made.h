@@ -10,6 +10,10 @@
 /* A host with 64 GiB, 48 free, KVM, bridge br0, network default, QEMU 7.2; up and told. Freed by fleet_deinit. */
 struct fleet_host *made_host(struct fleet *fleet, const char *name);
 
+/* What the host says of guests of "kvm" or "tcg". features: NULL at the end, or NULL for none. */
+void made_accelerated(Drover__V1__HostReport *report, const char *accelerator, const char *cpu,
+                      const char *const *features);
+
 /* A running guest of 4 GiB and 2 vCPUs on br0 with an NFS disk. Good until the next guest of that host. */
 struct fleet_guest *made_guest(struct fleet_host *host, const char *name, const char *uuid);
 

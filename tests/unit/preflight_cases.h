@@ -38,3 +38,7 @@ extern const size_t n_preflight_cases;
 extern const struct spoiled preflight_proofs[];
 extern const size_t n_preflight_proofs;
 void move_with_proof(struct move *m);
+
+/* Of the guest's hardware and its network disks, in preflight_hardware.c. */
+extern const struct spoiled preflight_hardware[];
+extern const size_t n_preflight_hardware;

@@ -1,0 +1,212 @@
+/* Cases of the rules about the virtual machine's hardware and network disks. */
+#include "preflight_cases.h"
+
+#include "common/base/memory.h"
+#include "made_proof.h"
+
+#include <string.h>
+
+#define SPOIL(name) static void name(struct move *m)
+#define REFUTED DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED
+#define UNDECIDED DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED
+#define KIND(k) DROVER__V1__PROBE_KIND__PROBE_##k
+
+static void append(void *list, size_t *n, void *item)
+{
+    void ***at = list;
+    *at = xrealloc(*at, *n + 1, sizeof(**at));
+    (*at)[(*n)++] = item;
+}
+
+/* ---- the CPU ---- */
+
+static struct ask *cpu(struct move *m)
+{
+    made_string(&m->guest->cpu_model, "Skylake-Server");
+    made_string(&m->guest->cpu, "<cpu mode='custom'><model>Skylake-Server</model></cpu>");
+    move_with_proof(m);
+    return made_ask(&m->evidence, m->destination, KIND(CPU_COMPARE), NULL);
+}
+SPOIL(cpu_lacks)
+{
+    made_answer(cpu(m), REFUTED, "incompatible", "Host CPU does not provide required features: avx512f");
+}
+SPOIL(cpu_lacks_at_rest)
+{
+    cpu_lacks(m);
+    m->in.mode = DROVER__V1__MODE__MODE_DEFINITION;
+    m->guest->state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
+}
+SPOIL(own_cpu_lacks)
+{
+    made_accelerated(m->from, "kvm", "<cpu mode='custom'><model>Snowridge</model></cpu>", NULL);
+    made_string(&m->guest->cpu_mode, "host-passthrough");
+    move_with_proof(m);
+    struct ask *a = made_ask(&m->evidence, m->destination, KIND(CPU_COMPARE), NULL);
+    if (strstr(a->probe->cpu, "Snowridge"))
+        made_answer(a, REFUTED, "incompatible", "Host CPU does not provide required features: gfni");
+}
+SPOIL(cpu_not_compared)
+{
+    made_answer(cpu(m), UNDECIDED, "failed", "libvirt can't compare the CPU: no emulator");
+}
+
+/* ---- huge pages ---- */
+
+static void with_pages(struct move *m, uint64_t size, uint32_t n)
+{
+    m->guest->hugepages = xcalloc(1, sizeof(m->guest->hugepages[0]));
+    m->guest->hugepages[m->guest->n_hugepages++] = size;
+    if (!m->in.evidence)
+        move_with_proof(m);
+    Drover__V1__HostFacts *h = made_inspection(&m->evidence, m->destination)->host;
+    Drover__V1__HugePages *p = new0(Drover__V1__HugePages);
+    drover__v1__huge_pages__init(p);
+    p->page = 2 << 20;
+    p->total = p->free = n;
+    p->node = -1;
+    h->hugepage_default = p->page;
+    append(&h->hugepages, &h->n_hugepages, p);
+}
+SPOIL(few_pages)
+{
+    with_pages(m, 0, 2047); /* of 2 MiB, for 4 GiB */
+}
+SPOIL(no_such_pages)
+{
+    with_pages(m, 1 << 30, 4096);
+}
+SPOIL(few_pages_at_rest)
+{
+    with_pages(m, 2 << 20, 1);
+    m->in.mode = DROVER__V1__MODE__MODE_DEFINITION;
+    m->guest->state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
+}
+
+/* ---- limits and features ---- */
+
+SPOIL(too_many_vcpus)
+{
+    m->policy.vcpu_percent = 150; /* of 16 */
+    m->to->vcpus_guests = 23;
+}
+SPOIL(old_libvirt_by_policy)
+{
+    m->policy.block_older = true;
+    m->to->libvirt_version = 8000000;
+}
+static void with_feature(struct move *m, const char *feature)
+{
+    append(&m->guest->features, &m->guest->n_features, xstrdup(feature));
+}
+SPOIL(no_hyperv)
+{
+    with_feature(m, "hyperv-relaxed");
+    made_accelerated(m->from, "kvm", "", (const char *[]){"hyperv", "hyperv-relaxed", NULL});
+    made_accelerated(m->to, "kvm", "", (const char *[]){"hyperv", "hyperv-vapic", NULL});
+}
+SPOIL(no_swtpm)
+{
+    with_feature(m, "tpm-emulator");
+    made_accelerated(m->to, "kvm", "", (const char *[]){"tpm", "tpm-passthrough", NULL});
+}
+SPOIL(tpm_at_rest)
+{
+    with_feature(m, "tpm-emulator");
+    m->in.mode = DROVER__V1__MODE__MODE_DEFINITION;
+    m->guest->state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
+}
+
+/* ---- paths ---- */
+
+static void with_path(struct move *m, const char *path, bool made)
+{
+    Drover__V1__DevicePath *p = new0(Drover__V1__DevicePath);
+    drover__v1__device_path__init(p);
+    made_string(&p->device, "channel org.qemu.guest_agent.0");
+    made_string(&p->path, path);
+    p->made = made;
+    append(&m->guest->paths, &m->guest->n_paths, p);
+    move_with_proof(m);
+    Drover__V1__Inspection *seen = made_inspection(&m->evidence, m->destination);
+    made_string(&seen->paths[seen->n_paths - 1]->kind, "absent");
+}
+SPOIL(no_socket)
+{
+    with_path(m, "/run/broker.sock", false);
+}
+SPOIL(no_directory_for_socket)
+{
+    with_path(m, "/srv/agents/web1.sock", true);
+}
+
+/* ---- network disks ---- */
+
+static Drover__V1__Disk *network_disk(struct move *m, const char *protocol, const char *host)
+{
+    Drover__V1__Disk *d = made_disk(m->guest, "network", "iqn.2026-01.lab:one/1");
+    made_string(&d->target, "vdb");
+    made_string(&d->protocol, protocol);
+    made_string(&d->source_host, host);
+    return d;
+}
+static struct ask *unit(struct move *m)
+{
+    network_disk(m, "iscsi", "10.0.0.20");
+    move_with_proof(m);
+    made_string(&m->third->report->migration_address, "10.0.0.20");
+    Drover__V1__Inspection *seen = made_inspection(&m->evidence, m->third);
+    Drover__V1__Export *e = new0(Drover__V1__Export);
+    drover__v1__export__init(e);
+    made_string(&e->kind, "iscsi");
+    made_string(&e->name, "iqn.2026-01.lab:one");
+    e->lun = 1;
+    append(&seen->exports, &seen->n_exports, e);
+    return made_ask(&m->evidence, m->destination, KIND(ISCSI_IDENTITY), "vdb");
+}
+SPOIL(other_unit)
+{
+    made_string(&unit(m)->result->identity, "serial beaf22");
+}
+SPOIL(no_inquiry)
+{
+    made_answer(unit(m), UNDECIDED, "no-program", "there is no program iscsi-inq");
+}
+SPOIL(local_socket)
+{
+    network_disk(m, "nbd", "/run/nbd.sock");
+}
+SPOIL(secret)
+{
+    made_string(&network_disk(m, "rbd", "mon1")->auth, "libvirt");
+}
+SPOIL(unknown_protocol)
+{
+    network_disk(m, "vxhs", "storage7");
+}
+
+#define W DROVER__V1__SEVERITY__WARN
+#define B DROVER__V1__SEVERITY__BLOCK
+
+const struct spoiled preflight_hardware[] = {
+    {cpu_lacks, "cpu-incompatible", "avx512f", ONLY, B},
+    {cpu_lacks_at_rest, "cpu-incompatible", "avx512f", ONLY, B},
+    {own_cpu_lacks, "cpu-incompatible", "gfni", ONLY, B},
+    {cpu_not_compared, "cpu-unproven", "no emulator", ONLY, W},
+    {few_pages, "hugepages", "2047 of its 2047", ONLY, B},
+    {no_such_pages, "hugepages", "0 of its 0 huge pages of 1048576 KiB", ONLY, B},
+    {few_pages_at_rest, "hugepages-to-start", "1 of its 1", ONLY, W},
+    {too_many_vcpus, "vcpu-limit", "25 vCPUs then, on 16", ONLY, B},
+    {old_libvirt_by_policy, "libvirt-version", "8.0.0", ONLY, B},
+    {no_hyperv, "hypervisor-feature", "hyperv-relaxed", ONLY, B},
+    {no_swtpm, "hypervisor-feature", "tpm-emulator", ONLY, B},
+    {tpm_at_rest, "tpm-state", "swtpm", ONLY, B},
+    {no_socket, "device-path", "/run/broker.sock", ONLY, B},
+    {no_directory_for_socket, "device-path", "no /srv/agents", ONLY, B},
+    {other_unit, "unit-differs", "serial beaf22 on kvm2", ONLY, B},
+    {no_inquiry, "unit-unproven", "iscsi-inq", ONLY, W},
+    {local_socket, "disk-local-socket", "/run/nbd.sock", ONLY, B},
+    {secret, "disk-unproven", "the secret of libvirt", ONLY, W},
+    {unknown_protocol, "disk-unproven", "vxhs of storage7", ONLY, W},
+};
+const size_t n_preflight_hardware = sizeof(preflight_hardware) / sizeof(preflight_hardware[0]);
