@@ -14,11 +14,10 @@ static int resume_source(struct transaction *txn, virConnectPtr conn, char *text
     int e = domain_resume(conn, txn->guest, err);
     if (e < 0)
         return e;
-    if (transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE)) {
-        transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE);
-        transaction_write(txn, transaction_state(txn),
-                          NULL); /* else it is resumed once more, which does nothing */
-    }
+    transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE);
+    transaction_undone(txn, DROVER__V1__MADE__KIND__RESUME);
+    transaction_write(txn, transaction_state(txn),
+                      NULL); /* else it is resumed once more, which does nothing */
     snprintf(text, size, "guest %s was resumed here", transaction_guest_name(txn));
     return 0;
 }

@@ -21,7 +21,8 @@ static int admit_unknown(struct operation *op, const Drover__V1__Step *step, enu
     if (how == ADMIT_KNOWN)
         return error_set(err, STATUS_ABORTED, "transaction %s was not prepared at this host",
                          step->transaction);
-    if (step->generation > seen)
+    bool lost = how == ADMIT_LATE && step->transferred && step->generation == seen;
+    if (step->generation > seen || lost)
         return 0;
     if (how == ADMIT_LATE)
         return 1;
@@ -112,6 +113,8 @@ static struct participant half_of(const struct transaction *txn)
         .state = transaction_state(txn),
         .definition_only = txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION,
         .paused_by_us = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE),
+        .transferred = txn->transferred,
+        .owes_resume = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESUME),
         .superseded = records_generation(txn->all->records, txn->guest) > txn->record->step->generation,
     };
 }
@@ -145,6 +148,8 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
 {
     if (s->first == PARTICIPANT_KEPT && f->guest == PARTICIPANT_RUNNING)
         transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE); /* by libvirt: later pauses are not ours */
+    if (s->actions & PARTICIPANT_RESUME_SOURCE)
+        transaction_made(txn, DROVER__V1__MADE__KIND__RESUME, txn->guest);
     if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
         transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
     if (s->first == PARTICIPANT_TOMBSTONE || s->first == PARTICIPANT_RELEASED ||

@@ -15,7 +15,10 @@ struct activate {
 static void work(struct operation *op)
 {
     struct activate *a = (struct activate *)op;
-    unary_work(&a->u, PARTICIPANT_ACTIVATE, ADMIT_KNOWN);
+    unary_work(&a->u, PARTICIPANT_ACTIVATE, a->step.transferred ? ADMIT_LATE : ADMIT_KNOWN);
+    if (a->u.late)
+        snprintf(a->u.out.text, sizeof(a->u.out.text),
+                 "there is no record of this transaction, and a later one of the guest was prepared here");
 }
 
 static void done(struct operation *op)
@@ -50,6 +53,7 @@ static void begin(struct transactions *all, const Drover__V1__Step *step, uint64
     if (step)
         a->step = *step;
     a->step.epoch = epoch ? epoch : records_epoch(all->records);
+    a->step.transferred &= epoch != 0; /* a peer's word is enough only for what was prepared here */
     if (unary_begin(&a->u, all, &a->step, PARTICIPANT_DESTINATION, call))
         turn_take(&a->u.op);
     else

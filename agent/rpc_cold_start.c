@@ -29,7 +29,13 @@ static void work(struct operation *op)
     }
     if (txn && !again)
         txn->record->step->generation = next;
-    unary_work(&c->u, PARTICIPANT_COLD_START, ADMIT_KNOWN);
+    unary_work(&c->u, PARTICIPANT_COLD_START, c->step.transferred ? ADMIT_LATE : ADMIT_KNOWN);
+    if (c->u.late) {
+        c->u.late = false;
+        error_set(&c->u.err, STATUS_ABORTED,
+                  "there is no record of transaction %s, and a later one of the guest was prepared here",
+                  c->step.transaction);
+    }
     if (txn && transaction_state(txn) != PARTICIPANT_COLD)
         txn->record->step->generation = mine;
 }

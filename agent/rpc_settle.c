@@ -23,7 +23,14 @@ static void work(struct operation *op)
     unary_work(&s->u, s->event, ADMIT_LATE);
     if (!s->u.late)
         return;
-    /* No record, and a generation that is over: nothing of it can begin any more, so a guest that is here stays. */
+    if (!s->u.step->transferred &&
+        s->event !=
+            PARTICIPANT_SETTLE_GRANTED) { /* nothing of it has begun, and no PREPARE of it is taken any more */
+        s->u.out.answer = PARTICIPANT_IS_KEPT;
+        snprintf(s->u.out.text, sizeof(s->u.out.text), "it was never prepared here");
+        return;
+    }
+    /* No record, and a later one was prepared here: nothing of it can begin any more, so a guest that is here stays. */
     char text[200];
     struct participant_facts f = {0};
     _cleanup_connect_ virConnectPtr conn =

@@ -23,6 +23,7 @@ enum {
     HOOK_WORKERS = 8,
     TRANSACTION_LEASE_MS = 120 * 1000, /* of silence, after which what is prepared lets go; see drive.c */
     TRANSACTION_KEEP_MS = 24 * 3600 * 1000, /* ended ones stay for repeated calls and for the operator */
+    TRANSACTION_KEEP_MIN_MS = 3600 * 1000,  /* of a clock that does not jump */
     TRANSACTION_JOB_END_MS = 20 * 1000,     /* that libvirt may take to give up a job */
 };
 
@@ -44,6 +45,7 @@ struct transaction {
     struct loop_timer *again;  /* something failed that is to be tried again */
     struct hooking *hooking;   /* a phase of hooks is running, or its end being written */
     char *hook_notes;          /* failures, a line each; NULL: none */
+    bool transferred;          /* without a record it is one that was lost */
     bool looked;               /* since the program was started, libvirt was asked what it does */
 
     /* Set on the loop, read by anyone. */
@@ -104,7 +106,8 @@ void transactions_unref(struct transactions *all);
 
 struct transaction *transactions_find(const struct transactions *all, const char *id); /* loop */
 
-/* Worker, in its turn: one that is not durable yet, in state NONE. */
+/* Worker, in its turn: one that is not durable yet, in state NONE. From a step that says `transferred` it takes what its lost
+ * record held: the definition, the mode, the right to end an image that came to a destination. */
 struct transaction *transaction_new(struct transactions *all, const Drover__V1__Step *step,
                                     enum participant_role role);
 void transaction_free(struct transaction *txn);
@@ -137,7 +140,7 @@ struct outcome {
 enum admission {
     ADMIT_KNOWN, /* only a transaction that was prepared here */
     ADMIT_NEW,   /* or one of a generation that is higher than any seen */
-    ADMIT_LATE,  /* or one that can't do anything any more: 1 is returned */
+    ADMIT_LATE,  /* or one whose record is lost; or one that can't do anything any more: 1 is returned */
 };
 
 /* Worker, in its turn. Refuses an older coordinator or generation, or another guest than the transaction's (ABORTED).

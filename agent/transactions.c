@@ -2,6 +2,7 @@
 
 #include "agent/io/host_report.h"
 #include "agent/io/libvirt.h"
+#include "agent/io/message.h"
 #include "agent/service.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
@@ -46,7 +47,16 @@ struct transaction *transaction_new(struct transactions *all, const Drover__V1__
     r->step->epoch = step->epoch;
     r->role = role == PARTICIPANT_SOURCE ? DROVER__V1__ROLE__SOURCE : DROVER__V1__ROLE__DESTINATION;
     r->state = xstrdup(participant_state_name(PARTICIPANT_NONE));
-    return from_record(all, r, role);
+    struct transaction *txn = from_record(all, r, role);
+    txn->transferred = step->transferred;
+    if (step->transferred) {
+        r->mode = step->mode;
+        r->definition =
+            step->definition ? (Drover__V1__Definition *)message_copy(&step->definition->base) : NULL;
+        if (role == PARTICIPANT_DESTINATION)
+            transaction_made(txn, DROVER__V1__MADE__KIND__RESERVATION, "memory");
+    }
+    return txn;
 }
 
 void transaction_free(struct transaction *txn)
@@ -96,6 +106,10 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
     failpoint("agent.%s.%s.before_write", role, r->state);
     int e = records_put(txn->all->records, r, err);
     failpoint("agent.%s.%s.after_write", role, r->state);
+    if (e == -(int)STATUS_DATA_LOSS) {
+        log_error("%s; the agent ends, and reads it again when it is started", err ? err->text : "state_dir");
+        _exit(EXIT_FAILURE);
+    }
     if (e < 0) {
         r->state = word;
         r->changed = changed;
@@ -236,6 +250,21 @@ static void on_libvirt(void *arg, const struct libvirt_event *event)
             transfer_event(t, event);
 }
 
+/* It has something to undo, or to resume, still. */
+static bool owes(const struct transaction *t)
+{
+    return t->state == PARTICIPANT_TOMBSTONE
+               ? transaction_has_made(t, DROVER__V1__MADE__KIND__RESERVATION) ||
+                     transaction_has_made(t, DROVER__V1__MADE__KIND__DEFINITION)
+               : t->state == PARTICIPANT_KEPT && transaction_has_made(t, DROVER__V1__MADE__KIND__RESUME);
+}
+
+/* By the host's clock, which may jump, and by one that does not: a late message still finds the record. */
+static bool is_old(const struct transaction *t, int64_t now, int64_t real)
+{
+    return real - t->changed_ms >= TRANSACTION_KEEP_MS && now - t->heard_ms >= TRANSACTION_KEEP_MIN_MS;
+}
+
 static void tidy(void *arg)
 {
     struct transactions *all = arg;
@@ -247,8 +276,8 @@ static void tidy(void *arg)
             drive_look(t); /* sees that the lease is over */
             t->heard_ms = now;
         }
-        if (open || t->transfer || t->again || t->hooking || real - t->changed_ms < TRANSACTION_KEEP_MS ||
-            turn_is_taken(all, t->guest)) {
+        if (open || t->transfer || t->again || t->hooking || !is_old(t, now, real) ||
+            turn_is_taken(all, t->guest) || owes(t)) {
             p = &t->next;
             continue;
         }

@@ -9,7 +9,7 @@ struct unary {
     const Drover__V1__Step *step;
     enum participant_role role;
     bool stepped; /* `out` holds; else err does */
-    bool late;    /* there is no such transaction any more, and it can do nothing */
+    bool late;    /* there is no record of it, and it can do nothing any more */
     struct outcome out;
     struct error err;
 };

@@ -27,6 +27,7 @@ struct migration *migration_new(struct driver *driver, Drover__V1__Job *job, Dro
         .cold_generation = journal->cold_generation,
         .definition_only = journal->mode == DROVER__V1__MODE__MODE_DEFINITION,
         .cancelled = journal->cancelled,
+        .transferred = journal->transferred,
         .cold_started = journal->cold_started,
         .granted = journal->granted,
     };
@@ -148,6 +149,7 @@ static int write_journal(struct migration *m, struct error *err)
     set_text(&j->state, txn_state_name(m->txn.state));
     set_text(&j->why, m->txn.why);
     j->cancelled = m->txn.cancelled;
+    j->transferred = m->txn.transferred;
     j->cold_started = m->txn.cold_started;
     j->granted = m->txn.granted;
     size_t size = drover__v1__journal__get_packed_size(j);

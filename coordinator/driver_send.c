@@ -379,6 +379,11 @@ void migration_send(struct migration *m, enum txn_message message, enum txn_part
     step.guest = m->job->guest_uuid;
     step.generation = txn_generation(&m->txn, message);
     step.epoch = store_epoch(m->driver->config.store);
+    step.transferred = m->txn.transferred;
+    if (step.transferred && message != TXN_MIGRATE) {
+        step.definition = m->journal->definition;
+        step.mode = m->journal->mode;
+    }
     struct rpc_stub stub = rpc_stub(c->client, &drover__v1__agent__descriptor);
     questions[message](c, &stub, &step);
     c->sending = false;

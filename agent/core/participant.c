@@ -15,14 +15,14 @@ static const char *const names[PARTICIPANT_STATES] = {
 static const unsigned moves[2][PARTICIPANT_STATES] = {
     [PARTICIPANT_SOURCE] =
         {
-            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(KEPT),
+            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(KEPT) | BIT(FENCED) | BIT(COLD),
             [PARTICIPANT_PREPARED] = BIT(MIGRATING) | BIT(KEPT) | BIT(FENCED),
             [PARTICIPANT_MIGRATING] = BIT(KEPT) | BIT(FENCED),
             [PARTICIPANT_FENCED] = BIT(RELEASED) | BIT(COLD),
         },
     [PARTICIPANT_DESTINATION] =
         {
-            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(TOMBSTONE),
+            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(TOMBSTONE) | BIT(OWNER) | BIT(RELEASED),
             [PARTICIPANT_PREPARED] = BIT(OWNER) | BIT(TOMBSTONE),
             [PARTICIPANT_OWNER] = BIT(ACTIVATED) | BIT(TOMBSTONE),
             [PARTICIPANT_ACTIVATED] = BIT(RELEASED),
@@ -116,13 +116,20 @@ static bool migrated_away(const struct participant_facts *f)
            (f->call_succeeded && (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT));
 }
 
+/* There was a record, and it is lost; the message tells how far the transaction has come. */
+static bool is_lost(const struct participant *p)
+{
+    return p->state == PARTICIPANT_NONE && p->transferred;
+}
+
 /* ---- source ------------------------------------------------------------------------------------------------------ */
 
 static struct participant_step keep(const struct participant *p, const struct participant_facts *f)
 {
     struct participant_step s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
-    bool ran_before = p->state == PARTICIPANT_MIGRATING || p->state == PARTICIPANT_KEPT;
-    if (ran_before && !p->superseded && f->guest == PARTICIPANT_PAUSED &&
+    bool ran_before = p->state == PARTICIPANT_MIGRATING || (p->state == PARTICIPANT_KEPT && p->owes_resume);
+    /* With a job, the pause is that of a later transaction, whose record is lost. */
+    if (ran_before && !p->superseded && !f->job && f->guest == PARTICIPANT_PAUSED &&
         (p->paused_by_us || !f->operators_pause))
         s.actions = PARTICIPANT_RESUME_SOURCE;
     return s;
@@ -142,6 +149,9 @@ static struct participant_step settle_transfer(const struct participant *p, cons
         if (f->job)
             return (struct participant_step){p->state, p->state, PARTICIPANT_STOP_JOB, PARTICIPANT_NO_ANSWER,
                                              NULL};
+        if (p->state == PARTICIPANT_NONE && f->guest != PARTICIPANT_RUNNING)
+            return doubt(p, "the guest is paused here, and the record that would say whether it was given "
+                            "away is lost: was the state directory restored?");
         return keep(p, f);
     }
     if (f->job)
@@ -157,11 +167,7 @@ static struct participant_step source_settle(const struct participant *p, const 
 {
     switch (p->state) {
     case PARTICIPANT_NONE:
-        if (f->guest == PARTICIPANT_OFF_MIGRATED)
-            return doubt(
-                p, "the guest is off here because it migrated, but there is no record of this transaction: "
-                   "was the state directory restored?");
-        return to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+        return p->transferred ? settle_transfer(p, f) : to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
     case PARTICIPANT_PREPARED: return to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
     case PARTICIPANT_MIGRATING: return settle_transfer(p, f);
     case PARTICIPANT_KEPT: return keep(p, f);
@@ -176,12 +182,19 @@ static struct participant_step source_resolve(const struct participant *p, enum 
                                               const struct participant_facts *f)
 {
     struct participant_step s = source_settle(p, f);
-    bool undecided = p->state == PARTICIPANT_MIGRATING && s.answer == PARTICIPANT_IN_DOUBT && !f->job &&
-                     (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT);
+    bool lost = p->state == PARTICIPANT_NONE;
+    bool undecided = (lost || p->state == PARTICIPANT_MIGRATING) && s.answer == PARTICIPANT_IN_DOUBT &&
+                     !f->job && !f->post_copy &&
+                     (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT ||
+                      (lost && f->guest == PARTICIPANT_PAUSED));
     if (!undecided)
         return s;
-    return event == PARTICIPANT_SETTLE_KEPT ? to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT)
-                                            : to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+    if (event == PARTICIPANT_SETTLE_GONE)
+        return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+    s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    if (f->guest == PARTICIPANT_PAUSED && !f->operators_pause)
+        s.actions = PARTICIPANT_RESUME_SOURCE;
+    return s;
 }
 
 /* The guest runs elsewhere by now. A QEMU that is here is never ended on somebody's word, but nothing of it is kept, either. */
@@ -199,7 +212,7 @@ static struct participant_step source_granted(const struct participant *p, const
                "destroy its disks; end this one (virsh destroy)");
     if (f->job)
         return doubt(p, "the guest is off and libvirt's migration call is not back");
-    if (p->state == PARTICIPANT_PREPARED || p->state == PARTICIPANT_MIGRATING)
+    if (p->state == PARTICIPANT_PREPARED || p->state == PARTICIPANT_MIGRATING || is_lost(p))
         return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
     return to(PARTICIPANT_KEPT, PARTICIPANT_IS_GONE); /* of NONE: a late MIGRATE is refused */
 }
@@ -256,7 +269,7 @@ static struct participant_step source_release(const struct participant *p, const
 {
     if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_KEPT || p->state == PARTICIPANT_COLD)
         return stay(p, PARTICIPANT_DONE, NULL);
-    if (p->state != PARTICIPANT_FENCED)
+    if (p->state != PARTICIPANT_FENCED && !is_lost(p))
         return refuse(p, "the guest has not been settled as gone");
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
@@ -271,16 +284,19 @@ static struct participant_step source_release(const struct participant *p, const
 static struct participant_step source_cold_start(const struct participant *p,
                                                  const struct participant_facts *f)
 {
-    if (p->state != PARTICIPANT_FENCED && p->state != PARTICIPANT_COLD)
+    if (p->state != PARTICIPANT_FENCED && p->state != PARTICIPANT_COLD && !is_lost(p))
         return refuse(p, "only a guest that was settled as gone can be started again");
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
+    if (is_lost(p) && alive(f) && f->guest != PARTICIPANT_RUNNING)
+        return doubt(p, "the guest is paused here, and there is no record of this transaction: was the state "
+                        "directory restored?");
     unsigned end = p->state == PARTICIPANT_FENCED && left_behind(p, f) ? PARTICIPANT_END : 0;
     if (p->state == PARTICIPANT_FENCED && alive(f) && !end)
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
                       : refuse(p, "somebody started the guest here again");
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
-    if (p->state == PARTICIPANT_COLD && (alive(f) || p->superseded)) /* a late repetition starts nothing */
+    if (p->state != PARTICIPANT_FENCED && (alive(f) || p->superseded)) /* a late repetition starts nothing */
         return s;
     if (!p->definition_only)
         s.actions = end | PARTICIPANT_START;
@@ -344,9 +360,11 @@ static struct participant_step destination_activate(const struct participant *p,
     case PARTICIPANT_ACTIVATED: /* what became of it since is its own affair */
     case PARTICIPANT_RELEASED: return stay(p, PARTICIPANT_RUNS, NULL);
     case PARTICIPANT_TOMBSTONE: return stay(p, PARTICIPANT_IS_LOST, NULL);
-    case PARTICIPANT_PREPARED:
-    case PARTICIPANT_OWNER: break;
-    default: return doubt(p, "there is no record of this transaction: was the state directory restored?");
+    case PARTICIPANT_NONE:
+        if (!p->transferred)
+            return doubt(p, "it was never prepared");
+        break;
+    default: break;
     }
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
@@ -356,6 +374,9 @@ static struct participant_step destination_activate(const struct participant *p,
         return doubt(p, "the image is not complete");
     if (f->guest == PARTICIPANT_PAUSED || f->guest == PARTICIPANT_RUNNING)
         return own(p, f);
+    if (is_lost(p)) /* it may have run here, and been shut off */
+        return doubt(p, "the guest does not run here, and there is no record of this transaction: was the "
+                        "state directory restored?");
     return lose();
 }
 
@@ -366,8 +387,10 @@ static struct participant_step destination_abort(const struct participant *p,
     case PARTICIPANT_OWNER:
     case PARTICIPANT_ACTIVATED:
     case PARTICIPANT_RELEASED: return refuse(p, "the guest is this host's");
-    case PARTICIPANT_NONE: return to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
-    default: break;
+    default:
+        if (p->state == PARTICIPANT_NONE && !is_lost(p))
+            return to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
+        break;
     }
     struct participant_step s = to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
     if (f->guest == PARTICIPANT_UNASKED) {
@@ -392,7 +415,7 @@ static struct participant_step destination_step(const struct participant *p, enu
     case PARTICIPANT_ACTIVATE: return destination_activate(p, f);
     case PARTICIPANT_ABORT: return destination_abort(p, f);
     case PARTICIPANT_RELEASE:
-        if (p->state == PARTICIPANT_ACTIVATED)
+        if (p->state == PARTICIPANT_ACTIVATED || is_lost(p))
             return to(PARTICIPANT_RELEASED, PARTICIPANT_DONE);
         if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_TOMBSTONE)
             return stay(p, PARTICIPANT_DONE, NULL);

@@ -17,6 +17,10 @@
  *      | ABORT                | ACTIVATE: image gone      | image died before it ran
  *      +-----> TOMBSTONE <----+---------------------------+
  *
+ * NONE after MIGRATE was sent (`transferred`): the record is lost, libvirt is the truth. A guest that runs at the source without a
+ * job is KEPT, one that is off by "migrated" FENCED, an image at a destination that the coordinator ACTIVATEs is its guest's; what
+ * libvirt does not say either is an operator's to say.
+ *
  * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
  * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
  * right to migrate, FENCED the right to run. */
@@ -117,7 +121,10 @@ struct participant {
     enum participant_state state;
     bool definition_only; /* the guest is shut off */
     bool paused_by_us;    /* the ladder paused it: in the manifest */
-    bool superseded; /* a later one of the guest was prepared here: pausing and starting are its affair */
+    bool superseded;  /* a later one of the guest was prepared here: pausing and starting are its affair */
+    bool transferred; /* of NONE: there was a record, and it is lost */
+    bool
+        owes_resume; /* of KEPT, in the manifest: without it a pause is another transaction's or somebody's */
 };
 
 struct participant_step participant_step(const struct participant *p, enum participant_event event,

@@ -63,6 +63,9 @@ static int write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
+/* Positive: the new file is there, and may be the old one again after a cut of the power. */
+enum { UNSURE = 1 };
+
 /* Caller holds the lock, so that one temporary name is enough. */
 static int put_file(int dir_fd, const char *name, const void *head, size_t head_size, const void *data,
                     size_t size)
@@ -83,7 +86,18 @@ static int put_file(int dir_fd, const char *name, const void *head, size_t head_
         unlinkat(dir_fd, temporary, 0);
         return r;
     }
-    return fsync(dir_fd) < 0 ? -errno : 0;
+    return fsync(dir_fd) < 0 ? UNSURE : 0;
+}
+
+static int cannot_write(const struct records *r, int e, const char *where, const char *name,
+                        struct error *err)
+{
+    if (e == UNSURE)
+        return error_set(err, STATUS_DATA_LOSS,
+                         "%s/%s%s is written, and its directory can't be synced: nobody knows whether it "
+                         "survives a cut of the power; is the disk failing?",
+                         r->dir, where, name);
+    return error_errno(err, -e, "cannot write %s/%s%s", r->dir, where, name);
 }
 
 static int put_message(int dir_fd, const char *name, const ProtobufCMessage *message)
@@ -167,6 +181,9 @@ int records_open(const char *dir, struct records **ret, struct error *ret_warnin
         e = open_dir(r->dir_fd, "damaged", &r->damaged_fd);
     if (e < 0)
         return error_errno(err, -e, "state_dir: cannot open %s and what it holds", dir);
+    /* What an agent that died had not synced is settled by now: it is as it is read. */
+    if (fsync(r->transactions_fd) < 0 || fsync(r->dir_fd) < 0)
+        return error_errno(err, errno, "state_dir: cannot sync %s; is the disk failing?", dir);
     r->lock_fd = openat(r->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (r->lock_fd < 0)
         return error_errno(err, errno, "state_dir: cannot open %s/lock", dir);
@@ -250,8 +267,7 @@ int records_put(struct records *r, const Drover__V1__Record *record, struct erro
     pthread_mutex_lock(&r->lock);
     int e = put_message(r->transactions_fd, record->step->transaction, &record->base);
     pthread_mutex_unlock(&r->lock);
-    return e < 0 ? error_errno(err, -e, "cannot write %s/transactions/%s", r->dir, record->step->transaction)
-                 : 0;
+    return e ? cannot_write(r, e, "transactions/", record->step->transaction, err) : 0;
 }
 
 int records_remove(struct records *r, const char *transaction, struct error *err)
@@ -273,7 +289,7 @@ int records_archive(struct records *r, const char *name, const char *guest, uint
     pthread_mutex_lock(&r->lock);
     int e = put_file(r->archive_fd, file, "", 0, xml, strlen(xml));
     pthread_mutex_unlock(&r->lock);
-    return e < 0 ? error_errno(err, -e, "cannot write %s/archive/%s", r->dir, file) : 0;
+    return e ? cannot_write(r, e, "archive/", file, err) : 0;
 }
 
 static Drover__V1__Fence__Generation *find(const Drover__V1__Fence *fence, const char *guest)
@@ -329,5 +345,5 @@ int records_raise(struct records *r, uint64_t epoch, const char *guest, uint64_t
         }
     }
     pthread_mutex_unlock(&r->lock);
-    return e < 0 ? error_errno(err, -e, "cannot write %s/fence", r->dir) : 0;
+    return e ? cannot_write(r, e, "", "fence", err) : 0;
 }

@@ -30,7 +30,8 @@ DEFINE_CLEANUP(struct records *, records_free);
 int records_read(struct records *records, void (*fn)(void *arg, Drover__V1__Record *record),
                  void (*damaged)(void *arg, const struct error *why), void *arg, struct error *err);
 
-/* Durable when it returns 0. The transaction's and the guest's UUIDs were checked by records_is_uuid. */
+/* Durable when it returns 0. DATA_LOSS: it is there, and nobody knows whether it survives a cut of the power: the agent has to end,
+ * and to read what is there. The transaction's and the guest's UUIDs were checked by records_is_uuid. */
 int records_put(struct records *records, const Drover__V1__Record *record, struct error *err);
 int records_remove(struct records *records, const char *transaction, struct error *err);
 

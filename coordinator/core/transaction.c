@@ -175,6 +175,7 @@ static void settle(struct txn *t, struct txn_actions *a, int64_t now)
 static void enter(struct txn *t, struct txn_actions *a, enum txn_state to, int64_t now)
 {
     move(t, to, now);
+    t->transferred |= to == TXN_TRANSFER;
     if (to == TXN_ABORTING && !needed(t)) {
         finish(t, a, TXN_ABORTED, now);
         return;

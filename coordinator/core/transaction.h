@@ -132,6 +132,7 @@ struct txn {
     /* What has to be durable. */
     enum txn_state state;
     bool cancelled;
+    bool transferred; /* MIGRATE may have been sent */
     bool cold_started;
     bool granted;  /* to the destination, without the source's word */
     char why[320]; /* the first thing that went wrong; empty if nothing did */

@@ -22,10 +22,15 @@ static void each(visit fn)
         for (unsigned state = 0; state < PARTICIPANT_STATES; state++)
             for (unsigned event = 0; event < PARTICIPANT_EVENTS; event++)
                 for (unsigned guest = PARTICIPANT_UNASKED; guest <= PARTICIPANT_RUNNING; guest++)
-                    for (unsigned bits = 0; bits < 128; bits++) {
+                    for (unsigned bits = 0; bits < 512; bits++) {
                         if (!participant_can_be(role, state))
                             continue;
-                        struct participant p = {role, state, bits & 1, bits & 2};
+                        struct participant p = {role,
+                                                state,
+                                                bits & 1,
+                                                bits & 2,
+                                                .transferred = bits & 128,
+                                                .owes_resume = bits & 256};
                         struct participant_facts f = {guest,     bits & 4,  bits & 8,
                                                       bits & 16, bits & 32, bits & 64};
                         struct participant_step s = participant_step(&p, event, &f);
@@ -55,6 +60,11 @@ static void moves_are_in_the_table(void **state)
     each(check_table);
 }
 
+static bool is_lost(const struct participant *p)
+{
+    return p->state == PARTICIPANT_NONE && p->transferred;
+}
+
 static void check_words(const struct participant *p, enum participant_event e,
                         const struct participant_facts *f, const struct participant_step *s)
 {
@@ -82,10 +92,19 @@ static void check_words(const struct participant *p, enum participant_event e,
     if (s->actions & PARTICIPANT_START)
         assert_int_equal(s->first, PARTICIPANT_COLD);
     if (s->actions & PARTICIPANT_END) /* only what was settled as gone, and only if nobody paused it */
-        assert_true(p->state == PARTICIPANT_FENCED && f->guest == PARTICIPANT_PAUSED && !f->job &&
-                    (p->paused_by_us || !f->operators_pause) && !p->superseded);
-    if (s->actions & (PARTICIPANT_START_JOB | PARTICIPANT_STOP_JOB))
+        assert_true((p->state == PARTICIPANT_FENCED || is_lost(p)) && f->guest == PARTICIPANT_PAUSED &&
+                    !f->job && (p->paused_by_us || !f->operators_pause) && !p->superseded);
+    if (s->actions & PARTICIPANT_START_JOB)
         assert_int_equal(s->first, PARTICIPANT_MIGRATING);
+    if (s->actions & PARTICIPANT_STOP_JOB)
+        assert_true(s->first == PARTICIPANT_MIGRATING || (is_lost(p) && s->first == PARTICIPANT_NONE));
+    if (is_lost(p) && e == PARTICIPANT_SETTLE && s->first == PARTICIPANT_KEPT)
+        assert_true(f->guest == PARTICIPANT_RUNNING && !f->job && !f->post_copy);
+    if (is_lost(p) && e == PARTICIPANT_SETTLE && s->first == PARTICIPANT_FENCED)
+        assert_true(f->guest != PARTICIPANT_RUNNING &&
+                    (f->committed || f->call_succeeded || f->guest == PARTICIPANT_OFF_MIGRATED));
+    if (is_lost(p)) /* an image that is gone may have run here */
+        assert_int_not_equal(s->answer, PARTICIPANT_IS_LOST);
     if (p->state == PARTICIPANT_MIGRATING && s->first == PARTICIPANT_FENCED &&
         (e == PARTICIPANT_SETTLE_GONE || e == PARTICIPANT_SETTLE_GRANTED))
         assert_true(f->guest != PARTICIPANT_RUNNING && f->guest != PARTICIPANT_UNASKED);
@@ -165,7 +184,7 @@ static void the_settle_table(void **state)
     } rows[] = {
         {PARTICIPANT_NONE, {PARTICIPANT_RUNNING}, PARTICIPANT_IS_KEPT, 0},
         {PARTICIPANT_NONE, {PARTICIPANT_UNASKED}, PARTICIPANT_IS_KEPT, 0},
-        {PARTICIPANT_NONE, {PARTICIPANT_OFF_MIGRATED}, PARTICIPANT_IN_DOUBT, 0},
+        {PARTICIPANT_NONE, {PARTICIPANT_OFF_MIGRATED}, PARTICIPANT_IS_KEPT, 0},
         {PARTICIPANT_PREPARED, {PARTICIPANT_UNASKED}, PARTICIPANT_IS_KEPT, 0},
         {PARTICIPANT_MIGRATING, {PARTICIPANT_UNASKED}, PARTICIPANT_IN_DOUBT, 0},
         {PARTICIPANT_MIGRATING,
@@ -321,7 +340,7 @@ static void deliver(const struct world *from, enum participant_role role, enum p
 {
     struct world w = *from;
     uint8_t *state = role == PARTICIPANT_SOURCE ? &w.s : &w.d;
-    struct participant p = {role, *state, false, false};
+    struct participant p = {role, *state, .owes_resume = true};
     struct participant_facts f = look(&w, role);
     struct participant_step s = participant_step(&p, e, &f);
     assert_true(participant_may_move(role, *state, s.first));

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
@@ -121,6 +122,46 @@ static void a_record_survives_a_restart(void **state)
     assert_int_equal(records_remove(r, TXN, NULL), 0);
     read_all(f, r);
     assert_int_equal(f->n, 0);
+    records_free(r);
+}
+
+static bool directories_fail;
+
+/* In libc's place. */
+int fsync(int fd)
+{
+    struct stat st;
+    if (directories_fail && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        errno = EIO;
+        return -1;
+    }
+    return fdatasync(fd);
+}
+
+static void a_write_that_may_not_survive_is_told_from_one_that_failed(void **state)
+{
+    struct fixture *f = *state;
+    struct records *r = opened(f);
+    Drover__V1__Step step = DROVER__V1__STEP__INIT;
+    step.transaction = (char *)TXN;
+    step.guest = (char *)GUEST;
+    Drover__V1__Record record = DROVER__V1__RECORD__INIT;
+    record.step = &step;
+    record.state = (char *)"KEPT";
+    struct error err = {0};
+    directories_fail = true;
+    int e = records_put(r, &record, &err);
+    int raised = records_raise(r, 5, NULL, 0, NULL);
+    records_free(r);
+    assert_int_not_equal(records_open(f->dir, &r, NULL, NULL), 0); /* until it can be known */
+    directories_fail = false;
+    assert_int_equal(e, -(int)STATUS_DATA_LOSS);
+    assert_non_null(strstr(err.text, "transactions/" TXN " is written"));
+    assert_int_equal(raised, -(int)STATUS_DATA_LOSS);
+    r = opened(f);
+    read_all(f, r);
+    assert_int_equal(f->n, 1);
+    assert_int_equal(records_epoch(r), 5);
     records_free(r);
 }
 
@@ -278,6 +319,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_record_survives_a_restart),
+        TEST(a_write_that_may_not_survive_is_told_from_one_that_failed),
         TEST(the_fence_only_grows),
         TEST(a_damaged_record_is_put_aside),
         TEST(a_record_under_another_name_is_put_aside),

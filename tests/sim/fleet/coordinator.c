@@ -47,6 +47,8 @@ static void order(struct world *w)
     w->source_of[txn] = host;
     c->current = txn;
     c->generation += 2;
+    if (world_chance(w, 500))
+        disk_keep_backup(w);
     c->txn = fresh(w, txn, c->generation - 1);
     c->open = true;
     c->finished = c->busy = false;
@@ -78,6 +80,9 @@ static void send(struct world *w, const struct txn_action *a)
                         .txn = c->current,
                         .generation = txn_generation(&c->txn, a->message),
                         .epoch = c->epoch,
+                        .transferred = c->txn.transferred && w->mutation != FORGET_TRANSFER,
+                        .granted = c->txn.granted,
+                        .resolve = a->message == TXN_SETTLE ? c->txn.resolve : TXN_OK,
                         .call = call,
                         .life = w->calls[call].life};
     world_trace(w, "C sends %s to %s", txn_message_name(a->message), hosts[host]);
@@ -93,6 +98,8 @@ static bool act(struct world *w, const struct txn_action *a)
     case TXN_ACTION_JOURNAL:
         if (!w->calm && world_chance(w, 5)) {
             world_trace(w, "C: the disk refuses");
+            if (world_chance(w, 500)) /* and has it all the same */
+                journal(w);
             return false;
         }
         journal(w);
@@ -228,8 +235,65 @@ static void start(struct world *w)
     c->txn = fresh(w, c->current, was.generation);
     c->txn.state = was.state;
     c->txn.cancelled = was.cancelled;
+    c->txn.transferred = was.transferred;
+    c->txn.granted = was.granted;
     c->txn.cold_started = was.cold_started;
     feed(w, &(struct txn_event){.kind = TXN_EVENT_RESTART});
+}
+
+/* A record is lost, and libvirt does not say enough: the guest is started, or resumed, by hand where it belongs. */
+static void run_by_hand(struct world *w, int host, enum qemu was)
+{
+    struct domain *d = &w->hosts[host].domain;
+    bool known = w->hosts[host].agent.records[w->coordinator.current].exists;
+    if (known || d->qemu != was || w->definition_only || w->job.phase != JOB_NONE)
+        return;
+    world_trace(w, "the operator lets the guest run on %s", hosts[host]);
+    d->qemu = Q_RUN;
+    d->defined = w->persistent;
+    w->image_died = true;
+}
+
+static void tell_the_truth(struct world *w, int destination)
+{
+    const struct host *there = &w->hosts[destination];
+    enum participant_state state = there->agent.disk.records[w->coordinator.current].state;
+    bool gone = there->domain.qemu == Q_PAUSED || there->domain.qemu == Q_RUN || there->domain.defined ||
+                state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
+    world_trace(w, "the operator says %s", gone ? "destination" : "source");
+    w->image_died |= !gone;
+    feed(w, &(struct txn_event){.kind = TXN_EVENT_RESOLVE, .answer = gone ? TXN_GONE : TXN_KEPT});
+}
+
+/* While the source can't be asked: its QEMU is gone for certain, a complete image is at the destination. */
+static void grant(struct world *w)
+{
+    const struct coordinator *c = &w->coordinator;
+    if (!c->alive || !c->open || c->txn.state != TXN_SETTLING || !c->txn.in_doubt)
+        return;
+    int source = w->source_of[c->current];
+    if (w->hosts[source].domain.qemu != Q_OFF || w->hosts[1 - source].domain.qemu != Q_PAUSED)
+        return;
+    world_trace(w, "the operator gives the guest to %s", hosts[1 - source]);
+    feed(w, &(struct txn_event){.kind = TXN_EVENT_GRANT});
+}
+
+static void operator_looks(struct world *w)
+{
+    const struct coordinator *c = &w->coordinator;
+    if (!c->open)
+        return;
+    world_after(w, DOUBT_MS, EV_OPERATOR);
+    w->operator_looks = true;
+    if (!c->alive || !c->txn.in_doubt)
+        return;
+    int source = w->source_of[c->current];
+    switch (c->txn.state) {
+    case TXN_SETTLING: tell_the_truth(w, 1 - source); break;
+    case TXN_ACTIVATING: run_by_hand(w, 1 - source, Q_OFF); break;
+    case TXN_COLD_START: run_by_hand(w, source, Q_PAUSED); break;
+    default: break;
+    }
 }
 
 void coordinator_event(struct world *w, const struct event *e)
@@ -246,6 +310,8 @@ void coordinator_event(struct world *w, const struct event *e)
         if (c->alive && e->life == c->life && e->a == (int)c->timer)
             feed(w, &(struct txn_event){.kind = TXN_EVENT_TIMER});
         break;
+    case EV_OPERATOR: operator_looks(w); break;
+    case EV_GRANT: grant(w); break;
     case EV_CANCEL: feed(w, &(struct txn_event){.kind = TXN_EVENT_CANCEL}); break;
     case EV_ANSWER:
     case EV_FAILED: on_call(w, e); break;

@@ -281,6 +281,8 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
     switch (action) {
     case PARTICIPANT_RESUME_SOURCE:
     case PARTICIPANT_RESUME:
+        if (w->job.phase != JOB_NONE && w->job.source == host)
+            return false;
         if (d->qemu != Q_PAUSED && d->qemu != Q_RUN)
             return false;
         d->qemu = Q_RUN;

@@ -59,7 +59,12 @@ static bool may_be_in_doubt(struct world *w)
     struct participant_facts f = libvirt_look(w, source, c->current, PARTICIPANT_SOURCE);
     bool off =
         f.guest == PARTICIPANT_OFF || f.guest == PARTICIPANT_ABSENT || f.guest == PARTICIPANT_OFF_MIGRATED;
-    return c->txn.state == TXN_SETTLING && off && c->txn.in_doubt;
+    const struct host *there = &w->hosts[1 - source];
+    bool lost = w->spoilt && !there->agent.records[c->current].exists && there->domain.qemu == Q_OFF;
+    bool paused = w->spoilt && f.guest == PARTICIPANT_PAUSED;
+    return ((c->txn.state == TXN_SETTLING && (off || paused)) || (c->txn.state == TXN_ACTIVATING && lost) ||
+            (c->txn.state == TXN_COLD_START && paused)) &&
+           c->txn.in_doubt && !w->operator_looks;
 }
 
 static void nothing_is_held(struct world *w)

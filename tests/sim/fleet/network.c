@@ -24,6 +24,9 @@ static void deliver(struct world *w, int host, const struct message *m)
 void network_send(struct world *w, int host, const struct message *m, bool mesh)
 {
     bool lost = is_cut(w, host, mesh) || world_chance(w, w->loss);
+    struct message sent = *m;
+    sent.connection = w->hosts[host].agent.connection;
+    m = &sent;
     if (!lost)
         deliver(w, host, m);
     else

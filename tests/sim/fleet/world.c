@@ -12,9 +12,12 @@ const char *const mutation_names[MUTATIONS] = {
     [KEEP_UNASKED] = "keep-unasked",
     [RESUME_OLD] = "resume-old",
     [ACTIVATE_EARLY] = "activate-early",
+    [FORGET_TRANSFER] = "forget-transfer",
+    [RESUME_UNOWED] = "resume-unowed",
+    [GO_ON_UNSURE] = "go-on-unsure",
 };
 
-enum { AFTER_CALM_MS = 250000, MAX_STEPS = 20000 };
+enum { AFTER_CALM_MS = 250000, MAX_STEPS = 20000, HOUR_MS = 3600 * 1000, KEEP_MS = 24 * HOUR_MS };
 
 enum fault {
     COORDINATOR_DIES,
@@ -25,6 +28,8 @@ enum fault {
     A_DAY_PASSES,
     HOST_DIES,
     QEMU_DIES,
+    CLOCK_JUMPS,
+    STATE_RESTORED,
     FAULT_KINDS
 };
 
@@ -110,19 +115,55 @@ bool world_guest_runs_on(const struct world *w, int *ret_host)
 
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
-/* The records of what has ended are tidied away, while old messages are still on their way. */
+/* As transactions.c: the records of what has ended are tidied away. */
+static bool owes(const struct record *r)
+{
+    return r->state == PARTICIPANT_TOMBSTONE ? r->image || r->definition
+                                             : r->state == PARTICIPANT_KEPT && r->owed;
+}
+
+static void tidy(struct world *w, int host)
+{
+    struct agent *a = &w->hosts[host].agent;
+    if (!a->alive || a->n_ops > 0)
+        return;
+    for (int t = 0; t < TXNS; t++) {
+        struct record *r = &a->records[t];
+        if (!r->exists || participant_is_open(r->role, r->state) || owes(r) ||
+            clock_real(w, host) - r->changed < KEEP_MS || clock_up(w, host) - a->heard[t] < HOUR_MS)
+            continue;
+        uint64_t old = a->generation;
+        if (a->generation < r->generation)
+            a->generation = r->generation;
+        if (a->generation != old && !disk_write_fence(w, host)) {
+            a->generation = old;
+            continue;
+        }
+        w->spoilt |= w->coordinator.open && w->coordinator.current == t; /* it has slept as long */
+        *r = (struct record){0};
+        disk_remove_record(w, host, t);
+    }
+}
+
 static void a_day_passes(struct world *w)
 {
     world_trace(w, "FAULT: a day passes");
-    for (int h = 0; h < HOSTS; h++)
-        for (int t = 0; t < TXNS; t++) {
-            struct record *r = &w->hosts[h].agent.records[t];
-            const struct coordinator *c = &w->coordinator;
-            bool over = !c->open || c->current != t;
-            bool busy = w->hosts[h].agent.n_ops > 0;
-            if (over && !busy && r->exists && !participant_is_open(r->role, r->state))
-                *r = (struct record){0};
-        }
+    for (int h = 0; h < HOSTS; h++) {
+        w->hosts[h].clock += KEEP_MS + HOUR_MS;
+        w->hosts[h].slept += KEEP_MS + HOUR_MS;
+        w->hosts[h].agent.connection++;
+        tidy(w, h);
+    }
+}
+
+static void clock_jumps(struct world *w, int host)
+{
+    static const int64_t jumps[] = {-KEEP_MS - HOUR_MS, -HOUR_MS, HOUR_MS, KEEP_MS + HOUR_MS,
+                                    (int64_t)4000 * HOUR_MS};
+    int64_t jump = jumps[world_random(w, sizeof(jumps) / sizeof(jumps[0]))];
+    world_trace(w, "FAULT: the clock of %d jumps by %lld h", host, (long long)(jump / HOUR_MS));
+    w->hosts[host].clock += jump;
+    tidy(w, host);
 }
 
 static void cut(struct world *w)
@@ -146,6 +187,12 @@ static void strike(struct world *w, enum fault fault)
         libvirt_qemu_dies(w, host);
         libvirt_crash(w, host);
         agent_crash(w, host);
+        disk_power_cut(w, host);
+        break;
+    case CLOCK_JUMPS: clock_jumps(w, host); break;
+    case STATE_RESTORED:
+        agent_crash(w, host);
+        disk_restore(w, host);
         break;
     case QEMU_DIES: libvirt_qemu_dies(w, host); break;
     case FAULT_KINDS: break;
@@ -154,7 +201,7 @@ static void strike(struct world *w, enum fault fault)
 
 static enum fault some_fault(struct world *w)
 {
-    static const unsigned weight[FAULT_KINDS] = {22, 23, 12, 10, 10, 10, 6, 7};
+    static const unsigned weight[FAULT_KINDS] = {20, 20, 11, 10, 9, 9, 7, 6, 5, 3};
     unsigned n = (unsigned)world_random(w, 100);
     for (unsigned f = 0; f < FAULT_KINDS; f++) {
         if (n < weight[f])
@@ -182,6 +229,8 @@ static void calm(struct world *w)
     world_trace(w, "no more faults");
     w->calm = true;
     w->loss = w->repeat = w->slow = w->cut_off = w->n_faults = 0;
+    if (world_chance(w, 500))
+        world_after(w, DOUBT_MS, EV_OPERATOR);
 }
 
 /* ---- one schedule ------------------------------------------------------------------------------------------------ */
@@ -208,6 +257,8 @@ static void prepare(struct world *w, uint64_t seed, enum mutation mutation, FILE
     w->coordinator.epoch = 1;
     plan_faults(w);
     world_after(w, 0, EV_ORDER);
+    if (world_chance(w, 300))
+        world_after(w, 10000 + (int64_t)world_random(w, 50000), EV_GRANT);
     world_after(w, 1000 + (int64_t)world_random(w, 60000), EV_CALM);
     world_trace(w, "seed %llu%s%s", (unsigned long long)seed, w->persistent ? "" : ", transient",
                 w->definition_only ? ", shut off" : "");

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { HOSTS = 2, TXNS = 3, OPS = 24, CALLS = 64, EVENTS = 256, FAULTS = 6, QUEUE = 16 };
+enum { HOSTS = 2, TXNS = 3, OPS = 24, CALLS = 64, EVENTS = 256, FAULTS = 6, QUEUE = 16, DOUBT_MS = 60000 };
 
 /* Rules that can be broken on purpose, to see that the simulation notices. */
 enum mutation {
@@ -28,6 +28,9 @@ enum mutation {
     KEEP_UNASKED,     /* the source answers KEPT without ending libvirt's job */
     RESUME_OLD,       /* a source resumes a guest for a transaction that a later one has replaced */
     ACTIVATE_EARLY,   /* the coordinator activates when libvirt's call succeeded, without settling */
+    FORGET_TRANSFER,  /* a message does not say that MIGRATE may have been sent: a lost record never was */
+    RESUME_UNOWED,    /* what was KEPT is resumed whenever it is paused */
+    GO_ON_UNSURE,     /* an agent whose write has failed after it came through goes on */
     MUTATIONS
 };
 extern const char *const mutation_names[MUTATIONS];
@@ -49,6 +52,8 @@ enum event_kind {
     EV_JOB,         /* libvirt's migration job goes on */
     EV_LIBVIRT_START,
     EV_LIBVIRT_TELLS, /* an event of libvirt's reaches the agent */
+    EV_OPERATOR,      /* looks at what is in doubt */
+    EV_GRANT,         /* an operator may give the guest to the destination */
     EV_HEAL,          /* the network is whole again */
     EV_CALM,          /* no faults from now on */
 };
@@ -58,8 +63,11 @@ struct message {
     enum participant_role role;
     int txn;
     uint64_t generation, epoch;
-    int call;      /* the coordinator's; -1: the mesh's */
-    unsigned life; /* of who asked */
+    int call;                /* the coordinator's; -1: the mesh's */
+    unsigned life;           /* of who asked */
+    unsigned connection;     /* to the receiver: what was on its way in an earlier one does not arrive */
+    enum txn_answer resolve; /* the operator's word; TXN_OK: none */
+    bool transferred, granted;
 };
 
 struct event {
@@ -86,11 +94,17 @@ struct record { /* durable */
     bool exists;
     enum participant_role role;
     enum participant_state state;
-    uint64_t generation;
+    uint64_t generation, epoch;
     int vote;               /* 0: none, 1: yes, -1: no */
     bool image, definition; /* the manifest */
     bool memory;            /* reserved */
-    int64_t changed;
+    bool owed;              /* a resume */
+    int64_t changed;        /* by the host's clock */
+};
+
+struct stable { /* an agent's state directory */
+    uint64_t epoch, generation;
+    struct record records[TXNS];
 };
 
 struct operation {
@@ -100,11 +114,14 @@ struct operation {
 
 struct agent {
     bool alive;
-    unsigned life;
-    /* Durable. */
+    unsigned life, connection;
+    struct stable disk, yesterday;
+    bool unsure[TXNS]; /* the last change of a record may be undone by a cut of the power */
+    struct record older[TXNS];
+    /* Lost in a crash. */
     uint64_t epoch, generation;
     struct record records[TXNS];
-    /* Lost in a crash. */
+    int64_t heard[TXNS];
     bool calling[TXNS], succeeded[TXNS], committed[TXNS], telling[TXNS], told[TXNS];
     int listener[TXNS]; /* the MIGRATE call that waits, or -1 */
     unsigned listener_life[TXNS];
@@ -115,9 +132,11 @@ struct agent {
     struct participant_step step;
     unsigned todo; /* actions left */
     bool failed;
+    uint64_t old_generation; /* of the record, before a cold start */
 };
 
 struct host {
+    int64_t clock, slept; /* its clock beside the world's; how much longer than in the world it was up */
     struct domain domain;
     bool libvirt_up;
     unsigned libvirt_life;
@@ -196,6 +215,8 @@ struct world {
     unsigned done, aborted, cold; /* transactions, by how they ended */
     bool in_doubt;                /* the last one has not ended, and says why */
     bool image_died;              /* by a fault: there may be no running copy */
+    bool operator_looks;          /* then nothing stays in doubt */
+    bool spoilt;                  /* a record is lost that had been durable */
     bool violated;
     char violation[200];
     FILE *trace; /* or NULL */
@@ -211,7 +232,26 @@ bool world_chance(struct world *w, unsigned per_mille);
 struct event *world_after(struct world *w, int64_t ms, enum event_kind kind);
 void world_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void world_violate(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline int64_t clock_up(const struct world *w, int host)
+{
+    return w->now + w->hosts[host].slept;
+}
+/* A host's clock, ms. */
+static inline int64_t clock_real(const struct world *w, int host)
+{
+    return w->now + w->hosts[host].clock;
+}
 bool world_guest_runs_on(const struct world *w, int *ret_host);
+
+/* ---- disk.c ---- */
+
+bool disk_write_fence(struct world *w, int host);
+bool disk_write_record(struct world *w, int host, int txn);
+void disk_remove_record(struct world *w, int host, int txn);
+void disk_power_cut(struct world *w, int host);
+void disk_keep_backup(struct world *w);
+void disk_restore(struct world *w, int host);
+void disk_read(struct world *w, int host);
 
 /* ---- network.c ---- */
 

@@ -1,0 +1,83 @@
+/* What an agent thinks of a message before its core hears of it: agent/drive.c (drive_admit) and agent/rpc_*.c. */
+#include "agent_inside.h"
+
+int agent_admit(struct world *w, int host, const struct message *m)
+{
+    struct agent *a = &w->hosts[host].agent;
+    const struct record *r = &a->records[m->txn];
+    uint64_t epoch = a->epoch;
+    if (m->epoch < epoch)
+        return -1;
+    a->epoch = m->epoch;
+    if (a->epoch != epoch && !disk_write_fence(w, host)) {
+        a->epoch = epoch;
+        return -1;
+    }
+    if (r->exists) {
+        if (r->role != m->role)
+            return -1;
+        if (m->what == TXN_COLD)
+            return r->state == PARTICIPANT_COLD || m->generation > r->generation ? 0 : -1;
+        return m->generation == r->generation || w->mutation == NO_GENERATION ? 0 : -1;
+    }
+    bool truth = m->what != TXN_PREPARE && m->what != TXN_MIGRATE && m->transferred;
+    bool known = !truth && (m->what == TXN_MIGRATE || m->what == TXN_ACTIVATE || m->what == TXN_RELEASE ||
+                            m->what == TXN_COLD);
+    if (w->mutation == NO_GENERATION)
+        return known && m->what != TXN_MIGRATE ? -1 : 0;
+    if (known)
+        return -1;
+    if (m->generation > a->generation || (truth && m->generation == a->generation))
+        return 0;
+    return truth || m->what == TXN_SETTLE || m->what == TXN_ABORT ? 1 : -1;
+}
+
+enum txn_answer agent_late_answer(const struct world *w, int host, const struct message *m)
+{
+    if (m->what == TXN_ABORT || m->what == TXN_RELEASE)
+        return TXN_OK;
+    if (m->what == TXN_SETTLE && !m->granted && !m->transferred)
+        return TXN_KEPT;
+    if (m->what != TXN_SETTLE)
+        return TXN_UNKNOWN;
+    enum participant_guest guest = libvirt_look(w, host, m->txn, PARTICIPANT_SOURCE).guest;
+    bool alive = guest == PARTICIPANT_RUNNING || guest == PARTICIPANT_PAUSED;
+    if (m->granted)
+        return alive || guest == PARTICIPANT_UNASKED ? TXN_UNKNOWN : TXN_GONE;
+    return alive ? TXN_KEPT : TXN_UNKNOWN;
+}
+
+static bool other_open(const struct agent *a, int txn)
+{
+    for (int t = 0; t < TXNS; t++)
+        if (t != txn && a->records[t].exists && participant_is_open(a->records[t].role, a->records[t].state))
+            return true;
+    return false;
+}
+
+static bool votes_yes(struct world *w, int host, const struct message *m)
+{
+    const struct host *h = &w->hosts[host];
+    if (!h->libvirt_up || other_open(&h->agent, m->txn) || world_chance(w, 20))
+        return false;
+    if (m->role == PARTICIPANT_SOURCE)
+        return w->definition_only ? h->domain.qemu == Q_OFF && h->domain.defined
+                                  : h->domain.qemu == Q_RUN && w->job.phase == JOB_NONE;
+    return h->domain.qemu == Q_OFF && !h->domain.defined;
+}
+
+enum participant_event agent_event_of(struct world *w, int host, const struct message *m)
+{
+    static const enum participant_event events[TXN_N_MESSAGES] = {
+        [TXN_MIGRATE] = PARTICIPANT_MIGRATE, [TXN_SETTLE] = PARTICIPANT_SETTLE,
+        [TXN_ABORT] = PARTICIPANT_ABORT,     [TXN_ACTIVATE] = PARTICIPANT_ACTIVATE,
+        [TXN_RELEASE] = PARTICIPANT_RELEASE, [TXN_COLD] = PARTICIPANT_COLD_START,
+    };
+    if (m->what == TXN_PREPARE)
+        return votes_yes(w, host, m) ? PARTICIPANT_PREPARE_YES : PARTICIPANT_PREPARE_NO;
+    if (m->what == TXN_SETTLE && m->granted)
+        return PARTICIPANT_SETTLE_GRANTED;
+    if (m->what == TXN_SETTLE && m->resolve != TXN_OK)
+        return m->resolve == TXN_KEPT ? PARTICIPANT_SETTLE_KEPT : PARTICIPANT_SETTLE_GONE;
+    return events[m->what];
+}
