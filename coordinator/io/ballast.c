@@ -6,10 +6,17 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+static bool lies_there(const struct ballast *b)
+{
+    struct stat st;
+    return stat(b->path, &st) == 0 && st.st_size == BALLAST_BYTES &&
+           (size_t)st.st_blocks * 512 >= BALLAST_BYTES;
+}
+
 void ballast_init(struct ballast *b, const char *path)
 {
     *b = (struct ballast){.path = xasprintf("%s-ballast", path)};
-    ballast_lay(b);
+    b->laid = lies_there(b);
 }
 
 void ballast_deinit(struct ballast *b)
@@ -35,8 +42,7 @@ bool ballast_lay(struct ballast *b)
 {
     if (b->laid)
         return true;
-    struct stat st;
-    if (stat(b->path, &st) == 0 && st.st_size == BALLAST_BYTES && (size_t)st.st_blocks * 512 >= BALLAST_BYTES)
+    if (lies_there(b))
         return b->laid = true;
     _cleanup_close_ int fd = open(b->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -10,7 +10,7 @@ struct ballast {
     bool laid;
 };
 
-/* Lays "PATH-ballast" if there is room. */
+/* Sees whether "PATH-ballast" lies there. */
 void ballast_init(struct ballast *ballast, const char *path);
 
 /* Frees memory; the file stays for the next time. */

@@ -182,30 +182,38 @@ static int make_file(const char *path, struct error *err)
     return 0;
 }
 
+static int set_up(struct store *s, struct error *err)
+{
+    /* EXCLUSIVE, said before the journal is first touched, takes the lock for the connection's life. */
+    int r = run(s,
+                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                "PRAGMA wal_autocheckpoint = 256; PRAGMA secure_delete = ON",
+                err);
+    if (!r)
+        r = migrate(s, err);
+    if (!r)
+        r = check(s, err);
+    return r ? r : take_epoch(s, err);
+}
+
 int store_open(const char *path, struct store **ret, struct error *err)
 {
     _cleanup_(store_freep) struct store *s = new0(struct store);
     s->path = xstrdup(path);
+    ballast_init(&s->ballast, path);
     int r = make_file(path, err);
     if (r)
         return r;
     if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
         return fail(s, err);
     sqlite3_extended_result_codes(s->db, 1);
-    /* EXCLUSIVE, said before the journal is first touched, takes the lock for the connection's life. */
-    r = run(s,
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-            "PRAGMA wal_autocheckpoint = 256; PRAGMA secure_delete = ON",
-            err);
-    if (!r)
-        r = migrate(s, err);
-    if (!r)
-        r = check(s, err);
-    if (!r)
-        r = take_epoch(s, err);
+    /* A coordinator that is started on a full disk still settles what it was doing. */
+    r = set_up(s, err);
+    if (r && out_of_space(sqlite3_extended_errcode(s->db), s))
+        r = set_up(s, err);
     if (r)
         return r;
-    ballast_init(&s->ballast, path);
+    ballast_lay(&s->ballast);
     *ret = steal(&s);
     return 0;
 }

@@ -180,7 +180,15 @@ class Run:
     def at(self, name, file, stop):
         """Waits until the program is at the failpoint."""
         process = self.process(name)
-        wait_for(lambda: not os.path.exists(file), 60, f"failpoint {self.case.failpoint} to be reached")
+
+        def reached():
+            if not os.path.exists(file):
+                return True
+            job = self.job()
+            log = "; ".join(entry["text"] for entry in job.get("log", []))
+            raise LabError(f"job {job.get('state', 'is none')}: {job.get('text')}; {job.get('progress')}; {log}")
+
+        wait_for(reached, 60, f"failpoint {self.case.failpoint} to be reached")
         wait_for(process.stopped if stop else lambda: not process.alive(), 10, "the failpoint's signal to act")
 
     # The fault

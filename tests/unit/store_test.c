@@ -420,6 +420,14 @@ static int full_disk_story(const char *dir)
     MUST(store_get_job(s, job.id, &got, NULL) == 0 && got->state == DROVER__V1__JOB_STATE__JOB_FAILED);
     drover__v1__job__free_unpacked(got, NULL);
     store_free(s);
+    /* Started on a full disk, it gives up the ballast, and what is open is recorded to its end. */
+    fill_disk(filler);
+    MUST(access(ballast, F_OK) == 0);
+    MUST(store_open(path, &s, &err) == 0);
+    MUST(access(ballast, F_OK) != 0 && store_ready(s, &err) == -STATUS_RESOURCE_EXHAUSTED);
+    more.state = DROVER__V1__JOB_STATE__JOB_DONE;
+    MUST(store_put_job(s, &more, NULL, 0, &err) == 0);
+    store_free(s);
     return 0;
 #undef MUST
 }
