@@ -11,7 +11,8 @@ enum {
     RESERVE = 1000,       /* ms before the deadline in which a cancel or a pause takes effect */
     STALLED = 5,          /* syncs */
     GAP = 500,            /* ms between samples at worst */
-    SETTLED = 2000,       /* ms after which the bandwidth is trusted */
+    SETTLED = 2000,       /* ms of sending after which the bandwidth is trusted */
+    STALL = 20,           /* a link that stalls for a twentieth of the time that is left is not given up */
     REPEAT = 2000,        /* ms after which what had no effect is asked for again */
     CANCEL_TAKES = 200,   /* ms */
     SLACK = 7,            /* percent */
@@ -88,6 +89,7 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
         .overhead = guest->overhead,
         .memory = guest->memory,
         .bandwidth = (double)guest->bandwidth,
+        .began_at = -1,
         .synced_at = -1,
         .least = INT64_MAX,
         .curve = {.cold = (double)guest->memory},
@@ -332,13 +334,29 @@ static void decide(struct ladder *l, const struct ladder_sample *s, struct ladde
         do_option(l, s, &best, a);
 }
 
+/* The job's time begins before QEMU has anything to send: the destination's may take long to start. */
+static bool settled(const struct ladder *l, const struct ladder_sample *s)
+{
+    return l->began_at >= 0 && s->elapsed - l->began_at > SETTLED;
+}
+
+/* No rate that was seen would do: neither that of now, nor the mean. */
+static bool hopeless(const struct ladder *l, const struct ladder_sample *s, int64_t left, double *ret_needed)
+{
+    if (!settled(l, s) || s->elapsed - l->began_at < left / STALL)
+        return false;
+    double mean = (double)(s->sent - l->began_sent) / (double)(s->elapsed - l->began_at) * 1e3;
+    *ret_needed = (double)s->remaining / fmax(fmax(l->bandwidth, mean), 1) * 1e3;
+    return *ret_needed > 1.25 * (double)left;
+}
+
 /* The deadline, on every sample: what still can end it is begun while it can. */
 static void watch_deadline(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
     int64_t left = time_left(l, s);
     if (left == INT64_MAX)
         return;
-    double pause = pause_now(l, s), once = (double)s->remaining / fmax(l->bandwidth, 1) * 1e3;
+    double pause = pause_now(l, s), needed;
     struct option o = {.time = llround(pause * 1.1), .pause = llround(pause), .for_deadline = true};
     bool can_pause = may_pause(l) && pause_fits(l, pause), can_post_copy = may_post_copy(l);
     if (can_post_copy &&
@@ -358,8 +376,8 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
     } else if (o.action != LADDER_NOTHING && o.time <= left && o.time + 2 * GAP > left &&
                !model_continue(&p, left).ends) {
         do_option(l, s, &o, a);
-    } else if (s->elapsed > SETTLED && once > 1.25 * (double)left) {
-        cancel_for_deadline(l, s, once, a);
+    } else if (hopeless(l, s, left, &needed)) {
+        cancel_for_deadline(l, s, needed, a);
     }
 }
 
@@ -367,11 +385,12 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
  * hold QEMU's start, or zero pages only), so a fresh pause in it is not judged by that: QEMU begins none that it thinks long. */
 static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
-    bool known = l->bandwidth > 0 && (s->elapsed > SETTLED || s->paused_for >= GAP);
+    bool known = l->bandwidth > 0 && (settled(l, s) || s->paused_for >= GAP);
     double more = known ? (double)s->remaining / l->bandwidth * 1e3 : 0;
     int64_t left = time_left(l, s);
-    if (left <= 0 || (left < INT64_MAX && s->elapsed > SETTLED && more > 1.25 * (double)left)) {
-        cancel_for_deadline(l, s, more, a);
+    double needed = more;
+    if (left <= 0 || (left < INT64_MAX && hopeless(l, s, left, &needed))) {
+        cancel_for_deadline(l, s, needed, a);
         return;
     }
     if (l->policy.max_pause == 0 || l->policy.mode == LADDER_OFFLINE)

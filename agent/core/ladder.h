@@ -87,6 +87,8 @@ struct ladder {
     double bandwidth;                         /* bytes per second, smoothed; 0: not known */
     int64_t downtime, max_downtime, overhead; /* ms */
     int64_t memory;                           /* bytes */
+    int64_t began_at,
+        began_sent;      /* elapsed, and bytes sent, when the link was first seen at work; -1: not yet */
     int64_t synced_at;   /* elapsed at the last sync; -1: not seen, the agent came later */
     int64_t first_pass;  /* ms */
     int64_t least;       /* the least that remained after a sync, bytes */

@@ -5,6 +5,8 @@
 
 enum { WINDOWS = 6, MISFIT = 9 };
 
+#define BEGUN (1 << 20) /* bytes: less may be QEMU's own beginning, while the destination's still starts */
+
 /* Where zero pages are only counted, nothing is learnt of the link. */
 static void learn_bandwidth(struct ladder *l, const struct ladder_sample *s)
 {
@@ -96,6 +98,10 @@ bool ladder_learn(struct ladder *l, const struct ladder_sample *s)
 {
     bool sync = s->iteration > 1 && (!l->seen || s->iteration != l->last.iteration);
     learn_bandwidth(l, s);
+    if (l->began_at < 0 && s->sent >= BEGUN) {
+        l->began_at = s->elapsed;
+        l->began_sent = s->sent;
+    }
     l->auto_converge |= s->throttle > 0; /* an adopted job may have it */
     if (!l->seen && s->iteration <= 1)
         l->synced_at = 0; /* the job's own first sync */
