@@ -32,7 +32,6 @@ enum {
     CPU_BYTES = 65536,
 };
 
-#define PKI "/etc/pki"
 
 static const Drover__V1__ProbeRequest *request_of(const struct probe_job *j)
 {
@@ -134,7 +133,7 @@ static void close_port(struct probe_job *j)
 
 static void connect_libvirt(struct probe_job *j)
 {
-    libvirt_port_connect(&j->limit, PKI, request_of(j)->from, request_of(j)->url, result_of(j));
+    libvirt_port_connect(&j->limit, LIBVIRT_PKI, request_of(j)->from, request_of(j)->url, result_of(j));
 }
 
 static void tell_clock(struct probe_job *j)

@@ -1,6 +1,7 @@
 #include "agent/io/migration.h"
 
 #include "agent/io/domain.h"
+#include "agent/io/libvirt_port.h"
 #include "common/base/memory.h"
 
 #include <pthread.h>
@@ -9,6 +10,7 @@ enum {
     SAMPLE_MS = 250,
     KEEPALIVE_S = 5,
     KEEPALIVE_N = 5,
+    CONNECT_MS = 5000,
 };
 
 /* What the thread of the call needs, shared with the owner and freed by the last. */
@@ -53,8 +55,26 @@ static void call_unref(struct call *c)
     free(c);
 }
 
+/* libvirt gives up connecting to a host that is cut off only after 2 minutes, can't be stopped before that, and the guest can't
+ * be settled meanwhile. */
+static int try_destination(const struct call *c, struct error *err)
+{
+    Drover__V1__ProbeResult *result = new0(Drover__V1__ProbeResult);
+    drover__v1__probe_result__init(result);
+    struct limit limit = {clock_monotonic_ms() + CONNECT_MS, -1};
+    libvirt_port_connect(&limit, LIBVIRT_PKI, "", c->destination, result);
+    int r = 0;
+    if (result->outcome == DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED)
+        r = error_set(err, STATUS_UNAVAILABLE, "the destination's libvirt can't be reached: %s",
+                      result->seen);
+    drover__v1__probe_result__free_unpacked(result, NULL);
+    return r;
+}
+
 static int migrate(struct call *c, struct error *err)
 {
+    if (try_destination(c, err) < 0)
+        return -(int)err->code;
     _cleanup_connect_ virConnectPtr conn = virConnectOpen(c->libvirt_uri);
     if (!conn)
         return error_libvirt(err, "cannot connect to libvirt");

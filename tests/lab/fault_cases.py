@@ -99,11 +99,21 @@ class Refuted(Exception):
     """What must hold after a fault doesn't."""
 
 
-class Run:
-    """One case on a fleet that is as good as new."""
+class Lost(Refuted):
+    """No copy of the guest is left to run."""
 
-    def __init__(self, fleet, case):
+
+class Doubled(Refuted):
+    """More than one copy of the guest runs."""
+
+
+class Run:
+    """One case on a fleet that is as good as new, or with a guest that is there already: on the source."""
+
+    def __init__(self, fleet, case, source="kvm1", destination="kvm2", guest=False):
         self.fleet, self.case = fleet, case
+        self.source, self.destination, self.has_guest = source, destination, guest
+        self.where = {"kvm1": source, "kvm2": destination}.get(case.where, case.where)
         self.order = None
         self.commands = []
         self.resolved = False
@@ -149,28 +159,30 @@ class Run:
         if (case.fault or "").endswith("disk"):
             small_disks(fleet)
         self.since = time.time() * 1000
-        fleet.guest_add(GUEST, on="kvm1", memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4, disks=["nfs"])
-        fleet.tick_wait(GUEST, at_least=5)
+        if not self.has_guest:
+            guest_add(fleet, self.source, slow)
         if slow:
-            fleet.link("kvm2", rate="20mbit")
+            fleet.link(self.destination, rate="20mbit")
         armed = None
         if case.scenario == "lost":
-            stopped = fleet.programs.failpoint(fleet.node("kvm1"), "agent.source.FENCED.after_write", "stop")
+            stopped = fleet.programs.failpoint(fleet.node(self.source), "agent.source.FENCED.after_write", "stop")
         elif case.failpoint:
-            armed = fleet.programs.failpoint(self.node(case.where), case.failpoint, "stop" if case.fault else "kill")
+            armed = fleet.programs.failpoint(self.node(self.where), case.failpoint, "stop" if case.fault else "kill")
         # The ladder is not what is looked at: it may take its time, and a pause where that is not the moment itself.
-        self.order = self.ask("migrate", GUEST, "--to", "kvm2", "--detach", "--deadline", "4h", "--max-pause", "2s" if slow else "30s")
+        self.order = self.ask(
+            "migrate", GUEST, "--to", self.destination, "--detach", "--deadline", "4h", "--max-pause", "2s" if slow else "30s"
+        )
         if slow:
             wait_for(self.first_pass, 40, "the first pass")
         if case.scenario == "cancel":
             self.ask("cancel", str(self.job()["id"]))
         if case.scenario == "lost":
-            self.at("kvm1", stopped, stop=True)
-            self.kill_qemu("kvm2")
-            armed = fleet.programs.failpoint(self.node(case.where), case.failpoint, "kill")
-            os.kill(self.process("kvm1").pid, signal.SIGCONT)
+            self.at(self.source, stopped, stop=True)
+            self.kill_qemu(self.destination)
+            armed = fleet.programs.failpoint(self.node(self.where), case.failpoint, "kill")
+            os.kill(self.process(self.source).pid, signal.SIGCONT)
         if armed:
-            self.at(case.where, armed, stop=bool(case.fault))
+            self.at(self.where, armed, stop=bool(case.fault))
 
     def first_pass(self):
         if self.order.poll():
@@ -208,9 +220,9 @@ class Run:
         """Makes the fault and its end."""
         case, programs = self.case, self.fleet.programs
         what = case.fault or "failpoint"
-        node = self.fleet.node("kvm1" if what.startswith("source") else "kvm2")
-        target = case.where if not case.fault else "coordinator" if what == "coordinator" else node.name if what.endswith("agent") else None
-        stopped = case.where if case.fault and case.failpoint and case.where != target else None
+        node = self.fleet.node(self.source if what.startswith("source") else self.destination)
+        target = self.where if not case.fault else "coordinator" if what == "coordinator" else node.name if what.endswith("agent") else None
+        stopped = self.where if case.fault and case.failpoint and self.where != target else None
         if target:
             self.process(target).kill()
             wait_for(lambda: not self.process(target).alive(), 10, "the killed process to be gone")
@@ -235,7 +247,7 @@ class Run:
             programs.coordinator_start()
         elif target:
             programs.agent_start(self.node(target))
-        self.fleet.link("kvm2", clear=True)
+        self.fleet.link(self.destination, clear=True)
         self.ended_at = time.monotonic()
 
     def cut_for_a_while(self, node):
@@ -250,7 +262,7 @@ class Run:
         """The coordinator has its ballast: what is open ends nonetheless. An agent has none: until that has been noticed."""
         log = f"{node.run_dir}/log/agent.log"
         size = os.path.getsize(log)
-        self.fleet.link("kvm2", clear=True)
+        self.fleet.link(self.destination, clear=True)
 
         def noticed():
             with open(log, errors="replace") as file:
@@ -260,6 +272,13 @@ class Run:
 
         wait_for(noticed, 60, "the transaction to end on a full disk" if coordinators else "the full disk to be noticed", poll=0.1)
         empty(self.fleet)
+
+    def close(self):
+        """Ends the commands that still run."""
+        for command in self.commands:
+            if command.poll() is None:
+                command.kill()
+            command.communicate()
 
     # What must hold
 
@@ -279,7 +298,7 @@ class Run:
     def ended(self):
         """Only its QEMU knew whether a guest that is off at the source had gone: there an operator decides."""
         job = self.job()
-        if "kvm1" in self.killed_qemu and "doubt" in job.get("state", "") and not self.resolved:
+        if self.source in self.killed_qemu and "doubt" in job.get("state", "") and not self.resolved:
             done = self.fleet.drover("job", str(job["id"]), "--resolve", "source", check=False)
             if done.returncode != 0:
                 raise Refuted(f"--resolve is refused: {done.stderr}")
@@ -292,21 +311,21 @@ class Run:
         copies = {host.name: host.domains()[GUEST] for host in fleet.hosts() if GUEST in host.domains()}
         running = [name for name, state in copies.items() if state == "running"]
         if len(running) > 1:
-            raise Refuted(f"two copies run: {copies}; {job.get('text')}")
+            raise Doubled(f"two copies run: {copies}; {job.get('text')}")
         self.check_records()
         if not running:
             if self.killed_qemu and len(copies) == 1 and "shut off" in copies.values():
                 if job and job["state"] == "done" and "has ended since" not in job["text"]:
                     raise Refuted(f"no copy runs, and the job says it is done: {job['text']}")
                 return f"off on {list(copies)[0]}{', an operator resolved it' if self.resolved else ''}: {job.get('text', '')}"
-            raise Refuted(f"no copy runs: {copies}; {job.get('text')}")
+            raise Lost(f"no copy runs: {copies}; {job.get('text')}")
         here = running[0]
         if list(copies) != [here]:
             raise Refuted(f"a definition is left over: {copies}; {job.get('text')}")
         if job and job.get("runs_on") != here:
             raise Refuted(f"it runs on {here}, and the job says '{job.get('runs_on')}': {job.get('text')}")
         if "Persistent:     yes" not in fleet.node(here).virsh("dominfo", GUEST):
-            raise Refuted(f"its definition is lost: it is transient on {here}")
+            raise Lost(f"its definition is lost: it is transient on {here}")
         with fleet.tick_watch(GUEST) as watch:
             watch.wait(3, host=here)
         return f"runs on {here}, job {job.get('state', 'never was')}"
@@ -401,6 +420,11 @@ def message_fields(data):
         at += size
 
 
+def guest_add(fleet, host, slow=True):
+    fleet.guest_add(GUEST, on=host, memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4, disks=["nfs"])
+    fleet.tick_wait(GUEST, at_least=5)
+
+
 def run(fleet, case):
     """(ok, what came of it, seconds from the fault's end to the transaction's)"""
     one = Run(fleet, case)
@@ -416,20 +440,26 @@ def run(fleet, case):
     except (Refuted, LabError) as error:
         return False, str(error), seconds
     finally:
-        for command in one.commands:
-            if command.poll() is None:
-                command.kill()
-            command.communicate()
+        one.close()
         clear(fleet, ok)
 
 
 def clear(fleet, ok):
-    for node in (fleet.coordinator, *fleet.agents()):
-        fleet.programs.failpoint(node, None)
-    empty(fleet)
+    disarm(fleet)
     fleet.heal()
     if not ok:
         fleet.programs.reset()  # what is left over is this case's failure, not the next one's
+    whole(fleet)
+
+
+def disarm(fleet):
+    for node in (fleet.coordinator, *fleet.agents()):
+        fleet.programs.failpoint(node, None)
+    empty(fleet)
+
+
+def whole(fleet):
+    """Waits until every agent is heard, and connected with its libvirt."""
     fleet.programs.sessions_wait()
 
     def libvirts():

@@ -14,6 +14,7 @@ QUICK = [
     "agent.destination.OWNER.after_write",
     "coordinator.activating.after_write",
     "agent.source.COLD.after_write",
+    "source disk, switch-over",
 ]
 
 

@@ -94,6 +94,24 @@ def test_libvirtd_hangs_in_mid_transfer(fleet, drover):
     assert_settled(fleet, drover, job, "kvm1")
 
 
+def test_the_destination_is_cut_off_before_libvirt_connects(fleet, drover):
+    """libvirt itself would try for 2 minutes, and say nothing of the guest meanwhile."""
+    if not fleet.programs.has_failpoints():
+        pytest.skip("the programs were built without failpoints: meson configure BUILD -Dfailpoints=true")
+    fleet.guest_add("web1", on="kvm1", tick_ms=100)
+    fleet.tick_wait("web1", at_least=3)
+    armed = fleet.programs.failpoint(fleet.coordinator, "coordinator.MIGRATE.source.before_send", "stop")
+    job = order(drover)
+    coordinator = fleet.coordinator.process("coordinator")
+    wait_for(lambda: not os.path.exists(armed) and coordinator.stopped(), 30, "the coordinator to be about to order the transfer")
+    fleet.link("kvm2", up=False)
+    os.kill(coordinator.pid, signal.SIGCONT)
+    wait_for(lambda: job_state(drover, job)["phase"] == "aborting", 60, "the source to be settled while the destination is cut off")
+    fleet.link("kvm2", up=True)
+    ended = assert_settled(fleet, drover, job, "kvm1")
+    assert "libvirt can't be reached" in ended["text"]
+
+
 def test_the_destinations_qemu_is_killed(fleet, drover):
     job = in_transfer(fleet, drover)
     kill_qemu(fleet.node("kvm2"))
