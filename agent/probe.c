@@ -32,7 +32,6 @@ enum {
     CPU_BYTES = 65536,
 };
 
-
 static const Drover__V1__ProbeRequest *request_of(const struct probe_job *j)
 {
     return (const Drover__V1__ProbeRequest *)j->request;
