@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "common/config/where.h"
 #include "common/config/yaml.h"
+#include "coordinator/config_rules.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,6 +17,12 @@ struct raw_policy {
     uint32_t allow, older_versions;
 };
 
+struct raw_host {
+    char *name, *agent, *site;
+    char **labels;
+    unsigned labels_count;
+};
+
 struct raw_tls {
     char *ca, *cert;
 };
@@ -27,8 +34,11 @@ struct raw {
     struct {
         char *ca, *cert;
     } * tls;
-    struct config_host *hosts;
+    struct raw_host *hosts;
     unsigned hosts_count;
+    struct raw_group *groups;
+    struct raw_guest *guests;
+    unsigned groups_count, guests_count;
     struct raw_policy *policies;
     unsigned policies_count;
     enum log_level log;
@@ -47,13 +57,15 @@ static const cyaml_schema_field_t tls_fields[] = {
 };
 
 static const cyaml_schema_field_t host_fields[] = {
-    TEXT("name", 0, struct config_host, name),
-    TEXT("agent", 0, struct config_host, agent),
-    TEXT("site", OPTIONAL, struct config_host, site),
+    TEXT("name", 0, struct raw_host, name),
+    TEXT("agent", 0, struct raw_host, agent),
+    TEXT("site", OPTIONAL, struct raw_host, site),
+    CYAML_FIELD_SEQUENCE("labels", CYAML_FLAG_POINTER | OPTIONAL, struct raw_host, labels, &text_value, 0,
+                         64),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t host_value = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_host, host_fields)};
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct raw_host, host_fields)};
 
 static const cyaml_strval_t allow_words[] = {
     {"auto-converge", AUTO_CONVERGE}, {"post-copy", POST_COPY}, {"offline", OFFLINE}};
@@ -86,6 +98,10 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_MAPPING_PTR("tls", CYAML_FLAG_POINTER | OPTIONAL, struct raw, tls, tls_fields),
     CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | OPTIONAL, struct raw, hosts, &host_value, 0,
                          CYAML_UNLIMITED),
+    CYAML_FIELD_SEQUENCE("groups", CYAML_FLAG_POINTER | OPTIONAL, struct raw, groups, &config_group_value, 0,
+                         CYAML_UNLIMITED),
+    CYAML_FIELD_SEQUENCE("guests", CYAML_FLAG_POINTER | OPTIONAL, struct raw, guests, &config_guest_value, 0,
+                         CYAML_UNLIMITED),
     CYAML_FIELD_SEQUENCE("policies", CYAML_FLAG_POINTER | OPTIONAL, struct raw, policies, &policy_value, 0,
                          64),
     CYAML_FIELD_ENUM("log", OPTIONAL | CYAML_FLAG_STRICT, struct raw, log, log_words, 4),
@@ -98,15 +114,7 @@ static void raw_free(struct raw **raw)
     yaml_unload(&schema, *raw);
 }
 
-/* The file at hand, for errors. */
-struct source {
-    const char *file, *text;
-    size_t length;
-    struct error *err;
-};
-
-static __attribute__((format(printf, 3, 4))) int bad(const struct source *s, const char *path,
-                                                     const char *fmt, ...)
+int config_bad(const struct config_source *s, const char *path, const char *fmt, ...)
 {
     _cleanup_free_ char *what = NULL;
     size_t line, column;
@@ -157,7 +165,7 @@ bool coordinator_config_exposed(const char *url)
     return address && !after(address, "127.") && !after(address, "localhost:") && !after(address, "[::1]:");
 }
 
-static int take_listen(const struct source *s, struct raw *raw, struct coordinator_config *c)
+static int take_listen(const struct config_source *s, struct raw *raw, struct coordinator_config *c)
 {
     if (!raw->listen_count) {
         c->listen = xcalloc(1, sizeof(char *));
@@ -169,17 +177,16 @@ static int take_listen(const struct source *s, struct raw *raw, struct coordinat
         _cleanup_free_ char *path = xasprintf("listen[%u]", i);
         const char *fault = url_fault(raw->listen[i], raw->tls);
         if (fault)
-            return bad(s, path, "'%s': %s", raw->listen[i], fault);
+            return config_bad(s, path, "'%s': %s", raw->listen[i], fault);
         for (unsigned j = 0; j < i; j++)
             if (streq(raw->listen[i], raw->listen[j]))
-                return bad(s, path, "'%s' is there twice; keep one of them", raw->listen[i]);
+                return config_bad(s, path, "'%s' is there twice; keep one of them", raw->listen[i]);
         c->listen[c->n_listen++] = xstrdup(raw->listen[i]);
     }
     return 0;
 }
 
-/* HOST/NAME names guests, and a host's name is part of its certificate's drover://agent/NAME. */
-static bool is_name(const char *text)
+bool config_is_name(const char *text)
 {
     for (const char *p = text; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
@@ -187,44 +194,50 @@ static bool is_name(const char *text)
     return text[0] && strlen(text) < 100;
 }
 
-static int take_hosts(const struct source *s, struct raw *raw, struct coordinator_config *c)
+static int take_hosts(const struct config_source *s, struct raw *raw, struct coordinator_config *c)
 {
     c->hosts = xcalloc(raw->hosts_count ? raw->hosts_count : 1, sizeof(c->hosts[0]));
     for (unsigned i = 0; i < raw->hosts_count; i++) {
-        const struct config_host *h = &raw->hosts[i];
+        const struct raw_host *h = &raw->hosts[i];
         _cleanup_free_ char *name_path = xasprintf("hosts[%u].name", i);
         _cleanup_free_ char *agent_path = xasprintf("hosts[%u].agent", i);
-        if (!is_name(h->name))
-            return bad(s, name_path,
-                       "'%s' is no name for a host: expected letters, digits, '.', '_' and '-', 99 at most",
-                       h->name);
+        if (!config_is_name(h->name))
+            return config_bad(
+                s, name_path,
+                "'%s' is no name for a host: expected letters, digits, '.', '_' and '-', 99 at most",
+                h->name);
         const char *fault = url_fault(h->agent, raw->tls);
         if (fault)
-            return bad(s, agent_path, "'%s': %s", h->agent, fault);
+            return config_bad(s, agent_path, "'%s': %s", h->agent, fault);
         for (unsigned j = 0; j < i; j++) {
             if (streq(h->name, raw->hosts[j].name))
-                return bad(s, name_path,
-                           "a second host '%s' (the first is hosts[%u]); each needs a name of its own",
-                           h->name, j);
+                return config_bad(s, name_path,
+                                  "a second host '%s' (the first is hosts[%u]); each needs a name of its own",
+                                  h->name, j);
             if (streq(h->agent, raw->hosts[j].agent))
-                return bad(s, agent_path, "'%s' is the agent of %s, too; each host has an agent of its own",
-                           h->agent, raw->hosts[j].name);
+                return config_bad(s, agent_path,
+                                  "'%s' is the agent of %s, too; each host has an agent of its own", h->agent,
+                                  raw->hosts[j].name);
         }
         c->hosts[c->n_hosts++] = (struct config_host){
             .name = xstrdup(h->name),
             .agent = xstrdup(h->agent),
             .site = xstrdup(h->site ? h->site : ""),
         };
+        _cleanup_free_ char *labels_path = xasprintf("hosts[%u].labels", i);
+        int r = config_take_labels(s, labels_path, h->name, h->labels, h->labels_count, &c->rules);
+        if (r < 0)
+            return r;
     }
     return 0;
 }
 
-static int take_value(const struct source *s, const char *path, const char *text,
+static int take_value(const struct config_source *s, const char *path, const char *text,
                       int (*parse)(const char *, int64_t *, struct error *), int64_t *ret)
 {
     struct error why = {0};
     if (text && parse(text, ret, &why) < 0)
-        return bad(s, path, "%s", why.text);
+        return config_bad(s, path, "%s", why.text);
     return 0;
 }
 
@@ -244,7 +257,7 @@ static int parse_ratio(const char *text, int64_t *ret_percent, struct error *err
     return 0;
 }
 
-static int take_policy(const struct source *s, struct raw *raw, struct coordinator_config *c)
+static int take_policy(const struct config_source *s, struct raw *raw, struct coordinator_config *c)
 {
     int64_t bandwidth = 0, vcpu_percent = 0;
     drover__v1__policy__init(&c->policy);
@@ -259,7 +272,8 @@ static int take_policy(const struct source *s, struct raw *raw, struct coordinat
         _cleanup_free_ char *ratio_path = xasprintf("policies[%u].vcpu_ratio", i);
         _cleanup_free_ char *bandwidth_path = xasprintf("policies[%u].bandwidth", i);
         if (!streq(p->name, "default"))
-            return bad(s, name_path, "'%s': no such policy; the one that there is, is 'default'", p->name);
+            return config_bad(s, name_path, "'%s': no such policy; the one that there is, is 'default'",
+                              p->name);
         int r = take_value(s, pause_path, p->max_pause, parse_duration_ms, &c->policy.max_pause);
         if (r == 0)
             r = take_value(s, deadline_path, p->deadline, parse_duration_ms, &c->policy.deadline);
@@ -294,7 +308,7 @@ static char *next_to(const char *file, const char *name)
 int coordinator_config_parse(const char *file, const char *text, size_t length,
                              struct coordinator_config **ret, struct error *err)
 {
-    const struct source s = {file, text, length, err};
+    const struct config_source s = {file, text, length, err};
     void *loaded = NULL;
     int r = yaml_load_text(file, text, length, &schema, &loaded, err);
     if (r < 0)
@@ -313,6 +327,8 @@ int coordinator_config_parse(const char *file, const char *text, size_t length,
     r = take_listen(&s, raw, c);
     if (r == 0)
         r = take_hosts(&s, raw, c);
+    if (r == 0)
+        r = config_take_rules(&s, raw->groups, raw->groups_count, raw->guests, raw->guests_count, c);
     if (r == 0)
         r = take_policy(&s, raw, c);
     if (r < 0)
@@ -345,6 +361,7 @@ void coordinator_config_free(struct coordinator_config *c)
         free(c->hosts[i].agent);
         free(c->hosts[i].site);
     }
+    guest_rules_deinit(&c->rules);
     free(c->listen);
     free(c->hosts);
     free(c->file);

@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
+#include "coordinator/core/guest_rules.h"
 #include "proto/types.pb-c.h"
 
 #include <stdbool.h>
@@ -23,6 +24,7 @@ struct coordinator_config {
     char *tls_ca, *tls_cert; /* NULL without TLS; relative names are next to the file */
     struct config_host *hosts;
     size_t n_hosts;
+    struct guest_rules rules;  /* groups, guests, and the labels of hosts */
     Drover__V1__Policy policy; /* what holds where an operator says nothing */
     char *group;               /* whose members may use ipc://; default drover */
     bool group_given;

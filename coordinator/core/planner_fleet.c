@@ -311,8 +311,9 @@ static const struct guest_rule *shut_out(const struct view *v, const char *guest
 static const char *why_not(void *arg, uint32_t guest, uint32_t host)
 {
     /* The planner's own, or the host's state. */
-    static const char *const others[] = {"memory-free", "host-up",   "host-told",        "host-role",
-                                         "libvirt-up",  "same-host", "host-maintenance", NULL};
+    static const char *const others[] = {"memory-free", "vcpu-limit",       "host-up",
+                                         "host-told",   "host-role",        "libvirt-up",
+                                         "same-host",   "host-maintenance", NULL};
     static const struct fleet nobody = {0};
     struct view *v = arg;
     const struct fleet_guest *g = v->view.guests[guest];
@@ -363,7 +364,7 @@ struct planner_view *planner_view_new(const struct planner_view_of *of)
     v->view.fleet.guests = v->guests;
     v->view.fleet.groups = v->groups;
     v->view.fleet.labels = v->labels;
-    v->view.fleet.vcpu_ratio = of->vcpu_ratio;
+    v->view.fleet.vcpu_ratio = of->policy->vcpu_percent / 100.0;
     v->view.fleet.why_not = why_not;
     v->view.fleet.arg = v;
     return &v->view;

@@ -16,7 +16,6 @@ struct planner_view_of {
     const char *(*busy)(void *arg, const char *uuid);
     bool (*recent)(void *arg, const char *uuid); /* it was moved a short while ago. May be NULL */
     void *arg;
-    double vcpu_ratio; /* vCPUs per CPU at most; 0: no limit */
 };
 
 struct planner_view {

@@ -133,13 +133,75 @@ static void plain_tcp_beyond_loopback_is_exposed(void **state)
     assert_false(coordinator_config_exposed("ipc:///run/a.sock"));
 }
 
+#define TWO_HOSTS                                                                                            \
+    "hosts:\n"                                                                                               \
+    "  - {name: kvm1, agent: tcp://127.0.0.1:1, labels: [ssd, rack1]}\n"                                     \
+    "  - {name: kvm2, agent: tcp://127.0.0.1:2, labels: [rack2]}\n"
+
+static void groups_and_guests_load(void **state)
+{
+    (void)state;
+    _cleanup_(coordinator_config_freep) struct coordinator_config *c =
+        load(TWO_HOSTS "groups:\n"
+                       "  db: {guests: [db1, 'db-*'], keep: apart}\n"
+                       "  shop: {guests: [shop, cart], keep: together}\n"
+                       "guests:\n"
+                       "  'web*': {prefer: [ssd], require: [rack1]}\n"
+                       "  billing: {pinned: true}\n"
+                       "  gpu: {hosts: ['kvm?']}\n");
+    const struct guest_rules *r = &c->rules;
+    assert_int_equal(r->n_hosts, 2);
+    assert_string_equal(r->hosts[0].host, "kvm1");
+    assert_true(names_have(&r->hosts[0].labels, "ssd"));
+    assert_int_equal(r->n_groups, 2);
+    assert_string_equal(r->groups[0].name, "db");
+    assert_true(r->groups[0].apart);
+    assert_true(names_match(&r->groups[0].guests, "db-eu"));
+    assert_false(names_match(&r->groups[0].guests, "db2"));
+    assert_false(r->groups[1].apart);
+    assert_int_equal(r->n_rules, 3);
+    assert_true(names_match(&r->rules[0].guests, "web7"));
+    assert_string_equal(r->rules[0].prefer.list[0], "ssd");
+    assert_string_equal(r->rules[0].require.list[0], "rack1");
+    assert_false(r->rules[0].pinned);
+    assert_true(r->rules[1].pinned);
+    assert_true(names_match(&r->rules[2].hosts, "kvm2"));
+}
+
+static void mistakes_in_groups_and_guests_say_where(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {TWO_HOSTS "guests:\n  web: {require: [sdd]}\n",
+         "c.yaml:5:19: guests[0].require[0]: no host has the label 'sdd'; there are: ssd, rack1, rack2"},
+        {TWO_HOSTS "guests:\n  web: {hosts: ['kvm[3-9]']}\n",
+         "c.yaml:5:17: guests[0].hosts[0]: 'kvm[3-9]' is no host's name, and no pattern that fits one of "
+         "`hosts`"},
+        {TWO_HOSTS "groups:\n  - {name: db, guests: [db1], keep: apart}\n"
+                   "  - {name: db, guests: [db2], keep: apart}\n",
+         "c.yaml:6:12: groups[1].name: a second group 'db' (the first is groups[0])"},
+        {"hosts:\n  - {name: kvm1, agent: tcp://127.0.0.1:1, labels: ['a b']}\n",
+         "c.yaml:2:53: hosts[0].labels[0]: 'a b' is no label: expected letters, digits, '.', '_' and '-'"},
+        {"groups: {db: {guests: [db1], keep: apart-ish}}\n",
+         "c.yaml:1:36: groups.db.keep: expected one of together, apart, found \"apart-ish\""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct coordinator_config *c = NULL;
+        struct error err = {0};
+        assert_int_equal(coordinator_config_parse("c.yaml", cases[i].text, strlen(cases[i].text), &c, &err),
+                         -STATUS_INVALID_ARGUMENT);
+        assert_string_equal(err.text, cases[i].error);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_full_file_loads),
-        cmocka_unit_test(what_is_left_out_has_defaults),
-        cmocka_unit_test(errors_name_the_place),
-        cmocka_unit_test(plain_tcp_beyond_loopback_is_exposed),
+        cmocka_unit_test(groups_and_guests_load), cmocka_unit_test(mistakes_in_groups_and_guests_say_where),
+        cmocka_unit_test(a_full_file_loads),      cmocka_unit_test(what_is_left_out_has_defaults),
+        cmocka_unit_test(errors_name_the_place),  cmocka_unit_test(plain_tcp_beyond_loopback_is_exposed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
