@@ -3,6 +3,7 @@
 
 #include "agent/io/domain.h"
 #include "common/base/memory.h"
+#include "common/mapping/mapping.h"
 
 #include <libvirt/virterror.h>
 
@@ -32,24 +33,29 @@ static void check_machine(const Drover__V1__HostReport *r, const Drover__V1__Gue
 }
 
 static void check_interface(const Drover__V1__HostReport *r, const Drover__V1__Interface *i,
-                            struct findings *f)
+                            const Drover__V1__Mapping *mapping, struct findings *f)
 {
+    _cleanup_free_ char *source =
+        mapping_name(mapping,
+                     streq(i->type, "bridge") ? DROVER__V1__MAPPING_KIND__MAPPING_BRIDGE
+                                              : DROVER__V1__MAPPING_KIND__MAPPING_NETWORK,
+                     i->source);
     bool has = true;
     const char *todo = "";
     if (streq(i->type, "bridge")) {
         has = false;
         for (size_t b = 0; b < r->n_bridges; b++)
-            has |= streq(r->bridges[b]->name, i->source);
+            has |= streq(r->bridges[b]->name, source);
         todo = "make a bridge of that name on this host";
     } else if (streq(i->type, "network")) {
         has = false;
         for (size_t n = 0; n < r->n_networks; n++)
-            has |= streq(r->networks[n]->name, i->source) && r->networks[n]->active;
+            has |= streq(r->networks[n]->name, source) && r->networks[n]->active;
         todo = "define and start it here (virsh net-define, net-start)";
     }
     if (has)
         return;
-    _cleanup_free_ char *subject = xasprintf("%s %s", i->type, i->source);
+    _cleanup_free_ char *subject = xasprintf("%s %s", i->type, source);
     findings_add(f, BLOCK, "network-present", subject, "this host has none that is up", "as on the source",
                  todo);
 }
@@ -61,7 +67,7 @@ void check_destination_host(const Drover__V1__HostReport *r, const Drover__V1__P
         return; /* said once, by the caller */
     check_machine(r, q->guest, f);
     for (size_t i = 0; i < q->guest->n_interfaces; i++)
-        check_interface(r, q->guest->interfaces[i], f);
+        check_interface(r, q->guest->interfaces[i], q->relocation ? q->relocation->mapping : NULL, f);
     if (!r->migration_address || !r->migration_address[0])
         findings_add(f, BLOCK, "migration-address", r->name, "none",
                      "an address where migration data comes in",

@@ -76,9 +76,18 @@ static bool on_local_filesystem(const char *path)
     return false;
 }
 
-/* libvirt's own rule ("Migration without shared storage is unsafe") has the last word; this is what is plain beforehand. */
-static void check_disks(const Drover__V1__Guest *g, Drover__V1__Mode mode, struct findings *f)
+static bool is_copied(const Drover__V1__Relocation *r, const char *target)
 {
+    for (size_t i = 0; r && i < r->n_copies; i++)
+        if (streq(r->copies[i]->target, target))
+            return true;
+    return false;
+}
+
+/* libvirt's own rule ("Migration without shared storage is unsafe") has the last word; this is what is plain beforehand. */
+static void check_disks(const Drover__V1__Guest *g, const Drover__V1__PrepareRequest *q, struct findings *f)
+{
+    Drover__V1__Mode mode = q->mode;
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
         _cleanup_free_ char *subject = xasprintf("disk %s", d->target);
@@ -86,11 +95,14 @@ static void check_disks(const Drover__V1__Guest *g, Drover__V1__Mode mode, struc
             findings_add(f, BLOCK, "disk-transient", subject, "a transient disk",
                          "none: what was written is local", "shut the guest down first");
         bool written = streq(d->device, "disk") && !d->readonly && !d->shareable;
+        if (is_copied(q->relocation, d->target))
+            continue;
         if (written && streq(d->type, "file") && d->source && d->source[0] && on_local_filesystem(d->source))
-            findings_add(f, BLOCK, "disk-shared", subject, d->source,
-                         "a disk that both hosts reach: this one is on a local "
-                         "filesystem, and would stay behind",
-                         "move it to shared storage (NFS, iSCSI, GlusterFS)");
+            findings_add(
+                f, BLOCK, "disk-shared", subject, d->source,
+                "a disk that both hosts reach: this one is on a local "
+                "filesystem, and would stay behind",
+                "migrate it with --copy-storage, or move it to shared storage (NFS, iSCSI, GlusterFS)");
         bool unsafe_cache = d->cache && d->cache[0] && !streq(d->cache, "none") &&
                             !streq(d->cache, "directsync") && !streq(d->cache, "default");
         bool local = streq(d->type, "file") || streq(d->type, "block");
@@ -117,7 +129,7 @@ void check_source(virConnectPtr conn, const Drover__V1__PrepareRequest *q, struc
     *ret_guest = guest;
     check_state(guest, q->mode, f);
     check_attached(guest, q->mode, f);
-    check_disks(guest, q->mode, f);
+    check_disks(guest, q, f);
     if (q->mode == DROVER__V1__MODE__MODE_DEFINITION && !guest->persistent)
         findings_add(f, BLOCK, "guest-state", guest->name, "a transient guest", "a definition",
                      "nothing: there is none");

@@ -1,6 +1,7 @@
 /* What a step may do to the guest. Each may be done twice. */
 #include "agent/transaction.h"
 
+#include "agent/copies.h"
 #include "agent/io/definition.h"
 #include "agent/io/domain.h"
 #include "common/base/failpoint.h"
@@ -49,7 +50,8 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
 {
     bool image = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESERVATION);
     bool definition = transaction_has_made(txn, DROVER__V1__MADE__KIND__DEFINITION);
-    if (!image && !definition)
+    bool copies = transaction_has_made(txn, DROVER__V1__MADE__KIND__IMAGE);
+    if (!image && !definition && !copies)
         return 0;
     bool newest = records_generation(txn->all->records, txn->guest) <= txn->record->step->generation;
     int e = 0;
@@ -59,9 +61,11 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
         e = domain_undefine(conn, txn->guest, err);
     if (e < 0)
         return e;
+    snprintf(text, size, "nothing of guest %s is left here", transaction_guest_name(txn));
+    if (copies && (e = copies_undo(txn, conn, text, size, err)) < 0)
+        return e;
     transaction_undone(txn, DROVER__V1__MADE__KIND__RESERVATION);
     transaction_undone(txn, DROVER__V1__MADE__KIND__DEFINITION);
-    snprintf(text, size, "nothing of guest %s is left here", transaction_guest_name(txn));
     return transaction_write(txn, transaction_state(txn), err);
 }
 
@@ -77,6 +81,7 @@ static int end(struct transaction *txn, virConnectPtr conn, char *text, size_t s
 static int retire(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
 {
     const Drover__V1__Definition *d = txn->record->definition;
+    copies_put_aside(txn, conn);
     if (!d || !d->persistent)
         return 0;
     int e = records_archive(txn->all->records, transaction_guest_name(txn), txn->guest,

@@ -152,6 +152,8 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
         transaction_made(txn, DROVER__V1__MADE__KIND__RESUME, txn->guest);
     if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
         transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
+    if (s->first == PARTICIPANT_OWNER) /* from here on the copied disks may hold what is nowhere else */
+        transaction_undone(txn, DROVER__V1__MADE__KIND__IMAGE);
     if (s->first == PARTICIPANT_TOMBSTONE || s->first == PARTICIPANT_RELEASED ||
         s->then == PARTICIPANT_RELEASED)
         transaction_unreserve(txn);

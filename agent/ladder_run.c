@@ -14,6 +14,7 @@ struct ladder_run {
     void *arg;
     bool adopted, begun; /* libvirt's job was, before this program; QEMU sends */
     bool cancelled;
+    int64_t before; /* ms of libvirt's job before the memory's part */
     char why[256];
 };
 
@@ -152,11 +153,13 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
     /* Before QEMU's part there is nothing to judge; when it is done, nothing that could be taken back. */
     if (p->bytes_total == 0 || (p->paused && p->bytes_left == 0))
         return;
-    if (!run->begun && !run->adopted)
+    if (!run->begun && p->disk_total)
+        run->before = p->elapsed; /* the disks were copied first: the policy's deadline is for the memory */
+    else if (!run->begun && !run->adopted)
         samples_learn_setup(run->txn->all->agent->samples, p->elapsed);
     run->begun = true;
     const struct ladder_sample sample = {
-        .elapsed = p->elapsed,
+        .elapsed = p->elapsed - run->before,
         .iteration = p->iteration,
         .remaining = (int64_t)p->bytes_left,
         .sent = (int64_t)p->bytes_done,

@@ -2,6 +2,7 @@
  * happens. */
 #include "agent/unary.h"
 
+#include "agent/io/message.h"
 #include "agent/service.h"
 #include "common/base/memory.h"
 
@@ -28,6 +29,10 @@ static void remember(struct transaction *txn, const Drover__V1__MigrateRequest *
     if (r->peer)
         drover__v1__endpoint__free_unpacked(r->peer, NULL);
     r->peer = e;
+    if (q->relocation) { /* as the destination completed it */
+        drover__v1__relocation__free_unpacked(r->relocation, NULL);
+        r->relocation = (Drover__V1__Relocation *)message_copy(&q->relocation->base);
+    }
     if (q->policy) {
         if (!r->policy) {
             r->policy = new0(Drover__V1__Policy);

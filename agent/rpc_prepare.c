@@ -1,8 +1,11 @@
 /* PREPARE: look at everything, hold what is needed, vote. A yes is durable before it is said; a no is for good. */
 #include "agent/transaction.h"
 
+#include "agent/copies.h"
 #include "agent/io/host_report.h"
 #include "agent/io/message.h"
+#include "agent/io/relocate_xml.h"
+#include "agent/io/xml.h"
 #include "agent/service.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
@@ -62,6 +65,27 @@ static void reserve(struct prepare *p, struct transaction *txn)
                  expected, "choose another host, or move guests away from this one");
 }
 
+/* What is stored and later defined here is the definition as this host needs it. */
+static void relocate(struct prepare *p, Drover__V1__Record *r)
+{
+    struct error why = {0};
+    char *xml = NULL;
+    if (!r->relocation)
+        return;
+    int e = relocate_xml(r->definition->xml, r->relocation, &xml, &why);
+    if (e == 0)
+        xml_set(&r->definition->xml, xml);
+    for (size_t i = 0; e == 0 && i < r->definition->n_snapshots; i++) {
+        e = relocate_xml(r->definition->snapshots[i]->xml, r->relocation, &xml, &why);
+        if (e == 0)
+            xml_set(&r->definition->snapshots[i]->xml, xml);
+    }
+    if (e < 0)
+        findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "definition", "the guest's definition",
+                     why.text, "XML that can be rewritten for this host",
+                     "look at virsh dumpxml on the source");
+}
+
 static void check(struct prepare *p, struct transaction *txn)
 {
     struct agent *agent = p->op.all->agent;
@@ -83,11 +107,14 @@ static void check(struct prepare *p, struct transaction *txn)
     if (p->role == PARTICIPANT_SOURCE) {
         if (conn)
             check_source(conn, p->request, &p->findings, &r->guest, &r->definition);
+        copies_check_source(r->relocation, r->guest, &p->findings);
     } else {
         if (conn)
             check_destination_names(conn, p->request, &p->findings);
         r->guest = copy(&p->request->guest->base);
         r->definition = copy(&p->request->definition->base);
+        relocate(p, r);
+        copies_check_destination(txn, conn, &p->findings);
         reserve(p, txn);
     }
 }
@@ -106,7 +133,28 @@ static Drover__V1__Vote *vote_of(struct prepare *p, const struct transaction *tx
         v->definition = txn->record->definition ? copy(&txn->record->definition->base) : NULL;
     }
     v->endpoint = own_endpoint(p->op.all->agent);
+    v->relocation = txn->record->relocation ? copy(&txn->record->relocation->base) : NULL;
     return v;
+}
+
+/* The images are promised on disk before they are made, and the vote is kept when they are: a repeated PREPARE in between finds none. */
+static int make_copies(struct prepare *p, struct transaction *txn)
+{
+    struct outcome out;
+    struct error why = {0};
+    Drover__V1__Vote *yes = steal(&txn->record->vote);
+    copies_promise(txn);
+    int e = drive_step(&p->op, PARTICIPANT_PREPARE_YES, 0, &out, &p->err);
+    if (e == 0 && copies_make(txn, &why) < 0) {
+        p->findings = (struct findings){0};
+        findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "copy-target", "the copied disks", why.text,
+                     "that their images can be made here", "see the log of drover-agent on this host");
+        drover__v1__vote__free_unpacked(yes, NULL);
+        yes = vote_of(p, txn);
+        e = drive_step(&p->op, PARTICIPANT_ABORT, 0, &out, &p->err);
+    }
+    txn->record->vote = yes;
+    return e < 0 ? e : transaction_write(txn, transaction_state(txn), &p->err);
 }
 
 static void work(struct operation *op)
@@ -128,6 +176,7 @@ static void work(struct operation *op)
     r->mode = q->mode;
     r->policy = q->policy ? copy(&q->policy->base) : NULL;
     r->peer = q->peer ? copy(&q->peer->base) : NULL;
+    r->relocation = q->relocation ? copy(&q->relocation->base) : NULL;
     check(p, txn);
     if (!findings_block(&p->findings) && hooks_prepare(txn, &p->findings, &p->err) < 0)
         return;
@@ -136,6 +185,11 @@ static void work(struct operation *op)
     if (yes &&
         p->role == PARTICIPANT_DESTINATION) /* the right to end an image that this transaction brings */
         transaction_made(txn, DROVER__V1__MADE__KIND__RESERVATION, "memory");
+    if (yes && p->role == PARTICIPANT_DESTINATION && copies_any(txn)) {
+        if (make_copies(p, txn) == 0)
+            p->vote = copy(&r->vote->base);
+        return;
+    }
     struct outcome out;
     if (drive_step(op, yes ? PARTICIPANT_PREPARE_YES : PARTICIPANT_PREPARE_NO, 0, &out, &p->err) < 0)
         return; /* not durable: nothing is promised */

@@ -82,6 +82,8 @@ static void done(struct operation *op)
         } else {
             Drover__V1__ReleaseReply reply = DROVER__V1__RELEASE_REPLY__INIT;
             reply.text = u->late ? (char *)"nothing of it is held here any more" : u->out.text;
+            reply.left = op->txn ? op->txn->record->left : NULL;
+            reply.n_left = op->txn ? op->txn->record->n_left : 0;
             failpoint("agent.%s.RELEASE.before_answer",
                       u->role == PARTICIPANT_SOURCE ? "source" : "destination");
             r->reply(&reply, u->call);

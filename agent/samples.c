@@ -246,8 +246,8 @@ void samples_learn_link(struct samples *s, const char *host, int64_t bandwidth, 
 }
 
 void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
-                      const Drover__V1__Policy *policy, const char *host, Drover__V1__Forecast *r,
-                      char why[256])
+                      const Drover__V1__Policy *policy, const char *host, uint64_t disk_bytes,
+                      Drover__V1__Forecast *r, char why[256])
 {
     static const char *const ways[MODEL_MODES] = {"live", "auto-converge", "pause", "post-copy", "offline"};
     struct ladder_policy p = ladder_run_policy(mode, policy);
@@ -275,8 +275,10 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
         return;
     r->way = (char *)ways[o.way];
     r->allowed = o.allowed;
-    r->time = s->setup_ms + o.outcome.time;
-    r->bytes = (uint64_t)o.outcome.bytes;
+    r->disk_bytes = disk_bytes; /* libvirt copies disks before the memory, over the same link */
+    r->time = s->setup_ms + o.outcome.time + (int64_t)(disk_bytes / (uint64_t)in.bandwidth * 1000) +
+              (int64_t)(disk_bytes % (uint64_t)in.bandwidth * 1000 / (uint64_t)in.bandwidth);
+    r->bytes = (uint64_t)o.outcome.bytes + disk_bytes;
     r->pause = o.outcome.downtime;
     r->throttle = o.outcome.throttle;
 }

@@ -26,7 +26,8 @@ void samples_learn_link(struct samples *samples, const char *host, int64_t bandw
 void samples_refresh(struct samples *samples, const char *guest,
                      void (*fn)(void *arg, const struct error *why), void *arg);
 
-/* The model's input for a guest that goes to a host, and the forecast. `r->why` and the static texts are the message's. */
+/* The model's input for a guest that goes to a host, and the forecast. `disk_bytes` are copied before the memory. `r->why` and the static
+ * texts are the message's. */
 void samples_forecast(const struct samples *samples, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
-                      const Drover__V1__Policy *policy, const char *host, Drover__V1__Forecast *r,
-                      char why[256]);
+                      const Drover__V1__Policy *policy, const char *host, uint64_t disk_bytes,
+                      Drover__V1__Forecast *r, char why[256]);

@@ -242,6 +242,9 @@ void rpc_forecast(Drover__V1__Agent_Service *service, const Drover__V1__Forecast
 void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__ThroughputRequest *request,
                          Drover__V1__ThroughputReply_Closure reply, void *call); /* throughput.c */
 
+void rpc_peer_receive_disk(Drover__V1__Peer_Service *service, const Drover__V1__ReceiveDiskRequest *request,
+                           Drover__V1__ReceiveDiskReply_Closure reply, void *call); /* receive_disk.c */
+
 /* The findings of PREPARE: check_source.c, check_destination.c. */
 void findings_add(struct findings *f, Drover__V1__Severity severity, const char *id, const char *subject,
                   const char *seen, const char *expected, const char *todo);

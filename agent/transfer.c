@@ -1,6 +1,7 @@
 /* The source's running transfer: libvirt's job, its commit point, who listens, and what the guest felt. */
 #include "agent/transaction.h"
 
+#include "agent/copies.h"
 #include "agent/io/commit_point.h"
 #include "agent/io/migration.h"
 #include "agent/ladder_run.h"
@@ -172,8 +173,8 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->txn = txn;
     drover__v1__result__init(&t->result);
     if (r->guest)
-        samples_forecast(agent->samples, r->guest, r->mode, r->policy, r->peer->host, &t->forecast,
-                         t->forecast_why);
+        samples_forecast(agent->samples, r->guest, r->mode, r->policy, r->peer->host, copies_bytes(txn),
+                         &t->forecast, t->forecast_why);
     t->has_forecast = r->guest && !adopt;
     t->to = xstrdup(r->peer->host);
     t->limited = r->policy && r->policy->bandwidth;
@@ -191,6 +192,7 @@ void transfer_start(struct transaction *txn, bool adopt)
         .live = !t->start.paused,
         .auto_converge = t->start.auto_converge,
         .bandwidth = r->policy ? r->policy->bandwidth : 0,
+        .relocation = r->relocation,
         .downtime_ms = t->start.downtime,
         .sample = on_sample,
         .ended = on_ended,

@@ -121,6 +121,7 @@ static int parse_order(const struct args *args, struct order *order, struct erro
         order->accept = xrealloc(order->accept, r->n_accept + 1, sizeof(char *));
         order->accept[r->n_accept] = (char *)id;
     }
+    r->copy_storage = args_flag(args, "copy-storage");
     r->accept = order->accept;
     r->policy = &order->policy;
     r->policy_given = order->given;
@@ -164,6 +165,7 @@ static void tell_asked(struct cli *cli, const struct asked *a, bool dry_run, boo
     text_clean(*r->destination ? r->destination : "?", to, sizeof(to));
     text_clean(chosen ? r->why : "", why, sizeof(why));
     render_findings(r->findings, r->n_findings, cli->out);
+    render_changes(r, cli->out);
     if (a->exit == EXIT_REFUSED)
         fprintf(cli->out, "%s can't move from %s to %s: refused by a check. It stays where it is.\n", guest,
                 from, to);
@@ -358,6 +360,12 @@ static int run_check(struct cli *cli, const struct args *args)
         "accept", "ID", "let this finding not block (where `drover check --explain ID` allows it)", true     \
     }
 
+#define COPY_OPTION                                                                                          \
+    {                                                                                                        \
+        "copy-storage", NULL, "copy disks that the hosts don't share to the destination's own storage",      \
+            false                                                                                            \
+    }
+
 static const struct option_spec migrate_options[] = {
     {"to", "HOST", "the destination (default: the coordinator picks a host with room)", false},
     MODE_OPTION,
@@ -365,6 +373,7 @@ static const struct option_spec migrate_options[] = {
     {"deadline", "TIME", "how long the transfer may take, e.g. 10m (default: the policy's)", false},
     {"bandwidth", "RATE", "the most it may use, e.g. 100MiB/s or 1gbit (default: the policy's)", false},
     {"allow", "LIST", "means allowed when live can't win: offline, auto-converge, or none", false},
+    COPY_OPTION,
     ACCEPT_OPTION,
     {"dry-run", NULL, "check only; nothing moves", false},
     {"detach", NULL, "don't wait: print the job's number and return", false},
@@ -373,7 +382,8 @@ static const struct option_spec migrate_options[] = {
 
 const struct command cmd_migrate = {
     .name = "migrate",
-    .usage = "VM... [--to HOST] [--mode MODE] [--max-pause TIME] [--deadline TIME] [--detach]",
+    .usage =
+        "VM... [--to HOST] [--mode MODE] [--max-pause TIME] [--deadline TIME] [--copy-storage] [--detach]",
     .summary = "move guests to another host",
     .text = "VM is a guest's name, its UUID, or HOST/NAME. Everything is checked first, and nothing moves if "
             "a check\n"
@@ -385,6 +395,7 @@ const struct command cmd_migrate = {
     .examples = "  drover migrate web1 --to kvm2\n"
                 "  drover migrate web1 web2 db1 --max-pause 500ms --bandwidth 1gbit\n"
                 "  drover migrate kvm1/db1 --to kvm2 --mode offline\n"
+                "  drover migrate web1 --to kvm2 --copy-storage\n"
                 "  drover migrate web1 --to kvm2 --detach --json | jq '.jobs[0].id'\n",
     .exits = "  0  done: all guests run at their destination\n"
              "  1  failed or cancelled; the guest is safe where it was\n"
@@ -401,6 +412,7 @@ const struct command cmd_migrate = {
 static const struct option_spec check_options[] = {
     {"to", "HOST", "the destination", false},
     MODE_OPTION,
+    COPY_OPTION,
     ACCEPT_OPTION,
     {"refresh", NULL, "sample the guest and the link anew for the forecast", false},
     {"explain", "ID", "only say what this finding means; `all`: every one that there is", false},
@@ -410,7 +422,7 @@ static const struct option_spec check_options[] = {
 
 const struct command cmd_check = {
     .name = "check",
-    .usage = "VM --to HOST [--mode MODE] [--accept ID] | --explain ID",
+    .usage = "VM --to HOST [--mode MODE] [--copy-storage] [--accept ID] | --explain ID",
     .summary = "whether a guest could move to a host, and what speaks against it",
     .text = "Runs the same checks as `drover migrate` and prints all findings; nothing moves. 'block' "
             "forbids the move,\n"

@@ -10,6 +10,7 @@ Drover__V1__Forecast *forecast_ask(struct cli *cli, const Drover__V1__MigrateGue
     ProtobufCMessage *answer = NULL;
     struct client *client = NULL;
     ask.to = reply->destination;
+    ask.disk_bytes = reply->disk_bytes;
     if (client_open(cli, NULL, NULL, NULL, &client, why) < 0)
         return NULL;
     client_call(client, "ForecastMove", &ask.base, false, &answer, why);

@@ -22,6 +22,8 @@ void render_findings(Drover__V1__Finding *const *findings, size_t n, FILE *out);
 void render_doctor(const Drover__V1__DoctorReply *reply, FILE *out);
 
 /* All findings of a dry run, and what they come to. */
+/* What is otherwise in the definition at the destination, as a diff. */
+void render_changes(const Drover__V1__MigrateGuestReply *reply, FILE *out);
 void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out);
 
 /* Tables of jobs; `ended`: history, else open ones; `guest`: the only one asked for, or NULL. */

@@ -33,6 +33,8 @@ void render_forecast(const Drover__V1__Forecast *f, FILE *out)
         put(out, f->way);
         fprintf(out, ", %s in all, pause %s, %s", text_ms(f->time, time), text_ms(f->pause, pause),
                 text_size(f->bytes, size));
+        if (f->disk_bytes)
+            fprintf(out, " (%s of it disks)", text_size(f->disk_bytes, age));
         if (f->throttle)
             fprintf(out, ", slowed down by up to %u %%", f->throttle);
         if (f->confidence > 0)

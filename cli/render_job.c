@@ -61,11 +61,36 @@ void render_findings(Drover__V1__Finding *const *findings, size_t n, FILE *out)
                 render_finding(findings[i], out);
 }
 
+void render_changes(const Drover__V1__MigrateGuestReply *reply, FILE *out)
+{
+    if (reply->n_changes) {
+        fputs("Its definition on ", out);
+        put(out, reply->destination);
+        fputs(":\n", out);
+    }
+    for (size_t i = 0; i < reply->n_changes; i++) {
+        const Drover__V1__Change *c = reply->changes[i];
+        fputs("  ", out);
+        put(out, c->subject);
+        if (*c->note) {
+            fputs(" (", out);
+            put(out, c->note);
+            fputc(')', out);
+        }
+        fputs("\n  - ", out);
+        put(out, c->from);
+        fputs("\n  + ", out);
+        put(out, c->to);
+        fputc('\n', out);
+    }
+}
+
 void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out)
 {
     size_t blocks = findings_of(reply->findings, reply->n_findings, DROVER__V1__SEVERITY__BLOCK);
     size_t warnings = findings_of(reply->findings, reply->n_findings, DROVER__V1__SEVERITY__WARN);
     render_findings(reply->findings, reply->n_findings, out);
+    render_changes(reply, out);
     put(out, reply->guest);
     fputs(blocks ? " can't move from " : " can move from ", out);
     put(out, reply->source);

@@ -90,6 +90,7 @@ void api_forecast_move(Drover__V1__Coordinator_Service *service,
     ask.policy = &policy;
     ask.destination = &destination;
     ask.refresh = request->refresh;
+    ask.disk_bytes = request->disk_bytes;
     struct forecast *f = new0(struct forecast);
     *f = (struct forecast){.call = call, .reply = reply, .client = client, .sending = true};
     rpc_call_on_cancel(call, on_cancel, f);

@@ -1,4 +1,4 @@
-#include "coordinator/config.h"
+#include "coordinator/config_internal.h"
 
 #include "common/base/memory.h"
 #include "common/config/where.h"
@@ -41,6 +41,8 @@ struct raw {
     unsigned groups_count, guests_count;
     struct raw_policy *policies;
     unsigned policies_count;
+    struct raw_mapping *mappings;
+    unsigned mappings_count;
     enum log_level log;
 };
 
@@ -104,6 +106,8 @@ static const cyaml_schema_field_t fields[] = {
                          CYAML_UNLIMITED),
     CYAML_FIELD_SEQUENCE("policies", CYAML_FLAG_POINTER | OPTIONAL, struct raw, policies, &policy_value, 0,
                          64),
+    CYAML_FIELD_SEQUENCE("mappings", CYAML_FLAG_POINTER | OPTIONAL, struct raw, mappings,
+                         &config_mapping_value, 0, 1024),
     CYAML_FIELD_ENUM("log", OPTIONAL | CYAML_FLAG_STRICT, struct raw, log, log_words, 4),
     CYAML_FIELD_END,
 };
@@ -331,6 +335,8 @@ int coordinator_config_parse(const char *file, const char *text, size_t length,
         r = config_take_rules(&s, raw->groups, raw->groups_count, raw->guests, raw->guests_count, c);
     if (r == 0)
         r = take_policy(&s, raw, c);
+    if (r == 0)
+        r = config_take_mappings(&s, raw->mappings, raw->mappings_count, c);
     if (r < 0)
         return r;
     *ret = steal(&c);
@@ -362,6 +368,7 @@ void coordinator_config_free(struct coordinator_config *c)
         free(c->hosts[i].site);
     }
     guest_rules_deinit(&c->rules);
+    mappings_deinit(&c->mappings);
     free(c->listen);
     free(c->hosts);
     free(c->file);

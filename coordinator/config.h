@@ -5,6 +5,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "coordinator/core/guest_rules.h"
+#include "coordinator/core/mapping.h"
 #include "proto/types.pb-c.h"
 
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct coordinator_config {
     size_t n_hosts;
     struct guest_rules rules;  /* groups, guests, and the labels of hosts */
     Drover__V1__Policy policy; /* what holds where an operator says nothing */
+    struct mappings mappings;  /* paths, pools, bridges and networks per pair of sites or hosts */
     char *group;               /* whose members may use ipc://; default drover */
     bool group_given;
     enum log_level log;

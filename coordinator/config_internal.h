@@ -3,7 +3,9 @@
 
 #include "coordinator/config.h"
 
-struct config_source {
+#include "common/config/yaml.h"
+
+struct config_source { /* the file at hand, for errors */
     const char *file, *text;
     size_t length;
     struct error *err;
@@ -15,3 +17,20 @@ int config_bad(const struct config_source *source, const char *path, const char 
 
 /* HOST/NAME names guests, and a host's name is part of its certificate's drover://agent/NAME. */
 bool config_is_name(const char *text);
+
+struct raw_rule {
+    char *from, *to;
+};
+
+struct raw_mapping {
+    char *from, *to;
+    bool both;
+    struct raw_rule *paths, *pools, *bridges, *networks;
+    unsigned paths_count, pools_count, bridges_count, networks_count;
+};
+
+extern const cyaml_schema_value_t config_mapping_value; /* of struct raw_mapping */
+
+/* The configuration has its hosts already. */
+int config_take_mappings(const struct config_source *source, const struct raw_mapping *list, unsigned n,
+                         struct coordinator_config *config);

@@ -145,6 +145,8 @@ static Drover__V1__Journal *journal_of(const struct driver *d, const struct migr
     j->policy = (Drover__V1__Policy *)message_clone(order->policy ? &order->policy->base : &none.base);
     j->source = endpoint_of(d->config.fleet, order->source);
     j->destination = endpoint_of(d->config.fleet, order->destination);
+    if (order->relocation)
+        j->relocation = (Drover__V1__Relocation *)message_clone(&order->relocation->base);
     return j;
 }
 

@@ -27,6 +27,7 @@ struct migration_order {
     const Drover__V1__Policy *policy;
     Drover__V1__Finding *const *findings; /* warnings and infos of the preflight, kept with the job */
     size_t n_findings;
+    const Drover__V1__Relocation *relocation; /* NULL: all is as at the source */
 };
 int driver_migrate(struct driver *driver, const struct migration_order *order, uint64_t *ret_job,
                    struct error *err);

@@ -79,6 +79,27 @@ static void say_where(struct migration *m, const struct seen *at, const char *ho
         set_text(&job->runs_on, host);
 }
 
+/* Disks that were copied away are the operator's to remove. */
+static void say_left(Drover__V1__Job *job)
+{
+    _cleanup_free_ char *list = NULL;
+    for (size_t i = 0; i < job->n_left; i++) {
+        char *longer = xasprintf("%s%s%s", list ? list : "", list ? ", " : "", job->left[i]);
+        free(list);
+        list = longer;
+    }
+    if (!list)
+        return;
+    _cleanup_free_ char *text = xasprintf("%s; its old disk%s kept on %s: %s", job->text,
+                                          job->n_left == 1 ? " is" : "s are", job->source, list);
+    set_text(&job->text, text);
+    if (job->todo[0])
+        return;
+    _cleanup_free_ char *todo = xasprintf("remove %s on %s when the guest is seen to be well on %s", list,
+                                          job->source, job->destination);
+    set_text(&job->todo, todo);
+}
+
 static void say_done(struct migration *m, const struct check *c)
 {
     Drover__V1__Job *job = m->job;
@@ -105,6 +126,7 @@ static void say_done(struct migration *m, const struct check *c)
         set_text(&job->text, text);
         set_text(&job->todo, todo);
     }
+    say_left(job);
 }
 
 static void say_cold(struct migration *m, const struct check *c)

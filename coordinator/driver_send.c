@@ -69,6 +69,11 @@ static void keep_vote(struct migration *m, enum txn_party party, const Drover__V
         j->guest = (Drover__V1__Guest *)message_clone(&vote->guest->base);
         j->definition = (Drover__V1__Definition *)message_clone(&vote->definition->base);
     }
+    /* The source completes it with what it knows of the disks, then the destination with what it made. */
+    if (vote->relocation && j->relocation) {
+        drover__v1__relocation__free_unpacked(j->relocation, NULL);
+        j->relocation = (Drover__V1__Relocation *)message_clone(&vote->relocation->base);
+    }
     if (party == TXN_DESTINATION && vote->endpoint) {
         drover__v1__endpoint__free_unpacked(j->destination, NULL);
         j->destination = (Drover__V1__Endpoint *)message_clone(&vote->endpoint->base);
@@ -251,8 +256,19 @@ static void on_aborted(const Drover__V1__AbortReply *reply, void *data)
         answered(data, TXN_EVENT_ANSWER, TXN_OK, reply->text);
 }
 
+static void keep_left(Drover__V1__Job *job, const Drover__V1__ReleaseReply *reply)
+{
+    for (size_t i = job->n_left; i < reply->n_left; i++) { /* a repeated one says the same */
+        job->left = xrealloc(job->left, job->n_left + 1, sizeof(*job->left));
+        job->left[job->n_left++] = xstrdup(reply->left[i]);
+    }
+}
+
 static void on_released(const Drover__V1__ReleaseReply *reply, void *data)
 {
+    struct call *c = data;
+    if (reply && c->migration)
+        keep_left(c->migration->job, reply);
     if (!failed(data, reply))
         answered(data, TXN_EVENT_ANSWER, TXN_OK, reply->text);
 }
@@ -288,6 +304,7 @@ static void prepare(struct call *c, struct rpc_stub *stub, Drover__V1__Step *ste
     r.guest = to_source ? NULL : m->journal->guest;
     r.definition = to_source ? NULL : m->journal->definition;
     r.peer = to_source ? m->journal->destination : m->journal->source;
+    r.relocation = m->journal->relocation;
     stub->timeout_ms = TXN_PREPARE_MS;
     stub->once = true;
     drover__v1__agent__prepare(&stub->base, &r, on_vote, c);
@@ -301,6 +318,7 @@ static void migrate(struct call *c, struct rpc_stub *stub, Drover__V1__Step *ste
     r.mode = m->journal->mode;
     r.policy = m->journal->policy;
     r.destination = m->journal->destination;
+    r.relocation = m->journal->relocation;
     stub->stream = true;
     drover__v1__agent__migrate(&stub->base, &r, on_transfer, c);
 }

@@ -154,6 +154,7 @@ static int start(struct coordinator *c, struct error *err)
 
     for (size_t i = 0; i < config->n_hosts; i++)
         fleet_add_host(&c->fleet, config->hosts[i].name, config->hosts[i].site, config->hosts[i].agent);
+    c->fleet.mappings = &config->mappings;
     c->said = xcalloc(c->fleet.n_hosts + 1, sizeof(char *));
     const struct agents_config agents = {
         .loop = c->loop, .tls = c->tls, .fleet = &c->fleet, .changed = on_host_change, .arg = c};

@@ -5,6 +5,7 @@
 #include "coordinator/core/message.h"
 #include "coordinator/core/placement.h"
 #include "coordinator/core/probe_plan.h"
+#include "coordinator/core/relocation.h"
 #include "coordinator/probes.h"
 
 #include <string.h>
@@ -72,12 +73,26 @@ struct move {
     Drover__V1__Policy policy;
     struct placement placement;
     struct findings findings;
+    Drover__V1__Relocation *relocation; /* NULL: nothing differs at the destination */
+    Drover__V1__Change **changes;
+    size_t n_changes;
 };
 
-static void move_free(struct move *m)
+/* What was found, and what follows from it. */
+static void forget(struct move *m)
 {
     placement_deinit(&m->placement);
     findings_deinit(&m->findings);
+    drover__v1__relocation__free_unpacked(steal(&m->relocation), NULL);
+    for (size_t i = 0; i < m->n_changes; i++)
+        drover__v1__change__free_unpacked(m->changes[i], NULL);
+    free(steal(&m->changes));
+    m->n_changes = 0;
+}
+
+static void move_free(struct move *m)
+{
+    forget(m);
     free(m->source);
     free(m->destination);
     free(m->why);
@@ -107,6 +122,7 @@ static int resolve(struct move *m, struct error *err)
     m->in.open_job = open ? open->id : 0;
     m->in.source = m->in.guest->host;
     m->in.mode = preflight_mode(request->mode, m->in.guest->guest);
+    m->in.copy_storage = request->copy_storage;
     return 0;
 }
 
@@ -128,6 +144,8 @@ static int choose(struct move *m, const char *name, struct error *err)
     if (m->in.destination) {
         m->in.promised = sums[m->in.destination - c->fleet->hosts];
         preflight_run(&m->in, &m->findings);
+        m->relocation = relocation_make(&m->in);
+        m->n_changes = relocation_changes(&m->in, m->relocation, &m->changes);
     }
     return 0;
 }
@@ -148,6 +166,7 @@ static int order(const struct move *m, uint64_t *ret_job, struct error *err)
         .policy = &m->policy,
         .findings = m->findings.list,
         .n_findings = m->findings.n,
+        .relocation = m->relocation,
     };
     return driver_migrate(c->driver, &order, ret_job, err);
 }
@@ -185,6 +204,9 @@ static void decide(struct move *m)
     answer.mode = m->in.mode;
     answer.findings = findings->list;
     answer.n_findings = findings->n;
+    answer.changes = m->changes;
+    answer.n_changes = m->n_changes;
+    answer.disk_bytes = relocation_bytes(m->relocation);
     m->done(m->arg, &answer, NULL);
     move_free(m);
 }
@@ -195,8 +217,7 @@ static void on_proofs(void *arg, struct evidence *evidence)
     struct move *m = arg;
     struct error err = {0};
     m->probes = NULL;
-    findings_deinit(&m->findings);
-    placement_deinit(&m->placement);
+    forget(m);
     int r = resolve(m, &err);
     if (r == 0 && !streq(m->in.source->name, m->source))
         r = error_set(&err, STATUS_ABORTED, "%s went from %s to %s while it was checked: ask again",

@@ -2,6 +2,8 @@
 
 #include "agent/io/domain.h"
 #include "agent/io/libvirt_port.h"
+#include "agent/io/message.h"
+#include "agent/io/relocate_xml.h"
 #include "common/base/memory.h"
 
 #include <pthread.h>
@@ -22,7 +24,8 @@ struct call {
     char *libvirt_uri, *guest, *destination, *uri;
     unsigned flags;
     uint64_t bandwidth_mib;
-    struct error why; /* code 0: success */
+    Drover__V1__Relocation *relocation; /* NULL: all is as here */
+    struct error why;                   /* code 0: success */
 };
 
 struct migration {
@@ -52,6 +55,7 @@ static void call_unref(struct call *c)
     free(c->guest);
     free(c->destination);
     free(c->uri);
+    drover__v1__relocation__free_unpacked(c->relocation, NULL);
     free(c);
 }
 
@@ -71,6 +75,36 @@ static int try_destination(const struct call *c, struct error *err)
     return r;
 }
 
+struct params {
+    virTypedParameterPtr list;
+    int n, max;
+};
+
+static void params_deinit(struct params *p)
+{
+    virTypedParamsFree(p->list, p->n);
+}
+
+/* The running guest's own XML, as the destination is to start it, and the disks that libvirt copies. */
+static int add_relocation(const struct call *c, virDomainPtr domain, struct params *p, struct error *err)
+{
+    const Drover__V1__Relocation *r = c->relocation;
+    if (!r)
+        return 0;
+    _cleanup_free_ char *xml = NULL, *here = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE |
+                                                                             VIR_DOMAIN_XML_MIGRATABLE);
+    if (!here)
+        return error_libvirt(err, "cannot read the definition of guest %s", c->guest);
+    int e = relocate_xml(here, r, &xml, err);
+    if (e < 0)
+        return e;
+    e = virTypedParamsAddString(&p->list, &p->n, &p->max, VIR_MIGRATE_PARAM_DEST_XML, xml);
+    for (size_t i = 0; e == 0 && i < r->n_copies; i++)
+        e = virTypedParamsAddString(&p->list, &p->n, &p->max, VIR_MIGRATE_PARAM_MIGRATE_DISKS,
+                                    r->copies[i]->target);
+    return e < 0 ? error_libvirt(err, "cannot ask for the migration of guest %s", c->guest) : 0;
+}
+
 static int migrate(struct call *c, struct error *err)
 {
     if (try_destination(c, err) < 0)
@@ -82,16 +116,15 @@ static int migrate(struct call *c, struct error *err)
     _cleanup_domain_ virDomainPtr domain = domain_find(conn, c->guest, err);
     if (!domain)
         return -(int)err->code;
-    virTypedParameterPtr params = NULL;
-    int n = 0, max = 0;
-    if (virTypedParamsAddString(&params, &n, &max, VIR_MIGRATE_PARAM_URI, c->uri) < 0 ||
+    _cleanup_(params_deinit) struct params p = {0};
+    if (virTypedParamsAddString(&p.list, &p.n, &p.max, VIR_MIGRATE_PARAM_URI, c->uri) < 0 ||
         (c->bandwidth_mib &&
-         virTypedParamsAddULLong(&params, &n, &max, VIR_MIGRATE_PARAM_BANDWIDTH, c->bandwidth_mib) < 0)) {
-        virTypedParamsFree(params, n);
+         virTypedParamsAddULLong(&p.list, &p.n, &p.max, VIR_MIGRATE_PARAM_BANDWIDTH, c->bandwidth_mib) < 0))
         return error_libvirt(err, "cannot ask for the migration of guest %s", c->guest);
-    }
-    int r = virDomainMigrateToURI3(domain, c->destination, params, (unsigned)n, c->flags);
-    virTypedParamsFree(params, n);
+    int r = add_relocation(c, domain, &p, err);
+    if (r < 0)
+        return r;
+    r = virDomainMigrateToURI3(domain, c->destination, p.list, (unsigned)p.n, c->flags);
     return r < 0 ? error_libvirt(err, "libvirt's migration to %s failed", c->destination) : 0;
 }
 
@@ -243,6 +276,11 @@ static unsigned flags_of(const struct migration_config *config)
                      VIR_MIGRATE_ABORT_ON_ERROR;
     if (config->live)
         flags |= VIR_MIGRATE_LIVE;
+    bool backed = false;
+    for (size_t i = 0; config->relocation && i < config->relocation->n_copies; i++)
+        backed |= config->relocation->copies[i]->backing[0] != 0;
+    if (config->relocation && config->relocation->n_copies)
+        flags |= backed ? VIR_MIGRATE_NON_SHARED_INC : VIR_MIGRATE_NON_SHARED_DISK;
     return config->auto_converge ? flags | VIR_MIGRATE_AUTO_CONVERGE : flags;
 }
 
@@ -259,6 +297,8 @@ struct migration *migration_start(const struct migration_config *config)
     c->destination = xstrdup(config->destination);
     c->uri = xstrdup(config->uri);
     c->flags = flags_of(config);
+    if (config->relocation)
+        c->relocation = (Drover__V1__Relocation *)message_copy(&config->relocation->base);
     uint64_t bytes = config->bandwidth;
     c->bandwidth_mib = bytes ? (bytes >> 20 ? bytes >> 20 : 1) : 0;
     m->downtime_ms = config->live ? config->downtime_ms : 0;

@@ -20,8 +20,9 @@ struct migration_config {
     const char *uri;         /* tcp://ADDRESS, for QEMU's stream */
     bool live;               /* else paused for the whole transfer */
     bool auto_converge;
-    uint64_t bandwidth;  /* bytes per second, at most; 0: no limit */
-    int64_t downtime_ms; /* the first limit of the switch-over; 0: libvirt's default */
+    uint64_t bandwidth;                       /* bytes per second, at most; 0: no limit */
+    const Drover__V1__Relocation *relocation; /* NULL: all is as here. Copied */
+    int64_t downtime_ms;                      /* the first limit of the switch-over; 0: libvirt's default */
 
     /* About every 250 ms while libvirt's job is on. May start or ask for anything below, but not free. */
     void (*sample)(void *arg, const Drover__V1__Progress *progress);

@@ -10,6 +10,9 @@
 static const struct finding_about elsewhere[] = {
     {"no-host", "No host was named, and the inventory has no hypervisor beside the guest's own.", B, false},
     {"libvirt", "In the prepare phase, the agent could not reach its own libvirt.", B, false},
+    {"copy-backing",
+     "In the prepare phase, the destination looked whether it has the file that a copied disk is backed by.",
+     DROVER__V1__SEVERITY__INFO, false},
     {"mode", "In the prepare phase, the agent was asked for a mode that it does not have.", B, false},
     {"hook",
      "An executable of the operator's in a host's hooks.d/prepare said no; of a later phase: failed, which "

@@ -27,9 +27,12 @@ struct fleet_host {
     size_t n_guests;
 };
 
+struct mappings;
+
 struct fleet {
     struct fleet_host *hosts;
     size_t n_hosts;
+    const struct mappings *mappings; /* what sites and hosts name otherwise; borrowed, NULL: nothing */
 };
 
 void fleet_init(struct fleet *fleet);

@@ -1,5 +1,6 @@
 #include "coordinator/core/preflight.h"
 
+#include "coordinator/core/mapping.h"
 #include "coordinator/core/rules.h"
 
 #include <stdlib.h>
@@ -273,6 +274,22 @@ static const struct rule rules[] = {
      "The disk could not be traced to an export, target or volume of an export node that has an agent. Both "
      "hosts see the same storage; which third system serves it is not proven.",
      false},
+    {"copy-storage", I, PROBED, rule_copy_storage,
+     "The disk is copied to the destination's own storage, as --copy-storage asks. The old image stays at "
+     "the source, "
+     "renamed.",
+     false},
+    {"copy-kind", B, PROBED, rule_copy_kind,
+     "Only disks that are raw or qcow2 files, not shareable and not encrypted, are copied.", false},
+    {"copy-target", B, PROBED, rule_copy_target,
+     "There is a file already where the copy of the disk would be. Drover never overwrites one.", false},
+    {"copy-space", B, PROBED, rule_copy_space,
+     "The destination's file system has less room than the disks that are copied there occupy now.", false},
+    {"copy-space-later", W, PROBED, rule_copy_space_later,
+     "The disks that are copied fit as they are, but the destination's file system could not hold them if "
+     "the guest filled "
+     "them.",
+     false},
     {"cache-unsafe", B, LIBVIRT | MOVING, rule_cache_unsafe,
      "With this cache mode and a QEMU older than 4.0 the destination may read stale data from its own cache. "
      "libvirt refuses it as unsafe.",
@@ -339,9 +356,15 @@ static bool asked(const struct rule *rule, const struct preflight *in)
 
 void preflight_run(const struct preflight *in, struct findings *out)
 {
+    struct preflight with = *in;
+    Drover__V1__Mapping *mapping = mapping_between(in->fleet->mappings, in->source, in->destination);
+    Drover__V1__Guest *there = mapping_guest(mapping, in->guest->guest);
+    with.there = there;
     for (size_t i = 0; i < N_RULES; i++)
-        if (asked(&rules[i], in))
-            rules[i].look(in, &rules[i], out);
+        if (asked(&rules[i], &with))
+            rules[i].look(&with, &rules[i], out);
+    drover__v1__guest__free_unpacked(there, NULL);
+    drover__v1__mapping__free_unpacked(mapping, NULL);
 }
 
 void finding_add(struct findings *findings, const char *id, Drover__V1__Severity severity, char *subject,

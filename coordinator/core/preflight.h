@@ -11,8 +11,11 @@ struct preflight {
     const Drover__V1__Policy *policy;
     uint64_t promised; /* bytes that open jobs bring to the destination */
     uint64_t open_job; /* on this guest; 0: none */
+    bool copy_storage; /* disks that the hosts don't share are copied */
     const struct evidence
         *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
+    const Drover__V1__Guest
+        *there; /* as the destination names its disks and networks; preflight_run fills it */
 };
 
 struct findings {

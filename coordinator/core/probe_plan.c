@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/mapping.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,15 +86,16 @@ static void plan_nonce(const struct plan *p, const char *key, const char *here, 
         ->farewell = true;
 }
 
-static void plan_image(const struct plan *p, const char *key, const char *path, const char *url,
+/* `paths`: at the source and at the destination; NULL: `url` at both. */
+static void plan_image(const struct plan *p, const char *key, char *const *paths, const char *url,
                        const char *format)
 {
     unsigned g = p->out->groups;
     const struct fleet_host *hosts[2] = {p->source, p->destination};
     for (unsigned i = 0; i < 2; i++) {
         Drover__V1__ProbeRequest *q = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_IMAGE);
-        if (path)
-            q->path = xstrdup(path);
+        if (paths)
+            q->path = xstrdup(paths[i]);
         if (url)
             q->url = xstrdup(url);
         if (format[0])
@@ -102,22 +104,23 @@ static void plan_image(const struct plan *p, const char *key, const char *path, 
     }
 }
 
-static void plan_disk(const struct plan *p, const Drover__V1__Disk *d)
+static void plan_disk(const struct plan *p, const Drover__V1__Disk *d, const Drover__V1__Disk *as_there)
 {
-    _cleanup_free_ char *here = disk_path(p->source, d), *there = disk_path(p->destination, d);
+    _cleanup_free_ char *here = disk_path(p->source, d), *there = disk_path(p->destination, as_there);
     _cleanup_free_ char *url = streq(d->type, "network") ? disk_url(d) : NULL;
     if (here && there && disk_is_written(d))
         plan_nonce(p, d->target, here, there);
     if (here && there)
-        plan_image(p, d->target, there, NULL, d->format);
+        plan_image(p, d->target, (char *const[]){here, there}, NULL, d->format);
     else if (url)
         plan_image(p, d->target, NULL, url, d->format);
 }
 
-static void plan_bridge(const struct plan *p, const Drover__V1__Interface *nic)
+static void plan_bridge(const struct plan *p, const Drover__V1__Interface *nic,
+                        const Drover__V1__Interface *as_there)
 {
     const Drover__V1__Bridge *here = interface_bridge(p->source, nic),
-                             *there = interface_bridge(p->destination, nic);
+                             *there = interface_bridge(p->destination, as_there);
     if (!here || !there ||
         evidence_probe(p->out, p->source, DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND, here->name))
         return;
@@ -170,7 +173,8 @@ static void add_path(Drover__V1__InspectRequest *q, char *path)
 }
 
 /* Both hosts first; the export nodes then know whom they are asked about. */
-static void plan_inspections(const struct plan *p, const Drover__V1__Guest *guest)
+static void plan_inspections(const struct plan *p, const Drover__V1__Guest *guest,
+                             const Drover__V1__Guest *as_there)
 {
     unsigned g = p->out->groups;
     const struct fleet_host *hosts[2] = {p->source, p->destination};
@@ -178,7 +182,7 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
         Drover__V1__InspectRequest *q = inspect_new();
         q->host = q->mounts = true;
         for (size_t d = 0; d < guest->n_disks; d++) {
-            const Drover__V1__Disk *disk = guest->disks[d];
+            const Drover__V1__Disk *disk = i ? as_there->disks[d] : guest->disks[d];
             bool block = streq(disk->type, "block") && disk->source[0] == '/';
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
         }
@@ -220,11 +224,15 @@ void plan_check(struct evidence *out, const struct fleet *fleet, const struct fl
     const struct plan p = {out, fleet, source, destination};
     if (source == destination || !source->up || !destination->up || !source->report || !destination->report)
         return;
-    plan_inspections(&p, guest);
+    Drover__V1__Mapping *mapping = mapping_between(fleet->mappings, source, destination);
+    Drover__V1__Guest *there = mapping_guest(mapping, guest);
+    plan_inspections(&p, guest, there);
     for (size_t i = 0; i < guest->n_disks; i++)
-        plan_disk(&p, guest->disks[i]);
+        plan_disk(&p, guest->disks[i], there->disks[i]);
     for (size_t i = 0; i < guest->n_interfaces; i++)
-        plan_bridge(&p, guest->interfaces[i]);
+        plan_bridge(&p, guest->interfaces[i], there->interfaces[i]);
+    drover__v1__guest__free_unpacked(there, NULL);
+    drover__v1__mapping__free_unpacked(mapping, NULL);
     if (mode != DROVER__V1__MODE__MODE_DEFINITION)
         plan_ports(out, source, destination);
     plan_needs(out, source, destination, guest, mode);

@@ -98,6 +98,11 @@ RULE(unit_differs);
 RULE(unit_unproven);
 RULE(disk_local_socket);
 RULE(disk_unproven);
+RULE(copy_storage);
+RULE(copy_kind);
+RULE(copy_target);
+RULE(copy_space);
+RULE(copy_space_later);
 RULE(cache_unsafe);
 RULE(cache_mode);
 RULE(disk_format);
@@ -125,3 +130,7 @@ bool storage_proven(const struct preflight *in, const Drover__V1__Disk *disk);
 
 /* The destination's libvirt said that it can run the guest's CPU. */
 bool cpu_proven(const struct preflight *in);
+
+/* It is a file that the destination can write a copy of into the directory of the same path (after mapping), and does not share:
+ * with --copy-storage it is copied. `disk` is one of the guest's at the source. */
+bool storage_is_local(const struct preflight *in, const Drover__V1__Disk *disk);

@@ -88,11 +88,11 @@ RULE(cdrom_local)
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
-        const Drover__V1__PathFacts *there = disk_is_written(d) || is_empty(d)
-                                                 ? NULL
-                                                 : evidence_path(in->evidence, in->destination, d->source);
+        const char *place = in->there->disks[i]->source;
+        const Drover__V1__PathFacts *there =
+            disk_is_written(d) || is_empty(d) ? NULL : evidence_path(in->evidence, in->destination, place);
         if (there && streq(there->kind, "absent"))
-            found(("%s %s", d->device, d->target), ("%s is not on %s", d->source, in->destination->name),
+            found(("%s %s", d->device, d->target), ("%s is not on %s", place, in->destination->name),
                   ("no media, or media that both hosts see at that path"),
                   ("eject it (virsh change-media %s %s --eject), or put it on shared storage", g->name,
                    d->target));
@@ -107,7 +107,8 @@ RULE(cdrom_differs)
         if (disk_is_written(d) || is_empty(d))
             continue;
         const Drover__V1__PathFacts *here = evidence_path(in->evidence, in->source, d->source),
-                                    *there = evidence_path(in->evidence, in->destination, d->source);
+                                    *there = evidence_path(in->evidence, in->destination,
+                                                           in->there->disks[i]->source);
         if (here && there && streq(here->kind, "file") && streq(there->kind, "file") &&
             here->size != there->size)
             found(("%s %s", d->device, d->target),

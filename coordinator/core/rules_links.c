@@ -11,7 +11,7 @@ static const struct ask *listener(const struct preflight *in, size_t i, const Dr
 {
     const Drover__V1__Guest *g = in->guest->guest;
     *ret_here = interface_bridge(in->source, g->interfaces[i]);
-    *ret_there = interface_bridge(in->destination, g->interfaces[i]);
+    *ret_there = interface_bridge(in->destination, in->there->interfaces[i]);
     if (!*ret_here || !*ret_there)
         return NULL;
     for (size_t k = 0; k < i; k++)
@@ -54,7 +54,7 @@ RULE(mtu_smaller)
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_interfaces; i++) {
         const Drover__V1__Bridge *here = interface_bridge(in->source, g->interfaces[i]);
-        const Drover__V1__Bridge *there = interface_bridge(in->destination, g->interfaces[i]);
+        const Drover__V1__Bridge *there = interface_bridge(in->destination, in->there->interfaces[i]);
         if (here && there && there->mtu && there->mtu < here->mtu)
             found(("bridge %s", there->name), ("MTU %u on %s", there->mtu, in->destination->name),
                   ("%u or more, as on %s", here->mtu, in->source->name),

@@ -123,7 +123,7 @@ RULE(cpu_model)
 
 RULE(bridges)
 {
-    const Drover__V1__Guest *g = in->guest->guest;
+    const Drover__V1__Guest *g = in->there;
     const Drover__V1__HostReport *r = there(in);
     for (size_t i = 0; i < g->n_interfaces; i++) {
         const Drover__V1__Interface *nic = g->interfaces[i];
@@ -138,7 +138,7 @@ RULE(bridges)
 
 RULE(networks)
 {
-    const Drover__V1__Guest *g = in->guest->guest;
+    const Drover__V1__Guest *g = in->there;
     const Drover__V1__HostReport *r = there(in);
     for (size_t i = 0; i < g->n_interfaces; i++) {
         const Drover__V1__Interface *nic = g->interfaces[i];

@@ -84,6 +84,12 @@ static enum fault judge(const struct preflight *in, const Drover__V1__Disk *d, s
     return wrote ? judge_read(p) : judge_write(p);
 }
 
+bool storage_is_local(const struct preflight *in, const Drover__V1__Disk *d)
+{
+    struct proof p;
+    return judge(in, d, &p) == NOT_SHARED;
+}
+
 bool storage_proven(const struct preflight *in, const Drover__V1__Disk *d)
 {
     struct proof p;
@@ -99,6 +105,8 @@ RULE(storage_not_shared)
     struct proof p;
     each_fault(NOT_SHARED, &p)
     {
+        if (in->copy_storage)
+            continue; /* rules_copy.c */
         bool local = p.here && !p.here->network;
         found(("disk %s", p.disk->target),
               ("%s has a directory of the same name, but it is another one: %s%s%s%s", p.where->name, p.seen,
@@ -106,30 +114,34 @@ RULE(storage_not_shared)
                local ? ", a file system of its own)" : ""),
               ("what %s writes beside %s to be there on %s, too", in->source->name, p.write->probe->path,
                in->destination->name),
-              ("put the image on storage that both hosts share, or mount that at the same path on %s",
-               in->destination->name));
+              ("copy the disk along (--copy-storage); or put it on storage that both hosts share, mounted at "
+               "the same path or mapped (mappings: in coordinator.yaml)"));
     }
 }
 
 RULE(storage_other_path)
 {
     struct proof p;
-    each_fault(OTHER_PATH, &p)
-        found(("disk %s", p.disk->target),
-              ("%s is mounted at %s on %s, and at %s on %s", p.here->source, p.here->target, in->source->name,
-               p.elsewhere->target, in->destination->name),
-              ("the same mount point on both: the guest's definition names %s", p.write->probe->path),
-              ("mount it at %s on %s, too", p.here->target, in->destination->name));
+    each_fault(OTHER_PATH, &p) found(
+        ("disk %s", p.disk->target),
+        ("%s is mounted at %s on %s, and at %s on %s", p.here->source, p.here->target, in->source->name,
+         p.elsewhere->target, in->destination->name),
+        ("the same mount point on both, or a mapping: the destination would look at %s", p.read->probe->path),
+        ("mount it at %s on %s, too; or give a mapping of paths from %s to %s (mappings: in "
+         "coordinator.yaml)",
+         p.here->target, in->destination->name, p.here->target, p.elsewhere->target));
 }
 
 RULE(storage_missing)
 {
     struct proof p;
-    each_fault(MISSING, &p)
-        found(("disk %s", p.disk->target), ("%s", p.seen),
-              ("the directory of %s on %s", p.read->probe->path, in->destination->name),
-              ("mount %s at %s there", p.here && p.here->network ? p.here->source : "the storage",
-               p.here && p.here->network ? p.here->target : "the same path as at the source"));
+    each_fault(MISSING, &p) found(
+        ("disk %s", p.disk->target), ("%s", p.seen),
+        ("the directory of %s on %s", p.read->probe->path, in->destination->name),
+        ("mount %s at %s there, or map the path (mappings: in coordinator.yaml)%s",
+         p.here && p.here->network ? p.here->source : "the storage",
+         p.here && p.here->network ? p.here->target : "the same path as at the source",
+         p.here && p.here->network ? "" : "; for a copy of the disk (--copy-storage) make the directory"));
 }
 
 RULE(storage_read_only)
@@ -208,7 +220,7 @@ static bool block_pair(const struct preflight *in, size_t i, struct pair *p)
     if ((!streq(d->type, "block") && !streq(d->type, "file")) || d->source[0] != '/')
         return false;
     *p = (struct pair){d, evidence_path(in->evidence, in->source, d->source),
-                       evidence_path(in->evidence, in->destination, d->source)};
+                       evidence_path(in->evidence, in->destination, in->there->disks[i]->source)};
     return streq(d->type, "block") || (p->here && streq(p->here->kind, "block"));
 }
 

@@ -14,7 +14,7 @@ static const Drover__V1__StoragePool *pool_named(const Drover__V1__HostReport *r
 /* A disk of type volume names its pool: "POOL/VOLUME". */
 RULE(storage_pools)
 {
-    const Drover__V1__Guest *g = in->guest->guest;
+    const Drover__V1__Guest *g = in->there;
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
         const char *slash = strchr(d->source, '/');

@@ -9,6 +9,11 @@
 
 #define HOST(name, port) "  - {name: " name ", agent: tcp://127.0.0.1:" port "}\n"
 
+#define TWO                                                                                                  \
+    "hosts:\n  - {name: a, agent: 'tcp://127.0.0.1:1', site: tokyo}\n  - {name: b, agent: "                  \
+    "'tcp://127.0.0.1:2', site: "                                                                            \
+    "osaka}\n"
+
 static struct coordinator_config *load(const char *text)
 {
     struct coordinator_config *c = NULL;
@@ -102,6 +107,21 @@ static void errors_name_the_place(void **state)
         {"policies: {default: {vcpu_ratio: 2.505}}\n", ":1:34: policies[0].vcpu_ratio: '2.505'", "1.5"},
         {"policies: {default: {older_versions: no}}\n", ":1:38: ", "warn, block"},
         {"log: loud\n", ":1:6: log: ", "debug"},
+        {TWO "mappings:\n  - {from: a, to: c, paths: [{from: /a, to: /b}]}\n",
+         ":5:19: mappings[0].to: 'c' is neither", "site"},
+        {TWO "mappings:\n  - {from: a, to: osaka, paths: [{from: /a, to: /b}]}\n",
+         ":5:19: mappings[0].to: 'a' is a host", "two sites"},
+        {TWO "mappings:\n  - {from: a, to: b}\n", ":5:12: mappings[0].from: nothing", "bridges"},
+        {TWO "mappings:\n  - {from: a, to: a, pools: [{from: x, to: y}]}\n",
+         ":5:19: mappings[0].to: ", "hosts"},
+        {TWO "mappings:\n  - {from: a, to: b, paths: [{from: a, to: /b}]}\n",
+         ":5:37: mappings[0].paths[0].from: ", "absolute"},
+        {TWO "mappings:\n  - from: a\n    to: b\n    both: true\n    bridges:\n      - {from: br0, to: br1}\n"
+             "      - {from: br2, to: br1}\n",
+         ":10:25: mappings[0].bridges[1].to: 'br1' is 'br0' on a", "keep one"},
+        {TWO "mappings:\n  - {from: a, to: b, pools: [{from: x, to: y}]}\n"
+             "  - {from: b, to: a, both: true, pools: [{from: x, to: y}]}\n",
+         ":6:28: mappings[1].both: ", "already"},
         {"hots: []\n", ":1:1: hots: unknown key", "hosts"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -120,6 +140,26 @@ static void errors_name_the_place(void **state)
     struct coordinator_config *c = NULL;
     struct error err = {0};
     assert_int_equal(coordinator_config_load("/nonexistent/c.yaml", &c, &err), -STATUS_NOT_FOUND);
+}
+
+static void mappings_go_the_ways_that_are_given(void **state)
+{
+    (void)state;
+    _cleanup_(coordinator_config_freep) struct coordinator_config *c =
+        load(TWO "mappings:\n"
+                 "  - from: tokyo\n"
+                 "    to: osaka\n"
+                 "    both: true\n"
+                 "    paths: [{from: /srv/vms/, to: /data}]\n"
+                 "    bridges: [{from: br0, to: br1}]\n"
+                 "  - {from: a, to: b, networks: [{from: lan, to: lan2}]}\n");
+    assert_int_equal(c->mappings.n, 3);
+    assert_string_equal(c->mappings.pairs[1].from, "osaka");
+    assert_false(c->mappings.pairs[1].hosts);
+    assert_string_equal(c->mappings.pairs[1].rules[0].from, "/data");
+    assert_string_equal(c->mappings.pairs[1].rules[0].to, "/srv/vms");
+    assert_true(c->mappings.pairs[2].hosts);
+    assert_int_equal(c->mappings.pairs[2].n_rules, 1);
 }
 
 static void plain_tcp_beyond_loopback_is_exposed(void **state)
@@ -199,9 +239,13 @@ static void mistakes_in_groups_and_guests_say_where(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(groups_and_guests_load), cmocka_unit_test(mistakes_in_groups_and_guests_say_where),
-        cmocka_unit_test(a_full_file_loads),      cmocka_unit_test(what_is_left_out_has_defaults),
-        cmocka_unit_test(errors_name_the_place),  cmocka_unit_test(plain_tcp_beyond_loopback_is_exposed),
+        cmocka_unit_test(groups_and_guests_load),
+        cmocka_unit_test(mistakes_in_groups_and_guests_say_where),
+        cmocka_unit_test(a_full_file_loads),
+        cmocka_unit_test(what_is_left_out_has_defaults),
+        cmocka_unit_test(errors_name_the_place),
+        cmocka_unit_test(plain_tcp_beyond_loopback_is_exposed),
+        cmocka_unit_test(mappings_go_the_ways_that_are_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,53 @@ SPOIL(never_heard_of_nonces)
     made_silence(asked(m, m->source, KIND(NONCE_WRITE)), STATUS_UNIMPLEMENTED, "no such method");
 }
 
+/* ---- copies ---- */
+
+/* The guest's disk is not shared, of 1 MiB, and there is room for its copy. */
+static Drover__V1__PathFacts *copied(struct move *m)
+{
+    look_alike(m);
+    m->in.copy_storage = true;
+    Drover__V1__ImageFacts *image = asked(m, m->source, KIND(IMAGE))->result->images[0];
+    image->actual_size = 1 << 19;
+    Drover__V1__PathFacts *there = seen(m, m->destination)->paths[0];
+    made_string(&there->kind, "absent");
+    there->mount->size = 8 << 20;
+    there->mount->available = 4 << 20;
+    return there;
+}
+SPOIL(copied_along)
+{
+    copied(m);
+}
+SPOIL(copied_vmdk)
+{
+    copied(m);
+    made_string(&m->guest->disks[0]->format, "vmdk");
+}
+SPOIL(copied_shareable)
+{
+    copied(m);
+    m->guest->disks[0]->shareable = true;
+}
+SPOIL(copied_unread)
+{
+    copied(m);
+    made_answer(asked(m, m->source, KIND(IMAGE)), REFUTED, "failed", "image is corrupt");
+}
+SPOIL(copied_over)
+{
+    made_string(&copied(m)->kind, "file");
+}
+SPOIL(copied_to_the_brim)
+{
+    copied(m)->mount->available = 1 << 18;
+}
+SPOIL(copied_tightly)
+{
+    copied(m)->mount->available = 3 << 18;
+}
+
 /* ---- block devices ---- */
 
 static Drover__V1__Lun *lun(const char *wwid)
@@ -286,6 +333,13 @@ const struct spoiled preflight_proofs[] = {
     {denied, "storage-unproven", "denied", ONLY, B},
     {old_agent, "probe-unknown", "kvm2", ONLY, W},
     {never_heard_of_nonces, "storage-unproven", "no such method", MORE, B},
+    {copied_along, "copy-storage", "kvm2", ONLY, I},
+    {copied_vmdk, "copy-kind", "vmdk", MORE, B},
+    {copied_shareable, "copy-kind", "shareable", MORE, B},
+    {copied_unread, "copy-kind", "corrupt", MORE, B},
+    {copied_over, "copy-target", IMAGE, MORE, B},
+    {copied_to_the_brim, "copy-space", "0 MiB are free", MORE, B},
+    {copied_tightly, "copy-space-later", "0 MiB are free", MORE, W},
     {no_device, "block-device-missing", "mpatha", ONLY, B},
     {other_device, "block-device-differs", "naa.2", ONLY, B},
     {nameless_device, "block-device-unproven", "mpatha", ONLY, B},

@@ -1,0 +1,203 @@
+#include "agent/io/disk_image.h"
+
+#include "agent/io/image.h"
+#include "agent/io/run.h"
+#include "agent/io/xml.h"
+#include "common/base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define HASHED_MAX (2ULL << 30) /* what both hosts read in the time that a PREPARE has */
+
+static bool is_path(const char *path)
+{
+    return path[0] == '/' && !strstr(path, "/../") && !strstr(path, "//") && strlen(path) < 3000 &&
+           path[strlen(path) - 1] != '/';
+}
+
+int disk_image_check(const Drover__V1__DiskCopy *c, struct error *err)
+{
+    if (!c->target[0] || strlen(c->target) > 32 || strpbrk(c->target, "/,'\" "))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "a copied disk is called '%.64s'; expected \"vda\"",
+                         c->target);
+    if (!is_path(c->from) || !is_path(c->to))
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "disk %s is to be copied from '%.200s' to '%.200s'; expected absolute paths",
+                         c->target, c->from, c->to);
+    if (!streq(c->format, "raw") && !streq(c->format, "qcow2"))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "disk %s is of format '%.32s'; expected raw or qcow2",
+                         c->target, c->format);
+    return 0;
+}
+
+/* ---- what it is -------------------------------------------------------------------------------------------------- */
+
+static char *hash_of(const struct limit *limit, const char *path)
+{
+    enum { CHUNK = 1 << 20 };
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_free_ unsigned char *chunk = xcalloc(CHUNK, 1);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    bool fine = fd >= 0 && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+    for (ssize_t got = 1; fine && got > 0;) {
+        got = read(fd, chunk, CHUNK);
+        fine = got >= 0 && !limit_over(limit) &&
+               (got == 0 || EVP_DigestUpdate(context, chunk, (size_t)got) == 1);
+    }
+    fine = fine && EVP_DigestFinal_ex(context, digest, &n) == 1;
+    EVP_MD_CTX_free(context);
+    if (!fine)
+        return NULL;
+    char *text = xcalloc(2 * n + 1, 1);
+    for (unsigned i = 0; i < n; i++)
+        snprintf(text + (size_t)(2 * i), 3, "%02x", digest[i]);
+    return text;
+}
+
+static void inspect_backing(const struct limit *limit, const Drover__V1__ProbeResult *image,
+                            Drover__V1__DiskCopy *c)
+{
+    struct stat st;
+    const Drover__V1__ImageFacts *base = image->n_images > 1 ? image->images[1] : NULL;
+    xml_set(&c->source_backing, xstrdup(base ? base->name : ""));
+    if (!base)
+        return;
+    xml_set(&c->backing_format, xstrdup(base->format));
+    if (image->n_images > 2 || stat(base->name, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    c->backing_size = (uint64_t)st.st_size;
+    if (c->backing_size <= HASHED_MAX)
+        xml_set(&c->backing_hash, hash_of(limit, base->name));
+}
+
+int disk_image_inspect(const struct limit *limit, Drover__V1__DiskCopy *c, struct error *err)
+{
+    Drover__V1__ProbeResult image = DROVER__V1__PROBE_RESULT__INIT;
+    int r = 0;
+    struct stat st;
+    image_open(limit, c->from, c->format, &image);
+    if (image.outcome != DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN) {
+        r = error_set(err, STATUS_FAILED_PRECONDITION, "%s", image.seen);
+    } else if (stat(c->from, &st) < 0 || !S_ISREG(st.st_mode)) {
+        r = error_set(err, STATUS_FAILED_PRECONDITION, "%s is no file", c->from);
+    } else {
+        c->size = image.images[0]->virtual_size;
+        c->bytes = 0;
+        for (size_t i = 0; i < image.n_images; i++)
+            c->bytes += image.images[i]->actual_size;
+        c->bytes = c->bytes > c->size ? c->size : c->bytes;
+        inspect_backing(limit, &image, c);
+    }
+    for (size_t i = 0; i < image.n_images; i++)
+        drover__v1__image_facts__free_unpacked(image.images[i], NULL);
+    free(image.images);
+    xml_set(&image.reason, xstrdup(""));
+    free(image.reason);
+    xml_set(&image.seen, xstrdup(""));
+    free(image.seen);
+    return r;
+}
+
+bool disk_image_same_backing(const struct limit *limit, const char *path, const Drover__V1__DiskCopy *c)
+{
+    struct stat st;
+    if (!c->backing_hash[0] || stat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
+        (uint64_t)st.st_size != c->backing_size)
+        return false;
+    _cleanup_free_ char *hash = hash_of(limit, path);
+    return hash && streq(hash, c->backing_hash);
+}
+
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == path ? xstrdup("/") : xasprintf("%.*s", (int)(slash - path), path);
+}
+
+int disk_image_room(const char *path, uint64_t *ret_available, char ret_where[64], struct error *err)
+{
+    _cleanup_free_ char *directory = directory_of(path);
+    struct statvfs fs;
+    struct stat st;
+    if (stat(directory, &st) < 0 || statvfs(directory, &fs) < 0)
+        return error_set(err, STATUS_NOT_FOUND, "the directory %s is not there: %s", directory,
+                         strerror(errno));
+    if (fs.f_flag & ST_RDONLY)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "%s is mounted read-only", directory);
+    *ret_available = (uint64_t)fs.f_bavail * fs.f_frsize;
+    snprintf(ret_where, 64, "%llx", (unsigned long long)st.st_dev);
+    return 0;
+}
+
+char *disk_image_draft(const char *path, const char *transaction)
+{
+    _cleanup_free_ char *directory = directory_of(path);
+    return xasprintf("%s/.drover-%s-%s", streq(directory, "/") ? "" : directory, transaction,
+                     strrchr(path, '/') + 1);
+}
+
+char *disk_image_aside(const char *path, const char *transaction)
+{
+    return xasprintf("%s.moved-%.8s", path, transaction);
+}
+
+int disk_image_make(const struct limit *limit, const Drover__V1__DiskCopy *c, const char *draft,
+                    uint64_t *ret_inode, struct error *err)
+{
+    char size[32];
+    const char *argv[16] = {"qemu-img", "create", "-q", "-f", c->format};
+    size_t n = 5;
+    _cleanup_free_ char *output = NULL;
+    struct stat st;
+    if (c->backing[0]) {
+        argv[n++] = "-b";
+        argv[n++] = c->backing;
+        argv[n++] = "-F";
+        argv[n++] = c->backing_format;
+    }
+    argv[n++] = "--";
+    argv[n++] = draft;
+    snprintf(size, sizeof(size), "%llu", (unsigned long long)c->size);
+    argv[n] = size;
+    int r = run_program(limit, argv, &output, err);
+    if (r < 0)
+        return r;
+    if (chmod(draft, 0600) < 0 || stat(draft, &st) < 0) /* libvirt gives it to its QEMU's user */
+        return error_errno(err, errno, "%s was made and can't be used", draft);
+    *ret_inode = st.st_ino;
+    return 0;
+}
+
+int disk_image_place(const char *draft, const char *path, struct error *err)
+{
+    if (renameat2(AT_FDCWD, draft, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno == EINVAL && link(draft, path) == 0) { /* a file system without it, such as NFS */
+        unlink(draft);
+        return 0;
+    }
+    return error_errno(err, errno, "cannot make %s", path);
+}
+
+int disk_image_remove(const char *path, uint64_t inode, struct error *err)
+{
+    struct stat st;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : error_errno(err, errno, "cannot look at %s", path);
+    if (inode && st.st_ino != inode)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "%s is another file than the one that was made",
+                         path);
+    if (unlink(path) < 0 && errno != ENOENT)
+        return error_errno(err, errno, "cannot remove %s", path);
+    return 0;
+}

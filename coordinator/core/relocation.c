@@ -1,0 +1,135 @@
+#include "coordinator/core/relocation.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/mapping.h"
+#include "coordinator/core/rules.h"
+
+#include <stdlib.h>
+
+static const Drover__V1__ProbeResult *image_of(const struct preflight *in, size_t disk)
+{
+    const struct ask *a = evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_IMAGE,
+                                         in->guest->guest->disks[disk]->target);
+    return ask_proven(a) ? a->result : NULL;
+}
+
+bool relocation_copies(const struct preflight *in, size_t disk)
+{
+    return in->copy_storage && in->evidence && storage_is_local(in, in->guest->guest->disks[disk]);
+}
+
+uint64_t relocation_allocated(const struct preflight *in, size_t disk)
+{
+    const Drover__V1__ProbeResult *image = image_of(in, disk);
+    uint64_t sum = 0;
+    for (size_t i = 0; image && i < image->n_images; i++)
+        sum += image->images[i]->actual_size;
+    uint64_t size = relocation_size(in, disk);
+    return size && sum > size ? size : sum;
+}
+
+uint64_t relocation_size(const struct preflight *in, size_t disk)
+{
+    const Drover__V1__ProbeResult *image = image_of(in, disk);
+    return image && image->n_images ? image->images[0]->virtual_size : 0;
+}
+
+static Drover__V1__DiskCopy *copy_new(const struct preflight *in, const Drover__V1__Guest *there, size_t disk)
+{
+    const Drover__V1__Disk *d = in->guest->guest->disks[disk];
+    const Drover__V1__ProbeResult *image = image_of(in, disk);
+    Drover__V1__DiskCopy *c = new0(Drover__V1__DiskCopy);
+    drover__v1__disk_copy__init(c);
+    c->target = xstrdup(d->target);
+    c->from = xstrdup(d->source);
+    c->to = xstrdup(there->disks[disk]->source);
+    c->format = xstrdup(d->format[0] ? d->format : "raw");
+    c->size = relocation_size(in, disk);
+    c->bytes = relocation_allocated(in, disk);
+    if (image && image->n_images > 1)
+        c->source_backing = xstrdup(image->images[1]->name);
+    return c;
+}
+
+Drover__V1__Relocation *relocation_make(const struct preflight *in)
+{
+    Drover__V1__Relocation *r = new0(Drover__V1__Relocation);
+    drover__v1__relocation__init(r);
+    r->mapping = mapping_between(in->fleet->mappings, in->source, in->destination);
+    Drover__V1__Guest *there = mapping_guest(r->mapping, in->guest->guest);
+    for (size_t i = 0; i < there->n_disks; i++) {
+        if (!relocation_copies(in, i))
+            continue;
+        r->copies = xrealloc(r->copies, r->n_copies + 1, sizeof(*r->copies));
+        r->copies[r->n_copies++] = copy_new(in, there, i);
+    }
+    drover__v1__guest__free_unpacked(there, NULL);
+    if (r->mapping || r->n_copies)
+        return r;
+    drover__v1__relocation__free_unpacked(r, NULL);
+    return NULL;
+}
+
+uint64_t relocation_bytes(const Drover__V1__Relocation *r)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; r && i < r->n_copies; i++)
+        sum += r->copies[i]->bytes;
+    return sum;
+}
+
+struct changes {
+    Drover__V1__Change **list;
+    size_t n;
+};
+
+static void add(struct changes *out, char *subject, const char *from, const char *to, char *note)
+{
+    Drover__V1__Change *c = new0(Drover__V1__Change);
+    drover__v1__change__init(c);
+    c->subject = subject;
+    c->from = xstrdup(from);
+    c->to = xstrdup(to);
+    c->note = note ? note : xstrdup("");
+    out->list = xrealloc(out->list, out->n + 1, sizeof(*out->list));
+    out->list[out->n++] = c;
+}
+
+static const Drover__V1__DiskCopy *copy_of(const Drover__V1__Relocation *r, const char *target)
+{
+    for (size_t i = 0; i < r->n_copies; i++)
+        if (streq(r->copies[i]->target, target))
+            return r->copies[i];
+    return NULL;
+}
+
+size_t relocation_changes(const struct preflight *in, const Drover__V1__Relocation *r,
+                          Drover__V1__Change ***ret)
+{
+    struct changes out = {0};
+    const Drover__V1__Guest *here = in->guest->guest;
+    Drover__V1__Guest *there = r ? mapping_guest(r->mapping, here) : NULL;
+    for (size_t i = 0; there && i < here->n_disks; i++) {
+        const Drover__V1__Disk *d = here->disks[i];
+        const Drover__V1__DiskCopy *copy = copy_of(r, d->target);
+        if (copy)
+            add(&out, xasprintf("disk %s", d->target), d->source, copy->to,
+                xasprintf("copied, %llu MiB", (unsigned long long)((copy->bytes + 0xfffff) >> 20)));
+        else if (!streq(d->source, there->disks[i]->source))
+            add(&out, xasprintf("disk %s", d->target), d->source, there->disks[i]->source, NULL);
+        for (size_t b = 0; b < d->n_backing && !copy; b++)
+            if (!streq(d->backing[b], there->disks[i]->backing[b]))
+                add(&out, xasprintf("backing file of disk %s", d->target), d->backing[b],
+                    there->disks[i]->backing[b], NULL);
+    }
+    for (size_t i = 0; there && i < here->n_interfaces; i++) {
+        const Drover__V1__Interface *a = here->interfaces[i], *b = there->interfaces[i];
+        if (!streq(a->source, b->source))
+            add(&out, xasprintf("interface %s (%s)", a->mac, a->type), a->source, b->source, NULL);
+    }
+    if (there)
+        drover__v1__guest__free_unpacked(there, NULL);
+    *ret = out.list;
+    return out.n;
+}
