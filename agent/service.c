@@ -1,5 +1,6 @@
 #include "agent/service.h"
 
+#include "agent/closures.h"
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
 #include "agent/io/message.h"
@@ -16,6 +17,7 @@ struct service {
     struct agent *agent;
     struct watches *watches;
     struct probes *probes;
+    struct closures *closures;
 };
 
 struct agent *service_agent(Drover__V1__Agent_Service *service)
@@ -131,6 +133,27 @@ static void probe(Drover__V1__Agent_Service *base, const Drover__V1__ProbeReques
     probe_call(((struct service *)base)->probes, request, reply, call);
 }
 
+/* ---- CloseStorage, OpenStorage, ListClosures ---- */
+
+static void close_storage(Drover__V1__Agent_Service *base, const Drover__V1__CloseStorageRequest *request,
+                          Drover__V1__CloseStorageReply_Closure reply, void *call)
+{
+    closures_close(((struct service *)base)->closures, request, reply, call);
+}
+
+static void open_storage(Drover__V1__Agent_Service *base, const Drover__V1__OpenStorageRequest *request,
+                         Drover__V1__OpenStorageReply_Closure reply, void *call)
+{
+    closures_open(((struct service *)base)->closures, request, reply, call);
+}
+
+static void list_closures(Drover__V1__Agent_Service *base, const Drover__V1__ListClosuresRequest *request,
+                          Drover__V1__Closures_Closure reply, void *call)
+{
+    (void)request;
+    closures_list(((struct service *)base)->closures, reply, call);
+}
+
 /* ---- made and freed ---- */
 
 struct service *service_new(struct agent *agent)
@@ -140,6 +163,10 @@ struct service *service_new(struct agent *agent)
     s->agent = agent;
     s->watches = watches_new(agent);
     s->probes = probes_new(agent);
+    s->closures = closures_new(agent);
+    s->base.close_storage = close_storage;
+    s->base.open_storage = open_storage;
+    s->base.list_closures = list_closures;
     s->base.get_host = get_host;
     s->base.watch = watch;
     s->base.get_guest = get_guest;
@@ -155,6 +182,7 @@ void service_free(struct service *s)
         return;
     watches_free(s->watches);
     probes_free(s->probes);
+    closures_free(s->closures);
     free(s);
 }
 

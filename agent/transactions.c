@@ -221,6 +221,11 @@ ProtobufCService *transactions_peer_service(struct transactions *all)
     return &all->peer_service.base;
 }
 
+struct records *transactions_records(struct transactions *all)
+{
+    return all->records;
+}
+
 /* ---- made, kept tidy, freed ---- */
 
 /* What a crash has cut short. A transaction that was in a prepare hook has voted for nothing: it becomes a no. */

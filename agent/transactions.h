@@ -21,6 +21,10 @@ void transactions_serve(Drover__V1__Agent_Service *service);
 /* The mesh's service, for rpc_server_add; lives as long as `transactions`. */
 ProtobufCService *transactions_peer_service(struct transactions *transactions);
 
+/* The state directory. */
+struct records;
+struct records *transactions_records(struct transactions *transactions);
+
 /* Memory that open transactions hold at this host, in bytes. Any thread. */
 uint64_t transactions_reserved_bytes(const struct transactions *transactions);
 

@@ -144,12 +144,15 @@ static const struct option_spec job_options[] = {
     {"resolve", "SIDE", "of a job that is in doubt: the guest is the source's, or the destination's", false},
     {"source-is-off", NULL,
      "with --resolve destination: the source can't be asked, and is known to be switched off", false},
+    {"fence", NULL,
+     "with --resolve destination: the source can't be asked; its access to the guest's disks is closed first",
+     false},
     {NULL, NULL, NULL, false},
 };
 
 const struct command cmd_job = {
     .name = "job",
-    .usage = "ID [--explain | --resolve source|destination [--source-is-off]]",
+    .usage = "ID [--explain | --resolve source|destination [--source-is-off | --fence]]",
     .summary = "all about one job, open or ended",
     .text =
         "With where the guest is, the findings of the checks, and the job's log.\n"
@@ -168,7 +171,14 @@ const struct command cmd_job = {
         "the guest\n"
         "is left at the source: see that it is switched off, or kill it there. Before the host is started "
         "again, see that\n"
-        "it can't start the guest (autostart). The job waits for the source, to tell it; the same once more "
+        "it can't start the guest (autostart). With --fence the storage nodes' agents first close the "
+        "guest's disks "
+        "to all\n"
+        "but the destination, and prove it, so that a copy that still runs can't harm them: for iSCSI "
+        "targets of tgtd; "
+        "for\n"
+        "all others it is refused with what is missing. They stay closed until `drover fence release`. The "
+        "job waits for the source, to tell it; the same once more "
         "ends "
         "that.\n",
     .examples = "  drover job 12\n  drover job 12 --explain\n  drover job 12 --json | jq .result\n  drover "

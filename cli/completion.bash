@@ -19,7 +19,7 @@ _drover() {
             continue
         elif [[ ! $command ]]; then
             command=$word
-        elif [[ $command == pki && ! $sub ]]; then
+        elif [[ $command == @(pki|fence) && ! $sub ]]; then
             sub=$word
         fi
     done
@@ -36,6 +36,9 @@ _drover() {
         ;;
     --allow)
         words="offline auto-converge offline,auto-converge none"
+        ;;
+    --resolve)
+        words="source destination"
         ;;
     --tls-ca | --tls-cert | --out)
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -56,6 +59,10 @@ _drover() {
             words=$(drover --help | awk '/^Commands/ { on = 1; next } /^$/ { on = 0 } on { print $1 }')
         elif [[ $command == pki && ! $sub ]]; then
             words="init issue list"
+        elif [[ $command == fence && ! $sub ]]; then
+            words="list release"
+        elif [[ $command == fence ]]; then
+            words=$(_drover_column 1 hosts)
         elif [[ $command == pki && $sub == issue ]]; then
             words="agent/ coordinator/ operator/"
         else

@@ -187,10 +187,14 @@ static void resolve_job(Drover__V1__Coordinator_Service *service,
     _cleanup_free_ char *text = NULL;
     struct error err = {0};
     bool to_source = streq(request->to, "source"), to_destination = streq(request->to, "destination");
+    if (to_destination && request->fence && !request->source_off) {
+        api_resolve_fenced(api_of(service), request, reply, call);
+        return;
+    }
     enum resolution how = to_source             ? RESOLVE_SOURCE
                           : request->source_off ? RESOLVE_SOURCE_OFF
                                                 : RESOLVE_DESTINATION;
-    int r = (to_source && !request->source_off && !request->fence) || to_destination
+    int r = (to_source && !request->source_off && !request->fence) || (to_destination && !request->fence)
                 ? driver_resolve(api_of(service)->config.driver, request->id, how, api_operator(call), &text,
                                  &err)
                 : error_set(&err, STATUS_INVALID_ARGUMENT,
@@ -222,6 +226,8 @@ struct api *api_new(const struct api_config *config)
                 .watch_job = api_watch_job,
                 .cancel_job = cancel_job,
                 .resolve_job = resolve_job,
+                .list_fences = api_list_fences,
+                .release_fence = api_release_fence,
                 .doctor = api_doctor,
             },
         .config = *config,

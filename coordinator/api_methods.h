@@ -23,6 +23,16 @@ void api_watch_job(Drover__V1__Coordinator_Service *service, const Drover__V1__W
 void api_doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__DoctorRequest *request,
                 Drover__V1__DoctorReply_Closure reply, void *call);
 
+void api_resolve_fenced(const struct api *api, const Drover__V1__ResolveJobRequest *request,
+                        Drover__V1__ResolveJobReply_Closure reply, struct rpc_call *call);
+
+void api_list_fences(Drover__V1__Coordinator_Service *service, const Drover__V1__ListFencesRequest *request,
+                     Drover__V1__ListFencesReply_Closure reply, void *call);
+
+void api_release_fence(Drover__V1__Coordinator_Service *service,
+                       const Drover__V1__ReleaseFenceRequest *request,
+                       Drover__V1__ReleaseFenceReply_Closure reply, void *call);
+
 /* Open or ended. Freed with drover__v1__job__free_unpacked when *ret_owned, else good until the next change. */
 int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,
                  struct error *err);

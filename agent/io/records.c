@@ -347,3 +347,26 @@ int records_raise(struct records *r, uint64_t epoch, const char *guest, uint64_t
     pthread_mutex_unlock(&r->lock);
     return e ? cannot_write(r, e, "", "fence", err) : 0;
 }
+
+int records_get_closures(struct records *r, Drover__V1__Closures **ret, struct error *err)
+{
+    struct error why = {0};
+    Drover__V1__Closures *c =
+        (Drover__V1__Closures *)get_message(r->dir_fd, "closures", &drover__v1__closures__descriptor, &why);
+    if (!c && why.code != STATUS_NOT_FOUND)
+        return error_set(err, why.code, "state_dir: %s", why.text);
+    if (!c) {
+        c = new0(Drover__V1__Closures);
+        drover__v1__closures__init(c);
+    }
+    *ret = c;
+    return 0;
+}
+
+int records_put_closures(struct records *r, const Drover__V1__Closures *closures, struct error *err)
+{
+    pthread_mutex_lock(&r->lock);
+    int e = put_message(r->dir_fd, "closures", &closures->base);
+    pthread_mutex_unlock(&r->lock);
+    return e < 0 ? error_errno(err, -e, "cannot write %s/closures", r->dir) : 0;
+}

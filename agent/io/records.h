@@ -1,6 +1,7 @@
 /* What the agent must not forget, in its state directory:
  *     transactions/UUID    one record per transaction (proto/record.proto)
  *     fence                the highest epoch, and the highest generation of each guest
+ *     closures             what is kept closed at the storage (proto/closure.proto)
  *     archive/             definitions of guests that went away, as they were
  *     damaged/             files that could not be read, kept for the operator
  *     lock                 held while an agent runs
@@ -12,6 +13,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/error.h"
+#include "proto/closure.pb-c.h"
 #include "proto/record.pb-c.h"
 
 #include <stdbool.h>
@@ -38,6 +40,10 @@ int records_remove(struct records *records, const char *transaction, struct erro
 /* Keeps a definition for good as archive/NAME-UUID-gGENERATION.xml; the same one twice is the same file. */
 int records_archive(struct records *records, const char *name, const char *guest, uint64_t generation,
                     const char *xml, struct error *err);
+
+/* What is kept closed at the storage; freed with drover__v1__closures__free_unpacked. Empty if there is nothing yet. */
+int records_get_closures(struct records *records, Drover__V1__Closures **ret, struct error *err);
+int records_put_closures(struct records *records, const Drover__V1__Closures *closures, struct error *err);
 
 uint64_t records_epoch(struct records *records);
 uint64_t records_generation(struct records *records, const char *guest);

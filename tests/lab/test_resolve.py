@@ -19,7 +19,9 @@ def left(fleet, drover):
         kvm1 = fleet.node("kvm1")
         hit = fleet.programs.failpoint(kvm1, "agent.source.FENCED.before_write")
         job = document(drover("migrate", "web1", "--to", "kvm2", "--detach", "--json"))["jobs"][0]["id"]
-        wait_for(lambda: not os.path.exists(hit) and not kvm1.running("agent"), 60, "the end of kvm1's agent")
+        wait_for(lambda: not os.path.exists(hit) or "ended" in job_state(drover, job), 90, "the failpoint")
+        assert "ended" not in job_state(drover, job), job_state(drover, job)
+        wait_for(lambda: not kvm1.running("agent"), 30, "the end of kvm1's agent")
         wait_for(lambda: copies(fleet, "web1") == {"kvm1": "shut off", "kvm2": "paused"}, 30, "the image at kvm2")
         wait_for_job(drover, job, {"in_doubt", "in-doubt"}, 60)
         return job
@@ -33,6 +35,10 @@ def test_the_source_is_off(fleet, drover, left):
     assert "kvm1 is asked to give web1 up" in plain.stdout  # which nobody hears
     assert drover("job", job, "--resolve", "source", "--source-is-off", check=False).returncode == 2
     assert copies(fleet, "web1")["kvm2"] == "paused"
+    fenced = drover("job", job, "--resolve", "destination", "--fence", check=False)
+    assert fenced.returncode == 3
+    assert "only iSCSI targets of tgtd can be closed" in fenced.stderr
+    assert copies(fleet, "web1")["kvm2"] == "paused"
     drover("job", job, "--resolve", "destination", "--source-is-off")
     wait_for(lambda: copies(fleet, "web1")["kvm2"] == "running", 30, "web1 to run on kvm2")
     wait_for(lambda: "must still learn" in job_state(drover, job)["text"], 30, "the job to wait for kvm1")
@@ -40,4 +46,34 @@ def test_the_source_is_off(fleet, drover, left):
     ended = wait_for_job(drover, job, {"done", "failed"}, 60)
     assert (ended["state"], ended["runs_on"]) == ("done", "kvm2")
     assert_runs_only_on(fleet, "web1", "kvm2")  # the definition has gone from kvm1, too
+    assert_goes_on(fleet, "web1", "kvm2")
+
+
+def test_the_source_is_shut_out_at_the_storage(fleet, drover, left):
+    job = str(left("iscsi"))
+    kvm1, kvm2, export1 = fleet.node("kvm1"), fleet.node("kvm2"), fleet.node("export1")
+    listed = drover("job", job, "--resolve", "destination", "--fence")
+    assert "closed to kvm1" in listed.stdout
+    wait_for(lambda: copies(fleet, "web1")["kvm2"] == "running", 30, "web1 to run on kvm2")
+    targets = export1.run(["tgtadm", "--lld", "iscsi", "--mode", "target", "--op", "show"]).stdout
+    assert "ALL" not in targets
+    assert kvm2.address in targets
+    url = f"iscsi://{export1.address}/iqn.2026-01.lab.drover:web1-0/1"
+    assert kvm1.run(["qemu-img", "info", url], check=False).returncode != 0
+    # A storage server that was started again, or an operator, opens it: it is closed again.
+    number = targets.split("Target ")[1].split(":")[0]
+    export1.run(["tgtadm", "--lld", "iscsi", "--mode", "target", "--op", "bind", "--tid", number, "--initiator-address", "ALL"])
+    wait_for(lambda: "ALL" not in export1.run(["tgtadm", "--lld", "iscsi", "--mode", "target", "--op", "show"]).stdout, 30, "it to be closed again")
+    assert document(drover("fence", "list", "--json"))["fences"][0]["source"] == "kvm1"
+    refused = drover("fence", "release", "kvm1", check=False)
+    assert refused.returncode == 3
+    assert "its agent can't be asked" in refused.stderr
+    fleet.programs.agent_start(kvm1)
+    ended = wait_for_job(drover, job, {"done", "failed"}, 60)
+    assert (ended["state"], ended["runs_on"]) == ("done", "kvm2")
+    released = drover("fence", "release", "kvm1")
+    assert "1 target is open to kvm1 again" in released.stdout
+    assert "ALL" in export1.run(["tgtadm", "--lld", "iscsi", "--mode", "target", "--op", "show"]).stdout
+    assert document(drover("fence", "list", "--json")).get("fences", []) == []
+    assert_runs_only_on(fleet, "web1", "kvm2")
     assert_goes_on(fleet, "web1", "kvm2")

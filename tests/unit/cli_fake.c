@@ -294,6 +294,42 @@ static void resolve_job(Drover__V1__Coordinator_Service *service,
     reply(&message, call);
 }
 
+static void list_fences(Drover__V1__Coordinator_Service *service,
+                        const Drover__V1__ListFencesRequest *request,
+                        Drover__V1__ListFencesReply_Closure reply, void *call)
+{
+    (void)service;
+    (void)request;
+    Drover__V1__Closure c = DROVER__V1__CLOSURE__INIT, *list[] = {&c};
+    c.source = (char *)"kvm1";
+    c.guest_name = (char *)"web1";
+    c.destination = (char *)"kvm2";
+    c.node = (char *)"export1";
+    c.target = (char *)"iqn.2026-01.lab:web1";
+    c.holds = true;
+    Drover__V1__ListFencesReply message = DROVER__V1__LIST_FENCES_REPLY__INIT;
+    message.fences = list;
+    message.n_fences = 1;
+    reply(&message, call);
+}
+
+static void release_fence(Drover__V1__Coordinator_Service *service,
+                          const Drover__V1__ReleaseFenceRequest *request,
+                          Drover__V1__ReleaseFenceReply_Closure reply, void *call)
+{
+    (void)service;
+    if (!request->source_off) {
+        struct error err;
+        error_set(&err, STATUS_FAILED_PRECONDITION, "whether a copy of web1 is left on %s is not known",
+                  request->host);
+        rpc_call_fail(call, &err);
+        return;
+    }
+    Drover__V1__ReleaseFenceReply message = DROVER__V1__RELEASE_FENCE_REPLY__INIT;
+    message.text = (char *)"1 target is open to kvm1 again";
+    reply(&message, call);
+}
+
 /* kvm1 is ready; kvm2 is not. */
 static void forecast_move(Drover__V1__Coordinator_Service *service,
                           const Drover__V1__MigrateGuestRequest *request, Drover__V1__Forecast_Closure reply,

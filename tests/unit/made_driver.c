@@ -127,6 +127,15 @@ int driver_resolve(struct driver *d, uint64_t job, enum resolution how, const ch
     return 0;
 }
 
+const struct migration *driver_may_resolve(const struct driver *d, uint64_t job, enum resolution how,
+                                           struct error *err)
+{
+    (void)how;
+    error_set(err, driver_job(d, job) ? STATUS_FAILED_PRECONDITION : STATUS_NOT_FOUND, "no job in doubt %llu",
+              (unsigned long long)job);
+    return NULL;
+}
+
 const Drover__V1__Job *driver_job(const struct driver *d, uint64_t id)
 {
     for (int i = 0; i < MAX; i++)
