@@ -157,9 +157,6 @@ void copies_check_destination(struct transaction *txn, virConnectPtr conn, struc
         check_place(conn, c, subject, f);
         check_room(r, i, subject, f);
     }
-    if (copies_any(txn) && txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION)
-        findings_add(f, BLOCK, "copy-kind", "the copied disks", "the guest is shut off",
-                     "a guest that runs: its disks are copied by its QEMU", "start it first");
     if (!copies_any(txn) || findings_block(f))
         return;
     choose_backing(r, txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION);

@@ -234,6 +234,10 @@ void drive_done(struct transaction *txn, unsigned actions)
     if (actions & PARTICIPANT_RESUME_SOURCE)
         drive_look_later(txn);
     transfer_stepped(txn);
+    if (txn->sender && txn->state != PARTICIPANT_PREPARED)
+        txn->sender = disk_sender_free(txn->sender);
+    if (txn->role == PARTICIPANT_DESTINATION && txn->state != PARTICIPANT_PREPARED)
+        receivers_stop(txn->all, txn->id);
 }
 
 struct looking {

@@ -2,6 +2,7 @@
  * happens. */
 #include "agent/unary.h"
 
+#include "agent/copies.h"
 #include "agent/io/message.h"
 #include "agent/service.h"
 #include "common/base/memory.h"
@@ -9,6 +10,7 @@
 struct migrate {
     struct unary u;
     const Drover__V1__MigrateRequest *request;
+    bool copy; /* disks first: the step comes when they are there */
 };
 
 static char *kept(const char *text)
@@ -50,14 +52,27 @@ static void work(struct operation *op)
     struct migrate *m = (struct migrate *)op;
     if (op->txn && op->txn->role == PARTICIPANT_SOURCE && transaction_state(op->txn) == PARTICIPANT_PREPARED)
         remember(op->txn, m->request);
-    unary_work(&m->u, PARTICIPANT_MIGRATE, ADMIT_KNOWN);
+    m->copy = op->txn && op->txn->role == PARTICIPANT_SOURCE &&
+              transaction_state(op->txn) == PARTICIPANT_PREPARED && copies_any(op->txn) &&
+              op->txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION;
+    if (m->copy)
+        drive_admit(op, m->u.step, PARTICIPANT_SOURCE, ADMIT_KNOWN, &m->u.err);
+    else
+        unary_work(&m->u, PARTICIPANT_MIGRATE, ADMIT_KNOWN);
 }
 
 static void done(struct operation *op)
 {
     struct migrate *m = (struct migrate *)op;
     struct unary *u = &m->u;
-    if (unary_answered(u)) {
+    if (m->copy && !u->err.code) {
+        if (!op->txn->sender)
+            disk_sender_start(op->txn);
+        if (op->txn->sender)
+            disk_sender_listen(op->txn->sender, u->call);
+        else
+            transfer_listen(op->txn, u->call);
+    } else if (unary_answered(u)) {
         if (u->out.answer == PARTICIPANT_IN_DOUBT) {
             error_set(&u->err, STATUS_UNAVAILABLE, "%s", u->out.text);
             rpc_call_fail(u->call, &u->err);

@@ -21,6 +21,7 @@
 enum {
     TRANSACTION_WORKERS = 24, /* threads, made on demand: as many guests at a time get on */
     HOOK_WORKERS = 8,
+    TRANSACTION_COPIERS = 16,          /* disks of guests that are shut off, at a time */
     TRANSACTION_LEASE_MS = 120 * 1000, /* of silence, after which what is prepared lets go; see drive.c */
     TRANSACTION_KEEP_MS = 24 * 3600 * 1000, /* ended ones stay for repeated calls and for the operator */
     TRANSACTION_KEEP_MIN_MS = 3600 * 1000,  /* of a clock that does not jump */
@@ -38,15 +39,16 @@ struct transaction {
     /* The loop's copy. */
     enum participant_state state;
     uint64_t generation, epoch;
-    int64_t changed_ms;        /* realtime */
-    int64_t heard_ms;          /* monotonic; of the coordinator or the peer */
-    struct transfer *transfer; /* source: the job that is watched, and who listens */
-    struct handover *handover; /* source: the peer is being told */
-    struct loop_timer *again;  /* something failed that is to be tried again */
-    struct hooking *hooking;   /* a phase of hooks is running, or its end being written */
-    char *hook_notes;          /* failures, a line each; NULL: none */
-    bool transferred;          /* without a record it is one that was lost */
-    bool looked;               /* since the program was started, libvirt was asked what it does */
+    int64_t changed_ms;         /* realtime */
+    int64_t heard_ms;           /* monotonic; of the coordinator or the peer */
+    struct transfer *transfer;  /* source: the job that is watched, and who listens */
+    struct handover *handover;  /* source: the peer is being told */
+    struct disk_sender *sender; /* source: the disks of a guest that is shut off are on their way */
+    struct loop_timer *again;   /* something failed that is to be tried again */
+    struct hooking *hooking;    /* a phase of hooks is running, or its end being written */
+    char *hook_notes;           /* failures, a line each; NULL: none */
+    bool transferred;           /* without a record it is one that was lost */
+    bool looked;                /* since the program was started, libvirt was asked what it does */
 
     /* Set on the loop, read by anyone. */
     atomic_bool calling, call_succeeded, committed;
@@ -66,6 +68,8 @@ struct transactions {
     struct transaction *list; /* loop's */
     struct turn *turns;       /* loop's */
     struct peers *peers;
+    struct workers *copiers;    /* for the disks of guests that are shut off: each takes a thread for long */
+    struct receiver *receivers; /* loop's */
     struct libvirt_subscription *subscription;
     struct loop_timer *tidy;
     Drover__V1__Peer_Service peer_service;
@@ -187,6 +191,17 @@ bool transfer_is_activated(const struct transaction *txn);
 
 /* Fills what was measured; true when nothing is missing. */
 bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret);
+
+/* ---- the disks of a guest that is shut off: send_disks.c, receive_disk.c; loop ---- */
+
+/* Copies them, then steps MIGRATE. The record may be read. */
+void disk_sender_start(struct transaction *txn);
+/* The stream gets progress and the end. Takes the call. */
+void disk_sender_listen(struct disk_sender *sender, struct rpc_call *call);
+struct disk_sender *disk_sender_free(struct disk_sender *sender); /* ends it; NULL is fine, returns NULL */
+
+/* Ends what a transaction (NULL: anyone) takes in here. */
+void receivers_stop(struct transactions *all, const char *id);
 
 /* ---- the mesh's ACTIVATE: handover.c; loop ---- */
 

@@ -65,6 +65,7 @@ void transaction_free(struct transaction *txn)
         return;
     transfer_free(txn->transfer);
     handover_free(txn->handover);
+    disk_sender_free(txn->sender);
     loop_timer_cancel(txn->again);
     free(txn->hook_notes);
     transaction_unreserve(txn);
@@ -350,6 +351,7 @@ int transactions_new(struct agent *agent, struct transactions **ret, struct erro
         return e;
     }
     all->workers = workers_new(agent->loop, TRANSACTION_WORKERS);
+    all->copiers = workers_new(agent->loop, TRANSACTION_COPIERS);
     all->hook_workers = workers_new(agent->loop, HOOK_WORKERS);
     all->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all->peers = peers_new(agent);
@@ -373,8 +375,11 @@ static void stop(struct transactions *all)
     for (struct transaction *t = all->list; t; t = t->next) {
         transfer_free(steal(&t->transfer));
         handover_free(steal(&t->handover));
+        disk_sender_free(steal(&t->sender));
         t->again = loop_timer_cancel(t->again);
     }
+    receivers_stop(all, NULL);
+    workers_free(steal(&all->copiers));
     peers_free(steal(&all->peers));
     workers_free(steal(&all->hook_workers));
     workers_free(steal(&all->workers));

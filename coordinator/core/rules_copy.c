@@ -37,8 +37,8 @@ static const char *kind_fault(const struct preflight *in, const Drover__V1__Disk
         return "its format is not copied";
     if (d->shareable)
         return "it is shareable: another guest may use it";
-    if (in->mode == DROVER__V1__MODE__MODE_DEFINITION)
-        return "the guest is shut off: disks are copied while it runs";
+    if (in->guest->guest->snapshots)
+        return "the guest has snapshots, which would not be copied";
     const struct ask *image =
         evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_IMAGE, d->target);
     return ask_proven(image) ? NULL : ask_words(image);

@@ -1,0 +1,279 @@
+"""A guest whose place at the destination is another: mapped paths and bridges, and disks that are copied."""
+
+import os
+import signal
+from threading import Thread
+
+import pytest
+from checks import assert_goes_on, assert_runs_only_on, document, wait_for_job
+from lablib import wait_for
+
+GLUSTER, ELSEWHERE, IMAGES = "/srv/gluster", "/srv/elsewhere", "/var/lib/libvirt/images"
+MAPPINGS = f"""
+mappings:
+  - from: kvm1
+    to: kvm2
+    both: true
+    paths: [{{from: {GLUSTER}, to: {ELSEWHERE}}}]
+    bridges: [{{from: br0, to: br9}}]
+"""
+MARK = b"drover-lab-mark." * 4096  # 64 KiB
+
+
+def check(drover, guest, *options, to="kvm2"):
+    result = drover("check", guest, "--to", to, "--json", *options, check=False)
+    return document(result)
+
+
+def blocks(reply):
+    return {finding["id"] for finding in reply["findings"] if finding["severity"] == "block"}
+
+
+def moved(drover, guest, *options, to="kvm2", state="done"):
+    job = document(drover("migrate", guest, "--to", to, "--detach", "--json", *options))["jobs"][0]["id"]
+    return wait_for_job(drover, job, (state,), deadline=120)
+
+
+def files(node):
+    return sorted(os.listdir(node.path(IMAGES)))
+
+
+def known(drover, guest):
+    wait_for(lambda: guest in drover("vms").stdout, 20, f"the coordinator to know {guest}")
+
+
+@pytest.fixture
+def otherwise(fleet, drover):
+    """kvm2 has the shared storage at another path, and the network on a bridge of another name; afterwards all is as before."""
+    kvm2, coordinator = fleet.node("kvm2"), fleet.coordinator
+    plain = fleet.programs.coordinator_config()
+    kvm2.run(["mkdir", "-p", ELSEWHERE])
+    kvm2.run(["mount", "--bind", GLUSTER, ELSEWHERE])
+    kvm2.run(["umount", GLUSTER])
+    kvm2.run(["ip", "link", "set", "br0", "name", "br9"], check=False)
+
+    def configure(text):
+        coordinator.write("/etc/drover/coordinator.yaml", text)
+        fleet.programs.coordinator_stop()
+        fleet.programs.coordinator_start()
+        fleet.programs.sessions_wait()
+
+    yield lambda: configure(plain + MAPPINGS)
+    fleet.guests_clear()
+    kvm2.run(["ip", "link", "set", "br9", "name", "br0"], check=False)
+    kvm2.run(["mount", "--bind", ELSEWHERE, GLUSTER])
+    kvm2.run(["umount", ELSEWHERE])
+    configure(plain)
+
+
+def test_other_paths_and_bridges_need_a_mapping_and_go_both_ways_with_one(fleet, drover, otherwise):
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], nic="br0", tick_ms=100)
+    fleet.guest_add("off1", on="kvm1", disks=["gluster"], nic="br0", off=True)
+    known(drover, "off1")
+    wait_for(lambda: blocks(check(drover, "web1")) >= {"storage-other-path", "bridge"}, 20, "both to be refused")
+    assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
+    otherwise()
+    reply = check(drover, "web1")
+    assert blocks(reply) == set(), reply["findings"]
+    assert [(change["from"], change["to"]) for change in reply["changes"]] == [
+        (f"{GLUSTER}/web1-0.raw", f"{ELSEWHERE}/web1-0.raw"), ("br0", "br9")]
+    for guest in ("web1", "off1"):
+        moved(drover, guest)
+        for options in ((), ("--inactive",)):
+            xml = fleet.node("kvm2").virsh("dumpxml", *options, guest)
+            assert f"{ELSEWHERE}/{guest}-0.raw" in xml and "bridge='br9'" in xml, xml
+            assert GLUSTER not in xml and "br0" not in xml, xml
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+    for guest in ("web1", "off1"):
+        moved(drover, guest, to="kvm1")
+        assert f"{GLUSTER}/{guest}-0.raw" in fleet.node("kvm1").virsh("dumpxml", "--inactive", guest)
+    assert_goes_on(fleet, "web1", "kvm1")
+
+
+# ---- copies ----
+
+
+def mark(node, path, at=1 << 20):
+    with open(node.path(path), "r+b") as image:
+        image.seek(at)
+        image.write(MARK)
+
+
+def content(node, path, name):
+    """The image as the guest sees it, from the first MiB on; before that it writes its ticks."""
+    node.run(["qemu-img", "convert", "-U", "-O", "raw", path, f"/run/{name}.raw"])
+    with open(node.path(f"/run/{name}.raw"), "rb") as image:
+        image.seek(1 << 20)
+        data = image.read()
+    os.unlink(node.path(f"/run/{name}.raw"))
+    return data
+
+
+@pytest.fixture
+def images(fleet):
+    """Both hosts' own directories of images, emptied in the end."""
+    yield fleet.node("kvm1"), fleet.node("kvm2")
+    fleet.guests_clear()
+    for host in fleet.hosts():
+        for name in files(host):
+            os.unlink(f"{host.path(IMAGES)}/{name}")
+
+
+def test_a_local_disk_is_copied_there_and_back(fleet, drover, images):
+    kvm1, kvm2 = images
+    fleet.guest_add("web1", on="kvm1", disks=["local", "gluster"], tick_ms=100, size=64, dirty=2)
+    mark(kvm1, f"{IMAGES}/web1-0.raw")
+    known(drover, "web1")
+    reply = check(drover, "web1")
+    assert blocks(reply) == {"storage-not-shared"}
+    assert "--copy-storage" in next(finding["todo"] for finding in reply["findings"] if finding["id"] == "storage-not-shared")
+    reply = check(drover, "web1", "--copy-storage")
+    assert blocks(reply) == set()
+    assert reply["forecast"]["disk_bytes"] >= len(MARK)
+    job = moved(drover, "web1", "--copy-storage")
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+    (left,) = job["left"]
+    assert left.startswith(f"{IMAGES}/web1-0.raw.moved-") and files(kvm1) == [os.path.basename(left)]
+    assert left in job["text"] and left in job["todo"]
+    assert files(kvm2) == ["web1-0.raw"]
+    assert content(kvm2, f"{IMAGES}/web1-0.raw", "there") == content(kvm1, left, "here")
+    moved(drover, "web1", "--copy-storage", to="kvm1")
+    assert_goes_on(fleet, "web1", "kvm1")
+    assert content(kvm1, f"{IMAGES}/web1-0.raw", "back") == content(kvm1, left, "here")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_backing_file_that_is_there_is_used_if_it_is_the_same(fleet, drover, images, same):
+    kvm1, kvm2 = images
+    fleet.guest_add("web1", on="kvm1", disks=["local"], format="qcow2", tick_ms=100, size=64, off=True)
+    for host in (kvm1, kvm2):
+        host.run(["qemu-img", "create", "-q", "-f", "raw", f"{IMAGES}/base.raw", "64M"])
+        mark(host, f"{IMAGES}/base.raw")
+    if not same:
+        mark(kvm2, f"{IMAGES}/base.raw", at=2 << 20)
+    kvm1.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{IMAGES}/base.raw", "-F", "raw", f"{IMAGES}/web1-0.qcow2"])
+    kvm1.virsh("start", "web1")
+    fleet.tick_wait("web1")
+    job = moved(drover, "web1", "--copy-storage")
+    assert_goes_on(fleet, "web1", "kvm2")
+    chain = kvm2.run(["qemu-img", "info", "-U", "--backing-chain", f"{IMAGES}/web1-0.qcow2"]).stdout
+    assert (f"backing file: {IMAGES}/base.raw" in chain) == same, chain
+    assert content(kvm2, f"{IMAGES}/web1-0.qcow2", "there") == content(kvm1, job["left"][0], "here")
+
+
+def test_a_copied_disk_of_a_guest_that_is_shut_off(fleet, drover, images):
+    kvm1, kvm2 = images
+    fleet.guest_add("off1", on="kvm1", disks=["local"], format="qcow2", tick_ms=100, size=64)
+    fleet.tick_wait("off1")
+    kvm1.virsh("destroy", "off1")
+    kvm1.run(["qemu-io", "-c", "write -P 0x5a 8M 24M", f"{IMAGES}/off1-0.qcow2"])
+    wait_for(lambda: check(drover, "off1", "--copy-storage")["mode"] == "definition", 20, "the coordinator to know that off1 is off")
+
+    def begun():
+        slow = drover("migrate", "off1", "--to", "kvm2", "--copy-storage", "--bandwidth", "4MiB/s", "--detach", "--json")
+        path = kvm2.path(f"{IMAGES}/off1-0.qcow2")
+        wait_for(lambda: os.path.exists(path) and os.stat(path).st_blocks * 512 > 4 << 20, 60, "a part of the disk to be at kvm2")
+        return document(slow)["jobs"][0]["id"]
+
+    job = begun()
+    refused = kvm1.run(["virsh", "start", "off1"], check=False)
+    assert refused.returncode != 0 and "lock" in refused.stderr, "a guest whose disk is being copied must not start"
+    drover("cancel", str(job))
+    wait_for_job(drover, job, ("cancelled",))
+    assert files(kvm2) == [] and files(kvm1) == ["off1-0.qcow2"]
+    assert kvm1.domains()["off1"] == "shut off" and "off1" not in kvm2.domains()
+    # A source's agent that dies begins anew.
+    job = begun()
+    fleet.programs.agent_stop(kvm1, signal.SIGKILL)
+    fleet.programs.agent_start(kvm1)
+    wait_for_job(drover, job, ("done", "failed"), deadline=120)
+    if "off1" in kvm2.domains():  # else the coordinator lost patience, and the guest has stayed
+        moved_back = moved(drover, "off1", "--copy-storage", to="kvm1")
+        for host in (kvm1, kvm2):
+            for name in files(host):
+                if ".moved-" in name:
+                    os.unlink(f"{host.path(IMAGES)}/{name}")
+        assert moved_back["runs_on"] == "kvm1"
+    assert files(kvm2) == []
+    job = moved(drover, "off1", "--copy-storage")
+    assert "off1" not in kvm1.domains() and kvm2.domains()["off1"] == "shut off"
+    assert files(kvm2) == ["off1-0.qcow2"]
+    there = content(kvm2, f"{IMAGES}/off1-0.qcow2", "there")
+    assert there == content(kvm1, job["left"][0], "here") and b"\x5a" * 4096 in there
+    kvm2.virsh("start", "off1")
+    fleet.tick_wait("off1")
+
+
+def test_no_room_and_files_in_the_way_are_refused(fleet, drover, images):
+    kvm1, kvm2 = images
+    fleet.guest_add("web1", on="kvm1", disks=["local"], size=64)
+    kvm1.run(["dd", "if=/dev/urandom", f"of={IMAGES}/web1-0.raw", "bs=1M", "seek=1", "count=60", "conv=notrunc"])
+    known(drover, "web1")
+    kvm2.write(f"{IMAGES}/web1-0.raw", "somebody's")
+    assert blocks(check(drover, "web1", "--copy-storage")) == {"copy-target"}
+    os.unlink(kvm2.path(f"{IMAGES}/web1-0.raw"))
+    kvm2.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", IMAGES])
+    try:
+        assert blocks(check(drover, "web1", "--copy-storage")) == {"copy-space"}
+        assert drover("migrate", "web1", "--to", "kvm2", "--copy-storage", check=False).returncode == 3
+    finally:
+        kvm2.run(["umount", IMAGES])
+
+
+def test_copies_that_are_broken_off_leave_nothing(fleet, drover, images):
+    kvm1, kvm2 = images
+    fleet.guest_add("web1", on="kvm1", disks=["local"], size=256, tick_ms=100)
+    kvm1.run(["dd", "if=/dev/urandom", f"of={IMAGES}/web1-0.raw", "bs=1M", "seek=1", "count=250", "conv=notrunc"])
+    before = content(kvm1, f"{IMAGES}/web1-0.raw", "before")
+    programs = fleet.programs
+    known(drover, "web1")
+
+    def begun():
+        """A job that has copied some of the disk."""
+        job = document(drover("migrate", "web1", "--to", "kvm2", "--copy-storage", "--bandwidth", "20MiB/s", "--detach", "--json"))["jobs"][0]["id"]
+
+        def copying():
+            path = kvm2.path(f"{IMAGES}/web1-0.raw")
+            return os.path.exists(path) and os.stat(path).st_blocks * 512 > 4 << 20
+
+        wait_for(copying, 60, "a part of the disk to be at kvm2")
+        return job
+
+    def safe(job, states=("cancelled", "failed")):
+        wait_for_job(drover, job, states, deadline=120)
+        assert files(kvm2) == []
+        assert files(kvm1) == ["web1-0.raw"]
+        assert_runs_only_on(fleet, "web1", "kvm1")
+        assert_goes_on(fleet, "web1", "kvm1", repeats=True)
+        assert content(kvm1, f"{IMAGES}/web1-0.raw", "now") == before
+
+    job = begun()
+    drover("cancel", str(job))
+    safe(job)
+    # The destination's agent dies and knows from its record what was made.
+    job = begun()
+    programs.agent_stop(kvm2, signal.SIGKILL)
+    drover("cancel", str(job))
+    programs.agent_start(kvm2)
+    safe(job)
+    # The coordinator dies; the next one settles.
+    job = begun()
+    programs.coordinator_stop(signal.SIGKILL)
+    programs.coordinator_start()
+    safe(job)
+    if not programs.has_failpoints():
+        return
+    # Killed between the promise of an image and its name.
+    for instant in ("agent.destination.image.before", "agent.destination.image.drafted", "agent.destination.image.after"):
+        gone = programs.failpoint(kvm2, instant)
+        moving = Thread(target=lambda: drover("migrate", "web1", "--to", "kvm2", "--copy-storage", check=False))
+        moving.start()
+        wait_for(lambda: not os.path.exists(gone), 60, f"the agent of kvm2 to be killed at {instant}")
+        wait_for(lambda: not kvm2.running("agent"), 20, "it to be gone")
+        programs.agent_start(kvm2)
+        moving.join()
+        wait_for(lambda: not document(drover("jobs", "--json"))["jobs"], 60, "the job to end")
+        assert files(kvm2) == [] and files(kvm1) == ["web1-0.raw"]
+        assert fleet.node("kvm1").domains()["web1"] == "running"
