@@ -122,11 +122,220 @@ static void what_is_stuck_says_why_host_by_host(void **state)
     free(m);
 }
 
+static const char *host_of(const struct made *m, const struct planner_plan *plan, const char *guest)
+{
+    const char *host = "nowhere";
+    for (uint32_t i = 0; i < m->fleet.n_guests; i++)
+        if (strcmp(m->guests[i].name, guest) == 0)
+            host = m->hosts[m->guests[i].host].name;
+    for (uint32_t i = 0; i < plan->n_moves; i++)
+        if (strcmp(m->guests[plan->moves[i].guest].name, guest) == 0)
+            host = m->hosts[plan->moves[i].to].name;
+    return host;
+}
+
+static void others_make_room_for_a_large_guest(void **state)
+{
+    (void)state;
+    struct made *m = made_new(3, 6);
+    made_guest(m, 0, 8);
+    made_guest(m, 1, 4);
+    made_guest(m, 2, 5)->stays = "pinned";
+    struct planner_request request = {.goal = PLANNER_EVACUATE, .from = first_host};
+    struct planner_plan plan = planned(m, &request);
+    assert_int_equal(plan.n_moves, 2);
+    assert_int_equal(plan.moves[0].guest, 1);
+    assert_int_equal(plan.moves[0].reason, PLANNER_MAKES_ROOM);
+    char *why = planner_move_why(&m->fleet, &plan.moves[0]);
+    assert_string_equal(why, "makes room for vm00");
+    free(why);
+    assert_int_equal(plan.moves[1].guest, 0);
+    assert_true(plan.moves[1].waits);
+    assert_false(plan.moves[0].waits);
+    planner_plan_deinit(&plan);
+
+    request.others_stay = true;
+    plan = planned(m, &request);
+    assert_int_equal(plan.n_moves, 0);
+    assert_string_equal(plan.stuck[0].why, "kvm2, kvm3: less than 8192 MiB of memory free");
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+/* Two full hosts whose guests are better off on the other one: by way of the third. */
+static void guests_change_places_by_a_third_host(void **state)
+{
+    (void)state;
+    struct made *m = made_new(3, 0);
+    m->hosts[2].memory_free = 8 * GIB;
+    m->hosts[0].labels = 1;
+    m->hosts[1].labels = 2;
+    made_guest(m, 0, 8)->prefer = 2;
+    made_guest(m, 1, 8)->prefer = 1;
+    struct planner_plan plan =
+        planned(m, &(struct planner_request){.goal = PLANNER_BALANCE, .min_gain = 0.01});
+    assert_int_equal(plan.n_moves, 3);
+    assert_int_equal(plan.moves[0].reason, PLANNER_STOPOVER);
+    assert_int_equal(plan.moves[0].to, 2);
+    assert_true(plan.moves[1].waits);
+    assert_int_equal(plan.moves[2].after, 0);
+    assert_string_equal(host_of(m, &plan, "vm00"), "kvm2");
+    assert_string_equal(host_of(m, &plan, "vm01"), "kvm1");
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+static void groups_stay_together_and_apart(void **state)
+{
+    (void)state;
+    static const uint32_t together[] = {0}, apart[] = {1};
+    struct made *m = made_new(3, 32);
+    m->groups[0] = (struct planner_group){"shop", false};
+    m->groups[1] = (struct planner_group){"db", true};
+    m->fleet.n_groups = 2;
+    for (int i = 0; i < 4; i++) {
+        struct planner_guest *g = made_guest(m, 0, 4);
+        g->groups = i < 2 ? together : apart;
+        g->n_groups = 1;
+    }
+    struct planner_plan plan =
+        planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
+    assert_int_equal(plan.n_moves, 4);
+    assert_string_equal(host_of(m, &plan, "vm00"), host_of(m, &plan, "vm01"));
+    assert_string_not_equal(host_of(m, &plan, "vm02"), host_of(m, &plan, "vm03"));
+    planner_plan_deinit(&plan);
+
+    m->guests[1].stays = "it has a snapshot";
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
+    assert_int_equal(plan.n_stuck, 2);
+    assert_string_equal(plan.stuck[0].why, "it is to be with vm01, which stays: it has a snapshot");
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+static void a_balance_pays_by_each_move_and_leaves_what_moved_lately(void **state)
+{
+    (void)state;
+    struct made *m = made_new(4, 44);
+    for (int i = 0; i < 5; i++)
+        made_guest(m, 0, 4);
+    m->hosts[0].memory_free = 24 * GIB;
+    m->guests[0].recent = true;
+    struct planner_plan plan = planned(m, &(struct planner_request){.goal = PLANNER_BALANCE});
+    assert_true(plan.n_moves >= 3);
+    assert_true(plan.score_after < plan.score_before / 2);
+    for (uint32_t i = 0; i < plan.n_moves; i++)
+        assert_int_not_equal(plan.moves[i].guest, 0);
+    planner_plan_deinit(&plan);
+
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_BALANCE, .max_moves = 1});
+    assert_int_equal(plan.n_moves, 1);
+    m->guests[plan.moves[0].guest].host = plan.moves[0].to;
+    planner_plan_deinit(&plan);
+
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_BALANCE, .min_gain = 10});
+    assert_int_equal(plan.n_moves, 0);
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+/* What a balance did, another one right after it leaves alone. */
+static void a_balance_has_an_end(void **state)
+{
+    (void)state;
+    struct made *m = made_new(4, 40);
+    for (int i = 0; i < 12; i++) {
+        uint32_t host = i < 9 ? 0 : 1;
+        made_guest(m, host, 1 + (uint64_t)i % 3);
+        m->hosts[host].memory_free -= (1 + (uint64_t)i % 3) * GIB;
+    }
+    struct planner_plan plan = planned(m, &(struct planner_request){.goal = PLANNER_BALANCE});
+    assert_true(plan.n_moves > 0);
+    for (uint32_t i = 0; i < plan.n_moves; i++) {
+        struct planner_guest *g = &m->guests[plan.moves[i].guest];
+        m->hosts[plan.moves[i].from].memory_free += g->memory;
+        m->hosts[plan.moves[i].to].memory_free -= g->memory;
+        g->host = plan.moves[i].to;
+    }
+    planner_plan_deinit(&plan);
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_BALANCE});
+    assert_int_equal(plan.n_moves, 0);
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+static void a_consolidation_empties_the_lightest_hosts(void **state)
+{
+    (void)state;
+    struct made *m = made_new(4, 48);
+    for (uint32_t i = 0; i < 4; i++)
+        for (uint32_t k = 0; k < 2 + i; k++) {
+            made_guest(m, i, 4);
+            m->hosts[i].memory_free -= 4 * GIB;
+        }
+    struct planner_plan plan = planned(m, &(struct planner_request){.goal = PLANNER_CONSOLIDATE});
+    assert_int_equal(plan.n_emptied, 2);
+    assert_int_equal(plan.emptied[0], 0);
+    assert_int_equal(plan.emptied[1], 1);
+    assert_int_equal(plan.n_moves, 5);
+    planner_plan_deinit(&plan);
+
+    /* Where half of each host is to stay free, less can be done. */
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_CONSOLIDATE, .headroom = 0.45});
+    assert_int_equal(plan.n_emptied, 0);
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+static void a_site_moves_to_another(void **state)
+{
+    (void)state;
+    static const bool to[16] = {false, false, true, true}, guests[64] = {true, true, true};
+    struct made *m = made_new(4, 32);
+    m->hosts[2].site = m->hosts[3].site = "osaka";
+    for (uint32_t i = 0; i < 3; i++)
+        made_guest(m, i % 2, 4);
+    struct planner_request request = {.goal = PLANNER_MOVE, .to = to, .guests = guests, .across_sites = true};
+    struct planner_plan plan = planned(m, &request);
+    assert_int_equal(plan.n_moves, 3);
+    assert_int_equal(plan.moves[0].reason, PLANNER_ASKED);
+    for (uint32_t i = 0; i < plan.n_moves; i++)
+        assert_true(to[plan.moves[i].to]);
+    planner_plan_deinit(&plan);
+
+    request.across_sites = false;
+    plan = planned(m, &request);
+    assert_int_equal(plan.n_moves, 0);
+    assert_string_equal(plan.stuck[2].why, "kvm3, kvm4: on another site; kvm2: not among the destinations");
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+static void an_empty_fleet_has_an_empty_plan(void **state)
+{
+    (void)state;
+    struct made *m = made_new(0, 0);
+    for (int goal = PLANNER_EVACUATE; goal <= PLANNER_CONSOLIDATE; goal++) {
+        struct planner_plan plan = planned(m, &(struct planner_request){.goal = (enum planner_goal)goal});
+        assert_int_equal(plan.n_moves + plan.n_stuck + plan.n_emptied, 0);
+        planner_plan_deinit(&plan);
+    }
+    free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_evacuation_spreads_the_guests),
         cmocka_unit_test(what_is_stuck_says_why_host_by_host),
+        cmocka_unit_test(others_make_room_for_a_large_guest),
+        cmocka_unit_test(guests_change_places_by_a_third_host),
+        cmocka_unit_test(groups_stay_together_and_apart),
+        cmocka_unit_test(a_balance_pays_by_each_move_and_leaves_what_moved_lately),
+        cmocka_unit_test(a_balance_has_an_end),
+        cmocka_unit_test(a_consolidation_empties_the_lightest_hosts),
+        cmocka_unit_test(a_site_moves_to_another),
+        cmocka_unit_test(an_empty_fleet_has_an_empty_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

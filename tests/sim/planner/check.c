@@ -21,8 +21,8 @@ static bool shares_a_group(const struct random_fleet *f, uint32_t a, uint32_t b,
     return false;
 }
 
-/* Guests that share an affinity group, over any number of others, move as one: they may be told to be apart, too. */
-static bool inseparable(const struct random_fleet *f, uint32_t a, uint32_t b)
+/* Guests that share an affinity group, over any number of others. */
+static bool are_kin(const struct random_fleet *f, uint32_t a, uint32_t b)
 {
     uint32_t reached[GUESTS] = {a}, n = 1;
     bool seen[GUESTS] = {false};
@@ -33,7 +33,13 @@ static bool inseparable(const struct random_fleet *f, uint32_t a, uint32_t b)
                 seen[k] = true;
                 reached[n++] = k;
             }
-    return seen[b] && f->guests[a].host == f->guests[b].host;
+    return seen[b];
+}
+
+/* These move as one, even if they are told to be apart, too. */
+static bool inseparable(const struct random_fleet *f, uint32_t a, uint32_t b)
+{
+    return f->guests[a].host == f->guests[b].host && are_kin(f, a, b);
 }
 
 const char *world_fault(const struct world *w, uint32_t host)
@@ -44,6 +50,8 @@ const char *world_fault(const struct world *w, uint32_t host)
                                            (int64_t)h->huge_free[2]};
     bool came[PLANNER_HUGE_SIZES] = {false}, vcpus_came = false;
     uint32_t vcpus = h->vcpus;
+    uint64_t load = h->cpu_load;
+    bool headroom = f->request.goal == PLANNER_CONSOLIDATE && f->request.headroom == 0, load_came = false;
     for (uint32_t i = 0; i < f->fleet.n_guests; i++) {
         const struct planner_guest *g = &f->guests[i];
         bool here = w->at[i] == host, comes = w->coming[i] == host;
@@ -53,7 +61,9 @@ const char *world_fault(const struct world *w, uint32_t host)
             free_of[g->huge] -= (int64_t)g->memory;
             came[g->huge] |= g->memory > 0;
             vcpus_came |= g->vcpus > 0;
+            load_came |= g->cpu_load > 0;
         }
+        load += here || comes ? g->cpu_load : 0;
         vcpus += here || comes ? g->vcpus : 0;
         for (uint32_t k = 0; (comes || (here && w->away[i])) && k < f->fleet.n_guests; k++)
             if (k != i && (w->at[k] == host || w->coming[k] == host) && shares_a_group(f, i, k, true) &&
@@ -63,6 +73,10 @@ const char *world_fault(const struct world *w, uint32_t host)
     for (int k = 0; k < PLANNER_HUGE_SIZES; k++)
         if (came[k] && free_of[k] < 0)
             return "more memory than there is";
+    if (headroom && came[0] && free_of[0] < (int64_t)(h->memory_total / 10))
+        return "less memory left than the headroom";
+    if (headroom && load_came && load > 900 * (uint64_t)h->cpus)
+        return "less CPU time left than the headroom";
     if (f->fleet.vcpu_ratio > 0 && vcpus_came && vcpus > f->fleet.vcpu_ratio * h->cpus)
         return "more vCPUs than the ratio allows";
     return NULL;
@@ -121,6 +135,21 @@ static bool must_move(const struct random_fleet *f, uint32_t guest)
     return r->goal == PLANNER_MOVE && f->chosen[guest] && !(r->to && f->to[host]);
 }
 
+/* Kin on several hosts: one that moved has gone to where another is, unless that one should have moved and is stuck. */
+static bool left_its_kin(const struct random_fleet *f, const struct world *w, uint32_t guest,
+                         const bool *stuck)
+{
+    bool elsewhere = false;
+    for (uint32_t k = 0; w->away[guest] && k < f->fleet.n_guests; k++) {
+        if (k == guest || f->guests[k].host == f->guests[guest].host || !are_kin(f, guest, k))
+            continue;
+        if (w->at[k] == w->at[guest] || stuck[k])
+            return false;
+        elsewhere = true;
+    }
+    return elsewhere;
+}
+
 static const char *end_fault(const struct random_fleet *f, const struct world *w,
                              const struct planner_plan *plan)
 {
@@ -145,6 +174,8 @@ static const char *end_fault(const struct random_fleet *f, const struct world *w
         before[f->guests[i].host]++;
         if (must_move(f, i) && !w->away[i] && !stuck[i])
             return "a guest that must move neither moves nor is stuck";
+        if (left_its_kin(f, w, i, stuck))
+            return "a guest is on a host of its own, away from its affinity group";
     }
     uint32_t emptied = 0;
     for (uint32_t i = 0; i < f->fleet.n_hosts; i++)
