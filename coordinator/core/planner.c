@@ -62,23 +62,45 @@ static void seek(struct search *search, uint32_t (*where)(const struct state *, 
     }
 }
 
+struct attempt {
+    struct planner_plan plan;
+    struct state now; /* after it */
+    bool *wanted;
+};
+
 /* The plan that comes from placing the first ones so. `plain`: without any search after that. */
-static void attempt(struct planner *p, const struct planner_request *request,
-                    uint32_t (*where)(const struct state *, uint32_t), bool plain, struct planner_plan *ret)
+static void attempt_make(struct planner *p, const struct planner_request *request,
+                         uint32_t (*where)(const struct state *, uint32_t), bool plain, struct attempt *ret)
 {
     uint32_t n, *todo = xcalloc(p->n_units ? p->n_units : 1, sizeof(*todo));
-    bool *wanted = xcalloc(p->n_units ? p->n_units : 1, sizeof(*wanted));
+    struct attempt a = {.wanted = xcalloc(p->n_units ? p->n_units : 1, sizeof(*a.wanted))};
     struct state start, end;
     state_init(&start, p, request);
     state_copy(&end, &start);
-    select_units(&end, wanted, todo, &n);
-    struct search search = {.state = &end, .wanted = wanted, .todo = todo, .n_todo = n, .effort = EFFORT};
+    select_units(&end, a.wanted, todo, &n);
+    struct search search = {.state = &end, .wanted = a.wanted, .todo = todo, .n_todo = n, .effort = EFFORT};
     seek(&search, where, plain);
-    result_make(&start, &end, wanted, ret);
+    result_make(&start, &end, a.wanted, &a.now, &a.plan);
     state_deinit(&start);
     state_deinit(&end);
     free(todo);
-    free(wanted);
+    *ret = a;
+}
+
+static void attempt_deinit(struct attempt *a)
+{
+    planner_plan_deinit(&a->plan);
+    state_deinit(&a->now);
+    free(a->wanted);
+}
+
+/* Keeps the plan, with its texts, and frees the rest. */
+static void attempt_finish(struct attempt *a, struct planner_plan *ret)
+{
+    result_explain(&a->now, a->wanted, &a->plan);
+    *ret = a->plan;
+    state_deinit(&a->now);
+    free(a->wanted);
 }
 
 static bool is_better(const struct planner_plan *a, const struct planner_plan *b)
@@ -88,25 +110,34 @@ static bool is_better(const struct planner_plan *a, const struct planner_plan *b
     return a->n_moves == b->n_moves && better(a->score_after, b->score_after);
 }
 
+static void keep_better(struct attempt *best, struct attempt *other)
+{
+    bool other_is = is_better(&other->plan, &best->plan);
+    attempt_deinit(other_is ? best : other);
+    if (other_is)
+        *best = *other;
+}
+
 /* Where room is short, the first fit sometimes packs better than the best one. */
 void planner_run(struct planner *p, const struct planner_request *request, struct planner_plan *ret)
 {
-    struct planner_plan best, plain, again;
-    attempt(p, request, search_best, false, &best);
-    attempt(p, request, search_first, true, &plain);
-    if (is_better(&plain, &best)) {
-        attempt(p, request, search_first, false, &again);
-        bool improved = !is_better(&plain, &again);
-        planner_plan_deinit(&best);
-        best = improved ? again : plain;
-        planner_plan_deinit(improved ? &plain : &again);
-    } else {
-        planner_plan_deinit(&plain);
+    struct attempt best, plain, searched;
+    attempt_make(p, request, search_best, false, &best);
+    if (request->goal == PLANNER_EVACUATE || request->goal == PLANNER_MOVE) {
+        attempt_make(p, request, search_first, true, &plain);
+        bool packs_better = is_better(&plain.plan, &best.plan);
+        keep_better(&best, &plain);
+        if (packs_better) {
+            attempt_make(p, request, search_first, false, &searched);
+            keep_better(&best, &searched);
+        }
     }
-    *ret = best;
+    attempt_finish(&best, ret);
 }
 
 void planner_first_fit(struct planner *p, const struct planner_request *request, struct planner_plan *ret)
 {
-    attempt(p, request, search_first, true, ret);
+    struct attempt a;
+    attempt_make(p, request, search_first, true, &a);
+    attempt_finish(&a, ret);
 }

@@ -95,34 +95,37 @@ static void list_emptied(const struct state *now, struct planner_plan *plan)
     free(before);
 }
 
-static void list_stuck(const struct state *now, const bool *wanted, struct planner_plan *plan)
+static bool is_stuck(const struct state *now, const bool *wanted, uint32_t unit)
 {
-    const struct planner *p = now->planner;
-    for (uint32_t u = 0; u < p->n_units; u++)
-        for (uint32_t i = 0; wanted[u] && now->at[u] == p->units[u].home && i < p->units[u].n_guests; i++) {
-            plan->stuck = xrealloc(plan->stuck, plan->n_stuck + 1, sizeof(*plan->stuck));
-            plan->stuck[plan->n_stuck] = (struct planner_stuck){0};
-            explain(now, u, p->units[u].guests[i], &plan->stuck[plan->n_stuck++]);
-        }
+    return wanted[unit] && now->at[unit] == now->planner->units[unit].home;
 }
 
 void result_make(const struct state *start, const struct state *end, const bool *wanted,
-                 struct planner_plan *ret)
+                 struct state *ret_now, struct planner_plan *ret)
 {
     struct planner_plan plan = {.score_before = state_score(start)};
-    struct state now;
-    state_copy(&now, start);
-    order_moves(&now, end, wanted, &plan);
-    list_stuck(&now, wanted, &plan);
-    plan.score_after = state_score(&now);
-    list_emptied(&now, &plan);
-    state_deinit(&now);
+    state_copy(ret_now, start);
+    order_moves(ret_now, end, wanted, &plan);
+    for (uint32_t u = 0; u < start->planner->n_units; u++)
+        plan.n_stuck += is_stuck(ret_now, wanted, u) ? start->planner->units[u].n_guests : 0;
+    plan.score_after = state_score(ret_now);
     *ret = plan;
+}
+
+void result_explain(const struct state *now, const bool *wanted, struct planner_plan *plan)
+{
+    const struct planner *p = now->planner;
+    uint32_t n = 0;
+    plan->stuck = xcalloc(plan->n_stuck ? plan->n_stuck : 1, sizeof(*plan->stuck));
+    for (uint32_t u = 0; u < p->n_units; u++)
+        for (uint32_t i = 0; is_stuck(now, wanted, u) && i < p->units[u].n_guests; i++)
+            explain(now, u, p->units[u].guests[i], &plan->stuck[n++]);
+    list_emptied(now, plan);
 }
 
 void planner_plan_deinit(struct planner_plan *plan)
 {
-    for (uint32_t i = 0; i < plan->n_stuck; i++) {
+    for (uint32_t i = 0; plan->stuck && i < plan->n_stuck; i++) {
         for (uint32_t k = 0; k < plan->stuck[i].n_refusals; k++) {
             free(plan->stuck[i].refusals[k].why);
             free(plan->stuck[i].refusals[k].hosts);

@@ -6,11 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *copy_of(const void *from, size_t n, size_t size)
+/* Sets the arrays, the widest first so that each is aligned; returns how many bytes they take. With a block of NULL, it only counts. */
+static size_t lay_out(struct state *s, const struct planner *p)
 {
-    void *to = xcalloc(n ? n : 1, size);
-    memcpy(to, from, n * size);
-    return to;
+    const size_t hosts = (size_t)p->n_hosts + 1, units = (size_t)p->n_units + 1;
+    size_t at = 0;
+#define LAY(member, n)                                                                                       \
+    do {                                                                                                     \
+        s->member = s->block ? (void *)((char *)s->block + at) : NULL;                                       \
+        at += (n) * sizeof(*s->member);                                                                      \
+    } while (0)
+    LAY(hosts, hosts);
+    LAY(spare, hosts);
+    LAY(busiest, hosts);
+    LAY(first, hosts);
+    LAY(at, units);
+    LAY(next, units);
+    LAY(before, units);
+    LAY(room_for, units);
+    LAY(open, units);
+    LAY(takes, hosts);
+    LAY(emptied, hosts);
+#undef LAY
+    return at;
 }
 
 static uint64_t taken(const struct unit *u, uint32_t host, int kind)
@@ -103,26 +121,17 @@ static void init_host(struct state *s, uint32_t i)
 void state_init(struct state *s, struct planner *p, const struct planner_request *request)
 {
     static const struct planner_weights usual = {.memory = 1, .vcpus = 0.5, .cpu_load = 1, .guests = 0.01};
-    size_t hosts = (size_t)p->n_hosts + 1, units = p->n_units ? p->n_units : 1;
     const struct planner_weights *w = &request->weights;
     *s = (struct state){
         .planner = p,
         .request = request,
         .weights = w->memory == 0 && w->vcpus == 0 && w->cpu_load == 0 && w->guests == 0 ? usual : *w,
-        .hosts = xcalloc(hosts, sizeof(*s->hosts)),
-        .at = xcalloc(units, sizeof(*s->at)),
-        .first = xcalloc(hosts, sizeof(*s->first)),
-        .next = xcalloc(units, sizeof(*s->next)),
-        .before = xcalloc(units, sizeof(*s->before)),
-        .room_for = xcalloc(units, sizeof(*s->room_for)),
-        .open = xcalloc(units, sizeof(*s->open)),
-        .takes = xcalloc(hosts, sizeof(*s->takes)),
-        .emptied = xcalloc(hosts, sizeof(*s->emptied)),
-        .spare = xcalloc(hosts, sizeof(*s->spare)),
-        .busiest = xcalloc(hosts, sizeof(*s->busiest)),
     };
-    memset(s->first, 0xff, hosts * sizeof(*s->first));
-    memset(s->room_for, 0xff, units * sizeof(*s->room_for));
+    s->size = lay_out(s, p);
+    s->block = xcalloc(1, s->size);
+    lay_out(s, p);
+    memset(s->first, 0xff, ((size_t)p->n_hosts + 1) * sizeof(*s->first));
+    memset(s->room_for, 0xff, p->n_units * sizeof(*s->room_for));
     for (uint32_t i = 0; i < p->n_hosts; i++)
         init_host(s, i);
     /* What the guests take now is out of memory_free already. */
@@ -148,34 +157,15 @@ void state_init(struct state *s, struct planner *p, const struct planner_request
 
 void state_copy(struct state *s, const struct state *from)
 {
-    size_t hosts = (size_t)from->planner->n_hosts + 1, units = from->planner->n_units;
     *s = *from;
-    s->first = copy_of(from->first, hosts, sizeof(*s->first));
-    s->next = copy_of(from->next, units, sizeof(*s->next));
-    s->before = copy_of(from->before, units, sizeof(*s->before));
-    s->room_for = copy_of(from->room_for, units, sizeof(*s->room_for));
-    s->hosts = copy_of(from->hosts, hosts, sizeof(*s->hosts));
-    s->at = copy_of(from->at, units, sizeof(*s->at));
-    s->open = copy_of(from->open, units, sizeof(*s->open));
-    s->takes = copy_of(from->takes, hosts, sizeof(*s->takes));
-    s->emptied = copy_of(from->emptied, hosts, sizeof(*s->emptied));
-    s->spare = copy_of(from->spare, hosts, sizeof(*s->spare));
-    s->busiest = copy_of(from->busiest, hosts, sizeof(*s->busiest));
+    s->block = xcalloc(1, s->size);
+    memcpy(s->block, from->block, s->size);
+    lay_out(s, s->planner);
 }
 
 void state_deinit(struct state *s)
 {
-    free(s->hosts);
-    free(s->at);
-    free(s->first);
-    free(s->next);
-    free(s->before);
-    free(s->room_for);
-    free(s->open);
-    free(s->takes);
-    free(s->emptied);
-    free(s->spare);
-    free(s->busiest);
+    free(s->block);
     *s = (struct state){0};
 }
 

@@ -49,6 +49,8 @@ struct state {
     struct planner *planner;
     const struct planner_request *request;
     struct planner_weights weights;
+    void *block; /* what the arrays are in */
+    size_t size;
     struct load *hosts;
     uint32_t *at;                    /* by unit; state_nowhere() while it is taken out */
     uint32_t *first, *next, *before; /* lists of the units on each host; PLANNER_NONE ends them */
