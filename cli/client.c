@@ -241,13 +241,68 @@ int client_exit(const struct error *why, int refused)
     }
 }
 
+/* ---- pages ---- */
+
+static void *field_of(ProtobufCMessage *message, const char *name)
+{
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(message->descriptor, name);
+    return f && f->type == PROTOBUF_C_TYPE_UINT32 ? (char *)message + f->offset : NULL;
+}
+
+/* Moves what the lists of `from` hold to the ends of those of `to`. */
+static void append(ProtobufCMessage *to, ProtobufCMessage *from)
+{
+    for (unsigned i = 0; i < to->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &to->descriptor->fields[i];
+        if (f->label != PROTOBUF_C_LABEL_REPEATED || f->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        size_t *n = (size_t *)(void *)((char *)to + f->quantifier_offset);
+        size_t *more = (size_t *)(void *)((char *)from + f->quantifier_offset);
+        void ***list = (void ***)(void *)((char *)to + f->offset);
+        void **tail = *(void ***)(void *)((char *)from + f->offset);
+        if (!*more)
+            continue;
+        *list = xrealloc(*list, *n + *more, sizeof(**list));
+        memcpy(*list + *n, tail, *more * sizeof(**list));
+        *n += *more;
+        *more = 0;
+    }
+}
+
+static int call_all(struct client *client, const char *method, const ProtobufCMessage *request, bool once,
+                    ProtobufCMessage **ret, struct error *err)
+{
+    _cleanup_free_ ProtobufCMessage *asked = xcalloc(1, request->descriptor->sizeof_message);
+    memcpy(asked, request, request->descriptor->sizeof_message);
+    _cleanup_reply_ ProtobufCMessage *all = NULL;
+    uint32_t *from = field_of(asked, "from");
+    for (;;) {
+        _cleanup_reply_ ProtobufCMessage *page = NULL;
+        int r = client_call(client, method, asked, once, &page, err);
+        if (r < 0)
+            return r;
+        const uint32_t *next = field_of(page, "next");
+        uint32_t on = from && next && *next > *from ? *next : 0;
+        if (all)
+            append(all, page);
+        else
+            all = steal(&page);
+        if (!on)
+            break;
+        *from = on;
+    }
+    *ret = steal(&all);
+    return 0;
+}
+
 int client_ask(struct cli *cli, const char *method, const ProtobufCMessage *request, bool once, int refused,
                ProtobufCMessage **ret)
 {
     struct error err = {0};
     _cleanup_(client_closep) struct client *client = NULL;
     if (client_open(cli, NULL, NULL, NULL, &client, &err) < 0 ||
-        client_call(client, method, request, once, ret, &err) < 0)
+        call_all(client, method, request, once, ret, &err) < 0)
         return cli_fail(cli, client_exit(&err, refused), &err);
     return EXIT_DONE;
 }

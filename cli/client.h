@@ -24,7 +24,7 @@ struct rpc_client *client_rpc(struct client *client);
 int client_call(struct client *client, const char *method, const ProtobufCMessage *request, bool once,
                 ProtobufCMessage **ret, struct error *err);
 
-/* Connects, calls, closes: all that most commands need. On failure it has been told, and the exit code is returned;
+/* Connects, calls (and asks for all pages of a list), closes: all that most commands need. On failure it has been told, and the exit code is returned;
  * `refused` is the one for what the coordinator refuses (an unknown guest, a guest that has a job). */
 int client_ask(struct cli *cli, const char *method, const ProtobufCMessage *request, bool once, int refused,
                ProtobufCMessage **ret);

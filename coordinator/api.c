@@ -6,7 +6,11 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MAX_OPEN_JOBS = 4096, LIST_DEFAULT = 100 };
+enum {
+    MAX_OPEN_JOBS = 4096,
+    LIST_DEFAULT = 100,
+    PAGE_BYTES = 1 << 20, /* of hosts or guests; a frame takes 4 MiB */
+};
 
 static const struct api *api_of(const Drover__V1__Coordinator_Service *service)
 {
@@ -34,19 +38,21 @@ static Drover__V1__HostStatus host_status(const struct fleet_host *h)
 static void list_hosts(Drover__V1__Coordinator_Service *service, const Drover__V1__ListHostsRequest *request,
                        Drover__V1__ListHostsReply_Closure reply, void *call)
 {
-    (void)request;
     const struct fleet *fleet = api_of(service)->config.fleet;
-    size_t n = fleet->n_hosts;
-    _cleanup_free_ Drover__V1__HostStatus *hosts = xcalloc(n + 1, sizeof(*hosts));
-    _cleanup_free_ Drover__V1__HostStatus **list = xcalloc(n + 1, sizeof(*list));
-    for (size_t i = 0; i < n; i++) {
-        hosts[i] = host_status(&fleet->hosts[i]);
-        list[i] = &hosts[i];
+    _cleanup_free_ Drover__V1__HostStatus *hosts = xcalloc(fleet->n_hosts + 1, sizeof(*hosts));
+    _cleanup_free_ Drover__V1__HostStatus **list = xcalloc(fleet->n_hosts + 1, sizeof(*list));
+    size_t n = 0, i = request->from;
+    for (size_t bytes = 0; i < fleet->n_hosts && bytes < PAGE_BYTES; i++) {
+        hosts[n] = host_status(&fleet->hosts[i]);
+        bytes += drover__v1__host_status__get_packed_size(&hosts[n]);
+        list[n] = &hosts[n];
+        n++;
     }
     Drover__V1__ListHostsReply answer = DROVER__V1__LIST_HOSTS_REPLY__INIT;
     answer.n_hosts = n;
     answer.hosts = list;
     answer.coordinator_version = (char *)DROVER_VERSION;
+    answer.next = i < fleet->n_hosts ? (uint32_t)i : 0;
     reply(&answer, call);
 }
 
@@ -62,12 +68,12 @@ static void list_guests(Drover__V1__Coordinator_Service *service,
         rpc_call_fail(call, &err);
         return;
     }
-    size_t n = 0, room = 0;
-    for (size_t i = 0; i < fleet->n_hosts; i++)
-        room += fleet->hosts[i].n_guests;
+    size_t n = 0, room = 0, i = request->from;
+    for (size_t h = 0; h < fleet->n_hosts; h++)
+        room += fleet->hosts[h].n_guests;
     _cleanup_free_ Drover__V1__GuestStatus *guests = xcalloc(room + 1, sizeof(*guests));
     _cleanup_free_ Drover__V1__GuestStatus **list = xcalloc(room + 1, sizeof(*list));
-    for (size_t i = 0; i < fleet->n_hosts; i++) {
+    for (size_t bytes = 0; i < fleet->n_hosts && bytes < PAGE_BYTES; i++) {
         const struct fleet_host *h = &fleet->hosts[i];
         if (only && h != only)
             continue;
@@ -78,6 +84,7 @@ static void list_guests(Drover__V1__Coordinator_Service *service,
             guests[n].guest = h->guests[g].guest;
             guests[n].stale = !h->up || !h->guests[g].told;
             guests[n].job = job ? job->id : 0;
+            bytes += drover__v1__guest_status__get_packed_size(&guests[n]);
             list[n] = &guests[n];
             n++;
         }
@@ -85,6 +92,7 @@ static void list_guests(Drover__V1__Coordinator_Service *service,
     Drover__V1__ListGuestsReply answer = DROVER__V1__LIST_GUESTS_REPLY__INIT;
     answer.n_guests = n;
     answer.guests = list;
+    answer.next = i < fleet->n_hosts ? (uint32_t)i : 0;
     reply(&answer, call);
 }
 

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
@@ -26,6 +27,9 @@ struct coordinator {
     struct store *store;
     struct fleet fleet;
     char **said; /* per host: its session as it was logged last; NULL: up */
+    int64_t started_ms;
+    bool *told; /* per host: it has told all its guests once */
+    size_t n_told;
     struct agents *agents;
     struct driver *driver;
     struct api *api;
@@ -40,10 +44,27 @@ static const char usage[] = "usage: drover-coordinator [--config FILE] [--check-
                             "  --version\n"
                             "  --help\n";
 
+/* Says once when the whole fleet is known. */
+static void count_told(struct coordinator *c, const struct fleet_host *host)
+{
+    bool *told = &c->told[host - c->fleet.hosts];
+    if (!host->synced || *told)
+        return;
+    *told = true;
+    if (++c->n_told < c->fleet.n_hosts)
+        return;
+    size_t guests = 0;
+    for (size_t i = 0; i < c->fleet.n_hosts; i++)
+        guests += c->fleet.hosts[i].n_guests;
+    log_info("the fleet is known: %zu hosts, %zu guests, %.3f s after the start", c->fleet.n_hosts, guests,
+             (double)(clock_monotonic_ms() - c->started_ms) / 1e3);
+}
+
 static void on_host_change(void *arg, struct fleet_host *host)
 {
     struct coordinator *c = arg;
     char **said = &c->said[host - c->fleet.hosts];
+    count_told(c, host);
     if (host->up ? !*said : streq(*said, host->why))
         return;
     free(*said);
@@ -156,6 +177,7 @@ static int start(struct coordinator *c, struct error *err)
         fleet_add_host(&c->fleet, config->hosts[i].name, config->hosts[i].site, config->hosts[i].agent);
     c->fleet.mappings = &config->mappings;
     c->said = xcalloc(c->fleet.n_hosts + 1, sizeof(char *));
+    c->told = xcalloc(c->fleet.n_hosts + 1, sizeof(bool));
     const struct agents_config agents = {
         .loop = c->loop, .tls = c->tls, .fleet = &c->fleet, .changed = on_host_change, .arg = c};
     r = agents_new(&agents, &c->agents, err);
@@ -189,17 +211,29 @@ static void stop(struct coordinator *c)
     for (size_t i = 0; c->said && i < c->fleet.n_hosts; i++)
         free(c->said[i]);
     free(c->said);
+    free(c->told);
     fleet_deinit(&c->fleet);
+}
+
+/* A connection per host; the usual soft limit is 1024. */
+static void more_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int run(struct coordinator_config *config)
 {
-    struct coordinator c = {.config = config};
+    struct coordinator c = {.config = config, .started_ms = clock_monotonic_ms()};
     struct error err = {0};
     int code = EXIT_FAILURE;
     fleet_init(&c.fleet);
     log_set_level(config->log);
     signal(SIGPIPE, SIG_IGN);
+    more_descriptors();
     if (start(&c, &err) < 0) {
         log_error("can't start: %s", err.text);
     } else {

@@ -258,21 +258,23 @@ static void tell_the_truth(struct world *w, int destination)
 {
     const struct host *there = &w->hosts[destination];
     enum participant_state state = there->agent.disk.records[w->coordinator.current].state;
-    bool gone = there->domain.qemu == Q_PAUSED || there->domain.qemu == Q_RUN || there->domain.defined ||
-                state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
+    bool gone = (there->domain.qemu == Q_PAUSED && !there->domain.stale) || there->domain.qemu == Q_RUN ||
+                there->domain.defined || state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
     world_trace(w, "the operator says %s", gone ? "destination" : "source");
     w->image_died |= !gone;
     feed(w, &(struct txn_event){.kind = TXN_EVENT_RESOLVE, .answer = gone ? TXN_GONE : TXN_KEPT});
 }
 
-/* While the source can't be asked: its QEMU is gone for certain, a complete image is at the destination. */
+/* While the source can't be asked: its QEMU is gone for certain and has not run since the image that is at the destination was
+ * complete. */
 static void grant(struct world *w)
 {
     const struct coordinator *c = &w->coordinator;
     if (!c->alive || !c->open || c->txn.state != TXN_SETTLING || !c->txn.in_doubt)
         return;
     int source = w->source_of[c->current];
-    if (w->hosts[source].domain.qemu != Q_OFF || w->hosts[1 - source].domain.qemu != Q_PAUSED)
+    const struct domain *there = &w->hosts[1 - source].domain;
+    if (w->hosts[source].domain.qemu != Q_OFF || there->qemu != Q_PAUSED || there->stale)
         return;
     world_trace(w, "the operator gives the guest to %s", hosts[1 - source]);
     feed(w, &(struct txn_event){.kind = TXN_EVENT_GRANT});

@@ -25,6 +25,15 @@ static void end_job(struct world *w, int told)
     tells(w, w->job.source, told);
 }
 
+static void runs(struct world *w, int host)
+{
+    struct domain *d = &w->hosts[host].domain, *other = &w->hosts[1 - host].domain;
+    if (d->stale)
+        world_violate(w, "an image whose disks are newer is let run at host %d", host);
+    d->qemu = Q_RUN;
+    other->stale |= other->qemu == Q_PAUSED;
+}
+
 /* The destination drops its half; the source, which never stopped or is woken by libvirt, runs. */
 static void fail_job(struct world *w, const char *why)
 {
@@ -33,7 +42,7 @@ static void fail_job(struct world *w, const char *why)
     if (d->qemu == Q_INCOMING)
         d->qemu = Q_OFF;
     if (s->qemu == Q_PAUSED)
-        s->qemu = Q_RUN;
+        runs(w, w->job.source);
     end_job(w, TOLD_CALL_FAILED);
 }
 
@@ -68,7 +77,7 @@ static void begin(struct world *w)
         return;
     }
     d->qemu = Q_INCOMING;
-    d->born = w->now;
+    d->stale = false;
     w->job.phase = JOB_COPY;
     next(w, 1 + (int64_t)world_random(w, world_chance(w, 50) ? 40000 : 2000));
 }
@@ -285,7 +294,8 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
             return false;
         if (d->qemu != Q_PAUSED && d->qemu != Q_RUN)
             return false;
-        d->qemu = Q_RUN;
+        if (d->qemu == Q_PAUSED)
+            runs(w, host);
         return true;
     case PARTICIPANT_DEFINE:
         if (w->persistent)
@@ -303,8 +313,10 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
         d->defined = d->migrated = false;
         return true;
     case PARTICIPANT_START:
-        if (d->qemu == Q_OFF)
-            d->qemu = Q_RUN;
+        if (d->qemu == Q_OFF) {
+            d->stale = false;
+            runs(w, host);
+        }
         d->migrated = false;
         return d->qemu == Q_RUN;
     default: return true;

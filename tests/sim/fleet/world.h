@@ -87,7 +87,7 @@ enum qemu { Q_OFF, Q_INCOMING, Q_PAUSED, Q_RUN };
 struct domain {
     enum qemu qemu;
     bool defined, migrated; /* `migrated`: libvirt remembers why it is off */
-    int64_t born;           /* of the image */
+    bool stale; /* a complete image, but the guest has run on elsewhere since: its disks are newer */
 };
 
 struct record { /* durable */
