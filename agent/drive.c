@@ -115,6 +115,7 @@ static struct participant half_of(const struct transaction *txn)
         .paused_by_us = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE),
         .transferred = txn->transferred,
         .owes_resume = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESUME),
+        .post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY),
         .superseded = records_generation(txn->all->records, txn->guest) > txn->record->step->generation,
     };
 }

@@ -43,9 +43,9 @@ static void on_answer(const Drover__V1__ActivateReply *reply, void *arg)
     if (!reply) {
         again(h, rpc_status()->text);
     } else if (reply->activation == DROVER__V1__ACTIVATION__RUNNING) {
-        transfer_activated(txn, PARTICIPANT_RUNS, reply->text);
+        transfer_activated(txn, PARTICIPANT_RUNS, reply->ran_for, reply->text);
     } else if (reply->activation == DROVER__V1__ACTIVATION__LOST) {
-        transfer_activated(txn, PARTICIPANT_IS_LOST, reply->text);
+        transfer_activated(txn, PARTICIPANT_IS_LOST, 0, reply->text);
     } else {
         again(h, reply->text);
     }

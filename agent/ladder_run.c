@@ -23,7 +23,7 @@ struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__
     static const enum ladder_mode modes[] = {
         [DROVER__V1__MODE__MODE_AUTO] = LADDER_AUTO,
         [DROVER__V1__MODE__MODE_LIVE] = LADDER_LIVE,
-        [DROVER__V1__MODE__MODE_POST_COPY] = LADDER_LIVE,
+        [DROVER__V1__MODE__MODE_POST_COPY] = LADDER_POST_COPY,
         [DROVER__V1__MODE__MODE_OFFLINE] = LADDER_OFFLINE,
     };
     bool known = (unsigned)mode < sizeof(modes) / sizeof(modes[0]);
@@ -33,6 +33,7 @@ struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__
         p.deadline = policy->deadline;
         p.auto_converge = policy->auto_converge;
         p.offline = policy->offline;
+        p.post_copy = policy->post_copy;
     }
     return p;
 }
@@ -60,6 +61,8 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
     run->downtime = downtime;
     run->arg = arg;
     run->adopted = adopt;
+    if (r->relocation && r->relocation->n_copies) /* libvirt does not combine the two */
+        policy.post_copy = false;
     ladder_init(&run->ladder, &policy, &guest, ret_start);
     return run;
 }
@@ -75,6 +78,7 @@ struct ladder_run *ladder_run_free(struct ladder_run *run)
 struct deed {
     struct operation op;
     enum ladder_action action;
+    bool break_stream;
     char id[37];
     struct error err;
 };
@@ -94,6 +98,19 @@ static int suspend(struct transaction *txn, virConnectPtr conn, struct error *er
     return e;
 }
 
+static int start_post_copy(struct transaction *txn, virConnectPtr conn, struct error *err)
+{
+    transaction_made(txn, DROVER__V1__MADE__KIND__POST_COPY, txn->guest);
+    int e = transaction_write(txn, transaction_state(txn), err);
+    if (e == 0)
+        e = domain_start_post_copy(conn, txn->guest, err);
+    if (e == -STATUS_FAILED_PRECONDITION) { /* libvirt refuses it: it won't come later either */
+        transaction_undone(txn, DROVER__V1__MADE__KIND__POST_COPY);
+        transaction_write(txn, transaction_state(txn), NULL);
+    }
+    return e;
+}
+
 static void deed_work(struct operation *op)
 {
     struct deed *d = (struct deed *)op;
@@ -102,7 +119,13 @@ static void deed_work(struct operation *op)
     _cleanup_connect_ virConnectPtr conn = libvirt_ref(op->all->agent->libvirt, &d->err);
     if (!conn)
         return;
-    if (d->action == LADDER_PAUSE)
+    if (d->break_stream)
+        domain_break_post_copy(conn, op->guest, &d->err);
+    else if (d->action == LADDER_START_POST_COPY)
+        start_post_copy(op->txn, conn, &d->err);
+    else if (transaction_has_made(op->txn, DROVER__V1__MADE__KIND__POST_COPY))
+        error_set(&d->err, STATUS_FAILED_PRECONDITION, "post-copy was asked for");
+    else if (d->action == LADDER_PAUSE)
         suspend(op->txn, conn, &d->err);
     else
         domain_stop_job(conn, op->guest, &d->err);
@@ -116,17 +139,30 @@ static void deed_done(struct operation *op)
     free(d);
 }
 
-static void do_deed(struct ladder_run *run, enum ladder_action action)
+static struct deed *deed_new(struct ladder_run *run)
 {
     struct transaction *txn = run->txn;
     struct deed *d = new0(struct deed);
     memcpy(d->id, txn->id, sizeof(d->id));
     memcpy(d->op.guest, txn->guest, sizeof(d->op.guest));
-    d->action = action;
     d->op.all = txn->all;
     d->op.id = d->id;
     d->op.work = deed_work;
     d->op.done = deed_done;
+    return d;
+}
+
+static void do_deed(struct ladder_run *run, enum ladder_action action)
+{
+    struct deed *d = deed_new(run);
+    d->action = action;
+    turn_take(&d->op);
+}
+
+void ladder_run_break_post_copy(struct ladder_run *run)
+{
+    struct deed *d = deed_new(run);
+    d->break_stream = true;
     turn_take(&d->op);
 }
 
@@ -166,6 +202,7 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
         .bandwidth = (int64_t)p->rate,
         .throttle = p->throttle,
         .paused = p->paused,
+        .post_copy = p->post_copy,
         .paused_for = paused_for,
     };
     struct ladder_actions actions;

@@ -4,7 +4,10 @@
  * an operation of the guest's turn, and so never comes after SETTLE. Should libvirt's job have ended meanwhile, the guest
  * is resumed again. A program that is started anew begins at the rung that it sees.
  *
- * Post-copy is left out: it can't start paused, which the handover rests on. Everything here is the loop's. */
+ * Post-copy is in the manifest before it is asked for, too, and from then on nothing is stopped or paused. A job that may come
+ * to it is begun so (ladder_start.post_copy), and its guest runs at the destination as soon as libvirt says so.
+ *
+ * Everything here is the loop's. */
 #pragma once
 
 #include "agent/core/ladder.h"
@@ -26,6 +29,9 @@ struct ladder_run *ladder_run_free(struct ladder_run *run);
 
 /* `paused_for`: ms, 0 if the guest runs. */
 void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *sample, int64_t paused_for);
+
+/* Breaks QEMU's stream of a post-copy that stands still (io/domain.h). */
+void ladder_run_break_post_copy(struct ladder_run *run);
 
 /* ms until the end; -1: not known. */
 int64_t ladder_run_time_left(const struct ladder_run *run);

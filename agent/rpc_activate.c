@@ -31,6 +31,8 @@ static void done(struct operation *op)
                            : answer == PARTICIPANT_IS_LOST ? DROVER__V1__ACTIVATION__LOST
                                                            : DROVER__V1__ACTIVATION__ACTIVATION_UNKNOWN;
         reply.text = a->u.out.text;
+        if (a->u.op.txn && a->u.op.txn->resumed_ms)
+            reply.ran_for = clock_monotonic_ms() - a->u.op.txn->resumed_ms;
         reply.took = clock_monotonic_ms() - a->since;
         failpoint("agent.ACTIVATE.before_answer");
         a->reply(&reply, a->u.call);

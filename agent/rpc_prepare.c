@@ -100,10 +100,10 @@ static void check(struct prepare *p, struct transaction *txn)
     if (p->op.other)
         findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "guest-busy", "the guest", p->op.other,
                      "no other transaction on the guest at this host", "wait for it: drover jobs");
-    if (p->request->mode == DROVER__V1__MODE__MODE_POST_COPY)
+    if (p->request->mode == DROVER__V1__MODE__MODE_POST_COPY && r->relocation && r->relocation->n_copies)
         findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "mode", "post-copy",
-                     "this agent does not start post-copy migrations", "mode live, offline or auto",
-                     "migrate with --mode auto");
+                     "disks are to be copied, too, which libvirt does not combine with post-copy",
+                     "another mode, or shared storage", "leave out --mode post-copy or --copy-storage");
     if (p->role == PARTICIPANT_SOURCE) {
         if (conn)
             check_source(conn, p->request, &p->findings, &r->guest, &r->definition);

@@ -39,8 +39,10 @@ struct transaction {
     /* The loop's copy. */
     enum participant_state state;
     uint64_t generation, epoch;
-    int64_t changed_ms;         /* realtime */
-    int64_t heard_ms;           /* monotonic; of the coordinator or the peer */
+    bool post_copy;     /* may have been asked for: in the manifest */
+    int64_t resumed_ms; /* destination: monotonic; libvirt let the guest run by itself; 0: it did not */
+    int64_t changed_ms; /* realtime */
+    int64_t heard_ms;   /* monotonic; of the coordinator or the peer */
     struct transfer *transfer;  /* source: the job that is watched, and who listens */
     struct handover *handover;  /* source: the peer is being told */
     struct disk_sender *sender; /* source: the disks of a guest that is shut off are on their way */
@@ -185,8 +187,9 @@ void transfer_event(struct transaction *txn, const struct libvirt_event *event);
 /* After each step: streams end when there is nothing more to tell. */
 void transfer_stepped(struct transaction *txn);
 
-/* The destination has answered (RUNS or IS_LOST). */
-void transfer_activated(struct transaction *txn, enum participant_answer answer, const char *text);
+/* The destination has answered (RUNS or IS_LOST). `ran_for`: ms that libvirt had let the guest run there by then, of its own. */
+void transfer_activated(struct transaction *txn, enum participant_answer answer, int64_t ran_for,
+                        const char *text);
 bool transfer_is_activated(const struct transaction *txn);
 
 /* Fills what was measured; true when nothing is missing. */

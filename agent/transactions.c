@@ -243,6 +243,14 @@ static void look_at_open(struct transactions *all)
             drive_look(t);
 }
 
+/* In post-copy libvirt resumes the guest itself, before it is this host's. */
+static void destination_event(struct transaction *t, const struct libvirt_event *event)
+{
+    if (t->state == PARTICIPANT_PREPARED && event->kind == LIBVIRT_LIFECYCLE &&
+        event->event == VIR_DOMAIN_EVENT_RESUMED && !t->resumed_ms)
+        t->resumed_ms = event->at_ms;
+}
+
 static void on_libvirt(void *arg, const struct libvirt_event *event)
 {
     struct transactions *all = arg;
@@ -252,7 +260,9 @@ static void on_libvirt(void *arg, const struct libvirt_event *event)
         event->kind != LIBVIRT_JOB_COMPLETED)
         return;
     for (struct transaction *t = all->list; t; t = t->next)
-        if (t->transfer && streq(t->guest, event->uuid))
+        if (streq(t->guest, event->uuid) && t->role == PARTICIPANT_DESTINATION)
+            destination_event(t, event);
+        else if (streq(t->guest, event->uuid) && t->transfer)
             transfer_event(t, event);
 }
 
@@ -316,6 +326,7 @@ static void on_record(void *arg, Drover__V1__Record *record)
     txn->generation = record->step->generation;
     txn->epoch = record->step->epoch;
     txn->changed_ms = (int64_t)record->changed;
+    txn->post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY);
     txn->next = all->list;
     all->list = txn;
     all->memory_reserved += record->memory;

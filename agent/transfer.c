@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LIBVIRT_STATUS_DIR "/run/libvirt/qemu"
+enum { TAKE_UP_MS = 2000 }; /* between two tries to go on with a post-copy whose stream broke */
 
 struct listener {
     struct listener *next;
@@ -36,6 +37,13 @@ struct transfer {
     int64_t committed_ms, fenced_ms, activated_ms;
     enum participant_answer activation; /* NO_ANSWER until the destination has answered */
     char activation_text[200];
+    int64_t ran_for;            /* ms that the destination let it run before it answered, in post-copy */
+    bool taking_up, was_broken; /* post-copy: libvirt is asked to go on with it; libvirt's stream broke */
+    bool was_pushed;            /* QEMU's was broken on purpose at the last try */
+    int64_t next_try_ms;        /* monotonic */
+    uint64_t sent;              /* at the last try */
+    int64_t elapsed;            /* of the last sample */
+    double throttled;           /* ms of vCPU time */
     uint32_t iteration;
     bool has_result; /* libvirt's statistics of the whole job */
     Drover__V1__Result result;
@@ -90,6 +98,82 @@ static void end_all(struct transfer *t, bool succeeded, const char *why)
     }
 }
 
+/* ---- libvirt's job ---- */
+
+static void on_sample(void *arg, const Drover__V1__Progress *sample);
+static void on_ended(void *arg, const struct error *why);
+
+/* Borrows the transaction's and the agent's strings. */
+static struct migration_config job_of(struct transfer *t)
+{
+    const struct agent *agent = t->txn->all->agent;
+    const Drover__V1__Record *r = t->txn->record;
+    return (struct migration_config){
+        .loop = agent->loop,
+        .workers = agent->workers,
+        .libvirt = agent->libvirt,
+        .libvirt_uri = agent->config->libvirt,
+        .guest = t->txn->guest,
+        .destination = r->peer->libvirt_remote,
+        .uri = r->peer->migration_uri,
+        .live = !t->start.paused,
+        .auto_converge = t->start.auto_converge,
+        .post_copy = t->start.post_copy,
+        .bandwidth = r->policy ? r->policy->bandwidth : 0,
+        .relocation = r->relocation,
+        .downtime_ms = t->start.downtime,
+        .sample = on_sample,
+        .ended = on_ended,
+        .arg = t,
+    };
+}
+
+/* libvirt's call failed after post-copy was asked for. Its job stays, and may even complete by itself when the path is back:
+ * it is watched on. `ended` comes again when there is no job any more. */
+static void watch_on(struct transfer *t, const struct error *why)
+{
+    struct migration_config config = job_of(t);
+    char text[300];
+    log_warn("transaction %s: %s; it is watched on", t->txn->id, why->text);
+    snprintf(text, sizeof(text), "%s in post-copy: %.200s",
+             t->taking_up ? "libvirt can't go on yet" : "libvirt's stream broke", why->text);
+    if (!t->was_broken || !t->taking_up)
+        decision(t, text);
+    t->was_broken = true;
+    t->taking_up = false;
+    t->next_try_ms = clock_monotonic_ms() + TAKE_UP_MS;
+    migration_free(t->migration);
+    t->migration = migration_adopt(&config);
+}
+
+/* Neither end may be ended now, so a broken stream is taken up again, for as long as it takes. libvirt refuses that while QEMU
+ * has not noticed; where nothing was sent since the last try, QEMU's half is broken as well, which loses nothing. */
+static void post_copy_sample(struct transfer *t, const Drover__V1__Progress *sample)
+{
+    int64_t now = clock_monotonic_ms();
+    if (!sample->broken || t->taking_up || now < t->next_try_ms)
+        return;
+    bool stands_still = t->was_broken && t->sent == sample->bytes_done;
+    t->sent = sample->bytes_done;
+    t->was_broken = true;
+    t->next_try_ms = now + TAKE_UP_MS;
+    if (stands_still && !t->was_pushed) {
+        t->was_pushed = true;
+        ladder_run_break_post_copy(t->ladder);
+        return;
+    }
+    t->was_pushed = false;
+    struct migration_config config = job_of(t);
+    config.post_copy = config.take_up = true;
+    config.auto_converge = false;
+    config.relocation = NULL;
+    config.downtime_ms = 0;
+    log_info("transaction %s: the broken post-copy is taken up again", t->txn->id);
+    t->taking_up = true;
+    migration_free(t->migration);
+    t->migration = migration_start(&config);
+}
+
 /* ---- what happens ---- */
 
 static void set_downtime(void *arg, int64_t ms)
@@ -98,16 +182,27 @@ static void set_downtime(void *arg, int64_t ms)
     migration_set_downtime(t->migration, ms);
 }
 
+static void count_harm(struct transfer *t, const Drover__V1__Progress *sample)
+{
+    if (sample->elapsed > t->elapsed)
+        t->throttled += (double)(sample->elapsed - t->elapsed) * sample->throttle / 100;
+    t->elapsed = sample->elapsed;
+}
+
 static void on_sample(void *arg, const Drover__V1__Progress *sample)
 {
     struct transfer *t = arg;
     int64_t stopped = t->stopped_ms ? clock_monotonic_ms() - t->stopped_ms : 0;
+    count_harm(t, sample);
     ladder_run_sample(t->ladder, sample, stopped);
     Drover__V1__Progress progress = *sample;
-    progress.remaining = ladder_run_time_left(t->ladder);
+    progress.remaining = sample->broken ? -1 : ladder_run_time_left(t->ladder);
     if (t->iteration > progress.iteration)
         progress.iteration = t->iteration;
-    if (t->stopped_ms) {
+    if (sample->post_copy) {
+        progress.phase = (char *)"post-copy";
+        post_copy_sample(t, sample);
+    } else if (t->stopped_ms) {
         progress.phase = (char *)"switch-over";
         progress.downtime = stopped;
     }
@@ -119,6 +214,10 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
 static void on_ended(void *arg, const struct error *why)
 {
     struct transfer *t = arg;
+    if (why && t->txn->post_copy) {
+        watch_on(t, why);
+        return;
+    }
     t->back = true;
     int64_t carried = ladder_run_bandwidth(t->ladder);
     if (carried && !t->limited)
@@ -181,23 +280,7 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
     if (adopt)
         t->stopped_ms = ladder_run_paused_since(txn);
-    struct migration_config config = {
-        .loop = agent->loop,
-        .workers = agent->workers,
-        .libvirt = agent->libvirt,
-        .libvirt_uri = agent->config->libvirt,
-        .guest = txn->guest,
-        .destination = r->peer->libvirt_remote,
-        .uri = r->peer->migration_uri,
-        .live = !t->start.paused,
-        .auto_converge = t->start.auto_converge,
-        .bandwidth = r->policy ? r->policy->bandwidth : 0,
-        .relocation = r->relocation,
-        .downtime_ms = t->start.downtime,
-        .sample = on_sample,
-        .ended = on_ended,
-        .arg = t,
-    };
+    struct migration_config config = job_of(t);
     struct error err = {0};
     if (commit_point_watch(agent->loop, LIBVIRT_STATUS_DIR, transaction_guest_name(txn), txn->guest,
                            on_commit, t, &t->commit, &err) < 0)
@@ -286,7 +369,8 @@ void transfer_stepped(struct transaction *txn)
         transfer_free(steal(&txn->transfer));
 }
 
-void transfer_activated(struct transaction *txn, enum participant_answer answer, const char *text)
+void transfer_activated(struct transaction *txn, enum participant_answer answer, int64_t ran_for,
+                        const char *text)
 {
     struct transfer *t = txn->transfer;
     handover_free(steal(&txn->handover));
@@ -296,6 +380,7 @@ void transfer_activated(struct transaction *txn, enum participant_answer answer,
     }
     t->activated_ms = clock_monotonic_ms();
     t->activation = answer;
+    t->ran_for = ran_for;
     snprintf(t->activation_text, sizeof(t->activation_text), "%s", text);
     log_info("transaction %s: %s; %lld ms after FENCED", txn->id, text,
              (long long)(t->activated_ms - t->fenced_ms));
@@ -315,8 +400,11 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
         return true;
     bool runs = t->activation == PARTICIPANT_RUNS;
     *ret = t->result;
+    ret->throttled = (int64_t)t->throttled;
+    ret->post_copy = txn->post_copy;
     if (runs && t->stopped_ms) {
-        ret->pause = t->activated_ms - t->stopped_ms;
+        int64_t pause = t->activated_ms - t->ran_for - t->stopped_ms;
+        ret->pause = pause > 0 ? pause : 0;
         if (t->has_result)
             ret->handover = ret->pause > ret->downtime ? ret->pause - ret->downtime : 0;
     }

@@ -52,6 +52,7 @@ static void copy(struct transaction *txn)
     txn->generation = r->step->generation;
     txn->epoch = r->step->epoch;
     txn->changed_ms = (int64_t)r->changed;
+    txn->post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY);
     struct agent *agent = txn->all->agent;
     if (was_open != participant_is_open(txn->role, txn->state) && !txn->all->closing) {
         if (agent->guests)

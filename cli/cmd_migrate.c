@@ -46,13 +46,15 @@ static int parse_mode(const char *text, Drover__V1__Mode *ret, struct error *err
         Drover__V1__Mode mode;
     } modes[] = {{"auto", DROVER__V1__MODE__MODE_AUTO},
                  {"live", DROVER__V1__MODE__MODE_LIVE},
+                 {"post-copy", DROVER__V1__MODE__MODE_POST_COPY},
                  {"offline", DROVER__V1__MODE__MODE_OFFLINE}};
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
         if (streq(text, modes[i].name)) {
             *ret = modes[i].mode;
             return 0;
         }
-    return error_set(err, STATUS_INVALID_ARGUMENT, "--mode is '%s'; expected auto, live or offline", text);
+    return error_set(err, STATUS_INVALID_ARGUMENT,
+                     "--mode is '%s'; expected auto, live, post-copy or offline", text);
 }
 
 static int parse_allow(const char *text, Drover__V1__Policy *policy, struct error *err)
@@ -63,11 +65,13 @@ static int parse_allow(const char *text, Drover__V1__Policy *policy, struct erro
             policy->offline = true;
         else if (n == 13 && memcmp(p, "auto-converge", n) == 0)
             policy->auto_converge = true;
+        else if (n == 9 && memcmp(p, "post-copy", n) == 0)
+            policy->post_copy = true;
         else if (!(n == 4 && strcmp(text, "none") == 0))
             return error_set(
                 err, STATUS_INVALID_ARGUMENT,
-                "--allow has '%.*s' in it; expected offline and auto-converge with a comma between them, "
-                "or none",
+                "--allow has '%.*s' in it; expected offline, post-copy and auto-converge with commas "
+                "between them, or none",
                 (int)n, p);
         if (!p[n])
             return 0;

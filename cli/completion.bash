@@ -32,10 +32,10 @@ _drover() {
         words=$(_drover_column 2 vms)
         ;;
     --mode)
-        words="auto live offline"
+        words="auto live post-copy offline"
         ;;
     --allow)
-        words="offline auto-converge offline,auto-converge none"
+        words="offline auto-converge post-copy offline,auto-converge offline,post-copy none"
         ;;
     --resolve)
         words="source destination"

@@ -20,7 +20,7 @@ static void pass_row(struct table *table, const Drover__V1__Progress *p)
         table_cellf(table, "%" PRIu32 " %%", p->throttle);
     else
         table_cell(table, NULL);
-    table_cell(table, p->paused ? "paused" : "runs");
+    table_cell(table, p->post_copy ? "runs there" : p->paused ? "paused" : "runs");
 }
 
 /* What the passes show: did what remained shrink? */
@@ -30,7 +30,7 @@ static void say_passes(const Drover__V1__Job *job, FILE *out)
     const Drover__V1__Progress *from = NULL, *best = NULL, *last = NULL;
     for (size_t i = 0; i < job->n_passes; i++) {
         const Drover__V1__Progress *p = job->passes[i];
-        if (p->iteration < 2 || p->paused)
+        if (p->iteration < 2 || p->paused || p->post_copy)
             continue;
         from = from ? from : p;
         best = !best || p->bytes_left < best->bytes_left ? p : best;
@@ -51,14 +51,17 @@ static void say_passes(const Drover__V1__Job *job, FILE *out)
 
 static void say_harm(const Drover__V1__Job *job, FILE *out)
 {
-    char pause[TEXT_MAX];
+    char pause[TEXT_MAX], lost[TEXT_MAX];
     const Drover__V1__Result *r = job->result;
     if (!r || job->state != DROVER__V1__JOB_STATE__JOB_DONE)
         return;
     fprintf(out, "What it cost the guest: a pause of %s",
             text_ms(r->pause > 0 ? r->pause : r->downtime, pause));
     if (r->throttle)
-        fprintf(out, ", and up to %" PRIu32 " %% of its CPU time while it was slowed down", r->throttle);
+        fprintf(out, ", and %s of CPU time while it was slowed down by up to %" PRIu32 " %%",
+                text_ms(r->throttled, lost), r->throttle);
+    if (r->post_copy)
+        fprintf(out, ", and %" PRIu64 " waits for pages that were still at %s", r->faults, job->source);
     fputs(".\n", out);
 }
 

@@ -133,6 +133,10 @@ static void put_figures(const Drover__V1__Job *job, FILE *out)
                 text_ms(r->handover, c), text_size(r->bytes, (char[TEXT_MAX]){0}));
         if (r->throttle)
             fprintf(out, ", slowed down by up to %u %%", r->throttle);
+        if (r->throttled)
+            fprintf(out, " (%s of CPU time)", text_ms(r->throttled, a));
+        if (r->post_copy)
+            fprintf(out, ", post-copy with %" PRIu64 " page faults", r->faults);
     }
     fputc('.', out);
 }
@@ -300,7 +304,11 @@ static void transfer_line(const Drover__V1__Progress *p, FILE *out)
             p->remaining < 0 ? "unknown time" : text_ms(p->remaining, left));
     if (p->throttle)
         fprintf(out, ", guest throttled by %u %%", p->throttle);
-    fputs(p->paused ? ", guest paused\n" : "\n", out);
+    fputs(p->broken      ? ", post-copy: the stream is broken and is taken up again\n"
+          : p->post_copy ? ", post-copy: the guest runs at the destination\n"
+          : p->paused    ? ", guest paused\n"
+                         : "\n",
+          out);
 }
 
 void render_job(const Drover__V1__Job *job, FILE *out)

@@ -30,6 +30,7 @@ struct migration *migration_new(struct driver *driver, Drover__V1__Job *job, Dro
         .transferred = journal->transferred,
         .cold_started = journal->cold_started,
         .granted = journal->granted,
+        .post_copy = journal->post_copy,
     };
     snprintf(m->txn.why, sizeof(m->txn.why), "%s", journal->why);
     return m;
@@ -152,6 +153,7 @@ static int write_journal(struct migration *m, struct error *err)
     j->transferred = m->txn.transferred;
     j->cold_started = m->txn.cold_started;
     j->granted = m->txn.granted;
+    j->post_copy = m->txn.post_copy;
     size_t size = drover__v1__journal__get_packed_size(j);
     _cleanup_free_ uint8_t *packed = xcalloc(size, 1);
     drover__v1__journal__pack(j, packed);

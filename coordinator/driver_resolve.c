@@ -31,6 +31,12 @@ static int may_grant(const struct driver *d, const struct migration *m, struct e
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "%s's agent answers: `--resolve destination` alone asks it, which is safer",
                          job->source);
+    if (m->txn.post_copy)
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            "%s is on %s in post-copy, with a part of its memory only: without %s it can't go on there; if "
+            "%s is gone for good, destroy it on %s and start it from its disks",
+            m->job->guest, m->job->destination, m->job->source, m->job->source, m->job->destination);
     if (m->txn.state == TXN_RELEASING && m->txn.granted)
         return 0; /* the source never comes back */
     if (m->txn.definition_only)

@@ -136,7 +136,8 @@ static void record_pass(Drover__V1__Job *job, const Drover__V1__Progress *p)
 {
     enum { PASSES = 60, KEPT_FIRST = 10 };
     const Drover__V1__Progress *last = job->n_passes ? job->passes[job->n_passes - 1] : NULL;
-    if (!p->bytes_total || (last && last->iteration == p->iteration && last->paused == p->paused))
+    if (!p->bytes_total || (last && last->iteration == p->iteration && last->paused == p->paused &&
+                            last->post_copy == p->post_copy))
         return;
     if (job->n_passes == PASSES) {
         drover__v1__progress__free_unpacked(job->passes[KEPT_FIRST], NULL);
@@ -174,7 +175,8 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
     if (event->decision[0])
         migration_log(m, event->decision);
     if (!event->ended) {
-        migration_feed(m, &(struct txn_event){.kind = TXN_EVENT_PROGRESS});
+        bool post_copy = event->progress && event->progress->post_copy;
+        migration_feed(m, &(struct txn_event){.kind = TXN_EVENT_PROGRESS, .post_copy = post_copy});
         return;
     }
     m->transfer_ended = clock_monotonic_ms();
@@ -203,6 +205,9 @@ static void keep_result(struct migration *m, const Drover__V1__Result *more)
     KEEP(bytes);
     KEEP(iterations);
     KEEP(throttle);
+    KEEP(post_copy);
+    KEEP(faults);
+    KEEP(throttled);
 #undef KEEP
 }
 

@@ -66,7 +66,7 @@ static bool may_pause(const struct ladder *l)
 
 static bool may_post_copy(const struct ladder *l)
 {
-    return l->policy.mode == LADDER_POST_COPY || (l->policy.mode == LADDER_AUTO && l->policy.post_copy);
+    return l->post_copy;
 }
 
 /* With a tenth to spare: the link may get slower while the guest is paused. */
@@ -113,17 +113,20 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
     bool sure = f.converges && f.confidence > 0.8;
     struct ladder_start start = {
         .auto_converge = policy->auto_converge && policy->mode <= LADDER_LIVE && !sure,
-        .post_copy = may_post_copy(l),
+        .post_copy =
+            policy->mode == LADDER_POST_COPY || (policy->mode == LADDER_AUTO && policy->post_copy && !sure),
         .paused = policy->mode == LADDER_OFFLINE,
         .downtime = l->downtime,
     };
     l->auto_converge = start.auto_converge;
+    l->post_copy = start.post_copy;
     if (start.paused) {
         l->rung = LADDER_RUNG_PAUSED;
         snprintf(start.why, sizeof(start.why), "paused from the start, as asked");
     } else {
-        snprintf(start.why, sizeof(start.why), "%s; starts live%s", f.why,
-                 start.auto_converge ? ", with auto-converge" : "");
+        snprintf(start.why, sizeof(start.why), "%s; starts live%s%s", f.why,
+                 start.auto_converge ? ", with auto-converge" : "",
+                 start.post_copy ? ", and may go on as post-copy" : "");
     }
     *ret_start = start;
 }

@@ -71,7 +71,8 @@ struct ladder_actions {
     char why[256];         /* a sentence with its numbers; empty with LADDER_NOTHING */
 };
 
-/* How to start the job: capabilities can't be switched on later. */
+/* How to start the job: capabilities can't be switched on later. With post_copy the guest is libvirt's to start at the
+ * destination, so in LADDER_AUTO it is chosen only where live is not sure to converge. */
 struct ladder_start {
     bool auto_converge, post_copy;
     bool paused;      /* without VIR_MIGRATE_LIVE */
@@ -102,7 +103,8 @@ struct ladder {
     unsigned syncs;   /* seen, from the end of the first pass */
     unsigned stalled; /* syncs since `mark` */
     bool auto_converge;
-    bool seen; /* there is a last sample */
+    bool post_copy; /* the job was begun so that it can be asked for */
+    bool seen;      /* there is a last sample */
 };
 
 /* `guest`: what the forecast was made from; its windows may be none and its bandwidth 0. Its overhead is kept as the time that

@@ -22,6 +22,8 @@ static void consider(const struct ladder_policy *p, enum model_mode way, bool ma
 {
     bool allowed = may && within(p, p->mode == LADDER_OFFLINE ? 0 : o->downtime, o->time);
     double cost = (double)o->time + LADDER_PAUSE_WORTH * (double)o->downtime + (double)o->throttled;
+    if (way == MODEL_POST_COPY)
+        cost += (double)o->time / 2; /* about how long the guest waits for its pages */
     if (!o->ends || (ret->allowed && !allowed) || (ret->allowed == allowed && cost >= *best))
         return;
     *best = cost;
@@ -44,6 +46,16 @@ static struct model_outcome pause_early(const struct model_input *in, const stru
                                   .passes = 2};
 }
 
+/* The same first pass, then the guest goes over and what it dirtied follows, each page once. */
+static struct model_outcome post_copy(const struct model_input *in, const struct model_outcome *early)
+{
+    struct model_outcome o = *early;
+    if (!o.ends)
+        return o;
+    o.downtime = in->overhead;
+    return o;
+}
+
 void outlook_make(const struct ladder_policy *policy, const struct model_input *guest, struct outlook *ret)
 {
     struct model_input in = *guest;
@@ -60,7 +72,11 @@ void outlook_make(const struct ladder_policy *policy, const struct model_input *
         consider(policy, MODEL_OFFLINE, true, &f.outcome[MODEL_OFFLINE], &best, ret);
         return;
     }
-    struct model_outcome early = pause_early(&in, &f);
+    struct model_outcome early = pause_early(&in, &f), late = post_copy(&in, &early);
+    if (policy->mode == LADDER_POST_COPY) {
+        consider(policy, MODEL_POST_COPY, true, &late, &best, ret);
+        return;
+    }
     struct model_forecast lowest;
     int64_t limit = in.downtime;
     in.downtime = most < FIRST_DOWNTIME ? most : FIRST_DOWNTIME;
@@ -72,6 +88,8 @@ void outlook_make(const struct ladder_policy *policy, const struct model_input *
         return;
     consider(policy, MODEL_PAUSE, pause, &f.outcome[MODEL_PAUSE], &best, ret);
     consider(policy, MODEL_PAUSE, pause, &early, &best, ret);
+    if (policy->mode == LADDER_AUTO && policy->post_copy)
+        consider(policy, MODEL_POST_COPY, true, &late, &best, ret);
     consider(policy, MODEL_AUTO_CONVERGE, policy->auto_converge, &f.outcome[MODEL_AUTO_CONVERGE], &best, ret);
     while (in.downtime < most) {
         in.downtime = in.downtime * 3 / 2 < most ? in.downtime * 3 / 2 : most;

@@ -146,6 +146,10 @@ static struct participant_step settle_transfer(const struct participant *p, cons
         if (f->post_copy)
             return doubt(
                 p, "the guest is in post-copy: its memory is on both hosts, neither end may be stopped");
+        if (p->post_copy && (f->job || f->guest != PARTICIPANT_RUNNING))
+            return doubt(p,
+                         "post-copy was asked for: the guest may run at the destination any moment, so the "
+                         "transfer can't be stopped");
         if (f->job)
             return (struct participant_step){p->state, p->state, PARTICIPANT_STOP_JOB, PARTICIPANT_NO_ANSWER,
                                              NULL};
@@ -372,6 +376,8 @@ static struct participant_step destination_activate(const struct participant *p,
         return own(p, f);
     if (f->guest == PARTICIPANT_INCOMING)
         return doubt(p, "the image is not complete");
+    if (f->post_copy)
+        return doubt(p, "the guest is here in post-copy: a part of its memory is still at the source");
     if (f->guest == PARTICIPANT_PAUSED || f->guest == PARTICIPANT_RUNNING)
         return own(p, f);
     if (is_lost(p)) /* it may have run here, and been shut off */
@@ -387,12 +393,16 @@ static struct participant_step destination_abort(const struct participant *p,
     case PARTICIPANT_OWNER:
     case PARTICIPANT_ACTIVATED:
     case PARTICIPANT_RELEASED: return refuse(p, "the guest is this host's");
-    default:
-        if (p->state == PARTICIPANT_NONE && !is_lost(p))
-            return to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
-        break;
+    default: break;
     }
     struct participant_step s = to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
+    if (f->post_copy) {
+        s.answer = PARTICIPANT_IN_DOUBT;
+        s.why = "the guest is here in post-copy, with a part of its memory: it is not ended on a guess";
+        return s;
+    }
+    if (p->state == PARTICIPANT_NONE && !is_lost(p))
+        return s;
     if (f->guest == PARTICIPANT_UNASKED) {
         s.answer = PARTICIPANT_IN_DOUBT;
         s.why = "libvirt can't be asked whether an image is left over";

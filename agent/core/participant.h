@@ -21,6 +21,10 @@
  * job is KEPT, one that is off by "migrated" FENCED, an image at a destination that the coordinator ACTIVATEs is its guest's; what
  * libvirt does not say either is an operator's to say.
  *
+ * Post-copy. libvirt runs the guest at the destination as soon as it has switched over, and the rest of its memory follows:
+ * from the moment that it may have been asked for, a job is never stopped and neither QEMU ended or resumed. Either the job
+ * completes (GONE), or it fails before the switch-over and the source runs on (KEPT); until then SETTLE stays in doubt.
+ *
  * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
  * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
  * right to migrate, FENCED the right to run. */
@@ -121,6 +125,7 @@ struct participant {
     enum participant_state state;
     bool definition_only; /* the guest is shut off */
     bool paused_by_us;    /* the ladder paused it: in the manifest */
+    bool post_copy;   /* the ladder asked for post-copy, which QEMU begins some time later: in the manifest */
     bool superseded;  /* a later one of the guest was prepared here: pausing and starting are its affair */
     bool transferred; /* of NONE: there was a record, and it is lost */
     bool

@@ -71,7 +71,10 @@ int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role
         facts->guest = reason == VIR_DOMAIN_SHUTOFF_MIGRATED ? PARTICIPANT_OFF_MIGRATED : PARTICIPANT_OFF;
         break;
     case VIR_DOMAIN_CRASHED: facts->guest = PARTICIPANT_OFF; break;
-    case VIR_DOMAIN_RUNNING: facts->post_copy = reason == VIR_DOMAIN_RUNNING_POSTCOPY; /* fall through */
+    case VIR_DOMAIN_RUNNING:
+        facts->post_copy =
+            reason == VIR_DOMAIN_RUNNING_POSTCOPY || reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED;
+        /* fall through */
     default: facts->guest = PARTICIPANT_RUNNING;
     }
     /* A domain that ends in between has no job. */
@@ -110,6 +113,32 @@ int domain_suspend(virConnectPtr conn, const char *uuid, struct error *err)
         if (state_of(domain) != VIR_DOMAIN_PAUSED)
             return error_set(err, why.code, "%s", why.text);
     }
+    return 0;
+}
+
+int domain_start_post_copy(virConnectPtr conn, const char *uuid, struct error *err)
+{
+    struct error why = {0};
+    _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, &why);
+    if (!domain)
+        return error_set(err, why.code, "%s", why.text);
+    if (virDomainMigrateStartPostCopy(domain, 0) < 0) {
+        int state = 0, reason = 0;
+        error_libvirt(&why, "cannot switch guest %s over to post-copy", uuid);
+        if (virDomainGetState(domain, &state, &reason, 0) < 0 || state != VIR_DOMAIN_PAUSED ||
+            (reason != VIR_DOMAIN_PAUSED_POSTCOPY && reason != VIR_DOMAIN_PAUSED_POSTCOPY_FAILED))
+            return error_set(err, why.code, "%s", why.text);
+    }
+    return 0;
+}
+
+int domain_break_post_copy(virConnectPtr conn, const char *uuid, struct error *err)
+{
+    _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, err);
+    if (!domain)
+        return -(int)STATUS_NOT_FOUND;
+    if (virDomainAbortJobFlags(domain, VIR_DOMAIN_ABORT_JOB_POSTCOPY) < 0)
+        return error_libvirt(err, "cannot break the post-copy stream of guest %s", uuid);
     return 0;
 }
 

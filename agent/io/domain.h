@@ -17,6 +17,12 @@ int domain_stop_job(virConnectPtr conn, const char *uuid, struct error *err);
 /* Also during its migration: the job goes on, and what was sent stays sent. Success if it is paused already. */
 int domain_suspend(virConnectPtr conn, const char *uuid, struct error *err);
 
+/* The job's last pages follow the guest. Success if they do already. */
+int domain_start_post_copy(virConnectPtr conn, const char *uuid, struct error *err);
+
+/* Breaks QEMU's stream of a post-copy that stands still, so that it can be taken up again; nothing is lost. */
+int domain_break_post_copy(virConnectPtr conn, const char *uuid, struct error *err);
+
 /* Success if it runs already. */
 int domain_resume(virConnectPtr conn, const char *uuid, struct error *err);
 

@@ -185,8 +185,11 @@ static void sample_take(void *arg)
     s->on = type != VIR_DOMAIN_JOB_NONE;
     if (s->on) {
         migration_progress(params, n, &s->progress);
-        int state = 0;
-        s->progress.paused = virDomainGetState(domain, &state, NULL, 0) == 0 && state == VIR_DOMAIN_PAUSED;
+        int state = 0, reason = 0;
+        bool paused = virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED;
+        s->progress.broken = paused && reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED;
+        s->progress.post_copy = s->progress.broken || (paused && reason == VIR_DOMAIN_PAUSED_POSTCOPY);
+        s->progress.paused = paused && !s->progress.post_copy;
         s->set = s->downtime_ms &&
                  virDomainMigrateSetMaxDowntime(domain, (unsigned long long)s->downtime_ms, 0) == 0;
     }
@@ -271,7 +274,7 @@ struct migration *migration_adopt(const struct migration_config *config)
 static unsigned flags_of(const struct migration_config *config)
 {
     /* CHANGE_PROTECTION: nobody else may undefine or change the domain meanwhile. ABORT_ON_ERROR: a disk error ends the
-     * transfer, not the guest. PAUSED: the destination waits for our word. */
+     * transfer, not the guest. PAUSED: the destination waits for our word, which post-copy can't. */
     unsigned flags = VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_PAUSED | VIR_MIGRATE_CHANGE_PROTECTION |
                      VIR_MIGRATE_ABORT_ON_ERROR;
     if (config->live)
@@ -281,6 +284,10 @@ static unsigned flags_of(const struct migration_config *config)
         backed |= config->relocation->copies[i]->backing[0] != 0;
     if (config->relocation && config->relocation->n_copies)
         flags |= backed ? VIR_MIGRATE_NON_SHARED_INC : VIR_MIGRATE_NON_SHARED_DISK;
+    if (config->post_copy)
+        flags = (flags & ~(unsigned)VIR_MIGRATE_PAUSED) | VIR_MIGRATE_POSTCOPY;
+    if (config->take_up)
+        flags |= VIR_MIGRATE_POSTCOPY_RESUME;
     return config->auto_converge ? flags | VIR_MIGRATE_AUTO_CONVERGE : flags;
 }
 

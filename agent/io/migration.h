@@ -20,6 +20,8 @@ struct migration_config {
     const char *uri;         /* tcp://ADDRESS, for QEMU's stream */
     bool live;               /* else paused for the whole transfer */
     bool auto_converge;
+    bool post_copy;                           /* may be asked for: then libvirt itself runs the guest there */
+    bool take_up;                             /* a post-copy whose stream broke */
     uint64_t bandwidth;                       /* bytes per second, at most; 0: no limit */
     const Drover__V1__Relocation *relocation; /* NULL: all is as here. Copied */
     int64_t downtime_ms;                      /* the first limit of the switch-over; 0: libvirt's default */

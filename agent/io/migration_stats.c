@@ -31,6 +31,7 @@ void migration_progress(virTypedParameterPtr params, int n, Drover__V1__Progress
     p->elapsed = (int64_t)get(params, n, VIR_DOMAIN_JOB_TIME_ELAPSED);
     p->downtime = (int64_t)get(params, n, VIR_DOMAIN_JOB_DOWNTIME);
     p->throttle = (uint32_t)get(params, n, VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE);
+    p->faults = get(params, n, VIR_DOMAIN_JOB_MEMORY_POSTCOPY_REQS);
     p->disk_total = disk_total;
     p->disk_done = get(params, n, VIR_DOMAIN_JOB_DISK_PROCESSED);
     /* What is left at the rate of now: honest only when the guest dirties slower than the link carries. */
@@ -47,6 +48,7 @@ void migration_result(virTypedParameterPtr params, int n, Drover__V1__Result *r)
         get(params, n, VIR_DOMAIN_JOB_MEMORY_PROCESSED) + get(params, n, VIR_DOMAIN_JOB_DISK_PROCESSED);
     r->iterations = (uint32_t)get(params, n, VIR_DOMAIN_JOB_MEMORY_ITERATION);
     r->throttle = (uint32_t)get(params, n, VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE);
+    r->faults = get(params, n, VIR_DOMAIN_JOB_MEMORY_POSTCOPY_REQS);
 }
 
 int migration_read_result(virConnectPtr conn, const char *guest, Drover__V1__Result *ret, struct error *err)

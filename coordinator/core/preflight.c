@@ -67,6 +67,13 @@ static const struct rule rules[] = {
      false},
     {"mode-allowed", B, ALWAYS, rule_mode_allowed,
      "The mode that was asked for is not in the policy's list of what is allowed.", false},
+    {"post-copy-handover", W, MOVING, rule_post_copy_handover,
+     "A migration that may go on as post-copy can't start paused: libvirt runs the guest at the destination. "
+     "If "
+     "its last answer is lost before post-copy has begun, stock libvirt runs it at the source, too, and "
+     "nothing "
+     "but a lock on the disk stops the second copy.",
+     false},
     {"guest-elsewhere", B, ALWAYS, rule_guest_elsewhere,
      "The guest is active on another host as well. Its disks are in danger; nothing is made worse by moving "
      "one of the two.",

@@ -68,6 +68,7 @@ RULE(storage_pools);
 RULE(guest_busy);
 RULE(guest_state);
 RULE(mode_allowed);
+RULE(post_copy_handover);
 RULE(name_free);
 RULE(uuid_free);
 RULE(guest_elsewhere);

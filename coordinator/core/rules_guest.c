@@ -1,4 +1,5 @@
 /* Rules about the guest itself: what state it is in, and what it has that can't be taken along. */
+#include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
 #include <string.h>
@@ -67,8 +68,29 @@ RULE(mode_allowed)
     if (in->mode == DROVER__V1__MODE__MODE_POST_COPY && !in->policy->post_copy)
         found(("guest %s", in->guest->guest->name),
               ("post-copy was asked for, and its policy does not allow it"),
-              ("post-copy in the policy's allow: a lost link during post-copy loses the guest's memory"),
-              ("add post-copy to policies.default.allow in coordinator.yaml, or choose another mode"));
+              ("post-copy in the policy's allow: a host that dies during post-copy takes the guest's memory "
+               "along"),
+              ("--allow post-copy, or post-copy in the policy's allow in coordinator.yaml, or choose another "
+               "mode"));
+}
+
+/* In post-copy libvirt itself runs the guest there. Where its answer is lost before a switch-over, it takes the guest back here,
+ * too; QEMU's lock on an image file stops the second copy, where there is one that both hosts see. */
+RULE(post_copy_handover)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    bool may = in->mode == DROVER__V1__MODE__MODE_POST_COPY || in->mode == DROVER__V1__MODE__MODE_AUTO;
+    if (!may || !in->policy->post_copy)
+        return;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        if (disk_is_written(d) && (d->shareable || !streq(d->type, "file")))
+            found(
+                ("disk %s", d->target),
+                ("no lock keeps a second copy of the guest from it, and post-copy hands over by libvirt"),
+                ("a disk with QEMU's lock, or a handover that waits for the source"),
+                ("leave post-copy out of the policy's allow, unless the network between the hosts is sure"));
+    }
 }
 
 /* A second running copy is never made worse by moving one of them. */

@@ -429,9 +429,22 @@ static void on_timer(struct txn *t, const struct txn_event *e, struct txn_action
     }
 }
 
+static void on_progress(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    if (t->state != TXN_TRANSFER)
+        return;
+    t->attempt = t->last[0] = 0;
+    t->heard = e->now;
+    if (!e->post_copy || t->post_copy)
+        return;
+    t->post_copy = true; /* a restarted coordinator should know, too */
+    add(a, TXN_ACTION_JOURNAL);
+    tell(a, "post-copy: %s runs on %s, the rest of its memory follows", t->guest, t->host[TXN_DESTINATION]);
+}
+
 static void on_cancel(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
-    if (t->state != TXN_PREPARING && t->state != TXN_TRANSFER)
+    if ((t->state != TXN_PREPARING && t->state != TXN_TRANSFER) || t->post_copy)
         return;
     t->cancelled = true;
     blame(t, "cancelled by %.200s", e->text && e->text[0] ? e->text : "an operator");
@@ -454,7 +467,7 @@ static void on_resolve(struct txn *t, const struct txn_event *e, struct txn_acti
 static void on_grant(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
     const char *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
-    if (t->state == TXN_SETTLING && t->in_doubt && !t->definition_only) {
+    if (t->state == TXN_SETTLING && t->in_doubt && !t->definition_only && !t->post_copy) {
         t->granted = true;
         tell(a, "%.100s gives %s to %s without %s's word", said(e), t->guest, to, from);
         enter(t, a, TXN_ACTIVATING, e->now);
@@ -478,13 +491,7 @@ void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
     case TXN_EVENT_RESTART: on_restart(t, e, a); break;
     case TXN_EVENT_ANSWER:
     case TXN_EVENT_NO_ANSWER: on_reply(t, e, a); break;
-    case TXN_EVENT_PROGRESS:
-        if (t->state == TXN_TRANSFER) {
-            t->heard = e->now;
-            t->attempt = 0;
-            t->last[0] = 0;
-        }
-        break;
+    case TXN_EVENT_PROGRESS: on_progress(t, e, a); break;
     case TXN_EVENT_TIMER: on_timer(t, e, a); break;
     case TXN_EVENT_CANCEL: on_cancel(t, e, a); break;
     case TXN_EVENT_GRANT: on_grant(t, e, a); break;

@@ -13,6 +13,9 @@
  *                   v     v                            v
  *             ABORTED     RELEASING ------> DONE <-----+
  *
+ * Post-copy: the source, once it has switched over, answers SETTLE only when the guest's last page has left it. Here it is
+ * no state of its own: a cancel is refused, and the operator is told what is waited for.
+ *
  * Invariant: no message is sent for a state that is not durable. txn_step only says what to do; the driver journals first.
  *
  * An operator may give the guest to the destination while the source can't be asked (GRANT): from SETTLING straight to ACTIVATING.
@@ -69,7 +72,7 @@ enum txn_event_kind {
     TXN_EVENT_RESTART, /* read from the journal */
     TXN_EVENT_ANSWER,  /* `message` to `party` was answered with `answer` */
     TXN_EVENT_NO_ANSWER, /* `message` to `party` failed or timed out, `text` says why; it may have arrived all the same */
-    TXN_EVENT_PROGRESS, /* the transfer was heard of */
+    TXN_EVENT_PROGRESS, /* the transfer was heard of; `post_copy`: the guest runs at the destination already */
     TXN_EVENT_TIMER,
     TXN_EVENT_CANCEL, /* `text`: who */
     TXN_EVENT_GRANT, /* in doubt about the source: an operator (`text`) gives the guest to the destination without its answer.
@@ -94,6 +97,7 @@ struct txn_event {
     enum txn_message message;
     enum txn_party party;
     enum txn_answer answer;
+    bool post_copy;
     int64_t now;      /* ms of a clock that never goes back, within one life of the process */
     const char *text; /* may be NULL */
 };
@@ -134,8 +138,9 @@ struct txn {
     bool cancelled;
     bool transferred; /* MIGRATE may have been sent */
     bool cold_started;
-    bool granted;  /* to the destination, without the source's word */
-    char why[320]; /* the first thing that went wrong; empty if nothing did */
+    bool granted;   /* to the destination, without the source's word */
+    bool post_copy; /* neither end may be ended before the source is settled, and no cancel has an effect */
+    char why[320];  /* the first thing that went wrong; empty if nothing did */
 
     /* What a restart may forget. */
     unsigned asked;    /* whom PREPARE may have reached */

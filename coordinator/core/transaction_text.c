@@ -52,6 +52,14 @@ bool txn_cancel_text(const struct txn *t, char *text, size_t size)
                  guest, from, to);
         return true;
     case TXN_TRANSFER:
+        if (t->post_copy) {
+            snprintf(
+                text, size,
+                "%s runs on %s already and a part of its memory is still on %s: ending either would lose it, "
+                "so it is too late to cancel",
+                guest, to, from);
+            return false;
+        }
         snprintf(text, size,
                  "the transfer is stopped and %s stays on %s, unless it has switched over in this very "
                  "moment: then it "
@@ -90,6 +98,13 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
     const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
     switch (t->state) {
     case TXN_SETTLING:
+        if (t->post_copy) {
+            snprintf(text, size,
+                     "%s runs on %s in post-copy and a part of its memory is still on %s: neither is stopped",
+                     guest, to, from);
+            snprintf(todo, todo_size, "make %s and %s reach each other; it goes on by itself", from, to);
+            break;
+        }
         snprintf(text, size, "whether %s is still on %s is not known, so it is not started anywhere else",
                  guest, from);
         snprintf(todo, todo_size,

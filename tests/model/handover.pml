@@ -33,7 +33,7 @@
  * ABORT to a source (PARTICIPANT_ABORT in source_step), an export node and post-copy are not sent or begun by today's coordinator:
  * none is here. The operator's word (S22) is a true one: gone if the destination has the guest's image. Not here either: the operator
  * who gives the guest to the destination while the source can't be asked (C: on_grant, S: source_granted). That word is that no QEMU of
- * it can run at the source; golden traces (tests/data/transaction/grant*.trace) and participant_test hold what follows from it.
+ * it can run at the source; golden traces (tests/data/transaction/grant*.trace) and participants_test hold what follows from it.
  * -DDEFINITION: the guest is shut off, its definition moves (C, S3, D7). -DTRANSIENT: libvirt forgets a guest that is off. S20, D15: only once the coordinator is through with it.
  *
  * Mistakes, each a -D; `run` checks that each is found: AUTORESUME, GUESS_KEPT, KEEP_WITH_JOB, KEEP_UNWRITTEN, LEASE_DESTROYS,

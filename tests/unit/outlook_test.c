@@ -71,6 +71,21 @@ static void offline_is_not_bound_by_the_pause(void **state)
     assert_true(o.outcome.downtime > 500);
 }
 
+static void post_copy_is_taken_where_it_is_allowed_and_cheaper(void **state)
+{
+    (void)state;
+    struct ladder_policy policy = {
+        .mode = LADDER_AUTO, .max_pause = 2100, .offline = true, .post_copy = true};
+    struct outlook o = make(policy, 180);
+    assert_int_equal(o.way, MODEL_POST_COPY);
+    assert_true(o.allowed && o.outcome.downtime <= 200);
+    assert_int_equal(make(policy, 0).way, MODEL_LIVE);
+    policy.mode = LADDER_POST_COPY;
+    assert_int_equal(make(policy, 0).way, MODEL_POST_COPY);
+    policy = (struct ladder_policy){.mode = LADDER_AUTO, .max_pause = 2100, .offline = true};
+    assert_int_equal(make(policy, 180).way, MODEL_PAUSE);
+}
+
 static void nothing_known_is_no_forecast(void **state)
 {
     (void)state;
@@ -89,6 +104,7 @@ int main(void)
         cmocka_unit_test(a_hopeless_guest_is_paused),
         cmocka_unit_test(what_the_policy_forbids_is_said),
         cmocka_unit_test(offline_is_not_bound_by_the_pause),
+        cmocka_unit_test(post_copy_is_taken_where_it_is_allowed_and_cheaper),
         cmocka_unit_test(nothing_known_is_no_forecast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

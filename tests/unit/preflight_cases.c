@@ -108,6 +108,11 @@ SPOIL(post_copy)
 {
     m->in.mode = DROVER__V1__MODE__MODE_POST_COPY;
 }
+SPOIL(post_copy_allowed)
+{
+    m->policy.post_copy = true;
+    m->in.mode = DROVER__V1__MODE__MODE_AUTO;
+}
 SPOIL(twice)
 {
     made_guest(m->third, "web1", UUID_A);
@@ -277,6 +282,7 @@ const struct spoiled preflight_cases[] = {
     {off_but_live, "guest-state", "shut off", MORE, B},
     {running_but_definition, "guest-state", "running", MORE, B},
     {post_copy, "mode-allowed", "post-copy", JOINED, B},
+    {post_copy_allowed, "post-copy-handover", "no lock", MORE, W},
     {twice, "guest-elsewhere", "kvm3", MORE, B},
     {defined_elsewhere, "guest-remembered", "kvm3", MORE, W},
     {remembered, "guest-remembered", "kvm3", MORE, W},

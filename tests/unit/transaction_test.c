@@ -1,7 +1,7 @@
 /* Golden traces: each file in data/transaction is a conversation with a transaction. A line "> ..." is an event, the lines
  * after it are exactly the actions that it causes. `transaction_test FILE` prints the trace of the events in FILE.
  *
- *   > start | restart | timer | cancel WHO | progress
+ *   > start | restart | timer | cancel WHO | progress [post-copy]
  *   > crash                          the process dies and reads its journal again
  *   > +MS                            the clock moves
  *   > MESSAGE PARTY ANSWER [TEXT]    e.g. "> SETTLE source kept", "> PREPARE destination none no route to host"
@@ -98,6 +98,7 @@ static bool parse(const char *line, struct txn_event *e, char text[200])
     if (kind < 0 || kind == 2 || kind == 3)
         return false;
     e->kind = (enum txn_event_kind)kind;
+    e->post_copy = strcmp(b, "post-copy") == 0;
     if (e->kind == TXN_EVENT_RESOLVE) { /* by oncall */
         int answer = lookup(answers, 9, b);
         if (answer < 0)
@@ -126,6 +127,7 @@ static void feed(struct talk *t, const char *line)
         t->txn.cancelled = was.cancelled;
         t->txn.cold_started = was.cold_started;
         t->txn.granted = was.granted;
+        t->txn.post_copy = was.post_copy;
         memcpy(t->txn.why, was.why, sizeof(was.why));
         e.kind = TXN_EVENT_RESTART;
     } else if (!parse(line, &e, text)) {

@@ -238,6 +238,7 @@ static void start(struct world *w)
     c->txn.transferred = was.transferred;
     c->txn.granted = was.granted;
     c->txn.cold_started = was.cold_started;
+    c->txn.post_copy = was.post_copy;
     feed(w, &(struct txn_event){.kind = TXN_EVENT_RESTART});
 }
 

@@ -1,0 +1,63 @@
+"""Post-copy, where the policy allows it: the guest runs on while its memory follows, and a cut link takes nothing away."""
+
+import signal
+
+from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
+from lablib import wait_for
+
+TICK = 0.1
+
+
+def guest(fleet):
+    """One that no pre-copy can move over its link."""
+    fleet.guest_add("web1", on="kvm1", memory=160, tick_ms=int(TICK * 1000), working_set=120, dirty="max")
+    fleet.tick_wait("web1", at_least=20, deadline=60)
+    fleet.link("kvm2", rate="200mbit")
+
+
+def test_it_needs_the_policys_word(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", tick_ms=int(TICK * 1000))
+    refused = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", check=False)
+    assert refused.returncode == 3
+    assert "mode-allowed" in refused.stdout + refused.stderr
+
+
+def test_a_hopeless_guest_goes_over_without_a_long_pause(fleet, drover):
+    guest(fleet)
+    drover("check", "web1", "--to", "kvm2")  # samples it
+    with fleet.tick_watch("web1") as watch:
+        watch.wait(3, host="kvm1")
+        drover("migrate", "web1", "--to", "kvm2", "--allow", "post-copy")
+        watch.wait(3, host="kvm2")
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+    job = job_state(drover, document(drover("history", "--json"))["jobs"][0]["id"])
+    told = job["forecast"]
+    assert told["way"] == "post-copy" and told["allowed"], told
+    assert job["result"]["post_copy"] and job["result"]["faults"] > 0, job["result"]
+    assert job["result"]["pause"] < 1000 < told["time"], (job["result"], told)
+    assert "waits for pages" in drover("job", str(job["id"]), "--explain").stdout
+
+
+def test_a_link_cut_in_post_copy_is_waited_out(fleet, drover):
+    guest(fleet)
+    started = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", "--allow", "post-copy", "--detach", "--json")
+    job = document(started)["jobs"][0]["id"]
+
+    def progress():
+        return job_state(drover, job).get("progress", {})
+
+    wait_for(lambda: progress().get("post_copy"), 60, "post-copy", poll=0.1)
+    kvm1 = fleet.node("kvm1")
+    fleet.link("kvm2", up=False)
+    kvm1.virsh("domjobabort", "web1", "--postcopy")  # else it takes libvirt half a minute to see that the path is gone
+    wait_for(lambda: progress().get("broken"), 60, "the broken stream to be seen", poll=0.1)
+    refused = drover("cancel", str(job), check=False)
+    assert refused.returncode == 3 and "too late to cancel" in refused.stdout + refused.stderr, refused
+    fleet.programs.agent_stop(kvm1, signal.SIGKILL)
+    fleet.programs.agent_start(kvm1)
+    assert copies(fleet, "web1") == {"kvm1": "paused", "kvm2": "running"}
+    fleet.link("kvm2", up=True)
+    assert wait_for_job(drover, job, {"done", "failed", "cancelled"}, 120)["state"] == "done"
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
