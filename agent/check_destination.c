@@ -56,8 +56,7 @@ static void check_interface(const Drover__V1__HostReport *r, const Drover__V1__I
     if (has)
         return;
     _cleanup_free_ char *subject = xasprintf("%s %s", i->type, source);
-    findings_add(f, BLOCK, "network-present", subject, "this host has none that is up", "as on the source",
-                 todo);
+    findings_add(f, BLOCK, i->type, subject, "this host has none that is up", "as on the source", todo);
 }
 
 void check_destination_host(const Drover__V1__HostReport *r, const Drover__V1__PrepareRequest *q,

@@ -26,7 +26,7 @@ static void check_state(const Drover__V1__Guest *g, Drover__V1__Mode mode, struc
         findings_add(f, BLOCK, "guest-state", g->name, seen, "running",
                      "start or resume it (virsh), then try again");
     if (g->job)
-        findings_add(f, BLOCK, "guest-job", g->name, "libvirt has a job on it", "none",
+        findings_add(f, BLOCK, "guest-busy", g->name, "libvirt has a job on it", "none",
                      "wait for it: virsh domjobinfo");
 }
 
@@ -51,14 +51,14 @@ static void check_attached(const Drover__V1__Guest *g, Drover__V1__Mode mode, st
                      "none: it would stay behind",
                      "start the guest from it, or drop it (virsh managedsave-remove)");
     if (g->nvram && g->nvram[0])
-        findings_add(f, running ? DROVER__V1__SEVERITY__WARN : BLOCK, "nvram", g->nvram,
+        findings_add(f, running ? DROVER__V1__SEVERITY__WARN : BLOCK, "firmware-variables", g->nvram,
                      "firmware variables in a local file",
                      running ? "that QEMU carries them over in the guest's memory"
                              : "none: with the definition alone they would stay behind",
                      running ? "nothing"
                              : "migrate the guest while it runs, or copy the file to the same path");
     for (size_t i = 0; running && i < g->n_hostdevs; i++)
-        findings_add(f, BLOCK, "hostdev", g->hostdevs[i], "a device of this host", "none: it can't move",
+        findings_add(f, BLOCK, "host-device", g->hostdevs[i], "a device of this host", "none: it can't move",
                      "detach it (virsh detach-device), or migrate while the guest is shut off");
 }
 
@@ -99,7 +99,7 @@ static void check_disks(const Drover__V1__Guest *g, const Drover__V1__PrepareReq
             continue;
         if (written && streq(d->type, "file") && d->source && d->source[0] && on_local_filesystem(d->source))
             findings_add(
-                f, BLOCK, "disk-shared", subject, d->source,
+                f, BLOCK, "storage-not-shared", subject, d->source,
                 "a disk that both hosts reach: this one is on a local "
                 "filesystem, and would stay behind",
                 "migrate it with --copy-storage, or move it to shared storage (NFS, iSCSI, GlusterFS)");
@@ -108,7 +108,7 @@ static void check_disks(const Drover__V1__Guest *g, const Drover__V1__PrepareReq
         bool local = streq(d->type, "file") || streq(d->type, "block");
         if (mode != DROVER__V1__MODE__MODE_DEFINITION && written && local && unsafe_cache)
             findings_add(
-                f, DROVER__V1__SEVERITY__WARN, "disk-cache", subject, d->cache,
+                f, DROVER__V1__SEVERITY__WARN, "cache-mode", subject, d->cache,
                 "none or directsync, unless the storage keeps both hosts' caches alike (NFS, GlusterFS)",
                 "set cache='none', or expect libvirt to refuse");
     }
@@ -122,7 +122,7 @@ void check_source(virConnectPtr conn, const Drover__V1__PrepareRequest *q, struc
     _cleanup_domain_ virDomainPtr domain = domain_find(conn, q->step->guest, &why);
     Drover__V1__Guest *guest = NULL;
     if (!domain || guests_read(domain, &guest, NULL, &why) < 0) {
-        findings_add(f, BLOCK, "guest", name, why.text, "a guest that libvirt knows here",
+        findings_add(f, BLOCK, "guest-unreadable", name, why.text, "a guest that libvirt knows here",
                      "look at drover vms");
         return;
     }
@@ -134,6 +134,6 @@ void check_source(virConnectPtr conn, const Drover__V1__PrepareRequest *q, struc
         findings_add(f, BLOCK, "guest-state", guest->name, "a transient guest", "a definition",
                      "nothing: there is none");
     if (definition_read(domain, ret_definition, &why) < 0)
-        findings_add(f, BLOCK, "definition", guest->name, why.text, "that libvirt shows its definition",
+        findings_add(f, BLOCK, "guest-unreadable", guest->name, why.text, "that libvirt shows its definition",
                      "see libvirtd's log on this host");
 }

@@ -25,6 +25,19 @@ bool findings_block(const struct findings *f)
     return false;
 }
 
+void findings_accept(struct findings *f, char *const *ids, size_t n)
+{
+    static const char *const acceptable[] = {"mac-in-use"};
+    for (size_t i = 0; i < f->n; i++)
+        for (size_t k = 0; k < n; k++)
+            for (size_t a = 0; a < sizeof(acceptable) / sizeof(acceptable[0]); a++)
+                if (f->list[i]->severity == DROVER__V1__SEVERITY__BLOCK && streq(f->list[i]->id, ids[k]) &&
+                    streq(ids[k], acceptable[a])) {
+                    f->list[i]->severity = DROVER__V1__SEVERITY__WARN;
+                    f->list[i]->accepted = true;
+                }
+}
+
 void findings_free(struct findings *f)
 {
     for (size_t i = 0; i < f->n; i++)

@@ -53,14 +53,16 @@ static void reserve(struct prepare *p, struct transaction *txn)
     uint64_t margin = guest->memory_max / 100 * MEMORY_MARGIN_PERCENT;
     if (margin < MEMORY_MARGIN_MIN)
         margin = MEMORY_MARGIN_MIN; /* QEMU itself, and the guest's video memory */
-    if (transaction_reserve(txn, guest->memory_max + margin, p->available) == 0)
+    check_destination_hugepages(txn, guest, &p->findings);
+    uint64_t ordinary = guest->n_hugepages ? 0 : guest->memory_max;
+    if (findings_block(&p->findings) || transaction_reserve(txn, ordinary + margin, p->available) == 0)
         return;
     _cleanup_free_ char *seen = xasprintf("%llu MiB free, of which open transactions hold %llu MiB",
                                           (unsigned long long)(p->available >> 20),
                                           (unsigned long long)(transactions_reserved_bytes(txn->all) >> 20));
     _cleanup_free_ char *expected =
-        xasprintf("%llu MiB for the guest and %llu MiB for its QEMU",
-                  (unsigned long long)(guest->memory_max >> 20), (unsigned long long)(margin >> 20));
+        xasprintf("%llu MiB for the guest and %llu MiB for its QEMU", (unsigned long long)(ordinary >> 20),
+                  (unsigned long long)(margin >> 20));
     findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "memory-free", "the destination's memory", seen,
                  expected, "choose another host, or move guests away from this one");
 }
@@ -111,6 +113,9 @@ static void check(struct prepare *p, struct transaction *txn)
     } else {
         if (conn)
             check_destination_names(conn, p->request, &p->findings);
+        if (conn)
+            check_destination_cpu(conn, p->request, &p->findings);
+        findings_accept(&p->findings, p->request->accept, p->request->n_accept);
         r->guest = copy(&p->request->guest->base);
         r->definition = copy(&p->request->definition->base);
         relocate(p, r);
@@ -223,6 +228,7 @@ static void on_report(void *arg, const Drover__V1__HostReport *report)
         return;
     }
     check_destination_host(report, p->request, &p->findings);
+    check_destination_macs(p->op.all->agent, p->request->guest, &p->findings);
     p->available = report->memory_free;
     turn_take(&p->op);
 }

@@ -77,7 +77,7 @@ struct transactions {
     Drover__V1__Peer_Service peer_service;
 
     pthread_mutex_t memory_lock;
-    uint64_t memory_reserved; /* under memory_lock */
+    uint64_t memory_reserved, hugepages_reserved; /* under memory_lock */
 };
 
 struct findings {
@@ -133,6 +133,7 @@ void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
 /* Memory at this host; the reservation of the record. RESOURCE_EXHAUSTED when `available` does not hold it. */
 int transaction_reserve(struct transaction *txn, uint64_t bytes, uint64_t available);
+int transaction_reserve_hugepages(struct transaction *txn, uint64_t bytes, uint64_t available);
 void transaction_unreserve(struct transaction *txn);
 
 /* ---- one step: drive.c ---- */
@@ -267,6 +268,9 @@ void rpc_peer_receive_disk(Drover__V1__Peer_Service *service, const Drover__V1__
 void findings_add(struct findings *f, Drover__V1__Severity severity, const char *id, const char *subject,
                   const char *seen, const char *expected, const char *todo);
 bool findings_block(const struct findings *f);
+
+/* Those that block, are among `ids` and put no data at risk, warn instead: it is not the coordinator's word alone. */
+void findings_accept(struct findings *f, char *const *ids, size_t n);
 void findings_free(struct findings *f);
 
 /* Worker. *ret_guest and *ret_definition stay NULL if the guest can't be read. */
@@ -275,5 +279,11 @@ void check_source(virConnectPtr conn, const Drover__V1__PrepareRequest *request,
 /* Loop, with the host's report; then worker, with libvirt. */
 void check_destination_host(const Drover__V1__HostReport *report, const Drover__V1__PrepareRequest *request,
                             struct findings *f);
+/* Loop: no other active guest here has a MAC address of this one. */
+void check_destination_macs(const struct agent *agent, const Drover__V1__Guest *guest, struct findings *f);
+
+/* Worker. The second reserves the pages, too. */
+void check_destination_cpu(virConnectPtr conn, const Drover__V1__PrepareRequest *request, struct findings *f);
+void check_destination_hugepages(struct transaction *txn, const Drover__V1__Guest *guest, struct findings *f);
 void check_destination_names(virConnectPtr conn, const Drover__V1__PrepareRequest *request,
                              struct findings *f);

@@ -165,12 +165,27 @@ int transaction_reserve(struct transaction *txn, uint64_t bytes, uint64_t availa
     return fits ? 0 : -(int)STATUS_RESOURCE_EXHAUSTED;
 }
 
+int transaction_reserve_hugepages(struct transaction *txn, uint64_t bytes, uint64_t available)
+{
+    struct transactions *all = txn->all;
+    pthread_mutex_lock(&all->memory_lock);
+    bool fits = all->hugepages_reserved + bytes <= available;
+    if (fits) {
+        all->hugepages_reserved += bytes;
+        txn->record->hugepages = bytes;
+    }
+    pthread_mutex_unlock(&all->memory_lock);
+    return fits ? 0 : -(int)STATUS_RESOURCE_EXHAUSTED;
+}
+
 void transaction_unreserve(struct transaction *txn)
 {
     struct transactions *all = txn->all;
     pthread_mutex_lock(&all->memory_lock);
     all->memory_reserved -= txn->record->memory;
     txn->record->memory = 0;
+    all->hugepages_reserved -= txn->record->hugepages;
+    txn->record->hugepages = 0;
     pthread_mutex_unlock(&all->memory_lock);
 }
 
@@ -330,6 +345,7 @@ static void on_record(void *arg, Drover__V1__Record *record)
     txn->next = all->list;
     all->list = txn;
     all->memory_reserved += record->memory;
+    all->hugepages_reserved += record->hugepages;
     if (participant_is_open(role, state))
         log_info("transaction %s of guest %s is open here: %s", txn->id, txn->guest, record->state);
 }

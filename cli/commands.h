@@ -7,7 +7,7 @@
 
 struct command;
 
-extern const struct command cmd_hosts, cmd_vms;
+extern const struct command cmd_hosts, cmd_vms, cmd_storage, cmd_networks;
 extern const struct command cmd_migrate, cmd_check, cmd_doctor;
 extern const struct command cmd_jobs, cmd_job, cmd_watch, cmd_cancel, cmd_history;
 extern const struct command cmd_fence_list, cmd_fence_release;

@@ -67,7 +67,7 @@ _drover() {
             words="agent/ coordinator/ operator/"
         else
             case $command in
-            doctor) words=$(_drover_column 1 hosts) ;;
+            doctor | storage | networks) words=$(_drover_column 1 hosts) ;;
             migrate | check) words=$(_drover_column 2 vms) ;;
             watch | cancel) words=$(_drover_column 1 jobs) ;;
             job) words="$(_drover_column 1 jobs) $(_drover_column 1 history)" ;;

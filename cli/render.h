@@ -4,6 +4,7 @@
 #include "proto/coordinator.pb-c.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +14,14 @@ json_t *render_hosts_json(const Drover__V1__ListHostsReply *reply);
 
 /* `host`: the one asked for, or NULL. */
 void render_guests(const Drover__V1__ListGuestsReply *reply, const char *host, FILE *out);
+
+/* `all`: local file systems and single volumes, too. */
+void render_storage(const Drover__V1__ListStorageReply *reply, bool all, FILE *out);
+
+/* Bridges with their ports, and which guest's tap each is; of one host, or all (NULL). The table is made from the document. */
+json_t *render_networks_json(const Drover__V1__ListHostsReply *hosts,
+                             const Drover__V1__ListGuestsReply *guests, const char *host);
+void render_networks(const json_t *document, FILE *out);
 
 /* "block memory-free (host kvm2): seen 1.2 GiB free; expected at least 4 GiB. Do: ..." */
 void render_finding(const Drover__V1__Finding *finding, FILE *out);

@@ -78,8 +78,14 @@ void table_print(struct table *table, FILE *out)
             fprintf(out, "%*s", (table->right[column] ? 0 : pad) + 2, "");
         else
             fputc('\n', out);
-        free(table->cells[i]);
     }
+    table_free(table);
+}
+
+void table_free(struct table *table)
+{
+    for (size_t i = 0; i < table->n_cells; i++)
+        free(table->cells[i]);
     free(table->cells);
     free(table);
 }

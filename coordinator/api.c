@@ -237,6 +237,7 @@ struct api *api_new(const struct api_config *config)
                 .list_fences = api_list_fences,
                 .release_fence = api_release_fence,
                 .doctor = api_doctor,
+                .list_storage = api_list_storage,
             },
         .config = *config,
     };

@@ -32,6 +32,8 @@ void api_list_fences(Drover__V1__Coordinator_Service *service, const Drover__V1_
 void api_release_fence(Drover__V1__Coordinator_Service *service,
                        const Drover__V1__ReleaseFenceRequest *request,
                        Drover__V1__ReleaseFenceReply_Closure reply, void *call);
+void api_list_storage(Drover__V1__Coordinator_Service *service, const Drover__V1__ListStorageRequest *request,
+                      Drover__V1__ListStorageReply_Closure reply, void *call);
 
 /* Open or ended. Freed with drover__v1__job__free_unpacked when *ret_owned, else good until the next change. */
 int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,

@@ -143,6 +143,9 @@ static Drover__V1__Journal *journal_of(const struct driver *d, const struct migr
     Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
     j->mode = order->mode;
     j->policy = (Drover__V1__Policy *)message_clone(order->policy ? &order->policy->base : &none.base);
+    j->accept = xcalloc(order->n_accept + 1, sizeof(*j->accept));
+    for (size_t i = 0; i < order->n_accept; i++)
+        j->accept[j->n_accept++] = xstrdup(order->accept[i]);
     j->source = endpoint_of(d->config.fleet, order->source);
     j->destination = endpoint_of(d->config.fleet, order->destination);
     if (order->relocation)

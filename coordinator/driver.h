@@ -28,6 +28,8 @@ struct migration_order {
     Drover__V1__Finding *const *findings; /* warnings and infos of the preflight, kept with the job */
     size_t n_findings;
     const Drover__V1__Relocation *relocation; /* NULL: all is as at the source */
+    char *const *accept; /* ids of findings that the operator accepts, for the agents' own checks */
+    size_t n_accept;
 };
 int driver_migrate(struct driver *driver, const struct migration_order *order, uint64_t *ret_job,
                    struct error *err);

@@ -310,6 +310,8 @@ static void prepare(struct call *c, struct rpc_stub *stub, Drover__V1__Step *ste
     r.definition = to_source ? NULL : m->journal->definition;
     r.peer = to_source ? m->journal->destination : m->journal->source;
     r.relocation = m->journal->relocation;
+    r.accept = m->journal->accept;
+    r.n_accept = m->journal->n_accept;
     stub->timeout_ms = TXN_PREPARE_MS;
     stub->once = true;
     drover__v1__agent__prepare(&stub->base, &r, on_vote, c);

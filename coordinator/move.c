@@ -76,6 +76,9 @@ struct move {
     Drover__V1__Relocation *relocation; /* NULL: nothing differs at the destination */
     Drover__V1__Change **changes;
     size_t n_changes;
+    struct placement_tried tried[PLACEMENT_TRIES]; /* where the agents were asked and spoke against it */
+    struct findings found[PLACEMENT_TRIES];        /* there */
+    size_t n_tried;
 };
 
 /* What was found, and what follows from it. */
@@ -93,6 +96,8 @@ static void forget(struct move *m)
 static void move_free(struct move *m)
 {
     forget(m);
+    for (size_t i = 0; i < m->n_tried; i++)
+        findings_deinit(&m->found[i]);
     free(m->source);
     free(m->destination);
     free(m->why);
@@ -118,6 +123,8 @@ static int resolve(struct move *m, struct error *err)
                          DROVER_VERSION);
     m->in.fleet = c->fleet;
     m->in.policy = &m->policy;
+    m->in.accept = request->accept;
+    m->in.n_accept = request->n_accept;
     const Drover__V1__Job *open = driver_job_of_guest(c->driver, m->in.guest->guest->uuid);
     m->in.open_job = open ? open->id : 0;
     m->in.source = m->in.guest->host;
@@ -138,7 +145,7 @@ static int choose(struct move *m, const char *name, struct error *err)
             return r;
         m->in.destination = to;
     } else {
-        placement_choose(&m->in, sums, &m->placement);
+        placement_choose(&m->in, sums, m->tried, m->n_tried, &m->placement);
         m->in.destination = m->placement.host;
     }
     if (m->in.destination) {
@@ -146,6 +153,7 @@ static int choose(struct move *m, const char *name, struct error *err)
         preflight_run(&m->in, &m->findings);
         m->relocation = relocation_make(&m->in);
         m->n_changes = relocation_changes(&m->in, m->relocation, &m->changes);
+        accept_apply(&m->findings, m->request->accept, m->request->n_accept);
     }
     return 0;
 }
@@ -167,6 +175,8 @@ static int order(const struct move *m, uint64_t *ret_job, struct error *err)
         .findings = m->findings.list,
         .n_findings = m->findings.n,
         .relocation = m->relocation,
+        .accept = m->request->accept,
+        .n_accept = m->request->n_accept,
     };
     return driver_migrate(c->driver, &order, ret_job, err);
 }
@@ -185,7 +195,6 @@ static void decide(struct move *m)
     const Drover__V1__MigrateGuestRequest *request = m->request;
     struct error err = {0};
     uint64_t job = 0;
-    accept_apply(&m->findings, request->accept, request->n_accept);
     /* What the fleet owns may change as soon as the driver works. */
     _cleanup_free_ char *guest = xstrdup(m->in.guest->guest->name);
     const struct findings *findings = m->in.destination ? &m->findings : &m->placement.refusals;
@@ -211,6 +220,26 @@ static void decide(struct move *m)
     move_free(m);
 }
 
+static void prove(struct move *m);
+
+/* The host that was chosen turned out not to do: the next best, unless the operator named it. */
+static bool try_next(struct move *m)
+{
+    struct error err = {0};
+    if (m->request->to[0] || !m->in.destination || !findings_block(&m->findings))
+        return false;
+    m->found[m->n_tried] = m->findings;
+    m->tried[m->n_tried] = (struct placement_tried){m->in.destination, &m->found[m->n_tried]};
+    m->n_tried++;
+    m->findings = (struct findings){0};
+    forget(m);
+    if (choose(m, "", &err) < 0)
+        fail(m, &err);
+    else
+        prove(m);
+    return true;
+}
+
 /* The world went on meanwhile, so everything is looked at anew. */
 static void on_proofs(void *arg, struct evidence *evidence)
 {
@@ -229,8 +258,27 @@ static void on_proofs(void *arg, struct evidence *evidence)
     evidence_deinit(evidence);
     if (r < 0)
         fail(m, &err);
-    else
+    else if (!try_next(m))
         decide(m);
+}
+
+/* Asks the agents about the destination, if there is one and anything to ask. */
+static void prove(struct move *m)
+{
+    struct evidence evidence = {0};
+    if (m->in.destination && m->config.agents)
+        plan_check(&evidence, m->in.fleet, m->in.source, m->in.destination, m->in.guest->guest, m->in.mode);
+    free(steal(&m->why));
+    if (!evidence.n) {
+        decide(m);
+        return;
+    }
+    free(m->source);
+    free(m->destination);
+    m->source = xstrdup(m->in.source->name);
+    m->destination = xstrdup(m->in.destination->name);
+    m->why = xstrdup(m->placement.why);
+    m->probes = probes_start(m->config.loop, m->config.agents, &evidence, on_proofs, m);
 }
 
 static void on_begin(void *arg)
@@ -238,23 +286,12 @@ static void on_begin(void *arg)
     struct move *m = arg;
     const Drover__V1__MigrateGuestRequest *request = m->request;
     struct error err = {0};
-    struct evidence evidence = {0};
     m->begin = NULL;
     if (accept_check(request->accept, request->n_accept, &err) < 0 || resolve(m, &err) < 0 ||
-        choose(m, request->to, &err) < 0) {
+        choose(m, request->to, &err) < 0)
         fail(m, &err);
-        return;
-    }
-    if (m->in.destination && m->config.agents)
-        plan_check(&evidence, m->in.fleet, m->in.source, m->in.destination, m->in.guest->guest, m->in.mode);
-    if (!evidence.n) {
-        decide(m);
-        return;
-    }
-    m->source = xstrdup(m->in.source->name);
-    m->destination = xstrdup(m->in.destination->name);
-    m->why = xstrdup(m->placement.why);
-    m->probes = probes_start(m->config.loop, m->config.agents, &evidence, on_proofs, m);
+    else
+        prove(m);
 }
 
 struct move *

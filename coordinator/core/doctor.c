@@ -58,6 +58,11 @@ static const struct doctor_rule rules[] = {
 
 #define N_RULES (sizeof(rules) / sizeof(rules[0]))
 
+const char *doctor_rule_id(size_t index)
+{
+    return index < N_RULES ? rules[index].id : NULL;
+}
+
 bool doctor_about(size_t index, struct finding_about *ret)
 {
     for (size_t i = 0, n = 0; i < N_RULES; i++)

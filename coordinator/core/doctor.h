@@ -12,6 +12,9 @@ struct doctor {
 
 void doctor_run(const struct doctor *in, struct findings *out);
 
+/* The id of the rule at that place in the table; NULL past the last. */
+const char *doctor_rule_id(size_t index);
+
 /* What its findings mean; those that preflight has, too, are told there. */
 bool doctor_about(size_t index, struct finding_about *ret);
 

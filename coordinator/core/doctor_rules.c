@@ -231,8 +231,10 @@ DOCTOR(host_name)
     bool good = false;
     for (size_t i = 0; i < h->n_resolves; i++)
         good = good || !(starts(h->resolves[i], "127.") || streq(h->resolves[i], "::1"));
-    if (h->n_resolves && !good)
-        host_found(("%s resolves to %s", h->hostname, h->resolves[0]), ("an address that other hosts reach"),
+    if ((h->n_resolves || h->resolve_error[0]) && !good)
+        host_found(("%s %s%s", h->hostname, h->n_resolves ? "resolves to " : "does not resolve: ",
+                    h->n_resolves ? h->resolves[0] : h->resolve_error),
+                   ("an address that other hosts reach"),
                    ("in /etc/hosts: %s %s",
                     in->host->report->migration_address[0] ? in->host->report->migration_address : "ADDRESS",
                     h->hostname));

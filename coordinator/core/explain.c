@@ -14,6 +14,8 @@ static const struct finding_about elsewhere[] = {
      "In the prepare phase, the destination looked whether it has the file that a copied disk is backed by.",
      DROVER__V1__SEVERITY__INFO, false},
     {"mode", "In the prepare phase, the agent was asked for a mode that it does not have.", B, false},
+    {"guest-unreadable",
+     "In the prepare phase, libvirt on the source did not tell the guest, or its definition.", B, false},
     {"hook",
      "An executable of the operator's in a host's hooks.d/prepare said no; of a later phase: failed, which "
      "changed nothing.",

@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/explain.h"
 #include "coordinator/core/text.h"
 
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 
 struct candidate {
     const struct fleet_host *host;
-    struct findings findings;
+    struct findings by_report;
+    const struct findings *findings; /* those, or what was found when it was tried */
     int64_t room;
 };
 
@@ -44,11 +46,11 @@ static void refuse(const struct candidate *list, size_t n, struct placement *out
 {
     for (size_t c = 0; c < n; c++) {
         _cleanup_free_ char *ids = NULL;
-        for (size_t i = 0; i < list[c].findings.n; i++) {
-            const Drover__V1__Finding *f = list[c].findings.list[i];
+        for (size_t i = 0; i < list[c].findings->n; i++) {
+            const Drover__V1__Finding *f = list[c].findings->list[i];
             bool everywhere = blocks(f);
             for (size_t other = 0; other < n && everywhere; other++)
-                everywhere = has(&list[other].findings, f);
+                everywhere = has(list[other].findings, f);
             if (!blocks(f))
                 continue;
             text_append(&ids, ", ", "%s", f->id);
@@ -71,7 +73,7 @@ static void explain(const struct candidate *list, size_t n, const struct candida
 {
     _cleanup_free_ char *others = NULL;
     for (size_t c = 0; c < n; c++) {
-        const Drover__V1__Finding *block = findings_block(&list[c].findings);
+        const Drover__V1__Finding *block = findings_block(list[c].findings);
         if (&list[c] == best)
             continue;
         if (block)
@@ -91,22 +93,38 @@ static bool may_be_candidate(const struct preflight *in, const struct fleet_host
     return host != in->source && !(host->report && !host->report->hypervisor);
 }
 
-void placement_choose(const struct preflight *in, const uint64_t *promised, struct placement *ret)
+static const struct findings *found_at(const struct fleet_host *host, const struct placement_tried *tried,
+                                       size_t n_tried)
+{
+    for (size_t i = 0; i < n_tried; i++)
+        if (tried[i].host == host)
+            return tried[i].findings;
+    return NULL;
+}
+
+void placement_choose(const struct preflight *in, const uint64_t *promised,
+                      const struct placement_tried *tried, size_t n_tried, struct placement *ret)
 {
     const struct fleet *fleet = in->fleet;
     struct placement out = {0};
     struct candidate *list = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*list));
     const struct candidate *best = NULL;
+    bool more = n_tried < PLACEMENT_TRIES;
     size_t n = 0;
     for (size_t i = 0; i < fleet->n_hosts; i++) {
-        if (!may_be_candidate(in, &fleet->hosts[i]))
+        const struct findings *found = found_at(&fleet->hosts[i], tried, n_tried);
+        if (!may_be_candidate(in, &fleet->hosts[i]) || (!found && !more))
             continue;
         struct candidate *c = &list[n++];
         struct preflight move = *in;
         c->host = move.destination = &fleet->hosts[i];
+        c->findings = found ? found : &c->by_report;
         move.promised = promised ? promised[i] : 0;
-        preflight_run(&move, &c->findings);
-        if (findings_block(&c->findings))
+        if (found)
+            continue;
+        preflight_run(&move, &c->by_report);
+        accept_apply(&c->by_report, in->accept, in->n_accept);
+        if (findings_block(&c->by_report))
             continue;
         c->room = preflight_room(c->host, move.promised, in->guest->guest);
         if (!best || better(c, best))
@@ -125,7 +143,7 @@ void placement_choose(const struct preflight *in, const uint64_t *promised, stru
                     xstrdup("another one"), xstrdup("add one to hosts in coordinator.yaml"));
     }
     for (size_t c = 0; c < n; c++)
-        findings_deinit(&list[c].findings);
+        findings_deinit(&list[c].by_report);
     free(list);
     *ret = out;
 }

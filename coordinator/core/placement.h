@@ -10,6 +10,16 @@ struct placement {
     struct findings refusals; /* when there is none: what blocks, by host; once if it blocks at all of them */
 };
 
-/* `in` without a destination; `promised` as many as the fleet has hosts, in its order (NULL: nothing is). */
-void placement_choose(const struct preflight *in, const uint64_t *promised, struct placement *ret);
+/* A host whose agents were asked, and what spoke against it. Both borrowed. */
+struct placement_tried {
+    const struct fleet_host *host;
+    const struct findings *findings;
+};
+
+enum { PLACEMENT_TRIES = 3 }; /* each takes up to PROBES_MS */
+
+/* `in` without a destination; `promised` as many as the fleet has hosts, in its order (NULL: nothing is). Hosts that were tried are
+ * not chosen again; after PLACEMENT_TRIES none is, and the refusal tells what was found at those. */
+void placement_choose(const struct preflight *in, const uint64_t *promised,
+                      const struct placement_tried *tried, size_t n_tried, struct placement *ret);
 void placement_deinit(struct placement *placement);

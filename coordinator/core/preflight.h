@@ -15,7 +15,9 @@ struct preflight {
     const struct evidence
         *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
     const Drover__V1__Guest
-        *there; /* as the destination names its disks and networks; preflight_run fills it */
+        *there;          /* as the destination names its disks and networks; preflight_run fills it */
+    char *const *accept; /* ids that the operator accepts; placement heeds them */
+    size_t n_accept;
 };
 
 struct findings {

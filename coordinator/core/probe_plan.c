@@ -249,3 +249,13 @@ void plan_doctor(struct evidence *out, const struct fleet_host *host, const stru
     if (peer && host->report->hypervisor)
         plan_ports(out, peer, host);
 }
+
+void plan_storage(struct evidence *out, const struct fleet_host *host)
+{
+    if (!host->up || !host->report)
+        return;
+    Drover__V1__InspectRequest *q = inspect_new();
+    q->mounts = q->luns = q->volumes = true;
+    q->exports = host_exports(host);
+    evidence_add(out, host, "", out->groups, 0, NULL, q);
+}

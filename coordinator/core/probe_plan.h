@@ -30,6 +30,9 @@ char *device_path_there(const Drover__V1__DevicePath *path);
 /* What `drover doctor` asks about a host; `peer` tries its ports (NULL: nobody can). */
 void plan_doctor(struct evidence *evidence, const struct fleet_host *host, const struct fleet_host *peer);
 
+/* What `drover storage` asks about a host: mounts, LUNs, exports and volumes. */
+void plan_storage(struct evidence *evidence, const struct fleet_host *host);
+
 /* The bridge that an interface hangs on at that host; NULL if it is none. */
 const Drover__V1__Bridge *interface_bridge(const struct fleet_host *host, const Drover__V1__Interface *nic);
 

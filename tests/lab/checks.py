@@ -1,4 +1,4 @@
-"""What must hold after a migration, asked of the hosts themselves and of the guest's own ticks."""
+"""What must hold after a migration, asked of the hosts themselves and of the guest's own ticks; and what a check finds."""
 
 import json
 
@@ -48,3 +48,45 @@ def wait_for_job(drover, job, states, deadline=60):
 
     wait_for(reached, deadline, f"job {job} to be one of {', '.join(states)}")
     return seen
+
+
+def check(drover, guest, *options):
+    """{id: finding} of a check from kvm1 to kvm2."""
+    result = drover("check", guest, "--to", "kvm2", "--json", *options, check=False)
+    reply = document(result)
+    assert "error" not in reply, reply
+    found = {finding["id"]: finding for finding in reply["findings"]}
+    blocks = [id for id, finding in found.items() if finding["severity"] == "block"]
+    assert result.returncode == (3 if blocks else 0), (result.returncode, reply)
+    for finding in found.values():
+        assert finding["seen"] and finding["expected"] and finding["todo"], finding
+    return found
+
+
+def heavy(found):
+    """The ids of what blocks and what warns."""
+    return {id: finding["severity"] for id, finding in found.items() if finding["severity"] in ("block", "warn")}
+
+
+def wait_for_finding(drover, guest, id):
+    """What comes of a change that the agents tell by themselves, a moment later."""
+    last = {}
+
+    def there():
+        last.clear()
+        last.update(check(drover, guest))
+        return id in last
+
+    wait_for(there, 20, f"finding {id}")
+    return last
+
+
+def edited(fleet, name, *changes):
+    """The guest, shut off, with changed words in its definition on kvm1."""
+    kvm1 = fleet.node("kvm1")
+    xml = kvm1.virsh("dumpxml", "--inactive", name)
+    for old, new in changes:
+        assert old in xml, xml
+        xml = xml.replace(old, new)
+    kvm1.write("/run/edited.xml", xml)
+    kvm1.virsh("define", "/run/edited.xml")

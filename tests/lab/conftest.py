@@ -107,3 +107,12 @@ def small_fleets():
     yield make
     for fleet in made:
         fleet.down()
+
+
+@pytest.fixture
+def undo(fleet):
+    """Calls what is put into it at the end, the last first."""
+    todo = []
+    yield todo.append
+    for step in reversed(todo):
+        step()

@@ -6,61 +6,10 @@ import subprocess
 from threading import Thread
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, document, wait_for_job
+from checks import assert_goes_on, assert_runs_only_on, check, document, edited, heavy, wait_for_finding, wait_for_job
 from lablib import wait_for
 
 GLUSTER = "/srv/gluster"
-
-
-@pytest.fixture
-def undo(fleet):
-    """Calls what is put into it at the end, the last first."""
-    todo = []
-    yield todo.append
-    for step in reversed(todo):
-        step()
-
-
-def check(drover, guest, *options):
-    """{id: finding} of a check from kvm1 to kvm2."""
-    result = drover("check", guest, "--to", "kvm2", "--json", *options, check=False)
-    reply = document(result)
-    assert "error" not in reply, reply
-    found = {finding["id"]: finding for finding in reply["findings"]}
-    blocks = [id for id, finding in found.items() if finding["severity"] == "block"]
-    assert result.returncode == (3 if blocks else 0), (result.returncode, reply)
-    for finding in found.values():
-        assert finding["seen"] and finding["expected"] and finding["todo"], finding
-    return found
-
-
-def heavy(found):
-    """The ids of what blocks and what warns."""
-    return {id: finding["severity"] for id, finding in found.items() if finding["severity"] in ("block", "warn")}
-
-
-def wait_for_finding(drover, guest, id):
-    """What comes of a change that the agents tell by themselves, a moment later."""
-    last = {}
-
-    def there():
-        last.clear()
-        last.update(check(drover, guest))
-        return id in last
-
-    wait_for(there, 20, f"finding {id}")
-    return last
-
-
-def edited(fleet, name, *changes):
-    """The guest, shut off, with changed words in its definition on kvm1."""
-    kvm1 = fleet.node("kvm1")
-    xml = kvm1.virsh("dumpxml", "--inactive", name)
-    for old, new in changes:
-        assert old in xml, xml
-        xml = xml.replace(old, new)
-    kvm1.write("/run/edited.xml", xml)
-    kvm1.virsh("define", "/run/edited.xml")
 
 
 # ---- nothing is wrong ----

@@ -51,9 +51,9 @@ static void usage_is_checked_before_anything_is_asked(void **state)
 static void every_command_has_help(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hosts",    "vms",       "doctor",  "check",  "migrate",
-                                        "jobs",     "job",       "watch",   "cancel", "history",
-                                        "pki init", "pki issue", "pki list"};
+    static const char *const names[] = {"hosts",  "vms",     "doctor",   "storage",   "networks",
+                                        "check",  "migrate", "jobs",     "job",       "watch",
+                                        "cancel", "history", "pki init", "pki issue", "pki list"};
     struct cli_run all;
     run(&all, "--help");
     assert_int_equal(all.exit, EXIT_DONE);
@@ -73,9 +73,9 @@ static void every_command_has_help(void **state)
 static void the_manual_page_has_every_option(void **state)
 {
     (void)state;
-    static const char *const helps[] = {"--help",           "vms --help",     "check --help",
-                                        "migrate --help",   "history --help", "pki init --help",
-                                        "pki issue --help", "pki list --help"};
+    static const char *const helps[] = {"--help",          "vms --help",       "storage --help",
+                                        "check --help",    "migrate --help",   "history --help",
+                                        "pki init --help", "pki issue --help", "pki list --help"};
     char page[16384] = "";
     FILE *f = fopen(file_of("DROVER_MAN"), "re");
     assert_non_null(f);
@@ -168,6 +168,32 @@ static void doctor_tells_what_to_change(void **state)
     run(&r, "doctor kvm1");
     assert_int_equal(r.exit, EXIT_DONE);
     assert_string_equal(r.out, "kvm1 is ready.\n");
+}
+
+static void storage_and_networks_say_what_there_is(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    run(&r, "storage");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "HOST ");
+    assert_has(r.out, "nfs4       export1:/srv/nfs");
+    assert_has(r.out, "multipath  naa.6001405aa");
+    assert_has(r.out, "dir pool   images");
+    assert_has(r.out, "2 volumes");
+    assert_has(r.out, "kvm2 was not asked: no route to host");
+    assert_null(strstr(r.out, "/dev/vda1"));
+    run(&r, "storage --all");
+    assert_has(r.out, "/dev/vda1");
+    assert_has(r.out, "images/web1.qcow2");
+    run(&r, "storage --json");
+    json_t *document = json_of(&r);
+    json_t *host = json_array_get(json_object_get(document, "hosts"), 0);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(host, "inspection"), "mounts")), 2);
+    json_decref(document);
+    run(&r, "networks");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_string_equal(r.out, "No bridges and no libvirt networks.\n");
 }
 
 static void findings_are_explained_and_accepted(void **state)
@@ -341,6 +367,7 @@ int main(void)
         cmocka_unit_test(lists),
         cmocka_unit_test(migrate_says_where_the_guest_now_runs),
         cmocka_unit_test(doctor_tells_what_to_change),
+        cmocka_unit_test(storage_and_networks_say_what_there_is),
         cmocka_unit_test(findings_are_explained_and_accepted),
         cmocka_unit_test(refusals_print_every_finding),
         cmocka_unit_test(several_guests),

@@ -86,6 +86,11 @@ void made_proof(struct evidence *e, const struct fleet *fleet, const struct flee
                 const struct fleet_host *destination, const Drover__V1__Guest *guest)
 {
     plan_check(e, fleet, source, destination, guest, DROVER__V1__MODE__MODE_LIVE);
+    made_answers(e);
+}
+
+void made_answers(struct evidence *e)
+{
     while (evidence_advance(e))
         for (size_t i = 0; i < e->n; i++) {
             struct ask *a = &e->asks[i];

@@ -7,6 +7,9 @@
 void made_proof(struct evidence *evidence, const struct fleet *fleet, const struct fleet_host *source,
                 const struct fleet_host *destination, const Drover__V1__Guest *guest);
 
+/* Answers whatever was planned. */
+void made_answers(struct evidence *evidence);
+
 /* For spoiling. Both fail the test's program when there is no such request. */
 struct ask *made_ask(struct evidence *evidence, const struct fleet_host *host, Drover__V1__ProbeKind kind,
                      const char *key);

@@ -39,7 +39,7 @@ static void the_roomiest_host_is_chosen_and_explained(void **state)
     Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
     struct preflight in = move_of(&fleet, "web1", &policy);
     struct placement p;
-    placement_choose(&in, NULL, &p);
+    placement_choose(&in, NULL, NULL, 0, &p);
     assert_string_equal(p.host->name, "kvm3");
     assert_string_equal(p.why,
                         "kvm3 has the most memory left after the move, 47040 MiB (kvm2 would have 44992 MiB; "
@@ -47,7 +47,7 @@ static void the_roomiest_host_is_chosen_and_explained(void **state)
     placement_deinit(&p);
 
     uint64_t promised[] = {0, 0, 3 * GIB, 0, 0};
-    placement_choose(&in, promised, &p);
+    placement_choose(&in, promised, NULL, 0, &p);
     assert_string_equal(p.host->name, "kvm2");
     placement_deinit(&p);
     /* What made_host put there is freed with the list's real length. */
@@ -66,7 +66,7 @@ static void a_refusal_says_why_host_by_host(void **state)
     Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
     struct preflight in = move_of(&fleet, "web1", &policy);
     struct placement p;
-    placement_choose(&in, NULL, &p);
+    placement_choose(&in, NULL, NULL, 0, &p);
     assert_null(p.host);
     assert_string_equal(p.why, "kvm2: snapshots, memory-free; kvm3: host-up, snapshots");
     /* The snapshots once, the memory of kvm2, the session of kvm3. */
@@ -86,7 +86,7 @@ static void without_another_host_it_says_so(void **state)
     Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
     struct preflight in = move_of(&fleet, "web1", &policy);
     struct placement p;
-    placement_choose(&in, NULL, &p);
+    placement_choose(&in, NULL, NULL, 0, &p);
     assert_null(p.host);
     assert_int_equal(p.refusals.n, 1);
     assert_string_equal(p.refusals.list[0]->id, "no-host");
@@ -134,7 +134,7 @@ static void the_choice_holds_for_any_fleet(void **state)
             Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
             struct preflight in = move_of(&fleet, "web1", &policy);
             struct placement p;
-            placement_choose(&in, promised, &p);
+            placement_choose(&in, promised, NULL, 0, &p);
             size_t free_hosts = 0;
             int64_t room =
                 p.host ? preflight_room(p.host, promised[p.host - fleet.hosts], in.guest->guest) : 0;
@@ -176,11 +176,77 @@ static void the_choice_holds_for_any_fleet(void **state)
     assert_true(refused > 50);
 }
 
+static void add_block(struct findings *findings, const char *id)
+{
+    finding_add(findings, id, DROVER__V1__SEVERITY__BLOCK, xstrdup("disk vda"), xstrdup("nothing there"),
+                xstrdup("it"), xstrdup("mount it"));
+}
+
+/* What was tried is not chosen again; when all were, or enough were, everything that was found is told. */
+static void the_next_best_is_chosen_after_one_was_tried(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_guest(made_host(&fleet, "kvm1"), "web1", UUID_A);
+    static const char *const names[] = {"kvm2", "kvm3", "kvm4", "kvm5"};
+    for (size_t i = 0; i < 4; i++)
+        made_host(&fleet, names[i]);
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+    struct preflight in = move_of(&fleet, "web1", &policy);
+    struct findings found[PLACEMENT_TRIES] = {0};
+    struct placement_tried tried[PLACEMENT_TRIES];
+    for (size_t i = 0; i < PLACEMENT_TRIES; i++) {
+        struct placement p;
+        placement_choose(&in, NULL, tried, i, &p);
+        assert_string_equal(p.host->name, names[i]);
+        if (i)
+            assert_non_null(strstr(p.why, "kvm2 can't: storage-missing"));
+        add_block(&found[i], i == 1 ? "mtu-smaller" : "storage-missing");
+        tried[i] = (struct placement_tried){p.host, &found[i]};
+        placement_deinit(&p);
+    }
+    struct placement p;
+    placement_choose(&in, NULL, tried, PLACEMENT_TRIES, &p);
+    assert_null(p.host);
+    assert_string_equal(p.why, "kvm2: storage-missing; kvm3: mtu-smaller; kvm4: storage-missing");
+    assert_int_equal(p.refusals.n, 3);
+    placement_deinit(&p);
+    for (size_t i = 0; i < PLACEMENT_TRIES; i++)
+        findings_deinit(&found[i]);
+    fleet_deinit(&fleet);
+}
+
+static void what_is_accepted_bars_no_host(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_guest(made_host(&fleet, "kvm1"), "web1", UUID_A);
+    made_host(&fleet, "kvm2")->report->vcpus_guests = 15;
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+    policy.vcpu_percent = 100;
+    struct preflight in = move_of(&fleet, "web1", &policy);
+    struct placement p;
+    placement_choose(&in, NULL, NULL, 0, &p);
+    assert_null(p.host);
+    placement_deinit(&p);
+    char *accept[] = {(char *)"vcpu-limit"};
+    in.accept = accept;
+    in.n_accept = 1;
+    placement_choose(&in, NULL, NULL, 0, &p);
+    assert_string_equal(p.host->name, "kvm2");
+    placement_deinit(&p);
+    fleet_deinit(&fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_roomiest_host_is_chosen_and_explained),
         cmocka_unit_test(a_refusal_says_why_host_by_host),
+        cmocka_unit_test(the_next_best_is_chosen_after_one_was_tried),
+        cmocka_unit_test(what_is_accepted_bars_no_host),
         cmocka_unit_test(without_another_host_it_says_so),
         cmocka_unit_test(the_choice_holds_for_any_fleet),
     };
