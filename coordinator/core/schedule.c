@@ -30,15 +30,9 @@ int64_t schedule_ms(uint64_t bytes, uint64_t rate)
     return rate ? (int64_t)((double)bytes * 1000 / (double)rate + 0.999) : 0;
 }
 
-static uint64_t left(const struct schedule_move *m)
+static bool is_sent(const struct schedule_move *m)
 {
-    switch (m->state) {
-    case SCHEDULE_TRANSFER: return m->bytes_left;
-    case SCHEDULE_WAITING:
-    case SCHEDULE_HELD:
-    case SCHEDULE_STARTING: return m->bytes;
-    default: return 0;
-    }
+    return m->state == SCHEDULE_ENDING || m->state == SCHEDULE_DONE || m->state == SCHEDULE_DROPPED;
 }
 
 static bool flows(const struct schedule_move *m)
@@ -103,7 +97,7 @@ void schedule_view_init(struct schedule_view *v, const struct schedule *s)
         const struct schedule_move *m = &s->moves[i];
         v->dirty[i] = is_dirty(s, m);
         for (uint32_t k = 0; k < m->n_links; k++)
-            v->links[m->links[k]].bytes += left(m);
+            v->links[m->links[k]].bytes += is_sent(m) ? 0 : m->bytes;
         if (m->state != SCHEDULE_DONE && v->leaving[m->from] == SCHEDULE_NONE)
             v->leaving[m->from] = i;
         if (flows(m))
@@ -127,10 +121,28 @@ void schedule_view_deinit(struct schedule_view *v)
     free(v->room);
 }
 
-void schedule_view_start(struct schedule_view *v, uint32_t move)
+void schedule_view_sent(struct schedule_view *v, uint32_t move)
 {
-    count(v, move, 1);
-    occupy(v, move);
+    const struct schedule_move *m = &v->schedule->moves[move];
+    count(v, move, -1);
+    for (uint32_t k = 0; k < m->n_links; k++)
+        v->links[m->links[k]].bytes -= m->bytes;
+}
+
+void schedule_view_done(struct schedule_view *v, uint32_t move)
+{
+    const struct schedule *s = v->schedule;
+    const struct schedule_move *m = &s->moves[move];
+    uint32_t next = v->leaving[m->from];
+    v->hosts[m->from]--;
+    v->hosts[m->to]--;
+    for (uint32_t i = 0; i < m->n_apart; i++)
+        v->apart[m->apart[i]]--;
+    if (v->room)
+        v->room[m->from] += (int64_t)m->frees;
+    while (next < s->n_moves && (s->moves[next].from != m->from || s->moves[next].state == SCHEDULE_DONE))
+        next++;
+    v->leaving[m->from] = next < s->n_moves ? next : SCHEDULE_NONE;
 }
 
 enum schedule_why schedule_view_why(const struct schedule_view *v, uint32_t move, uint32_t *ret_about)
@@ -199,27 +211,40 @@ static struct ranked rank_of(const struct schedule_view *v, uint32_t move)
     return r;
 }
 
-uint32_t schedule_view_next(struct schedule_view *v, uint32_t *ret)
+static void start(struct schedule_view *v, uint32_t move)
+{
+    count(v, move, 1);
+    occupy(v, move);
+}
+
+uint32_t schedule_view_next(struct schedule_view *v, const uint32_t *waiting, uint32_t n_waiting,
+                            uint32_t *ret)
 {
     const struct schedule *s = v->schedule;
-    struct ranked *list = xcalloc(s->n_moves ? s->n_moves : 1, sizeof(*list));
+    struct ranked *list = xcalloc(n_waiting ? n_waiting : 1, sizeof(*list));
     uint32_t n = 0, started = 0, about;
-    for (uint32_t i = 0; i < s->n_moves; i++)
-        if (s->moves[i].state == SCHEDULE_WAITING)
-            list[n++] = rank_of(v, i);
+    /* Most can't start whatever their rank. */
+    for (uint32_t i = 0; i < n_waiting; i++) {
+        enum schedule_why why = schedule_view_why(v, waiting[i], &about);
+        if (why == WAITS_NOT || (why == WAITS_ALONE && v->dirty[waiting[i]]))
+            list[n++] = rank_of(v, waiting[i]);
+    }
     qsort(list, n, sizeof(*list), by_rank);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t move = list[i].move;
         const struct schedule_move *m = &s->moves[move];
         enum schedule_why why = schedule_view_why(v, move, &about);
         if (why == WAITS_NOT) {
-            schedule_view_start(v, move);
+            start(v, move);
             ret[started++] = move;
         }
         /* It would never have its links to itself if others went on starting there. */
         for (uint32_t k = 0; why == WAITS_ALONE && v->dirty[move] && k < m->n_links; k++)
             v->links[m->links[k]].reserved = true;
     }
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < s->moves[list[i].move].n_links; k++)
+            v->links[s->moves[list[i].move].links[k]].reserved = false;
     free(list);
     return started;
 }
@@ -227,9 +252,14 @@ uint32_t schedule_view_next(struct schedule_view *v, uint32_t *ret)
 uint32_t schedule_next(const struct schedule *s, uint32_t *ret)
 {
     struct schedule_view v;
+    uint32_t n = 0, *waiting = xcalloc(s->n_moves ? s->n_moves : 1, sizeof(*waiting));
+    for (uint32_t i = 0; i < s->n_moves; i++)
+        if (s->moves[i].state == SCHEDULE_WAITING)
+            waiting[n++] = i;
     schedule_view_init(&v, s);
-    uint32_t n = schedule_view_next(&v, ret);
+    n = schedule_view_next(&v, waiting, n, ret);
     schedule_view_deinit(&v);
+    free(waiting);
     return n;
 }
 

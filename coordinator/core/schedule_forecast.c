@@ -13,7 +13,9 @@ struct play {
     double *left;     /* bytes, or ms of the phase */
     double *began_ms; /* the transfer */
     uint64_t *shares;
-    uint32_t *next;
+    uint32_t *waiting, *active, *flowing, *next; /* no order */
+    uint32_t n_waiting, n_active;
+    struct schedule_view view;
     double now_ms;
 };
 
@@ -55,28 +57,51 @@ static void enter(struct play *p, uint32_t i, enum schedule_state state, struct 
 static bool step(struct play *p, struct schedule_slot *slots)
 {
     double soonest = INFINITY;
-    schedule_shares(&p->schedule, p->shares);
-    for (uint32_t i = 0; i < p->schedule.n_moves; i++)
-        if (running(&p->moves[i]) && time_left(p, i) < soonest)
-            soonest = time_left(p, i);
+    uint32_t n = 0, left = 0;
+    for (uint32_t k = 0; k < p->n_active; k++)
+        if (p->moves[p->active[k]].state != SCHEDULE_ENDING)
+            p->flowing[n++] = p->active[k];
+    schedule_shares_of(&p->schedule, p->flowing, n, p->shares);
+    for (uint32_t k = 0; k < p->n_active; k++)
+        if (time_left(p, p->active[k]) < soonest)
+            soonest = time_left(p, p->active[k]);
     if (isinf(soonest))
         return false;
     p->now_ms += soonest;
-    for (uint32_t i = 0; i < p->schedule.n_moves; i++) {
+    for (uint32_t k = 0; k < p->n_active; k++) {
+        uint32_t i = p->active[k];
         struct schedule_move *m = &p->moves[i];
-        if (!running(m))
-            continue;
-        bool over = time_left(p, i) <= soonest;
-        if (over) {
+        if (time_left(p, i) <= soonest) {
             enter(p, i, m->state + 1, &slots[i]);
+            if (m->state == SCHEDULE_ENDING)
+                schedule_view_sent(&p->view, i);
+            if (m->state == SCHEDULE_DONE)
+                schedule_view_done(&p->view, i);
         } else if (m->state == SCHEDULE_TRANSFER) {
             p->left[i] -= soonest * (double)p->shares[i] / 1000;
             m->bytes_left = (uint64_t)p->left[i];
         } else {
             p->left[i] -= soonest;
         }
+        if (m->state != SCHEDULE_DONE)
+            p->active[left++] = i;
     }
+    p->n_active = left;
     return true;
+}
+
+static void begin(struct play *p, struct schedule_slot *slots)
+{
+    uint32_t started = schedule_view_next(&p->view, p->waiting, p->n_waiting, p->next), left = 0;
+    for (uint32_t i = 0; i < started; i++) {
+        slots[p->next[i]].start_ms = (int64_t)ceil(p->now_ms);
+        enter(p, p->next[i], SCHEDULE_STARTING, &slots[p->next[i]]);
+        p->active[p->n_active++] = p->next[i];
+    }
+    for (uint32_t k = 0; started && k < p->n_waiting; k++)
+        if (p->moves[p->waiting[k]].state == SCHEDULE_WAITING)
+            p->waiting[left++] = p->waiting[k];
+    p->n_waiting = started ? left : p->n_waiting;
 }
 
 static void adopt(struct play *p, uint32_t i, struct schedule_slot *slot)
@@ -133,20 +158,26 @@ void schedule_forecast(const struct schedule *s, struct schedule_slot *slots, st
         .began_ms = xcalloc(n, sizeof(*p.began_ms)),
         .shares = xcalloc(n, sizeof(*p.shares)),
         .next = xcalloc(n, sizeof(*p.next)),
+        .waiting = xcalloc(n, sizeof(*p.waiting)),
+        .active = xcalloc(n, sizeof(*p.active)),
+        .flowing = xcalloc(n, sizeof(*p.flowing)),
     };
     if (s->n_moves)
         memcpy(p.moves, s->moves, s->n_moves * sizeof(*p.moves));
     p.schedule.moves = p.moves;
     bound(s, &out);
-    for (uint32_t i = 0; i < s->n_moves; i++)
+    for (uint32_t i = 0; i < s->n_moves; i++) {
         adopt(&p, i, &slots[i]);
-    do {
-        uint32_t started = schedule_next(&p.schedule, p.next);
-        for (uint32_t i = 0; i < started; i++) {
-            slots[p.next[i]].start_ms = (int64_t)ceil(p.now_ms);
-            enter(&p, p.next[i], SCHEDULE_STARTING, &slots[p.next[i]]);
-        }
-    } while (step(&p, slots));
+        if (running(&p.moves[i]))
+            p.active[p.n_active++] = i;
+        else if (p.moves[i].state == SCHEDULE_WAITING)
+            p.waiting[p.n_waiting++] = i;
+    }
+    schedule_view_init(&p.view, &p.schedule);
+    do
+        begin(&p, slots);
+    while (step(&p, slots));
+    schedule_view_deinit(&p.view);
     for (uint32_t i = 0; i < s->n_moves; i++)
         out.never += slots[i].end_ms < 0;
     out.finish_ms = (int64_t)ceil(p.now_ms);
@@ -155,5 +186,8 @@ void schedule_forecast(const struct schedule *s, struct schedule_slot *slots, st
     free(p.began_ms);
     free(p.shares);
     free(p.next);
+    free(p.waiting);
+    free(p.active);
+    free(p.flowing);
     *ret = out;
 }

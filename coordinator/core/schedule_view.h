@@ -5,7 +5,7 @@
 
 struct link_view {
     uint32_t active, dirty; /* moves in STARTING or TRANSFER, and those of them that want to be alone */
-    uint64_t bytes;         /* yet to be sent over it, by all moves */
+    uint64_t bytes;         /* of all moves over it that have not been sent whole */
     bool reserved;          /* for a dirty move that waits until it is alone */
 };
 
@@ -36,8 +36,16 @@ void schedule_view_deinit(struct schedule_view *view);
 
 /* `ret_about`: the move, host, group or link that it waits for. */
 enum schedule_why schedule_view_why(const struct schedule_view *view, uint32_t move, uint32_t *ret_about);
-void schedule_view_start(struct schedule_view *view, uint32_t move);
-uint32_t schedule_view_next(struct schedule_view *view, uint32_t *ret);
+
+/* Of those in `waiting`, which to start now. They count as started then. */
+uint32_t schedule_view_next(struct schedule_view *view, const uint32_t *waiting, uint32_t n, uint32_t *ret);
+
+/* A move's data has been sent; it is done. The caller has changed its state. */
+void schedule_view_sent(struct schedule_view *view, uint32_t move);
+void schedule_view_done(struct schedule_view *view, uint32_t move);
+
+/* schedule_shares of the moves in `list`, which are those in STARTING or TRANSFER; others' shares stay as they are. */
+void schedule_shares_of(const struct schedule *schedule, const uint32_t *list, uint32_t n, uint64_t *ret);
 
 uint64_t schedule_rate(const struct schedule *schedule, const struct schedule_move *move);
 int64_t schedule_ms(uint64_t bytes, uint64_t rate);
