@@ -12,6 +12,8 @@
 struct view {
     struct planner_view view;
     struct planner_view_of of;
+    struct fleet
+        nobody; /* without hosts, so that no rule looks for the guest on all of them; with the mappings */
     struct planner_host *hosts;
     struct planner_guest *guests;
     struct planner_group *groups;
@@ -103,15 +105,16 @@ static bool one_of(const char *id, const char *const *list)
 }
 
 static struct preflight move_of(const struct view *v, const struct fleet_guest *guest,
-                                const struct fleet_host *to, const struct fleet *fleet)
+                                const struct fleet_host *to)
 {
     return (struct preflight){
-        .fleet = fleet,
+        .fleet = &v->nobody,
         .source = guest->host,
         .destination = to,
         .guest = guest,
         .mode = preflight_mode(DROVER__V1__MODE__MODE_AUTO, guest->guest),
         .policy = v->of.policy,
+        .copy_storage = v->of.copy_storage,
     };
 }
 
@@ -126,8 +129,7 @@ static char *own_fault(const struct view *v, const struct fleet_guest *guest)
     static const char *const ids[] = {"guest-busy",     "guest-state", "mode-allowed", "host-device",
                                       "snapshots",      "checkpoints", "managed-save", "firmware-variables",
                                       "disk-transient", NULL};
-    static const struct fleet nobody = {0};
-    struct preflight in = move_of(v, guest, guest->host, &nobody);
+    struct preflight in = move_of(v, guest, guest->host);
     struct findings findings = {0};
     char *text = NULL;
     preflight_run(&in, &findings);
@@ -314,12 +316,11 @@ static const char *why_not(void *arg, uint32_t guest, uint32_t host)
     static const char *const others[] = {"memory-free", "vcpu-limit",       "host-up",
                                          "host-told",   "host-role",        "libvirt-up",
                                          "same-host",   "host-maintenance", NULL};
-    static const struct fleet nobody = {0};
     struct view *v = arg;
     const struct fleet_guest *g = v->view.guests[guest];
     const struct fleet_host *to = &v->of.fleet->hosts[host];
     const struct guest_rule *rule = shut_out(v, g->guest->name, to->name);
-    struct preflight in = move_of(v, g, to, &nobody);
+    struct preflight in = move_of(v, g, to);
     struct findings findings = {0};
     free(steal(&v->why));
     if (another_copy(v, guest))
@@ -353,6 +354,7 @@ struct planner_view *planner_view_new(const struct planner_view_of *of)
     struct view *v = new0(struct view);
     const struct fleet *fleet = of->fleet;
     v->of = *of;
+    v->nobody.mappings = fleet->mappings;
     v->hosts = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*v->hosts));
     v->labels = xcalloc(PLANNER_LABELS, sizeof(*v->labels));
     for (uint32_t i = 0; i < fleet->n_hosts; i++)

@@ -11,6 +11,7 @@ struct planner_view_of {
     const Drover__V1__Policy *policy;
     const struct guest_rules *rules; /* NULL: none */
     const uint64_t *promised;        /* bytes that open jobs bring, by host; NULL: none */
+    bool copy_storage;               /* disks that the hosts don't share are copied */
     const bool *closed;              /* hosts that get no guests (maintenance); NULL: none */
     /* Why the guest is to be left alone ("job 7 works on it"; held until the view is freed), NULL if it isn't. May be NULL. */
     const char *(*busy)(void *arg, const char *uuid);
