@@ -176,6 +176,7 @@ static int start(struct coordinator *c, struct error *err)
     for (size_t i = 0; i < config->n_hosts; i++)
         fleet_add_host(&c->fleet, config->hosts[i].name, config->hosts[i].site, config->hosts[i].agent);
     c->fleet.mappings = &config->mappings;
+    c->fleet.rules = &config->rules;
     c->said = xcalloc(c->fleet.n_hosts + 1, sizeof(char *));
     c->told = xcalloc(c->fleet.n_hosts + 1, sizeof(bool));
     const struct agents_config agents = {

@@ -28,11 +28,13 @@ struct fleet_host {
 };
 
 struct mappings;
+struct guest_rules;
 
 struct fleet {
     struct fleet_host *hosts;
     size_t n_hosts;
     const struct mappings *mappings; /* what sites and hosts name otherwise; borrowed, NULL: nothing */
+    const struct guest_rules *rules; /* what the operator wishes of guests; borrowed, NULL: nothing */
 };
 
 void fleet_init(struct fleet *fleet);

@@ -354,6 +354,8 @@ struct planner_view *planner_view_new(const struct planner_view_of *of)
     struct view *v = new0(struct view);
     const struct fleet *fleet = of->fleet;
     v->of = *of;
+    if (!v->of.rules)
+        v->of.rules = fleet->rules;
     v->nobody.mappings = fleet->mappings;
     v->hosts = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*v->hosts));
     v->labels = xcalloc(PLANNER_LABELS, sizeof(*v->labels));

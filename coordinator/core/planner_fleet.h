@@ -9,7 +9,7 @@
 struct planner_view_of {
     const struct fleet *fleet;
     const Drover__V1__Policy *policy;
-    const struct guest_rules *rules; /* NULL: none */
+    const struct guest_rules *rules; /* NULL: the fleet's */
     const uint64_t *promised;        /* bytes that open jobs bring, by host; NULL: none */
     bool copy_storage;               /* disks that the hosts don't share are copied */
     const bool *closed;              /* hosts that get no guests (maintenance); NULL: none */

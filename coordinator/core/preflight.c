@@ -170,6 +170,10 @@ static const struct rule rules[] = {
      "libvirt at the destination has no such network, or it is not active.", false},
     {"interface-kind", W, ALWAYS, rule_interface_kind,
      "An interface hangs on something that is not checked (macvtap, vhost-user, ...).", false},
+    {"guest-rules", B, ALWAYS, rule_guest_rules,
+     "The operator's own rules in coordinator.yaml (groups, guests, labels of hosts) want the guest "
+     "elsewhere.",
+     true},
     {"mac-in-use", B, ALWAYS, rule_mac_in_use,
      "An active guest at the destination has a MAC address of this one. Switches then send the frames of "
      "both to either.",

@@ -117,6 +117,7 @@ RULE(bridge_segment);
 RULE(bridge_unheard);
 RULE(mtu_smaller);
 RULE(mac_in_use);
+RULE(guest_rules);
 RULE(port_range);
 RULE(migration_port);
 RULE(port_unproven);

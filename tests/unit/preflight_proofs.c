@@ -1,6 +1,8 @@
 /* Cases of the rules that judge what agents proved: each spoils one answer, and names the finding that must come of it. */
 #include "preflight_cases.h"
 
+#include "coordinator/core/guest_rules.h"
+
 #include "common/base/memory.h"
 #include "made_proof.h"
 
@@ -264,6 +266,17 @@ SPOIL(small_mtu)
     m->from->bridges[0]->mtu = 9000;
     m->to->bridges[0]->mtu = 1500;
 }
+SPOIL(against_the_rules)
+{
+    static char web[] = "web*", db[] = "db1", ssd[] = "ssd", kvm3[] = "kvm3", kvm2[] = "kvm2";
+    static char *guests[] = {web}, *required[] = {ssd}, *hosts[] = {kvm3}, *labels[] = {db};
+    static struct guest_group group = {db, {guests, 1}, true};
+    static struct guest_rule rule = {{guests, 1}, true, {hosts, 1}, {required, 1}, {NULL, 0}};
+    static struct host_labels host = {kvm2, {labels, 1}};
+    static const struct guest_rules rules = {&group, &rule, &host, 1, 1, 1};
+    made_guest(m->destination, "web2", UUID_B)->guest->state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
+    m->fleet.rules = &rules;
+}
 SPOIL(same_mac)
 {
     made_string(&made_guest(m->destination, "other", UUID_B)->guest->name, "other");
@@ -359,6 +372,7 @@ const struct spoiled preflight_proofs[] = {
     {other_segment, "bridge-segment", "1500 ms", ONLY, B},
     {deaf_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
     {small_mtu, "mtu-smaller", "1500", ONLY, B},
+    {against_the_rules, "guest-rules", "pins it", MORE, B},
     {same_mac, "mac-in-use", "other", MORE, B},
     {range_full, "port-range", "taken", ONLY, B},
     {firewalled, "migration-port", "10.0.0.1 port", ONLY, B},

@@ -199,9 +199,30 @@ static void the_mode_follows_the_guest(void **state)
     assert_int_equal(preflight_mode(DROVER__V1__MODE__MODE_LIVE, &g), DROVER__V1__MODE__MODE_LIVE);
 }
 
+static void each_rule_of_the_operator_is_told(void **state)
+{
+    (void)state;
+    static const char *const seen[] = {"guests[0] in coordinator.yaml pins it to where it is",
+                                       "guests[0] in coordinator.yaml names other hosts than kvm2",
+                                       "kvm2 has no label ssd", "web2, of the same group db1, is on kvm2"};
+    struct move m;
+    move_init(&m);
+    for (size_t i = 0; i < n_preflight_proofs; i++)
+        if (streq(preflight_proofs[i].id, "guest-rules"))
+            preflight_proofs[i].spoil(&m);
+    preflight_run(&m.in, &m.out);
+    size_t n = 0;
+    for (size_t i = 0; i < m.out.n; i++)
+        if (streq(m.out.list[i]->id, "guest-rules"))
+            assert_string_equal(m.out.list[i]->seen, seen[n++]);
+    assert_int_equal(n, 4);
+    move_deinit(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_rule_of_the_operator_is_told),
         cmocka_unit_test(a_fitting_move_has_no_findings),
         cmocka_unit_test(each_spoiled_thing_is_found),
         cmocka_unit_test(each_spoiled_proof_is_found),
