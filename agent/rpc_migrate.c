@@ -52,6 +52,8 @@ static void work(struct operation *op)
     struct migrate *m = (struct migrate *)op;
     if (op->txn && op->txn->role == PARTICIPANT_SOURCE && transaction_state(op->txn) == PARTICIPANT_PREPARED)
         remember(op->txn, m->request);
+    if (op->txn)
+        op->txn->begin_bandwidth = m->request->begin_bandwidth;
     m->copy = op->txn && op->txn->role == PARTICIPANT_SOURCE &&
               transaction_state(op->txn) == PARTICIPANT_PREPARED && copies_any(op->txn) &&
               op->txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION;

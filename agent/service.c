@@ -1,5 +1,6 @@
 #include "agent/service.h"
 
+#include "agent/care.h"
 #include "agent/closures.h"
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
@@ -172,6 +173,9 @@ struct service *service_new(struct agent *agent)
     s->base.get_guest = get_guest;
     s->base.inspect = inspect;
     s->base.probe = probe;
+    s->base.survey = rpc_survey;
+    s->base.look = rpc_look;
+    s->base.set_bandwidth = rpc_set_bandwidth;
     transactions_serve(&s->base);
     return s;
 }

@@ -39,10 +39,11 @@ struct transaction {
     /* The loop's copy. */
     enum participant_state state;
     uint64_t generation, epoch;
-    bool post_copy;     /* may have been asked for: in the manifest */
-    int64_t resumed_ms; /* destination: monotonic; libvirt let the guest run by itself; 0: it did not */
-    int64_t changed_ms; /* realtime */
-    int64_t heard_ms;   /* monotonic; of the coordinator or the peer */
+    bool post_copy;           /* may have been asked for: in the manifest */
+    int64_t resumed_ms;       /* destination: monotonic; libvirt let the guest run by itself; 0: it did not */
+    int64_t changed_ms;       /* realtime */
+    int64_t heard_ms;         /* monotonic; of the coordinator or the peer */
+    uint64_t begin_bandwidth; /* source: its share of the link at the beginning; 0: the policy's */
     struct transfer *transfer;  /* source: the job that is watched, and who listens */
     struct handover *handover;  /* source: the peer is being told */
     struct disk_sender *sender; /* source: the disks of a guest that is shut off are on their way */

@@ -119,7 +119,9 @@ static struct migration_config job_of(struct transfer *t)
         .live = !t->start.paused,
         .auto_converge = t->start.auto_converge,
         .post_copy = t->start.post_copy,
-        .bandwidth = r->policy ? r->policy->bandwidth : 0,
+        .bandwidth = t->txn->begin_bandwidth ? t->txn->begin_bandwidth
+                     : r->policy             ? r->policy->bandwidth
+                                             : 0,
         .relocation = r->relocation,
         .downtime_ms = t->start.downtime,
         .sample = on_sample,

@@ -26,8 +26,9 @@ const struct command cmd_hosts = {
     .name = "hosts",
     .usage = "",
     .summary = "the hosts, their state, memory and guests",
-    .text = "STATE is 'up', 'down', or 'syncing' while a host that has just come up tells its guests. MEMORY "
-            "is what\n"
+    .text = "STATE is 'up', 'down', 'maintenance' (it gets no guests), or 'syncing' while a host that has "
+            "just come up tells its\n"
+            "guests. MEMORY is what\n"
             "running guests may use at most, of all that the host has. The last column says since when a "
             "host is\n"
             "up, or why it is not.\n",

@@ -115,6 +115,7 @@ static int run_cancel(struct cli *cli, const struct args *args)
 {
     struct error err;
     Drover__V1__CancelJobRequest request = DROVER__V1__CANCEL_JOB_REQUEST__INIT;
+    request.now = args_flag(args, "now");
     if (job_id_of(args->rest[0], &request.id, &err) < 0)
         return cli_usage(cli, &cmd_cancel, &err);
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
@@ -192,9 +193,14 @@ const struct command cmd_job = {
     .run = run_job,
 };
 
+static const struct option_spec cancel_options[] = {
+    {"now", NULL, "of a plan: its running moves are cancelled, too; else they go on to their end", false},
+    {NULL, NULL, NULL, false},
+};
+
 const struct command cmd_cancel = {
     .name = "cancel",
-    .usage = "ID",
+    .usage = "ID [--now]",
     .summary = "end a job; the guest stays where it was",
     .text =
         "What it means depends on the phase, which `drover jobs` shows:\n"
@@ -207,8 +213,10 @@ const struct command cmd_cancel = {
         "  activating, releasing\n"
         "               too late: the guest is at the destination; to bring it back, migrate it again\n"
         "  cold-start   too late: the memory was lost, the guest is being started anew at the source\n"
-        "Cancelling is asked for and not waited for; `drover watch ID` shows how the job ends.\n",
+        "Cancelling is asked for and not waited for; `drover watch ID` shows how the job ends.\n"
+        "Of a plan, nothing new starts; its running moves end, or with --now are cancelled one by one.\n",
     .examples = "  drover cancel 12 && drover watch 12\n",
+    .options = cancel_options,
     .exits = "  0  it is being cancelled\n  2  usage\n  3  no such job, or too late\n  5  coordinator not "
              "reachable\n",
     .min_words = 1,

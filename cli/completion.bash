@@ -19,14 +19,17 @@ _drover() {
             continue
         elif [[ ! $command ]]; then
             command=$word
-        elif [[ $command == @(pki|fence) && ! $sub ]]; then
+        elif [[ $command == @(pki|fence|maintenance) && ! $sub ]]; then
             sub=$word
         fi
     done
     COMPREPLY=()
     case $prev in
     --to | --host)
-        words=$(_drover_column 1 hosts)
+        if [[ $command == move ]]; then words=$(_drover_column 2 hosts); else words=$(_drover_column 1 hosts); fi
+        ;;
+    --from | --to-site)
+        words=$(_drover_column 2 hosts)
         ;;
     --vm)
         words=$(_drover_column 2 vms)
@@ -63,13 +66,15 @@ _drover() {
             words="list release"
         elif [[ $command == fence ]]; then
             words=$(_drover_column 1 hosts)
+        elif [[ $command == maintenance && ! $sub ]]; then
+            words="on off"
         elif [[ $command == pki && $sub == issue ]]; then
             words="agent/ coordinator/ operator/"
         else
             case $command in
-            doctor | storage | networks) words=$(_drover_column 1 hosts) ;;
+            doctor | storage | networks | evacuate | return | maintenance) words=$(_drover_column 1 hosts) ;;
             migrate | check) words=$(_drover_column 2 vms) ;;
-            watch | cancel) words=$(_drover_column 1 jobs) ;;
+            watch | cancel | pause | resume) words=$(_drover_column 1 jobs) ;;
             job) words="$(_drover_column 1 jobs) $(_drover_column 1 history)" ;;
             esac
         fi

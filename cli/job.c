@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__Severity severity)
 {
@@ -14,16 +15,43 @@ size_t findings_of(Drover__V1__Finding *const *findings, size_t n, Drover__V1__S
     return count;
 }
 
+int job_is_plan(const Drover__V1__Job *job)
+{
+    return *job->kind && !streq(job->kind, "migrate");
+}
+
+const char *job_subject(const Drover__V1__Job *job, char buffer[256])
+{
+    if (!job_is_plan(job))
+        return job->guest;
+    const char *what = streq(job->kind, "return") ? job->destination : job->source;
+    snprintf(buffer, 256, "%s%s%s", job->kind, *what ? " " : "", what);
+    return buffer;
+}
+
 int job_is_open(const Drover__V1__Job *job)
 {
     return job->state != DROVER__V1__JOB_STATE__JOB_DONE && job->state != DROVER__V1__JOB_STATE__JOB_FAILED &&
-           job->state != DROVER__V1__JOB_STATE__JOB_CANCELLED;
+           job->state != DROVER__V1__JOB_STATE__JOB_CANCELLED &&
+           job->state != DROVER__V1__JOB_STATE__JOB_PARTLY;
+}
+
+/* Nothing of a plan was done: because a check said no to each guest? */
+static bool all_refused(const Drover__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_steps; i++)
+        if (job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED && !job->steps[i]->n_findings)
+            return false;
+    return job->n_steps;
 }
 
 int job_exit(const Drover__V1__Job *job)
 {
     switch (job->state) {
+    case DROVER__V1__JOB_STATE__JOB_PARTLY: return EXIT_PARTLY;
     case DROVER__V1__JOB_STATE__JOB_FAILED:
+        if (job_is_plan(job))
+            return all_refused(job) ? EXIT_REFUSED : EXIT_FAILED;
         /* A no in the prepare phase is a check's no. */
         return findings_of(job->findings, job->n_findings, DROVER__V1__SEVERITY__BLOCK) ? EXIT_REFUSED
                                                                                         : EXIT_FAILED;

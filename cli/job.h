@@ -5,6 +5,12 @@
 
 #include <stddef.h>
 
+/* Many moves in one job, with steps and without a guest of its own. */
+int job_is_plan(const Drover__V1__Job *job);
+
+/* Whom it is about: the guest, or "evacuate kvm1". */
+const char *job_subject(const Drover__V1__Job *job, char buffer[256]);
+
 int job_is_open(const Drover__V1__Job *job);
 
 /* The exit code that tells how it ended; EXIT_DONE for a job that is still open, EXIT_IN_DOUBT for one in doubt. */

@@ -1,5 +1,6 @@
 #include "cli/progress.h"
 
+#include "cli/job.h"
 #include "cli/json.h"
 #include "cli/text.h"
 #include "common/base/cleanup.h"
@@ -78,7 +79,7 @@ static void figures(const Drover__V1__Progress *p, struct fields *f)
         field(f, "slowed %u %%", p->throttle);
 }
 
-static void put_bar(int percent, int width, bool utf8, FILE *out)
+void progress_bar(int percent, int width, bool utf8, FILE *out)
 {
     int full = percent < 0 ? 0 : percent * width / 100;
     if (!utf8)
@@ -100,7 +101,7 @@ static void put_figures(const Drover__V1__Progress *p, int indent, const struct 
     int bar = s->columns / 5;
     bar = bar < BAR_MIN ? BAR_MIN : bar > BAR_MAX ? BAR_MAX : bar;
     bar = bar > room - 7 ? room - 7 : bar;
-    put_bar(progress_percent(p), bar, s->utf8, out);
+    progress_bar(progress_percent(p), bar, s->utf8, out);
     int used = bar;
     for (size_t i = 0; i < f.n && (used += 2 + text_width(f.text[i])) <= room; i++)
         fprintf(out, "  %s", f.text[i]);
@@ -157,6 +158,10 @@ void progress_draw(const struct progress_guest *guests, size_t n, const struct p
     struct progress_screen s = *screen;
     if (s.columns < 20)
         s.columns = 20;
+    if (n == 1 && job_is_plan(guests->job)) {
+        progress_draw_plan(guests, &s, out);
+        return;
+    }
     size_t rows = s.rows > 3 ? (size_t)s.rows - 2 : 1;
     if (2 * n <= rows) {
         for (size_t i = 0; i < n; i++)

@@ -23,8 +23,14 @@ struct progress_guest {
 void progress_draw(const struct progress_guest *guests, size_t n, const struct progress_screen *screen,
                    FILE *out);
 
+/* Of a plan: what is done of all, then a line for each step that runs. Called by progress_draw. */
+void progress_draw_plan(const struct progress_guest *plan, const struct progress_screen *screen, FILE *out);
+
 /* "transfer, 61 %, 190 MiB sent, 98 MiB/s, dirtied at 20 MiB/s, 1.2 s left": for logs and plain output. */
 void progress_line(const Drover__V1__Progress *progress, FILE *out);
+
+/* A bar of so many columns (two more without UTF-8). */
+void progress_bar(int percent, int width, bool utf8, FILE *out);
 
 /* 0 to 100, or -1 when nothing can be said. */
 int progress_percent(const Drover__V1__Progress *progress);

@@ -45,5 +45,12 @@ void render_job(const Drover__V1__Job *job, FILE *out);
  * otherwise with what to do, on one or several lines. */
 void render_outcome(const Drover__V1__Job *job, FILE *out);
 
+/* A plan that was not begun: each move with its forecast, the whole, and who can't move. */
+void render_plan(const Drover__V1__Job *job, FILE *out);
+
+/* A plan's steps as a table; how it ended, with those that stayed and what to do for each. */
+void render_steps(const Drover__V1__Job *job, FILE *out);
+void render_plan_outcome(const Drover__V1__Job *job, FILE *out);
+
 /* What the coordinator says about a cancel, and how to see the end. */
 void render_cancel(uint64_t id, const Drover__V1__CancelJobReply *reply, FILE *out);

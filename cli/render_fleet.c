@@ -67,7 +67,7 @@ void render_hosts(const Drover__V1__ListHostsReply *reply, FILE *out)
         const Drover__V1__HostStatus *h = reply->hosts[i];
         table_cell(table, h->name);
         table_cell(table, h->site);
-        table_cell(table, host_state(h));
+        table_cell(table, h->up && h->synced && h->maintenance ? "maintenance" : host_state(h));
         if (h->report && !h->report->hypervisor)
             table_cell(table, "-");
         else

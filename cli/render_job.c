@@ -183,6 +183,10 @@ static bool is_plainly_done(const Drover__V1__Job *job)
 
 void render_outcome(const Drover__V1__Job *job, FILE *out)
 {
+    if (job_is_plan(job)) {
+        render_plan_outcome(job, out);
+        return;
+    }
     switch (job->state) {
     case DROVER__V1__JOB_STATE__JOB_DONE:
         if (is_plainly_done(job)) {
@@ -237,10 +241,11 @@ static void job_row(struct table *table, const Drover__V1__Job *job, int ended)
 {
     char a[TEXT_MAX];
     table_cellf(table, "%" PRIu64, job->id);
-    table_cell(table, job->guest);
+    bool plan = job_is_plan(job);
+    table_cell(table, plan ? job->kind : job->guest);
     table_cell(table, job->source);
     table_cell(table, job->destination);
-    table_cell(table, enum_word(&drover__v1__mode__descriptor, (int)job->mode));
+    table_cell(table, plan ? NULL : enum_word(&drover__v1__mode__descriptor, (int)job->mode));
     table_cell(table, enum_word(&drover__v1__job_state__descriptor, (int)job->state));
     if (ended) {
         const Drover__V1__Result *r = job->result;
@@ -321,11 +326,16 @@ void render_job(const Drover__V1__Job *job, FILE *out)
     line(out, "uuid", job->guest_uuid);
     line(out, "from", job->source);
     line(out, "to", job->destination);
-    line(out, "mode", enum_word(&drover__v1__mode__descriptor, (int)job->mode));
+    if (!job_is_plan(job))
+        line(out, "mode", enum_word(&drover__v1__mode__descriptor, (int)job->mode));
     line(out, "state", enum_word(&drover__v1__job_state__descriptor, (int)job->state));
     line(out, "phase", job->phase);
     line(out, "runs on", job->runs_on);
     line(out, "operator", job->operator_);
+    if (job->plan) {
+        snprintf(number, sizeof(number), "%" PRIu64, job->plan);
+        line(out, "plan", number);
+    }
     moment_line(out, "created", job->created);
     moment_line(out, "started", job->started);
     moment_line(out, "ended", job->ended);
@@ -334,6 +344,10 @@ void render_job(const Drover__V1__Job *job, FILE *out)
         transfer_line(job->progress, out);
     render_forecast_and_fact(job, out);
     fputc('\n', out);
+    if (job_is_plan(job) && job->n_steps) {
+        render_steps(job, out);
+        fputc('\n', out);
+    }
     render_outcome(job, out);
     if (job->n_log)
         fputs("\nLog:\n", out);

@@ -118,10 +118,11 @@ static void draw(struct watch *w)
     free(guests);
 }
 
-static void stamp(FILE *out, int64_t at, const char *guest)
+static void stamp(FILE *out, int64_t at, const Drover__V1__Job *job)
 {
-    char clock[TEXT_MAX], clean[256];
-    fprintf(out, "%s %s: ", text_clock(at, clock), text_clean(guest, clean, sizeof(clean)));
+    char clock[TEXT_MAX], clean[256], subject[256];
+    fprintf(out, "%s %s: ", text_clock(at, clock),
+            text_clean(job_subject(job, subject), clean, sizeof(clean)));
 }
 
 static void tell_log(struct watched *j, FILE *out)
@@ -129,7 +130,7 @@ static void tell_log(struct watched *j, FILE *out)
     const Drover__V1__Job *job = *j->job;
     for (; j->log_told < job->n_log; j->log_told++) {
         char clean[1200];
-        stamp(out, (int64_t)job->log[j->log_told]->at, job->guest);
+        stamp(out, (int64_t)job->log[j->log_told]->at, job);
         fprintf(out, "%s\n", text_clean(job->log[j->log_told]->text, clean, sizeof(clean)));
     }
 }
@@ -145,7 +146,7 @@ static void tell_progress(struct watched *j, FILE *out)
         return;
     j->percent_told = percent;
     j->told_at = now;
-    stamp(out, clock_realtime_ms(), job->guest);
+    stamp(out, clock_realtime_ms(), job);
     progress_line(job->progress, out);
     fputc('\n', out);
 }
@@ -201,11 +202,11 @@ static void leave(struct watch *w, int exit)
         return;
     for (size_t i = 0; i < w->n; i++) {
         const Drover__V1__Job *job = *w->jobs[i].job;
-        char clean[256];
+        char clean[256], subject[256];
         if (w->jobs[i].ended)
             continue;
         fprintf(out, "%s: job %" PRIu64 " goes on. To see it: drover watch %" PRIu64,
-                text_clean(job->guest, clean, sizeof(clean)), job->id, job->id);
+                text_clean(job_subject(job, subject), clean, sizeof(clean)), job->id, job->id);
         if (job->state != DROVER__V1__JOB_STATE__JOB_IN_DOUBT)
             fprintf(out, "; to end it: drover cancel %" PRIu64, job->id);
         fputc('\n', out);
@@ -313,7 +314,7 @@ static void cancelled(const Drover__V1__CancelJobReply *reply, void *arg)
     if (w->closing || j->ended)
         return;
     char clean[1200];
-    stamp(w->above, clock_realtime_ms(), (*j->job)->guest);
+    stamp(w->above, clock_realtime_ms(), *j->job);
     fprintf(w->above, "%s%s\n", reply ? "cancelling: " : "can't be cancelled: ",
             text_clean(reply ? reply->text : rpc_status()->text, clean, sizeof(clean)));
 }

@@ -25,6 +25,7 @@ static Drover__V1__HostStatus host_status(const struct fleet_host *h)
     status.agent = h->agent_url;
     status.up = h->up;
     status.synced = h->synced;
+    status.maintenance = h->maintenance;
     status.since = (uint64_t)h->since_ms;
     if (h->why)
         status.why = h->why;
@@ -109,6 +110,9 @@ static void list_open(const struct api *api, const char *guest, uint32_t limit,
     size_t n = driver_jobs(api->config.driver, all, MAX_OPEN_JOBS), kept = 0;
     if (n > MAX_OPEN_JOBS)
         n = MAX_OPEN_JOBS;
+    n += plans_jobs(api->config.plans, all + n, MAX_OPEN_JOBS - n);
+    if (n > MAX_OPEN_JOBS)
+        n = MAX_OPEN_JOBS;
     for (size_t i = 0; i < n; i++)
         if (!guest[0] || streq(all[i]->guest, guest) || strcasecmp(all[i]->guest_uuid, guest) == 0)
             all[kept++] = all[i];
@@ -143,6 +147,8 @@ int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret
                  struct error *err)
 {
     const Drover__V1__Job *open = driver_job(api->config.driver, id);
+    if (!open)
+        open = plans_job(api->config.plans, id);
     Drover__V1__Job *owned = NULL;
     if (!open) {
         int r = store_get_job(api->config.store, id, &owned, err);
@@ -177,9 +183,13 @@ const char *api_operator(const struct rpc_call *call)
 static void cancel_job(Drover__V1__Coordinator_Service *service, const Drover__V1__CancelJobRequest *request,
                        Drover__V1__CancelJobReply_Closure reply, void *call)
 {
+    const struct api_config *c = &api_of(service)->config;
     _cleanup_free_ char *text = NULL;
     struct error err = {0};
-    if (driver_cancel(api_of(service)->config.driver, request->id, api_operator(call), &text, &err) < 0) {
+    int r = plans_job(c->plans, request->id)
+                ? plans_cancel(c->plans, request->id, request->now, api_operator(call), &text, &err)
+                : driver_cancel(c->driver, request->id, api_operator(call), &text, &err);
+    if (r < 0) {
         rpc_call_fail(call, &err);
         return;
     }
@@ -236,6 +246,9 @@ struct api *api_new(const struct api_config *config)
                 .resolve_job = resolve_job,
                 .list_fences = api_list_fences,
                 .release_fence = api_release_fence,
+                .make_plan = api_make_plan,
+                .pause_job = api_pause_job,
+                .set_maintenance = api_set_maintenance,
                 .doctor = api_doctor,
                 .list_storage = api_list_storage,
             },

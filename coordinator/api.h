@@ -2,6 +2,7 @@
 #pragma once
 
 #include "coordinator/driver.h"
+#include "coordinator/plans.h"
 
 struct api;
 
@@ -12,6 +13,7 @@ struct api_config {
     struct store *store;
     const Drover__V1__Policy *policy; /* what holds where a request says nothing */
     const struct agents *agents;      /* NULL: nothing is proven by asking them */
+    struct plans *plans;              /* NULL: there are none */
 };
 
 struct api *api_new(const struct api_config *config);

@@ -35,6 +35,14 @@ void api_release_fence(Drover__V1__Coordinator_Service *service,
 void api_list_storage(Drover__V1__Coordinator_Service *service, const Drover__V1__ListStorageRequest *request,
                       Drover__V1__ListStorageReply_Closure reply, void *call);
 
+void api_make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1__PlanRequest *request,
+                   Drover__V1__Job_Closure reply, void *call);
+void api_pause_job(Drover__V1__Coordinator_Service *service, const Drover__V1__PauseJobRequest *request,
+                   Drover__V1__PauseJobReply_Closure reply, void *call);
+void api_set_maintenance(Drover__V1__Coordinator_Service *service,
+                         const Drover__V1__SetMaintenanceRequest *request,
+                         Drover__V1__SetMaintenanceReply_Closure reply, void *call);
+
 /* Open or ended. Freed with drover__v1__job__free_unpacked when *ret_owned, else good until the next change. */
 int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,
                  struct error *err);

@@ -51,6 +51,6 @@ void api_migrate_guest(Drover__V1__Coordinator_Service *service,
     };
     struct asked *a = new0(struct asked);
     *a = (struct asked){.reply = reply, .call = call};
-    a->move = move_start(&config, request, api_operator(call), on_done, a);
+    a->move = move_start(&config, request, api_operator(call), 0, on_done, a);
     rpc_call_on_cancel(call, on_cancel, a);
 }

@@ -11,7 +11,8 @@ struct watcher {
     struct api *api;
     struct rpc_call *call; /* its cancellation, also by the server's end, ends the watcher */
     struct driver_watch *watch;
-    struct loop_timer *timer; /* a change waits to be told */
+    struct plans_watch *plan_watch; /* one of the two */
+    struct loop_timer *timer;       /* a change waits to be told */
     uint64_t job;
     int64_t told_ms;
     Drover__V1__JobState state; /* as told last, like the next three */
@@ -22,13 +23,15 @@ struct watcher {
 static bool has_ended(const Drover__V1__Job *job)
 {
     return job->state == DROVER__V1__JOB_STATE__JOB_DONE || job->state == DROVER__V1__JOB_STATE__JOB_FAILED ||
-           job->state == DROVER__V1__JOB_STATE__JOB_CANCELLED;
+           job->state == DROVER__V1__JOB_STATE__JOB_CANCELLED ||
+           job->state == DROVER__V1__JOB_STATE__JOB_PARTLY;
 }
 
 static void forget(struct watcher *w)
 {
     loop_timer_cancel(w->timer);
     driver_unwatch(w->watch);
+    plans_unwatch(w->plan_watch);
     free(w->phase);
     free(w->text);
     free(w);
@@ -127,7 +130,8 @@ void api_watch_job(Drover__V1__Coordinator_Service *service, const Drover__V1__W
     }
     struct watcher *w = new0(struct watcher);
     *w = (struct watcher){.api = api, .call = call, .job = request->id};
-    if (!owned)
+    w->plan_watch = plans_watch(api->config.plans, request->id, on_change, w);
+    if (!owned && !w->plan_watch)
         w->watch = driver_watch(api->config.driver, request->id, on_change, w);
     rpc_call_on_cancel(call, on_cancel, w);
     tell(w, job);

@@ -18,7 +18,7 @@ struct raw_policy {
 };
 
 struct raw_host {
-    char *name, *agent, *site;
+    char *name, *agent, *site, *bandwidth;
     char **labels;
     unsigned labels_count;
 };
@@ -43,6 +43,9 @@ struct raw {
     unsigned policies_count;
     struct raw_mapping *mappings;
     unsigned mappings_count;
+    char *bandwidth;
+    struct raw_link *links;
+    unsigned links_count;
     enum log_level log;
 };
 
@@ -62,6 +65,7 @@ static const cyaml_schema_field_t host_fields[] = {
     TEXT("name", 0, struct raw_host, name),
     TEXT("agent", 0, struct raw_host, agent),
     TEXT("site", OPTIONAL, struct raw_host, site),
+    TEXT("bandwidth", OPTIONAL, struct raw_host, bandwidth),
     CYAML_FIELD_SEQUENCE("labels", CYAML_FLAG_POINTER | OPTIONAL, struct raw_host, labels, &text_value, 0,
                          64),
     CYAML_FIELD_END,
@@ -108,6 +112,9 @@ static const cyaml_schema_field_t fields[] = {
                          64),
     CYAML_FIELD_SEQUENCE("mappings", CYAML_FLAG_POINTER | OPTIONAL, struct raw, mappings,
                          &config_mapping_value, 0, 1024),
+    TEXT("bandwidth", OPTIONAL, struct raw, bandwidth),
+    CYAML_FIELD_SEQUENCE("links", CYAML_FLAG_POINTER | OPTIONAL, struct raw, links, &config_link_value, 0,
+                         1024),
     CYAML_FIELD_ENUM("log", OPTIONAL | CYAML_FLAG_STRICT, struct raw, log, log_words, 4),
     CYAML_FIELD_END,
 };
@@ -228,6 +235,9 @@ static int take_hosts(const struct config_source *s, struct raw *raw, struct coo
             .agent = xstrdup(h->agent),
             .site = xstrdup(h->site ? h->site : ""),
         };
+        _cleanup_free_ char *bandwidth_path = xasprintf("hosts[%u].bandwidth", i);
+        if (config_take_rate(s, bandwidth_path, h->bandwidth, &c->hosts[c->n_hosts - 1].bandwidth) < 0)
+            return -STATUS_INVALID_ARGUMENT;
         _cleanup_free_ char *labels_path = xasprintf("hosts[%u].labels", i);
         int r = config_take_labels(s, labels_path, h->name, h->labels, h->labels_count, &c->rules);
         if (r < 0)
@@ -337,6 +347,10 @@ int coordinator_config_parse(const char *file, const char *text, size_t length,
         r = take_policy(&s, raw, c);
     if (r == 0)
         r = config_take_mappings(&s, raw->mappings, raw->mappings_count, c);
+    if (r == 0)
+        r = config_take_rate(&s, "bandwidth", raw->bandwidth, &c->bandwidth);
+    if (r == 0)
+        r = config_take_links(&s, raw->links, raw->links_count, c);
     if (r < 0)
         return r;
     *ret = steal(&c);
@@ -369,6 +383,11 @@ void coordinator_config_free(struct coordinator_config *c)
     }
     guest_rules_deinit(&c->rules);
     mappings_deinit(&c->mappings);
+    for (size_t i = 0; i < c->n_links; i++) {
+        free(c->links[i].sites[0]);
+        free(c->links[i].sites[1]);
+    }
+    free(c->links);
     free(c->listen);
     free(c->hosts);
     free(c->file);

@@ -12,9 +12,15 @@
 #include <stddef.h>
 
 struct config_host {
-    char *name;  /* as its agent calls itself */
-    char *agent; /* URL */
-    char *site;  /* "" if not given */
+    char *name;         /* as its agent calls itself */
+    char *agent;        /* URL */
+    char *site;         /* "" if not given */
+    uint64_t bandwidth; /* bytes per second of its network that moves may use; 0: not given */
+};
+
+struct config_link { /* between two sites */
+    char *sites[2];
+    uint64_t bandwidth;
 };
 
 struct coordinator_config {
@@ -25,6 +31,9 @@ struct coordinator_config {
     char *tls_ca, *tls_cert; /* NULL without TLS; relative names are next to the file */
     struct config_host *hosts;
     size_t n_hosts;
+    uint64_t bandwidth; /* of hosts that say nothing else; 0: no limit */
+    struct config_link *links;
+    size_t n_links;
     struct guest_rules rules;  /* groups, guests, and the labels of hosts */
     Drover__V1__Policy policy; /* what holds where an operator says nothing */
     struct mappings mappings;  /* paths, pools, bridges and networks per pair of sites or hosts */

@@ -34,3 +34,16 @@ extern const cyaml_schema_value_t config_mapping_value; /* of struct raw_mapping
 /* The configuration has its hosts already. */
 int config_take_mappings(const struct config_source *source, const struct raw_mapping *list, unsigned n,
                          struct coordinator_config *config);
+
+struct raw_link {
+    char **sites;
+    unsigned sites_count;
+    char *bandwidth;
+};
+
+extern const cyaml_schema_value_t config_link_value; /* of struct raw_link */
+int config_take_links(const struct config_source *source, const struct raw_link *list, unsigned n,
+                      struct coordinator_config *config);
+
+/* A rate where one is given: *ret stays else. */
+int config_take_rate(const struct config_source *source, const char *path, const char *text, uint64_t *ret);

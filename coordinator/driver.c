@@ -41,6 +41,8 @@ struct reading {
 static int take_up(void *arg, const Drover__V1__Job *stored, const void *txn, size_t txn_size)
 {
     struct reading *reading = arg;
+    if (!streq(stored->kind, "migrate"))
+        return 0; /* a plan: coordinator/plans.h */
     Drover__V1__Journal *journal = drover__v1__journal__unpack(NULL, txn_size, txn);
     enum txn_state state;
     if (!journal || !txn_state_parse(journal->state, &state) || state == TXN_NEW) {
@@ -131,6 +133,7 @@ static Drover__V1__Job *job_of(const struct migration_order *order)
     job->destination = xstrdup(order->destination);
     job->operator_ = xstrdup(order->operator_name ? order->operator_name : "");
     job->mode = order->mode;
+    job->plan = order->plan;
     job->created = job->started = (uint64_t)clock_realtime_ms();
     findings_add(&job->n_findings, &job->findings, order->findings, order->n_findings);
     return job;
@@ -217,6 +220,17 @@ const Drover__V1__Job *driver_job(const struct driver *d, uint64_t id)
 {
     const struct migration *m = find(d, id);
     return m ? m->job : NULL;
+}
+
+const Drover__V1__Policy *driver_policy(const struct driver *d, uint64_t id)
+{
+    const struct migration *m = find(d, id);
+    return m ? m->journal->policy : NULL;
+}
+
+void driver_hook(struct driver *d, const struct driver_hooks *hooks)
+{
+    d->hooks = *hooks;
 }
 
 const Drover__V1__Job *driver_job_of_guest(const struct driver *d, const char *guest_uuid)

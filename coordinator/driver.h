@@ -30,6 +30,7 @@ struct migration_order {
     const Drover__V1__Relocation *relocation; /* NULL: all is as at the source */
     char *const *accept; /* ids of findings that the operator accepts, for the agents' own checks */
     size_t n_accept;
+    uint64_t plan; /* the job whose step it is; 0: none */
 };
 int driver_migrate(struct driver *driver, const struct migration_order *order, uint64_t *ret_job,
                    struct error *err);
@@ -55,6 +56,18 @@ int driver_resolve(struct driver *driver, uint64_t job, enum resolution how, con
 struct migration;
 const struct migration *driver_may_resolve(const struct driver *driver, uint64_t job, enum resolution how,
                                            struct error *err);
+
+/* Told by the driver: a job has changed, or has ended; and asked what a transfer that begins now may use (bytes per second; 0:
+ * no limit). Each may be NULL. */
+struct driver_hooks {
+    void (*changed)(void *arg);
+    uint64_t (*begins)(void *arg, const Drover__V1__Job *job);
+    void *arg;
+};
+void driver_hook(struct driver *driver, const struct driver_hooks *hooks);
+
+/* Of an open job; NULL if there is none of that id. */
+const Drover__V1__Policy *driver_policy(const struct driver *driver, uint64_t id);
 
 /* An open job as it is now; NULL if there is none of that id (it may be in the store). Good until the next change. */
 const Drover__V1__Job *driver_job(const struct driver *driver, uint64_t id);

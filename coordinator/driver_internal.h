@@ -54,6 +54,7 @@ struct driver {
     struct migration *migrations; /* oldest first */
     struct driver_watch *watches;
     bool telling; /* watches are freed afterwards */
+    struct driver_hooks hooks;
 };
 
 /* ---- driver_migration.c: events, actions, the journal's turn ---- */

@@ -127,6 +127,8 @@ void migration_tell(struct migration *m)
     for (struct driver_watch *w = d->watches; w; w = w->next)
         if (w->fn && w->job == m->job->id)
             w->fn(w->arg, m->job);
+    if (d->hooks.changed)
+        d->hooks.changed(d->hooks.arg);
     if (!outer)
         return;
     d->telling = false;

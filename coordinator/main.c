@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "common/rpc/rpc.h"
 #include "coordinator/api.h"
+#include "coordinator/broker.h"
 #include "coordinator/config.h"
 #include "coordinator/socket.h"
 
@@ -32,6 +33,8 @@ struct coordinator {
     size_t n_told;
     struct agents *agents;
     struct driver *driver;
+    struct broker *broker;
+    struct plans *plans;
     struct api *api;
     struct rpc_server *server;
 };
@@ -65,6 +68,7 @@ static void on_host_change(void *arg, struct fleet_host *host)
     struct coordinator *c = arg;
     char **said = &c->said[host - c->fleet.hosts];
     count_told(c, host);
+    plans_fleet_changed(c->plans);
     if (host->up ? !*said : streq(*said, host->why))
         return;
     free(*said);
@@ -174,7 +178,13 @@ static int start(struct coordinator *c, struct error *err)
         check_certificates(c);
 
     for (size_t i = 0; i < config->n_hosts; i++)
-        fleet_add_host(&c->fleet, config->hosts[i].name, config->hosts[i].site, config->hosts[i].agent);
+        fleet_add_host(&c->fleet, config->hosts[i].name, config->hosts[i].site, config->hosts[i].agent)
+            ->bandwidth = config->hosts[i].bandwidth;
+    c->fleet.bandwidth = config->bandwidth;
+    c->fleet.site_links = xcalloc(config->n_links + 1, sizeof(*c->fleet.site_links));
+    for (size_t i = 0; i < config->n_links; i++)
+        c->fleet.site_links[c->fleet.n_site_links++] = (struct fleet_site_link){
+            {config->links[i].sites[0], config->links[i].sites[1]}, config->links[i].bandwidth};
     c->fleet.mappings = &config->mappings;
     c->fleet.rules = &config->rules;
     c->said = xcalloc(c->fleet.n_hosts + 1, sizeof(char *));
@@ -189,12 +199,24 @@ static int start(struct coordinator *c, struct error *err)
     r = driver_new(&driver, &c->driver, err);
     if (r < 0)
         return r;
+    c->broker = broker_new(c->loop, &c->fleet, c->driver, c->agents, c->store);
+    const struct move_config moves = {.loop = c->loop,
+                                      .fleet = &c->fleet,
+                                      .driver = c->driver,
+                                      .store = c->store,
+                                      .policy = &config->policy,
+                                      .rules = &config->rules,
+                                      .agents = c->agents};
+    r = plans_new(&moves, &c->plans, err);
+    if (r < 0)
+        return r;
     const struct api_config api = {.loop = c->loop,
                                    .fleet = &c->fleet,
                                    .driver = c->driver,
                                    .store = c->store,
                                    .policy = &config->policy,
-                                   .agents = c->agents};
+                                   .agents = c->agents,
+                                   .plans = c->plans};
     c->api = api_new(&api);
     return serve(c, err);
 }
@@ -203,6 +225,8 @@ static void stop(struct coordinator *c)
 {
     rpc_server_free(c->server);
     api_free(c->api);
+    plans_free(c->plans);
+    broker_free(c->broker);
     driver_free(c->driver);
     agents_free(c->agents);
     loop_timer_cancel(c->tls_timer);

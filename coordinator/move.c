@@ -64,6 +64,7 @@ struct move {
     struct move_config config;
     Drover__V1__MigrateGuestRequest *request; /* owned */
     char *by;
+    uint64_t plan;
     void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why);
     void *arg;
     struct loop_timer *begin;
@@ -177,6 +178,7 @@ static int order(const struct move *m, uint64_t *ret_job, struct error *err)
         .relocation = m->relocation,
         .accept = m->request->accept,
         .n_accept = m->request->n_accept,
+        .plan = m->plan,
     };
     return driver_migrate(c->driver, &order, ret_job, err);
 }
@@ -294,13 +296,14 @@ static void on_begin(void *arg)
         prove(m);
 }
 
-struct move *
-move_start(const struct move_config *config, const Drover__V1__MigrateGuestRequest *request, const char *by,
-           void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why),
-           void *arg)
+struct move *move_start(const struct move_config *config, const Drover__V1__MigrateGuestRequest *request,
+                        const char *by, uint64_t plan,
+                        void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply,
+                                     const struct error *why),
+                        void *arg)
 {
     struct move *m = new0(struct move);
-    *m = (struct move){.config = *config, .by = xstrdup(by), .done = done, .arg = arg};
+    *m = (struct move){.config = *config, .by = xstrdup(by), .plan = plan, .done = done, .arg = arg};
     m->request = (Drover__V1__MigrateGuestRequest *)message_clone(&request->base);
     m->begin = loop_timer_start(config->loop, 0, on_begin, m);
     return m;

@@ -32,6 +32,7 @@ void fleet_deinit(struct fleet *fleet)
         free(h->why);
     }
     free(fleet->hosts);
+    free(fleet->site_links);
     fleet_init(fleet);
 }
 

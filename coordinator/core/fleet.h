@@ -18,13 +18,20 @@ struct fleet_guest {
 
 struct fleet_host {
     char *name, *site, *agent_url;
-    bool up;     /* the session is there */
-    bool synced; /* and all guests have been told */
+    bool up;          /* the session is there */
+    bool synced;      /* and all guests have been told */
+    bool maintenance; /* it gets no guests */
     int64_t since_ms;
     char *why;                      /* why it is down */
     Drover__V1__HostReport *report; /* NULL before the first one */
     struct fleet_guest *guests;
     size_t n_guests;
+    uint64_t bandwidth; /* bytes per second of its network that moves may use; 0: as of the fleet */
+};
+
+struct fleet_site_link {
+    const char *sites[2]; /* borrowed */
+    uint64_t bandwidth;
 };
 
 struct mappings;
@@ -33,8 +40,11 @@ struct guest_rules;
 struct fleet {
     struct fleet_host *hosts;
     size_t n_hosts;
-    const struct mappings *mappings; /* what sites and hosts name otherwise; borrowed, NULL: nothing */
-    const struct guest_rules *rules; /* what the operator wishes of guests; borrowed, NULL: nothing */
+    const struct mappings *mappings;    /* what sites and hosts name otherwise; borrowed, NULL: nothing */
+    const struct guest_rules *rules;    /* what the operator wishes of guests; borrowed, NULL: nothing */
+    uint64_t bandwidth;                 /* of hosts that say nothing else; 0: no limit */
+    struct fleet_site_link *site_links; /* owned */
+    size_t n_site_links;
 };
 
 void fleet_init(struct fleet *fleet);

@@ -90,6 +90,11 @@ static void explain(const struct candidate *list, size_t n, const struct candida
 /* A node that only exports storage is no candidate, and not worth a word. */
 static bool may_be_candidate(const struct preflight *in, const struct fleet_host *host)
 {
+    for (size_t i = 0; i < in->n_avoid; i++)
+        if (streq(in->avoid[i], host->name))
+            return false;
+    if (in->site && !streq(in->site, host->site))
+        return false;
     return host != in->source && !(host->report && !host->report->hypervisor);
 }
 

@@ -23,6 +23,10 @@ static const struct rule rules[] = {
     {"host-role", B, REPORTS, rule_host_role,
      "Guests only run on hosts whose agent has the role hypervisor; a node that exports storage has not.",
      false},
+    {"host-maintenance", B, ALWAYS, rule_host_maintenance,
+     "An operator, or an evacuation, has put the destination into maintenance: it gets no guests until "
+     "`drover maintenance off`.",
+     false},
     {"libvirt-up", B, REPORTS, rule_libvirt_up,
      "The agent runs, but libvirt beside it does not answer. Nothing can be started or moved without it.",
      false},

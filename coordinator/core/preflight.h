@@ -18,6 +18,9 @@ struct preflight {
         *there;          /* as the destination names its disks and networks; preflight_run fills it */
     char *const *accept; /* ids that the operator accepts; placement heeds them */
     size_t n_accept;
+    const char *site;   /* of a placement: only hosts of this site are candidates; NULL: of any */
+    char *const *avoid; /* of a placement: these hosts are none */
+    size_t n_avoid;
 };
 
 struct findings {

@@ -38,6 +38,7 @@ struct rule {
 RULE(host_up);
 RULE(host_told);
 RULE(host_role);
+RULE(host_maintenance);
 RULE(libvirt_up);
 RULE(same_host);
 RULE(host_uuid);

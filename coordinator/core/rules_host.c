@@ -36,6 +36,14 @@ RULE(host_role)
     }
 }
 
+RULE(host_maintenance)
+{
+    const struct fleet_host *h = in->destination;
+    if (h->maintenance)
+        found(("host %s", h->name), ("it is in maintenance"), ("a host that takes guests"),
+              ("choose another host, or `drover maintenance off %s`", h->name));
+}
+
 RULE(libvirt_up)
 {
     for (int i = 0; i < 2; i++) {

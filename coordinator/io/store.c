@@ -1,22 +1,13 @@
-#include "coordinator/io/store.h"
+#include "coordinator/io/store_internal.h"
 
 #include "common/base/memory.h"
-#include "coordinator/io/ballast.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <time.h>
 
 #define APPLICATION_ID 0x44525652 /* "DRVR", in the file's header */
-
-struct store {
-    sqlite3 *db;
-    char *path;
-    uint64_t epoch;
-    struct ballast ballast;
-};
 
 /* migrations[v] brings a store of version v to v + 1. They are never changed once released, only added to. */
 static const char *const migrations[] = {
@@ -30,18 +21,17 @@ static const char *const migrations[] = {
     "CREATE INDEX job_open ON job (id) WHERE open;"
     "CREATE INDEX job_guest ON job (guest);"
     "CREATE INDEX job_guest_uuid ON job (guest_uuid);",
+
+    "CREATE TABLE maintenance (host TEXT PRIMARY KEY) WITHOUT ROWID;"
+    "CREATE TABLE away (host TEXT NOT NULL, guest TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (host, "
+    "guest))"
+    " WITHOUT ROWID;",
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
-static void finalize_p(sqlite3_stmt **s)
-{
-    sqlite3_finalize(*s);
-}
-#define _cleanup_stmt_ _cleanup_(finalize_p)
-
 /* ---- errors ------------------------------------------------------------------------------------------------------ */
 
-static int fail(const struct store *s, struct error *err)
+int store_fail(const struct store *s, struct error *err)
 {
     const char *text = sqlite3_errmsg(s->db);
     int code = sqlite3_errcode(s->db);
@@ -83,7 +73,7 @@ static int fail(const struct store *s, struct error *err)
 
 static int run(struct store *s, const char *sql, struct error *err)
 {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, err);
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(s, err);
 }
 
 /* The only column of the only row; a write is committed when this returns. */
@@ -91,10 +81,10 @@ static int get(struct store *s, const char *sql, int64_t *ret, struct error *err
 {
     _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
     if (sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL) != SQLITE_OK || sqlite3_step(stmt) != SQLITE_ROW)
-        return fail(s, err);
+        return store_fail(s, err);
     int64_t value = sqlite3_column_int64(stmt, 0);
     if (sqlite3_step(stmt) != SQLITE_DONE)
-        return fail(s, err);
+        return store_fail(s, err);
     *ret = value;
     return 0;
 }
@@ -106,7 +96,7 @@ static void rollback(struct store *s)
 }
 
 /* A write is done again once, when giving up the ballast can help. */
-static bool out_of_space(int code, struct store *s)
+bool store_make_room(int code, struct store *s)
 {
     int e = sqlite3_system_errno(s->db);
     bool full = (code & 0xff) == SQLITE_FULL ||
@@ -161,7 +151,7 @@ static int check(struct store *s, struct error *err)
     _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
     if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &stmt, NULL) != SQLITE_OK ||
         sqlite3_step(stmt) != SQLITE_ROW)
-        return fail(s, err);
+        return store_fail(s, err);
     const char *verdict = (const char *)sqlite3_column_text(stmt, 0);
     if (streq(verdict, "ok"))
         return 0;
@@ -205,11 +195,11 @@ int store_open(const char *path, struct store **ret, struct error *err)
     if (r)
         return r;
     if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
-        return fail(s, err);
+        return store_fail(s, err);
     sqlite3_extended_result_codes(s->db, 1);
     /* A coordinator that is started on a full disk still settles what it was doing. */
     r = set_up(s, err);
-    if (r && out_of_space(sqlite3_extended_errcode(s->db), s))
+    if (r && store_make_room(sqlite3_extended_errcode(s->db), s))
         r = set_up(s, err);
     if (r)
         return r;
@@ -254,7 +244,7 @@ int store_next_generation(struct store *s, const char *guest, uint64_t *ret, str
                                "'first-generation'))"
                                " ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value",
                                -1, &stmt, NULL) != SQLITE_OK)
-            return fail(s, err);
+            return store_fail(s, err);
         sqlite3_bind_text(stmt, 1, guest, -1, SQLITE_STATIC);
         int code = sqlite3_step(stmt);
         uint64_t value = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
@@ -264,8 +254,8 @@ int store_next_generation(struct store *s, const char *guest, uint64_t *ret, str
             *ret = value;
             return 0;
         }
-        if (!out_of_space(code, s))
-            return fail(s, err);
+        if (!store_make_room(code, s))
+            return store_fail(s, err);
     }
 }
 
@@ -274,7 +264,8 @@ static bool job_is_open(const Drover__V1__Job *job)
     switch (job->state) {
     case DROVER__V1__JOB_STATE__JOB_DONE:
     case DROVER__V1__JOB_STATE__JOB_FAILED:
-    case DROVER__V1__JOB_STATE__JOB_CANCELLED: return false;
+    case DROVER__V1__JOB_STATE__JOB_CANCELLED:
+    case DROVER__V1__JOB_STATE__JOB_PARTLY: return false;
     default: return true;
     }
 }
@@ -324,8 +315,8 @@ int store_put_job(struct store *s, Drover__V1__Job *job, const void *txn, size_t
         }
         if (code == SQLITE_OK || code == SQLITE_DONE)
             return 0;
-        int r = fail(s, err);
-        bool again = out_of_space(code, s);
+        int r = store_fail(s, err);
+        bool again = store_make_room(code, s);
         rollback(s);
         if (is_new)
             job->id = 0;
@@ -355,7 +346,7 @@ int store_each_open(struct store *s,
     _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
     if (sqlite3_prepare_v2(s->db, "SELECT id, job, txn FROM job WHERE open ORDER BY id", -1, &stmt, NULL) !=
         SQLITE_OK)
-        return fail(s, err);
+        return store_fail(s, err);
     int code;
     while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
         Drover__V1__Job *job;
@@ -367,7 +358,7 @@ int store_each_open(struct store *s,
         if (r)
             return r;
     }
-    return code == SQLITE_DONE ? 0 : fail(s, err);
+    return code == SQLITE_DONE ? 0 : store_fail(s, err);
 }
 
 static void forget_log(Drover__V1__Job *job)
@@ -390,7 +381,7 @@ int store_list_ended(struct store *s, uint32_t limit, const char *guest, Drover_
             "SELECT id, job FROM job WHERE NOT open AND (?1 IS NULL OR guest = ?1 OR guest_uuid = ?1)"
             " ORDER BY id DESC LIMIT ?2",
             -1, &stmt, NULL) != SQLITE_OK)
-        return fail(s, err);
+        return store_fail(s, err);
     sqlite3_bind_text(stmt, 1, guest, -1, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 2, limit);
     Drover__V1__ListJobsReply *reply = new0(Drover__V1__ListJobsReply);
@@ -410,7 +401,7 @@ int store_list_ended(struct store *s, uint32_t limit, const char *guest, Drover_
         reply->jobs[reply->n_jobs++] = job;
     }
     if (!r && code != SQLITE_DONE)
-        r = fail(s, err);
+        r = store_fail(s, err);
     if (r) {
         drover__v1__list_jobs_reply__free_unpacked(reply, NULL);
         return r;
@@ -423,12 +414,12 @@ int store_get_job(struct store *s, uint64_t id, Drover__V1__Job **ret, struct er
 {
     _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
     if (sqlite3_prepare_v2(s->db, "SELECT id, job FROM job WHERE id = ?", -1, &stmt, NULL) != SQLITE_OK)
-        return fail(s, err);
+        return store_fail(s, err);
     sqlite3_bind_int64(stmt, 1, (int64_t)id);
     int code = sqlite3_step(stmt);
     if (code == SQLITE_DONE)
         return error_set(err, STATUS_NOT_FOUND,
                          "there is no job %llu: see `drover jobs` and `drover history`",
                          (unsigned long long)id);
-    return code == SQLITE_ROW ? unpack_job(s, stmt, ret, err) : fail(s, err);
+    return code == SQLITE_ROW ? unpack_job(s, stmt, ret, err) : store_fail(s, err);
 }

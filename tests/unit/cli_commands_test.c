@@ -69,13 +69,44 @@ static void every_command_has_help(void **state)
     }
 }
 
+static void plans(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        int exit;
+        const char *out;
+    } cases[] = {
+        {"evacuate kvm1 --dry-run", EXIT_PARTLY,
+         "1 of 2 guests can move.\n  pinned1 stays on kvm1: a host device\n    Do: detach it"},
+        {"evacuate kvm1", EXIT_PARTLY, "Partly done: kvm1 is not empty.\n  pinned1 stays on kvm1"},
+        {"evacuate kvm2 --detach", EXIT_DONE, "evacuate kvm2: 1 guest: job 77"},
+        {"return kvm2 --dry-run", EXIT_DONE, "web1"},
+        {"pause 77", EXIT_DONE, "Job 77 is paused: nothing new starts."},
+        {"resume 77", EXIT_DONE, "Job 77 is resumed: 2 waiting moves may start."},
+        {"pause 5", EXIT_REFUSED, ""},
+        {"maintenance on kvm1", EXIT_DONE,
+         "kvm1 is in maintenance; it has 4 guests, 3 running: `drover evacuate kvm1`"},
+        {"maintenance off kvm1", EXIT_DONE, "kvm1 was already out of maintenance."},
+        {"move --from tokyo", EXIT_USAGE, ""},
+        {"evacuate kvm1 --window soon", EXIT_USAGE, ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cli_run r;
+        run(&r, cases[i].line);
+        assert_int_equal(r.exit, cases[i].exit);
+        assert_has(r.out, cases[i].out);
+    }
+}
+
 /* The manual page is kept by hand; it must not forget anything that help tells. */
 static void the_manual_page_has_every_option(void **state)
 {
     (void)state;
-    static const char *const helps[] = {"--help",          "vms --help",       "storage --help",
-                                        "check --help",    "migrate --help",   "history --help",
-                                        "pki init --help", "pki issue --help", "pki list --help"};
+    static const char *const helps[] = {
+        "--help",         "vms --help",      "storage --help",   "check --help",    "migrate --help",
+        "history --help", "pki init --help", "pki issue --help", "pki list --help", "evacuate --help",
+        "return --help",  "move --help",     "cancel --help"};
     char page[16384] = "";
     FILE *f = fopen(file_of("DROVER_MAN"), "re");
     assert_non_null(f);
@@ -362,6 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_is_checked_before_anything_is_asked),
         cmocka_unit_test(every_command_has_help),
+        cmocka_unit_test(plans),
         cmocka_unit_test(the_manual_page_has_every_option),
         cmocka_unit_test(a_coordinator_that_is_not_there),
         cmocka_unit_test(lists),

@@ -3,6 +3,7 @@
  *   blocked*  is refused by a check           fails*   fails in the transfer
  *   doubt*    goes in doubt and stays there   gone     is unknown
  * Jobs begin when they are watched. It prints "ready" when it listens, and a line for each CancelJob. */
+#include "cli_fake_plan.h"
 #include "cli_fake_storage.h"
 
 #include "common/base/loop.h"

@@ -55,6 +55,10 @@ SPOIL(storage_node)
 {
     m->to->hypervisor = false;
 }
+SPOIL(in_maintenance)
+{
+    m->destination->maintenance = true;
+}
 SPOIL(libvirt_down)
 {
     m->to->libvirt_up = false;
@@ -269,6 +273,7 @@ const struct spoiled preflight_cases[] = {
     {source_down, "host-up", "connection refused", MORE, B},
     {not_told, "host-told", "not told", MORE, B},
     {storage_node, "host-role", "hypervisor", ONLY, B},
+    {in_maintenance, "host-maintenance", "in maintenance", MORE, B},
     {libvirt_down, "libvirt-up", "Failed to connect socket", ONLY, B},
     {itself, "same-host", "already", MORE, B},
     {equal_host_uuids, "host-uuid", "kvm1", JOINED, B},

@@ -1,0 +1,231 @@
+/* drover evacuate | return | move: many moves as one job. */
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/job.h"
+#include "cli/json.h"
+#include "cli/order.h"
+#include "cli/render.h"
+#include "cli/text.h"
+#include "cli/watch.h"
+#include "common/base/memory.h"
+#include "common/config/yaml.h"
+
+#include <inttypes.h>
+
+static int take_order(const struct args *args, const struct order *order, Drover__V1__PlanRequest *q,
+                      struct error *err)
+{
+    const Drover__V1__MigrateGuestRequest *r = &order->request;
+    const char *window = args_value(args, "window");
+    q->mode = r->mode;
+    q->policy = r->policy;
+    q->policy_given = r->policy_given;
+    q->n_policy_given = r->n_policy_given;
+    q->accept = r->accept;
+    q->n_accept = r->n_accept;
+    q->copy_storage = r->copy_storage;
+    q->dry_run = args_flag(args, "dry-run");
+    if (!window)
+        return 0;
+    int result = parse_duration_ms(window, &q->window, err);
+    if (result < 0)
+        return error_prefix(err, "--window");
+    if (q->window <= 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "--window is '%s'; expected more than nothing, e.g. 30m", window);
+    return 0;
+}
+
+/* Of a dry run: 0 when each guest can move (in the window), EXIT_PARTLY when some can't, EXIT_REFUSED when none can. */
+static int dry_exit(const Drover__V1__Job *job)
+{
+    size_t stay = 0;
+    for (size_t i = 0; i < job->n_steps; i++)
+        stay += job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED;
+    if (stay && stay == job->n_steps)
+        return EXIT_REFUSED;
+    bool late = job->outlook && job->outlook->window && !job->outlook->fits;
+    return stay || late ? EXIT_PARTLY : EXIT_DONE;
+}
+
+static int show_dry(struct cli *cli, const Drover__V1__Job *job)
+{
+    if (cli->json)
+        cli_print_json(cli, json_of_message(&job->base));
+    else
+        render_plan(job, cli->out);
+    return dry_exit(job);
+}
+
+static int ask(struct cli *cli, Drover__V1__PlanRequest *q, bool detach)
+{
+    ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "MakePlan", &q->base, !q->dry_run, EXIT_REFUSED, &reply);
+    if (exit)
+        return exit;
+    Drover__V1__Job *job = (Drover__V1__Job *)reply;
+    char subject[256], clean[256];
+    if (q->dry_run) {
+        exit = show_dry(cli, job);
+        reply_free(job);
+        return exit;
+    }
+    if (!cli->json) {
+        fprintf(cli->out, "%s: %zu guest%s: job %" PRIu64 "\n",
+                text_clean(job_subject(job, subject), clean, sizeof(clean)), job->n_steps,
+                job->n_steps == 1 ? "" : "s", job->id);
+        fflush(cli->out);
+    }
+    if (!detach && job_is_open(job)) {
+        exit = watch_jobs(cli, &job, 1);
+    } else if (!detach) {
+        exit = job_exit(job);
+        if (!cli->json)
+            render_outcome(job, cli->out);
+    }
+    if (cli->json)
+        cli_print_json(cli, json_of_message(&job->base));
+    reply_free(job);
+    return exit;
+}
+
+static int run_plan(struct cli *cli, const struct args *args, const struct command *command,
+                    Drover__V1__PlanRequest *q)
+{
+    struct error err;
+    _cleanup_(order_deinit) struct order order = {0};
+    if (order_parse(args, &order, &err) < 0 || take_order(args, &order, q, &err) < 0)
+        return cli_usage(cli, command, &err);
+    return ask(cli, q, args_flag(args, "detach"));
+}
+
+static int run_evacuate(struct cli *cli, const struct args *args)
+{
+    Drover__V1__PlanRequest q = DROVER__V1__PLAN_REQUEST__INIT;
+    const char *to = args_value(args, "to"), *site = args_value(args, "to-site");
+    q.kind = (char *)"evacuate";
+    q.host = (char *)args->rest[0];
+    q.to = (char *)(to ? to : "");
+    q.to_site = (char *)(site ? site : "");
+    return run_plan(cli, args, &cmd_evacuate, &q);
+}
+
+static int run_return(struct cli *cli, const struct args *args)
+{
+    Drover__V1__PlanRequest q = DROVER__V1__PLAN_REQUEST__INIT;
+    q.kind = (char *)"return";
+    q.host = (char *)args->rest[0];
+    return run_plan(cli, args, &cmd_return, &q);
+}
+
+static int run_move(struct cli *cli, const struct args *args)
+{
+    struct error err;
+    Drover__V1__PlanRequest q = DROVER__V1__PLAN_REQUEST__INIT;
+    const char *from = args_value(args, "from"), *to = args_value(args, "to");
+    if (!from || !to) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "--%s SITE is missing; expected: drover move %s",
+                  from ? "to" : "from", cmd_move.usage);
+        return cli_usage(cli, &cmd_move, &err);
+    }
+    q.kind = (char *)"move";
+    q.from_site = (char *)from;
+    q.to_site = (char *)to;
+    for (const char *vm; (vm = args_nth(args, "vm", q.n_vms)); q.n_vms++) {
+        q.vms = xrealloc(q.vms, q.n_vms + 1, sizeof(char *));
+        q.vms[q.n_vms] = (char *)vm;
+    }
+    int exit = run_plan(cli, args, &cmd_move, &q);
+    free(q.vms);
+    return exit;
+}
+
+/* ---- help -------------------------------------------------------------------------------------------------------- */
+
+#define PLAN_OPTIONS                                                                                         \
+    MODE_OPTION, POLICY_OPTIONS, COPY_OPTION, ACCEPT_OPTION,                                                 \
+        {"dry-run", NULL, "show every move, how long all takes, and who can't move; nothing moves", false},  \
+        {"detach", NULL, "don't wait: print the job's number and return", false},                            \
+    {                                                                                                        \
+        NULL, NULL, NULL, false                                                                              \
+    }
+
+#define PLAN_EXITS                                                                                           \
+    "  0  done\n  1  failed or cancelled; each guest is safe where it was\n  2  usage\n"                     \
+    "  3  refused: no guest can move, or there is no such host\n"                                            \
+    "  4  partly done: some guests stayed; each is listed with what to do\n  5  coordinator not reachable\n" \
+    "  130  interrupted; the job goes on\n"
+
+static const struct option_spec evacuate_options[] = {
+    {"to", "HOST", "all to this host (default: the coordinator picks hosts with room)", false},
+    {"to-site", "SITE", "only to hosts of this site", false},
+    {"window", "TIME", "with --dry-run: does it fit this time, e.g. 30m", false},
+    PLAN_OPTIONS,
+};
+
+const struct command cmd_evacuate = {
+    .name = "evacuate",
+    .usage = "HOST [--to HOST | --to-site SITE] [--dry-run] [--window TIME] [--detach]",
+    .summary = "empty a host: all its guests move away",
+    .text = "The host goes into maintenance (it gets no guests any more); running guests move live, of those "
+            "that are shut\n"
+            "off the definition moves. The first guest between two hosts is looked at before others follow: "
+            "does it run,\n"
+            "without I/O errors, and does its guest agent answer? A guest that can't move doesn't stop the "
+            "others. What\n"
+            "appears on the host meanwhile moves, too. The host is called empty only after libvirt there "
+            "says so.\n"
+            "The job goes on without this shell: `drover watch`, `pause`, `resume`, `cancel`. Afterwards "
+            "`drover return HOST`\n"
+            "brings the guests back.\n",
+    .examples = "  drover evacuate kvm7 --dry-run --window 30m\n  drover evacuate kvm7\n"
+                "  drover evacuate kvm7 --to-site osaka --detach --json | jq .id\n",
+    .exits = PLAN_EXITS,
+    .options = evacuate_options,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run_evacuate,
+};
+
+static const struct option_spec return_options[] = {
+    PLAN_OPTIONS,
+};
+
+const struct command cmd_return = {
+    .name = "return",
+    .usage = "HOST [--dry-run] [--detach]",
+    .summary = "bring back to a host what an evacuation took away",
+    .text = "The host leaves maintenance, and every guest that evacuations took from it and that is not back "
+            "yet, comes back\n"
+            "from wherever it is now.\n",
+    .examples = "  drover return kvm7\n",
+    .exits = PLAN_EXITS,
+    .options = return_options,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run_return,
+};
+
+static const struct option_spec move_options[] = {
+    {"from", "SITE", "the site where the guests are", false},
+    {"to", "SITE", "the site where they go", false},
+    {"vm", "PATTERN", "guests whose names fit, such as 'web*'; several are groups, moved in the order given",
+     true},
+    {"window", "TIME", "with --dry-run: does it fit this time, e.g. 2h", false},
+    PLAN_OPTIONS,
+};
+
+const struct command cmd_move = {
+    .name = "move",
+    .usage = "--from SITE --to SITE [--vm PATTERN]... [--dry-run] [--window TIME] [--detach]",
+    .summary = "move guests from one site to another",
+    .text = "All guests of the site, or those whose names fit. Each --vm is a group: its guests move "
+            "together, and the next\n"
+            "group begins when all of them are done. --dry-run says for each guest where it goes and what it "
+            "loses.\n",
+    .examples = "  drover move --from tokyo --to osaka --vm 'db*' --vm 'web*' --dry-run\n",
+    .exits = PLAN_EXITS,
+    .options = move_options,
+    .run = run_move,
+};

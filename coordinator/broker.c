@@ -1,0 +1,171 @@
+#include "coordinator/broker.h"
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "coordinator/core/broker.h"
+
+enum {
+    MAX_JOBS = 4096,
+    SETTLE_MS = 100,  /* changes come in bursts */
+    SET_MS = 5000,    /* an agent that doesn't answer is asked again at the next change */
+    WORTH_PERCENT = 5 /* a smaller change is not told */
+};
+
+struct told { /* what a transfer was told to use */
+    uint64_t job, rate;
+};
+
+struct broker {
+    struct loop *loop;
+    const struct fleet *fleet;
+    struct driver *driver;
+    const struct agents *agents;
+    const struct store *store;
+    struct loop_timer *timer;
+    struct told *told; /* of jobs that transferred at the last sharing */
+    size_t n_told;
+};
+
+struct shares {
+    const Drover__V1__Job **jobs;
+    struct broker_move *moves;
+    uint64_t *rates;
+    size_t n;
+};
+
+static void shares_deinit(struct shares *s)
+{
+    free(s->jobs);
+    free(s->moves);
+    free(s->rates);
+}
+
+/* `transfers`: this job counts as transferring already. */
+static void share(const struct broker *b, uint64_t transfers, struct shares *ret)
+{
+    const Drover__V1__Job **jobs = xcalloc(MAX_JOBS, sizeof(*jobs));
+    size_t n = driver_jobs(b->driver, jobs, MAX_JOBS);
+    *ret = (struct shares){.jobs = jobs};
+    ret->moves = xcalloc(n + 1, sizeof(*ret->moves));
+    ret->rates = xcalloc(n + 1, sizeof(*ret->rates));
+    for (size_t i = 0; i < n && i < MAX_JOBS; i++) {
+        const Drover__V1__Job *j = jobs[i];
+        bool flows = streq(j->phase, "transfer"), prepares = streq(j->phase, "preparing");
+        const Drover__V1__Policy *policy = driver_policy(b->driver, j->id);
+        if (j->mode == DROVER__V1__MODE__MODE_DEFINITION || !(flows || prepares))
+            continue;
+        ret->jobs[ret->n] = j;
+        ret->moves[ret->n++] = (struct broker_move){.from = j->source,
+                                                    .to = j->destination,
+                                                    .transfers = flows || j->id == transfers,
+                                                    .bytes_left = j->progress ? j->progress->bytes_left : 0,
+                                                    .rate_max = policy ? policy->bandwidth : 0};
+    }
+    broker_share(b->fleet, ret->moves, ret->n, ret->rates);
+}
+
+static uint64_t last_told(const struct broker *b, uint64_t job)
+{
+    for (size_t i = 0; i < b->n_told; i++)
+        if (b->told[i].job == job)
+            return b->told[i].rate;
+    return 0;
+}
+
+static void on_set(const Drover__V1__SetBandwidthReply *reply, void *data)
+{
+    (void)data;
+    if (!reply)
+        log_info("a transfer keeps its bandwidth for now: %s", rpc_status()->text);
+}
+
+static void set(const struct broker *b, const Drover__V1__Job *job, uint64_t rate)
+{
+    struct rpc_client *client = agents_client(b->agents, job->source);
+    if (!client)
+        return;
+    Drover__V1__Step step = DROVER__V1__STEP__INIT;
+    step.transaction = job->transaction;
+    step.guest = job->guest_uuid;
+    step.epoch = store_epoch(b->store);
+    Drover__V1__SetBandwidthRequest request = DROVER__V1__SET_BANDWIDTH_REQUEST__INIT;
+    request.step = &step;
+    request.bandwidth = rate;
+    struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = SET_MS);
+    drover__v1__agent__set_bandwidth(&stub.base, &request, on_set, NULL);
+}
+
+static bool differs(uint64_t a, uint64_t b)
+{
+    uint64_t gap = a > b ? a - b : b - a;
+    return (a == 0) != (b == 0) || gap * 100 > (a > b ? a : b) * WORTH_PERCENT;
+}
+
+/* Who is to use less is told before who may use more. */
+static void on_timer(void *arg)
+{
+    struct broker *b = arg;
+    struct shares s;
+    b->timer = NULL;
+    share(b, 0, &s);
+    struct told *told = xcalloc(s.n + 1, sizeof(*told));
+    size_t n = 0;
+    for (int more = 0; more < 2; more++)
+        for (size_t i = 0; i < s.n; i++) {
+            uint64_t before = last_told(b, s.jobs[i]->id);
+            bool grows = before && (s.rates[i] == 0 || s.rates[i] > before);
+            if (!s.moves[i].transfers || grows != more)
+                continue;
+            bool news = differs(before, s.rates[i]);
+            if (news)
+                set(b, s.jobs[i], s.rates[i]);
+            told[n++] = (struct told){s.jobs[i]->id, news ? s.rates[i] : before};
+        }
+    free(b->told);
+    b->told = told;
+    b->n_told = n;
+    shares_deinit(&s);
+}
+
+static void on_change(void *arg)
+{
+    struct broker *b = arg;
+    if (!b->timer)
+        b->timer = loop_timer_start(b->loop, SETTLE_MS, on_timer, b);
+}
+
+/* What a transfer that begins now may use. */
+static uint64_t on_begin(void *arg, const Drover__V1__Job *job)
+{
+    struct broker *b = arg;
+    struct shares s;
+    uint64_t rate = 0;
+    share(b, job->id, &s);
+    for (size_t i = 0; i < s.n; i++)
+        if (s.jobs[i]->id == job->id)
+            rate = s.rates[i];
+    shares_deinit(&s);
+    b->told = xrealloc(b->told, b->n_told + 1, sizeof(*b->told));
+    b->told[b->n_told++] = (struct told){job->id, rate};
+    on_change(b);
+    return rate;
+}
+
+struct broker *broker_new(struct loop *loop, const struct fleet *fleet, struct driver *driver,
+                          const struct agents *agents, const struct store *store)
+{
+    struct broker *b = new0(struct broker);
+    *b = (struct broker){.loop = loop, .fleet = fleet, .driver = driver, .agents = agents, .store = store};
+    driver_hook(driver, &(struct driver_hooks){.changed = on_change, .begins = on_begin, .arg = b});
+    return b;
+}
+
+void broker_free(struct broker *b)
+{
+    if (!b)
+        return;
+    driver_hook(b->driver, &(struct driver_hooks){0});
+    loop_timer_cancel(b->timer);
+    free(b->told);
+    free(b);
+}

@@ -1,0 +1,487 @@
+#include "coordinator/core/plan.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/message.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define WAITING DROVER__V1__STEP_STATE__STEP_WAITING
+#define RUNNING DROVER__V1__STEP_STATE__STEP_RUNNING
+#define DONE DROVER__V1__STEP_STATE__STEP_DONE
+#define FAILED DROVER__V1__STEP_STATE__STEP_FAILED
+#define SKIPPED DROVER__V1__STEP_STATE__STEP_SKIPPED
+
+typedef Drover__V1__PlanStep Step;
+
+/* ---- actions ----------------------------------------------------------------------------------------------------- */
+
+static struct plan_action *add(struct plan_actions *out, enum plan_action_kind kind, size_t step)
+{
+    out->list = xrealloc(out->list, out->n + 1, sizeof(*out->list));
+    out->list[out->n] = (struct plan_action){.kind = kind, .step = step};
+    return &out->list[out->n++];
+}
+
+static __attribute__((format(printf, 2, 3))) void tell(struct plan_actions *out, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        abort();
+    va_end(ap);
+    add(out, PLAN_ACTION_TELL, 0)->text = text;
+}
+
+void plan_actions_deinit(struct plan_actions *actions)
+{
+    for (size_t i = 0; i < actions->n; i++)
+        free(actions->list[i].text);
+    free(actions->list);
+    *actions = (struct plan_actions){0};
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+size_t plan_count(const Drover__V1__Job *job, Drover__V1__StepState state)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < job->n_steps; i++)
+        n += job->steps[i]->state == state;
+    return n;
+}
+
+Step *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from)
+{
+    Step *s = new0(Step);
+    drover__v1__plan_step__init(s);
+    s->guest = xstrdup(guest->name);
+    s->guest_uuid = xstrdup(guest->uuid);
+    s->from = xstrdup(from);
+    s->active = fleet_guest_active(guest);
+    s->memory = guest->memory_max;
+    s->mode = s->active ? DROVER__V1__MODE__MODE_AUTO : DROVER__V1__MODE__MODE_DEFINITION;
+    job->steps = xrealloc(job->steps, job->n_steps + 1, sizeof(*job->steps));
+    job->steps[job->n_steps++] = s;
+    return s;
+}
+
+bool plan_takes(const struct fleet *fleet, const char *name)
+{
+    const struct fleet_host *h = fleet_host(fleet, name);
+    return h && h->up && h->synced && !h->maintenance;
+}
+
+static void end_step(Step *s, Drover__V1__StepState state, const char *why, const char *todo)
+{
+    s->state = state;
+    set_text(&s->why, why);
+    set_text(&s->todo, todo);
+    if (s->progress)
+        drover__v1__progress__free_unpacked(s->progress, NULL);
+    s->progress = NULL;
+}
+
+static void avoid(Step *s, const char *host)
+{
+    s->avoid = xrealloc(s->avoid, s->n_avoid + 1, sizeof(*s->avoid));
+    s->avoid[s->n_avoid++] = xstrdup(host);
+}
+
+/* Another destination, if so many were not tried already. */
+static bool place_anew(Step *s, size_t i, bool refused, struct plan_actions *out)
+{
+    if (s->tries >= PLAN_TRIES)
+        return false;
+    s->tries++;
+    if (refused && s->to[0])
+        avoid(s, s->to);
+    set_text(&s->to, "");
+    s->state = WAITING;
+    add(out, PLAN_ACTION_PLACE, i);
+    return true;
+}
+
+/* ---- may it start? ----------------------------------------------------------------------------------------------- */
+
+static const struct fleet_host *where_else(const struct fleet *fleet, const Step *s)
+{
+    for (size_t h = 0; h < fleet->n_hosts; h++)
+        if (!streq(fleet->hosts[h].name, s->from) && fleet_guest_on(&fleet->hosts[h], s->guest_uuid))
+            return &fleet->hosts[h];
+    return NULL;
+}
+
+/* True if the guest is where the step wants it; a guest that isn't there any more has no step to take. */
+static bool guest_is_there(struct plan *p, size_t i, const struct fleet *fleet, struct plan_actions *out)
+{
+    Step *s = p->job->steps[i];
+    const struct fleet_host *from = fleet_host(fleet, s->from);
+    if (!from || !from->up || !from->synced)
+        return false;
+    const struct fleet_guest *guest = fleet_guest_on(from, s->guest_uuid);
+    if (!guest) {
+        const struct fleet_host *other = where_else(fleet, s);
+        _cleanup_free_ char *why =
+            other ? xasprintf("it is on %s now", other->name)
+                  : xasprintf("it is not on %s any more, nor on another host that is connected", s->from);
+        bool there = other && streq(other->name, s->to);
+        end_step(s, there ? DONE : SKIPPED, why, NULL);
+        tell(out, "%s: %s", s->guest, why);
+        add(out, PLAN_ACTION_JOURNAL, i);
+        return false;
+    }
+    bool active = fleet_guest_active(guest->guest);
+    if (active != s->active) {
+        s->active = active;
+        s->mode = active ? DROVER__V1__MODE__MODE_AUTO : DROVER__V1__MODE__MODE_DEFINITION;
+        tell(out, "%s %s since it was planned: %s", s->guest, active ? "was started" : "was shut off",
+             active ? "it moves live" : "its definition moves");
+    }
+    return true;
+}
+
+static bool same_pair(const Step *a, const Step *b)
+{
+    return streq(a->from, b->from) && streq(a->to, b->to);
+}
+
+/* The first guest of each pair of hosts must be seen well before the rest follow. */
+static bool pair_is_proven(const struct plan *p, const Step *s)
+{
+    for (size_t i = 0; i < p->job->n_steps; i++)
+        if (same_pair(p->job->steps[i], s) && p->job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_WELL)
+            return true;
+    return false;
+}
+
+/* The planner's order where one needs what another leaves. *ret_never: the other will not be done. */
+static bool comes_after(const struct plan *p, size_t i, bool *ret_never)
+{
+    const Step *s = p->job->steps[i];
+    const Step *first = s->after && s->after <= p->job->n_steps ? p->job->steps[s->after - 1] : NULL;
+    *ret_never = first && (first->state == FAILED || first->state == SKIPPED);
+    if (first && first->state != DONE)
+        return false;
+    for (size_t k = 0; k < i && s->waits; k++)
+        if (streq(p->job->steps[k]->from, s->to) &&
+            (p->job->steps[k]->state == WAITING || p->job->steps[k]->state == RUNNING))
+            return false;
+    return true;
+}
+
+static bool has_room(const struct plan *p, const Step *s)
+{
+    size_t definitions = 0, out = 0, in = 0, pair = 0;
+    bool alone = s->dirty;
+    for (size_t i = 0; i < p->job->n_steps; i++) {
+        const Step *o = p->job->steps[i];
+        if (o->group < s->group && (o->state == WAITING || o->state == RUNNING))
+            return false;
+        if (o->state != RUNNING)
+            continue;
+        if (!o->active) {
+            definitions++;
+            continue;
+        }
+        out += streq(o->from, s->from);
+        in += streq(o->to, s->to);
+        pair += same_pair(o, s);
+        alone |= o->dirty && (streq(o->from, s->from) || streq(o->to, s->to));
+    }
+    if (!s->active)
+        return definitions < PLAN_DEFINITIONS;
+    if (pair && !pair_is_proven(p, s))
+        return false;
+    size_t most = alone ? 1 : PLAN_PARALLEL;
+    return out < most && in < most;
+}
+
+static void start_what_may(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
+{
+    for (size_t i = 0; i < p->job->n_steps; i++) {
+        Step *s = p->job->steps[i];
+        bool never = false;
+        if (s->state != WAITING || !s->to[0])
+            continue;
+        if (!comes_after(p, i, &never)) {
+            if (never)
+                end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
+            continue;
+        }
+        if (!guest_is_there(p, i, fleet, out) || !has_room(p, s))
+            continue;
+        if (!plan_takes(fleet, s->to)) {
+            tell(out, "%s does not take guests now: another host is looked for, for %s", s->to, s->guest);
+            if (!place_anew(s, i, false, out))
+                end_step(s, FAILED, "no destination stayed up", "run the same command again");
+            continue;
+        }
+        s->state = RUNNING;
+        s->last_job = s->job ? s->job : s->last_job;
+        s->job = 0;
+        add(out, PLAN_ACTION_JOURNAL, i);
+        add(out, PLAN_ACTION_START, i);
+    }
+}
+
+/* ---- what comes to a host while it is emptied -------------------------------------------------------------------- */
+
+static Step *open_step_of(const struct plan *p, const char *uuid)
+{
+    for (size_t i = p->job->n_steps; i-- > 0;)
+        if (strcasecmp(p->job->steps[i]->guest_uuid, uuid) == 0)
+            return p->job->steps[i];
+    return NULL;
+}
+
+static void take_in(struct plan *p, const Drover__V1__Guest *guest, struct plan_actions *out)
+{
+    plan_add(p->job, guest, p->job->source);
+    tell(out, "%s has appeared on %s: it moves, too", guest->name, p->job->source);
+    add(out, PLAN_ACTION_JOURNAL, 0);
+    add(out, PLAN_ACTION_PLACE, p->job->n_steps - 1);
+}
+
+static void take_in_new(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
+{
+    const struct fleet_host *host = p->empties ? fleet_host(fleet, p->job->source) : NULL;
+    if (!host || !host->up || !host->synced || p->job->cancelled || p->phase != PLAN_RUNNING)
+        return;
+    for (size_t g = 0; g < host->n_guests; g++) {
+        const Drover__V1__Guest *guest = host->guests[g].guest;
+        if (!guest->transaction[0] && !open_step_of(p, guest->uuid))
+            take_in(p, guest, out);
+    }
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+static void finish(struct plan *p, const size_t *left, const char *why_not_known, struct plan_actions *out)
+{
+    p->phase = PLAN_ENDED;
+    plan_conclude(p, left, why_not_known);
+    add(out, PLAN_ACTION_FINISH, 0);
+}
+
+static void on_verified(struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    if (p->phase != PLAN_VERIFYING)
+        return;
+    if (e->text) {
+        if (++p->verify_tries >= PLAN_VERIFY_TRIES) {
+            finish(p, NULL, e->text, out);
+        } else {
+            if (p->verify_tries == 1)
+                tell(out, "%s can't be asked what is left on it: %s", p->job->source, e->text);
+            add(out, PLAN_ACTION_WAIT, 0)->ms = PLAN_VERIFY_MS;
+        }
+        return;
+    }
+    bool more = false;
+    for (size_t g = 0; g < e->n_guests; g++) {
+        const Step *s = open_step_of(p, e->guests[g]->uuid);
+        if (s && (s->state != DONE || s->tries >= PLAN_TRIES))
+            continue;
+        take_in(p, e->guests[g], out);
+        p->job->steps[p->job->n_steps - 1]->tries = s ? s->tries + 1 : 0;
+        more = true;
+    }
+    if (more)
+        p->phase = PLAN_RUNNING;
+    else
+        finish(p, &e->n_guests, NULL, out);
+}
+
+static void advance(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
+{
+    if (p->phase != PLAN_RUNNING)
+        return;
+    if (!p->job->paused && !p->job->cancelled)
+        start_what_may(p, fleet, out);
+    if (plan_count(p->job, RUNNING) || plan_count(p->job, WAITING))
+        return;
+    if (p->empties && !p->job->cancelled) {
+        p->phase = PLAN_VERIFYING;
+        p->verify_tries = 0;
+        add(out, PLAN_ACTION_VERIFY, 0);
+    } else {
+        finish(p, NULL, NULL, out);
+    }
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+/* What was under way is asked after by the driver (ENDED, STARTED or FORGOTTEN); what was looked at is looked at again. */
+static void on_start(struct plan *p, struct plan_actions *out)
+{
+    for (size_t i = 0; i < p->job->n_steps; i++) {
+        Step *s = p->job->steps[i];
+        if (s->state == WAITING && !s->to[0])
+            add(out, PLAN_ACTION_PLACE, i);
+        else if (s->state == RUNNING && s->care == DROVER__V1__STEP_CARE__CARE_LOOKING)
+            add(out, PLAN_ACTION_LOOK, i);
+    }
+}
+
+static void on_fleet(struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    if (p->phase == PLAN_VERIFYING && p->verify_tries) {
+        add(out, PLAN_ACTION_VERIFY, 0);
+        return;
+    }
+    take_in_new(p, e->fleet, out);
+    for (size_t i = 0; i < p->job->n_steps; i++)
+        if (p->job->steps[i]->state == WAITING && !p->job->steps[i]->after)
+            guest_is_there(p, i, e->fleet, out);
+}
+
+static void on_placed(Step *s, const struct plan_event *e, struct plan_actions *out)
+{
+    if (s->state != WAITING)
+        return;
+    if (s->to[0]) {
+        if (s->tries || s->n_avoid)
+            tell(out, "%s goes to %s: %s", s->guest, s->to, s->why);
+    } else {
+        _cleanup_free_ char *before = s->n_avoid ? xstrdup(s->why) : NULL;
+        _cleanup_free_ char *todo = before ? xstrdup(s->todo) : NULL;
+        end_step(s, FAILED, before ? before : e->text, before ? todo : e->todo);
+        tell(out, "%s can't move: %s", s->guest, s->why);
+    }
+    add(out, PLAN_ACTION_JOURNAL, e->step);
+}
+
+static void on_refused(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
+{
+    if (s->state != RUNNING || s->job)
+        return;
+    if (p->job->cancelled) {
+        end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
+    } else if (e->busy && p->busy_tries++ < PLAN_BUSY_TRIES) {
+        s->state = WAITING;
+        set_text(&s->why, e->text);
+        add(out, PLAN_ACTION_WAIT, e->step)->ms = PLAN_BUSY_MS;
+    } else {
+        tell(out, "%s can't move to %s: %s", s->guest, s->to, e->text);
+        set_text(&s->why, e->text);
+        set_text(&s->todo, e->todo);
+        if (!place_anew(s, e->step, true, out))
+            end_step(s, FAILED, e->text, e->todo);
+    }
+    add(out, PLAN_ACTION_JOURNAL, e->step);
+}
+
+static void on_moved(struct plan *p, Step *s, size_t i, const char *text, struct plan_actions *out)
+{
+    add(out, PLAN_ACTION_TAKEN, i);
+    tell(out, "%s", text);
+    if (s->active && !pair_is_proven(p, s)) {
+        s->care = DROVER__V1__STEP_CARE__CARE_LOOKING;
+        add(out, PLAN_ACTION_JOURNAL, i);
+        add(out, PLAN_ACTION_LOOK, i);
+        return;
+    }
+    end_step(s, DONE, text, NULL);
+    add(out, PLAN_ACTION_JOURNAL, i);
+}
+
+static void on_ended(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
+{
+    if (s->state != RUNNING || s->care == DROVER__V1__STEP_CARE__CARE_LOOKING)
+        return;
+    if (e->outcome == DROVER__V1__JOB_STATE__JOB_DONE) {
+        on_moved(p, s, e->step, e->text, out);
+        return;
+    }
+    tell(out, "%s", e->text);
+    bool cancelled = e->outcome == DROVER__V1__JOB_STATE__JOB_CANCELLED;
+    if (!cancelled && e->restarted && !p->job->cancelled && s->tries < PLAN_TRIES) {
+        s->tries++;
+        s->state = WAITING;
+    } else if (cancelled)
+        end_step(s, SKIPPED, e->text,
+                 p->job->cancelled ? "run the same command again"
+                                   : "its move alone was cancelled: move it, or leave it");
+    else if (p->job->cancelled || plan_takes(e->fleet, s->to) || !place_anew(s, e->step, true, out))
+        end_step(s, FAILED, e->text, e->todo);
+    add(out, PLAN_ACTION_JOURNAL, e->step);
+}
+
+static void on_looked(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
+{
+    if (s->state != RUNNING || s->care != DROVER__V1__STEP_CARE__CARE_LOOKING)
+        return;
+    end_step(s, DONE, e->text, NULL);
+    s->care = e->well ? DROVER__V1__STEP_CARE__CARE_WELL : DROVER__V1__STEP_CARE__CARE_ILL;
+    if (!e->well) {
+        p->job->paused = true;
+        set_text(
+            &s->todo,
+            "look at the guest; then `drover resume` lets the others follow, `drover cancel` ends the plan");
+        tell(out, "paused: %s, the first guest from %s to %s, is not well there: %s", s->guest, s->from,
+             s->to, e->text);
+    }
+    add(out, PLAN_ACTION_JOURNAL, e->step);
+}
+
+static void on_operator(struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    Drover__V1__Job *job = p->job;
+    const char *by = e->text ? e->text : "an operator";
+    if (e->kind == PLAN_EVENT_CANCEL) {
+        if (!job->cancelled)
+            tell(out, "cancelled by %s", by);
+        job->cancelled = true;
+    } else if (job->paused != (e->kind == PLAN_EVENT_PAUSE)) {
+        job->paused = !job->paused;
+        tell(out, "%s by %s", job->paused ? "paused" : "resumed", by);
+    }
+    for (size_t i = 0; i < job->n_steps; i++) {
+        Step *s = job->steps[i];
+        if (job->cancelled && s->state == WAITING)
+            end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
+        else if (e->kind == PLAN_EVENT_CANCEL && e->now && s->state == RUNNING)
+            add(out, PLAN_ACTION_CANCEL, i);
+        /* Who resumes after a guest was not well has seen to it. */
+        if (e->kind == PLAN_EVENT_RESUME && s->care == DROVER__V1__STEP_CARE__CARE_ILL)
+            s->care = DROVER__V1__STEP_CARE__CARE_WELL;
+    }
+    add(out, PLAN_ACTION_JOURNAL, 0);
+}
+
+void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    if (p->phase == PLAN_ENDED)
+        return;
+    bool of_step = e->kind >= PLAN_EVENT_PLACED && e->kind <= PLAN_EVENT_LOOKED;
+    if (of_step && e->step >= p->job->n_steps)
+        return;
+    Step *s = of_step ? p->job->steps[e->step] : NULL;
+    switch (e->kind) {
+    case PLAN_EVENT_START: on_start(p, out); break;
+    case PLAN_EVENT_FLEET: on_fleet(p, e, out); break;
+    case PLAN_EVENT_PLACED: on_placed(s, e, out); break;
+    case PLAN_EVENT_STARTED:
+        s->job = e->job;
+        tell(out, "%s moves from %s to %s: job %llu", s->guest, s->from, s->to, (unsigned long long)e->job);
+        add(out, PLAN_ACTION_JOURNAL, e->step);
+        break;
+    case PLAN_EVENT_REFUSED: on_refused(p, s, e, out); break;
+    case PLAN_EVENT_FORGOTTEN:
+        if (s->state == RUNNING)
+            s->state = WAITING;
+        break;
+    case PLAN_EVENT_ENDED: on_ended(p, s, e, out); break;
+    case PLAN_EVENT_LOOKED: on_looked(p, s, e, out); break;
+    case PLAN_EVENT_VERIFIED: on_verified(p, e, out); break;
+    default: on_operator(p, e, out);
+    }
+    advance(p, e->fleet, out);
+    if (p->phase != PLAN_ENDED)
+        plan_now(p);
+}

@@ -1,0 +1,116 @@
+/* A plan: many moves as one job. A pure state machine: events come in, actions go out, the job's steps are its state.
+ *
+ *                      precondition broken: placed anew, or skipped
+ *                     .-----------.
+ *                     v           |        job done, first of its pair of hosts
+ *   (made) -------> WAITING ---> RUNNING ----------------------> looked at ---> DONE
+ *                     ^             | refused: another host       | ill: DONE, and the plan pauses
+ *                     '-------------+--------> FAILED
+ *
+ * The plan: RUNNING -> (nothing waits or runs) -> VERIFYING (libvirt is asked what is left) -> ENDED. Paused: nothing new
+ * starts. Cancelled: what waits is skipped, what runs ends (or is cancelled, too).
+ *
+ * Invariants: a step starts only after it is durable as RUNNING; only while its precondition holds (the guest is at `from`,
+ * running or shut off as the step says, and `to` takes guests); at most one step per guest is open. A step that fails
+ * leaves the others alone. */
+#pragma once
+
+#include "coordinator/core/fleet.h"
+
+enum {
+    PLAN_PARALLEL =
+        2, /* moves of memory at a time out of a host, and into one: one sends while another prepares */
+    PLAN_DEFINITIONS = 4, /* moves of definitions at a time */
+    PLAN_TRIES = 3,       /* hosts that are tried for a guest */
+    PLAN_BUSY_MS = 3000,  /* a guest that something else works on is tried again after that */
+    PLAN_BUSY_TRIES = 100,
+    PLAN_VERIFY_MS = 2000, /* a host that can't be asked what is left is asked again after that */
+    PLAN_VERIFY_TRIES = 30,
+};
+
+enum plan_phase { PLAN_RUNNING, PLAN_VERIFYING, PLAN_ENDED };
+
+struct plan {
+    Drover__V1__Job
+        *job; /* borrowed; the steps, paused, cancelled, state, text, todo are the plan's to change */
+    enum plan_phase phase;
+    bool empties;          /* job->source is a host that is to be empty at the end */
+    unsigned verify_tries; /* so many times it could not be asked */
+    unsigned busy_tries;
+};
+
+enum plan_event_kind {
+    PLAN_EVENT_START,   /* a new plan, or one that was read from the journal */
+    PLAN_EVENT_FLEET,   /* the fleet has changed, or time has passed */
+    PLAN_EVENT_PLACED,  /* `step` got another `to` (or none: `text` and `todo` say why) */
+    PLAN_EVENT_STARTED, /* `step`'s migration is `job` */
+    PLAN_EVENT_REFUSED, /* `step` did not start: `text`, `todo`; `busy`: something else works on the guest */
+    PLAN_EVENT_ENDED,   /* `step`'s migration ended with `outcome`: `text`, `todo` */
+    PLAN_EVENT_FORGOTTEN, /* after a restart: `step` was to be started, and never was */
+    PLAN_EVENT_LOOKED,    /* `step`'s guest does well at its destination, or `text` says why not */
+    PLAN_EVENT_VERIFIED,  /* libvirt on job->source has `guests`; or could not be asked: `text` */
+    PLAN_EVENT_PAUSE,
+    PLAN_EVENT_RESUME,
+    PLAN_EVENT_CANCEL, /* `now`: running moves are cancelled */
+};
+
+struct plan_event {
+    enum plan_event_kind kind;
+    const struct fleet *fleet; /* always */
+    size_t step;
+    uint64_t job;
+    Drover__V1__JobState outcome;
+    bool well, busy, now;
+    bool
+        restarted; /* of ENDED: the coordinator was restarted meanwhile, which breaks a move off that only prepares */
+    const char *text, *todo; /* may be NULL; by: of an operator's events, `text` says who */
+    Drover__V1__Guest *const *guests;
+    size_t n_guests;
+};
+
+enum plan_action_kind {
+    PLAN_ACTION_JOURNAL, /* make the job durable as it is now, before anything that follows */
+    PLAN_ACTION_START,   /* `step`: STARTED or REFUSED must come back */
+    PLAN_ACTION_PLACE,   /* `step`: choose another destination; PLACED must come back */
+    PLAN_ACTION_CANCEL,  /* `step`'s migration */
+    PLAN_ACTION_TAKEN,   /* `step` has moved its guest: remember that it was taken from `from` */
+    PLAN_ACTION_LOOK,    /* `step`: LOOKED must come back */
+    PLAN_ACTION_VERIFY,  /* VERIFIED must come back */
+    PLAN_ACTION_WAIT,    /* FLEET in `ms` */
+    PLAN_ACTION_TELL,    /* `text`: a line for the job's log */
+    PLAN_ACTION_FINISH,  /* the job has ended, and says how */
+};
+
+struct plan_action {
+    enum plan_action_kind kind;
+    size_t step;
+    int64_t ms;
+    char *text; /* owned */
+};
+
+struct plan_actions {
+    struct plan_action *list;
+    size_t n;
+};
+
+/* Appends to *actions what to do, in order. */
+void plan_step(struct plan *plan, const struct plan_event *event, struct plan_actions *actions);
+void plan_actions_deinit(struct plan_actions *actions);
+
+/* Adds a step for the guest, without a destination. */
+Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from);
+
+/* How many steps are in that state. */
+size_t plan_count(const Drover__V1__Job *job, Drover__V1__StepState state);
+
+/* A host that may get guests: connected, told, no maintenance. */
+bool plan_takes(const struct fleet *fleet, const char *host);
+
+/* ---- plan_text.c ---- */
+
+/* Fills state, text and todo of a job whose steps have all ended. `left`: still on the host that was to be empty, or NULL if
+ * that is not known. */
+void plan_conclude(const struct plan *plan, const size_t *left, const char *why_not_known);
+
+/* What is going on, for job->text: "moves web1 to kvm2, web2 to kvm3; 4 wait". */
+void plan_now(const struct plan *plan);

@@ -1,0 +1,383 @@
+#include "coordinator/core/plan_goal.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/message.h"
+#include "coordinator/core/placement.h"
+#include "coordinator/core/text.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef Drover__V1__PlanStep Step;
+
+/* ---- where to ---------------------------------------------------------------------------------------------------- */
+
+/* What the plan's other steps will bring, on top of what others do. Steps that have a job are counted by that. */
+static uint64_t *promised(const struct plan_making *in, const Drover__V1__Job *job, const Step *but)
+{
+    const struct fleet *fleet = in->fleet;
+    uint64_t *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
+    if (in->promised)
+        memcpy(sums, in->promised, fleet->n_hosts * sizeof(*sums));
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const Step *s = job->steps[i];
+        const struct fleet_host *from = fleet_host(fleet, s->from), *to = fleet_host(fleet, s->to);
+        bool open = s->state == DROVER__V1__STEP_STATE__STEP_WAITING ||
+                    (s->state == DROVER__V1__STEP_STATE__STEP_RUNNING && !s->job);
+        const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
+        if (s != but && open && to && guest && s->active)
+            sums[to - fleet->hosts] += preflight_need(guest->guest);
+    }
+    return sums;
+}
+
+static void note(Step *s, char *text)
+{
+    s->notes = xrealloc(s->notes, s->n_notes + 1, sizeof(*s->notes));
+    s->notes[s->n_notes++] = text;
+}
+
+static void note_warnings(Step *s, const struct findings *findings)
+{
+    for (size_t i = 0; i < findings->n; i++) {
+        const Drover__V1__Finding *f = findings->list[i];
+        if (f->severity == DROVER__V1__SEVERITY__WARN)
+            note(s, xasprintf("%s (%s): %s", f->id, f->subject, f->seen));
+    }
+}
+
+static void forget_findings(Step *s)
+{
+    for (size_t i = 0; i < s->n_findings; i++)
+        drover__v1__finding__free_unpacked(s->findings[i], NULL);
+    s->n_findings = 0;
+    for (size_t i = 0; i < s->n_notes; i++)
+        free(s->notes[i]);
+    s->n_notes = 0;
+}
+
+static void refuse(Step *s, const struct findings *findings, const char *fallback)
+{
+    const Drover__V1__Finding *block = findings_block(findings);
+    forget_findings(s);
+    _cleanup_free_ char *why = block ? xasprintf("%s: %s", block->subject, block->seen) : xstrdup(fallback);
+    size_t more = 0;
+    for (size_t i = 0; i < findings->n; i++)
+        if (findings->list[i]->severity == DROVER__V1__SEVERITY__BLOCK) {
+            findings_add(&s->n_findings, &s->findings, &findings->list[i], 1);
+            more += findings->list[i] != block;
+        }
+    if (more)
+        text_append(&why, " ", "(and %zu more: `drover check %s`)", more, s->guest);
+    set_text(&s->why, why);
+    set_text(&s->todo, block ? block->todo : "");
+}
+
+/* Of a guest whose destination was asked for. */
+static void check_there(const struct plan_making *making, const struct preflight *in, Step *s)
+{
+    struct findings findings = {0};
+    preflight_run(in, &findings);
+    if (findings_block(&findings)) {
+        refuse(s, &findings, "");
+    } else {
+        forget_findings(s);
+        set_text(&s->to, in->destination->name);
+        set_text(&s->why, "asked for");
+        plan_note(making, s);
+    }
+    findings_deinit(&findings);
+}
+
+static void choose(const struct plan_making *making, const struct preflight *in, const uint64_t *sums,
+                   Step *s)
+{
+    struct placement placement = {0};
+    placement_choose(in, sums, NULL, 0, &placement);
+    if (placement.host) {
+        forget_findings(s);
+        set_text(&s->to, placement.host->name);
+        set_text(&s->why, placement.why);
+        plan_note(making, s);
+    } else if (!s->n_avoid) { /* else `why` still says how the last one refused */
+        refuse(s, &placement.refusals, placement.why ? placement.why : "no host can take it");
+    }
+    placement_deinit(&placement);
+}
+
+void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    const struct fleet_host *from = fleet_host(in->fleet, s->from);
+    const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
+    set_text(&s->to, "");
+    if (!guest) {
+        set_text(&s->why, "it is not where it was");
+        return;
+    }
+    _cleanup_free_ uint64_t *sums = promised(in, job, s);
+    struct preflight move = {
+        .fleet = in->fleet,
+        .source = from,
+        .guest = guest,
+        .mode = s->mode,
+        .policy = in->policy,
+        .copy_storage = q->copy_storage,
+        .site = q->to_site[0] ? q->to_site : NULL,
+        .avoid = s->avoid,
+        .n_avoid = s->n_avoid,
+    };
+    const char *to = streq(q->kind, "return") ? q->host : q->to;
+    if (!to[0]) {
+        choose(in, &move, sums, s);
+        return;
+    }
+    move.destination = fleet_host(in->fleet, to);
+    if (!move.destination) {
+        set_text(&s->why, "its destination is not in the coordinator's configuration (`hosts:`)");
+        return;
+    }
+    move.promised = sums[move.destination - in->fleet->hosts];
+    for (size_t i = 0; i < s->n_avoid; i++)
+        if (streq(s->avoid[i], to))
+            return; /* `why` still says how it refused */
+    check_there(in, &move, s);
+}
+
+/* A guest that is shut off and whose image others stand on. */
+static void note_template(const struct plan_making *in, const Drover__V1__Guest *guest, Step *s)
+{
+    _cleanup_free_ char *users = NULL;
+    if (s->active)
+        return;
+    for (size_t h = 0; h < in->fleet->n_hosts; h++)
+        for (size_t g = 0; g < in->fleet->hosts[h].n_guests; g++) {
+            const Drover__V1__Guest *other = in->fleet->hosts[h].guests[g].guest;
+            for (size_t d = 0; d < other->n_disks; d++)
+                for (size_t b = 0; b < other->disks[d]->n_backing; b++)
+                    for (size_t own = 0; own < guest->n_disks; own++)
+                        if (guest->disks[own]->source[0] &&
+                            streq(guest->disks[own]->source, other->disks[d]->backing[b]))
+                            text_append(&users, ", ", "%s", other->name);
+        }
+    if (users)
+        note(s, xasprintf("a template: its image is the base of %s", users));
+}
+
+void plan_note(const struct plan_making *in, Step *s)
+{
+    const struct fleet_host *from = fleet_host(in->fleet, s->from);
+    const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
+    struct findings findings = {0};
+    const struct preflight move = {.fleet = in->fleet,
+                                   .source = from,
+                                   .destination = fleet_host(in->fleet, s->to),
+                                   .guest = guest,
+                                   .mode = s->mode,
+                                   .policy = in->policy,
+                                   .copy_storage = in->request->copy_storage};
+    if (!guest || !move.destination)
+        return;
+    preflight_run(&move, &findings);
+    note_warnings(s, &findings);
+    findings_deinit(&findings);
+    note_template(in, guest->guest, s);
+}
+
+/* ---- which guests ------------------------------------------------------------------------------------------------ */
+
+static int largest_first(const void *a, const void *b)
+{
+    const Step *x = *(Step *const *)a, *y = *(Step *const *)b;
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    if (x->active != y->active)
+        return x->active ? -1 : 1;
+    if (x->memory != y->memory)
+        return x->memory > y->memory ? -1 : 1;
+    return strcmp(x->guest, y->guest);
+}
+
+static void place_all(const struct plan_making *in, Drover__V1__Job *job)
+{
+    if (job->n_steps)
+        qsort(job->steps, job->n_steps, sizeof(*job->steps), largest_first);
+    for (size_t i = 0; i < job->n_steps; i++) {
+        Step *s = job->steps[i];
+        if (s->state != DROVER__V1__STEP_STATE__STEP_WAITING)
+            continue;
+        plan_place(in, job, s);
+        if (!s->to[0])
+            s->state = DROVER__V1__STEP_STATE__STEP_FAILED;
+    }
+}
+
+/* The host that a plan is about, known well enough to plan. */
+static int known_host(const struct plan_making *in, const char *name, const struct fleet_host **ret,
+                      struct error *err)
+{
+    struct fleet_host *host;
+    int r = fleet_find_host(in->fleet, name, &host, err);
+    if (r < 0)
+        return r;
+    if (!host->up || !host->synced)
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s: %s; what runs there is not known, so nothing is planned", name,
+                         host->why ? host->why : "its agent has not told all its guests yet");
+    if (host->report && !host->report->hypervisor)
+        return error_set(err, STATUS_FAILED_PRECONDITION, "%s is no hypervisor: it has no guests", name);
+    *ret = host;
+    return 0;
+}
+
+static bool site_exists(const struct fleet *fleet, const char *site)
+{
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        if (streq(fleet->hosts[i].site, site))
+            return true;
+    return false;
+}
+
+static int check_target(const struct plan_making *in, struct error *err)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    struct fleet_host *to;
+    if (q->to[0] && q->to_site[0])
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "both a host (%s) and a site (%s) were given; expected one of them", q->to,
+                         q->to_site);
+    if (q->to[0] && streq(q->to, q->host))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "%s can't take its own guests; name another host",
+                         q->to);
+    if (q->to_site[0] && !site_exists(in->fleet, q->to_site))
+        return error_set(err, STATUS_NOT_FOUND, "no host is at site '%s'; `drover hosts` lists the sites",
+                         q->to_site);
+    return q->to[0] ? fleet_find_host(in->fleet, q->to, &to, err) : 0;
+}
+
+static bool *only(const struct plan_making *in, const struct fleet_host *host)
+{
+    bool *list = xcalloc(in->fleet->n_hosts + 1, sizeof(*list));
+    list[host - in->fleet->hosts] = true;
+    return list;
+}
+
+/* The hosts that the request allows as destinations; NULL: all. */
+static bool *targets(const struct plan_making *in)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    if (!q->to[0] && !q->to_site[0])
+        return NULL;
+    bool *list = xcalloc(in->fleet->n_hosts + 1, sizeof(*list));
+    for (size_t i = 0; i < in->fleet->n_hosts; i++) {
+        const struct fleet_host *h = &in->fleet->hosts[i];
+        list[i] = q->to[0] ? streq(h->name, q->to) : streq(h->site, q->to_site);
+    }
+    return list;
+}
+
+static int make_evacuate(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    const struct fleet_host *host;
+    int r = known_host(in, q->host, &host, err);
+    if (r == 0)
+        r = check_target(in, err);
+    if (r < 0)
+        return r;
+    set_text(&job->source, host->name);
+    set_text(&job->destination, q->to[0] ? q->to : q->to_site);
+    struct plan_goal goal = {.goal = PLANNER_EVACUATE, .from = only(in, host), .to = targets(in)};
+    goal.across_sites = goal.to != NULL;
+    plan_goal_run(in, &goal, job, NULL);
+    plan_goal_deinit(&goal);
+    return 0;
+}
+
+static int make_return(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    const struct fleet_host *host;
+    int r = known_host(in, in->request->host, &host, err);
+    if (r < 0)
+        return r;
+    if (!in->n_away)
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "no evacuation of %s is known whose guests are still away; move guests by `drover "
+                         "migrate VM --to %s`",
+                         host->name, host->name);
+    set_text(&job->source, "");
+    set_text(&job->destination, host->name);
+    for (size_t i = 0; i < in->n_away; i++) {
+        const struct fleet_guest *guest;
+        struct error why = {0};
+        if (fleet_guest_on(host, in->away[i].guest_uuid))
+            continue;
+        if (fleet_find_guest(in->fleet, in->away[i].guest_uuid, &guest, &why) == 0) {
+            plan_add(job, guest->guest, guest->host->name);
+            continue;
+        }
+        const Drover__V1__Guest gone = {.name = in->away[i].guest, .uuid = in->away[i].guest_uuid};
+        Step *s = plan_add(job, &gone, "");
+        s->state = DROVER__V1__STEP_STATE__STEP_SKIPPED;
+        set_text(&s->why, "no connected host has it any more");
+    }
+    place_all(in, job);
+    return 0;
+}
+
+static bool wanted(const struct plan_making *in, const Drover__V1__Guest *guest, const struct fleet_host *at,
+                   uint32_t *ret_group)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    if (!streq(at->site, q->from_site))
+        return false;
+    for (size_t i = 0; i < q->n_vms; i++)
+        if (fnmatch(q->vms[i], guest->name, 0) == 0) {
+            *ret_group = (uint32_t)i;
+            return true;
+        }
+    return q->n_vms == 0;
+}
+
+static int make_move(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    if (!q->from_site[0] || !q->to_site[0] || streq(q->from_site, q->to_site))
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "from site '%s' to site '%s'; expected two different sites", q->from_site,
+                         q->to_site);
+    if (!site_exists(in->fleet, q->from_site))
+        return error_set(err, STATUS_NOT_FOUND, "no host is at site '%s'; `drover hosts` lists the sites",
+                         q->from_site);
+    int r = check_target(in, err);
+    if (r < 0)
+        return r;
+    set_text(&job->source, q->from_site);
+    set_text(&job->destination, q->to_site);
+    struct plan_goal goal = {.goal = PLANNER_MOVE, .to = targets(in), .wanted = wanted, .across_sites = true};
+    plan_goal_run(in, &goal, job, NULL);
+    plan_goal_deinit(&goal);
+    if (!job->n_steps)
+        return error_set(err, STATUS_NOT_FOUND, "site %s has no guest%s; `drover vms` lists them",
+                         q->from_site, q->n_vms ? " of such a name" : "");
+    return 0;
+}
+
+int plan_make(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    static const struct {
+        const char *kind;
+        int (*make)(const struct plan_making *in, Drover__V1__Job *job, struct error *err);
+    } kinds[] = {{"evacuate", make_evacuate}, {"return", make_return}, {"move", make_move}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (!streq(in->request->kind, kinds[i].kind))
+            continue;
+        set_text(&job->kind, kinds[i].kind);
+        return kinds[i].make(in, job, err);
+    }
+    return error_set(err, STATUS_INVALID_ARGUMENT,
+                     "unknown kind of plan '%s'; is the shell newer than the coordinator (%s)?",
+                     in->request->kind, DROVER_VERSION);
+}

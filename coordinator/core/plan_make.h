@@ -1,0 +1,34 @@
+/* Which guests a plan moves, and where to: pure, from the fleet's snapshot. */
+#pragma once
+
+#include "coordinator/core/guest_rules.h"
+#include "coordinator/core/plan.h"
+#include "coordinator/core/preflight.h"
+
+struct plan_away {            /* a guest that an evacuation took from its host */
+    char *guest_uuid, *guest; /* owned */
+};
+
+struct plan_making {
+    const struct fleet *fleet;
+    const Drover__V1__PlanRequest *request;
+    const Drover__V1__Policy *policy;
+    const uint64_t *promised; /* bytes that jobs outside the plan bring to each host, in the fleet's order */
+    const struct plan_away *away; /* of a return */
+    size_t n_away;
+    const struct guest_rules *rules; /* the operator's; NULL: none */
+    /* Why the guest is to be left alone, NULL if it isn't. May be NULL. */
+    const char *(*busy)(void *arg, const char *guest_uuid);
+    void *arg;
+};
+
+/* Fills the job's kind, source, destination, and steps with their destinations; a guest that no host can take is a FAILED step.
+ * Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (the host is not known well enough). */
+int plan_make(const struct plan_making *in, Drover__V1__Job *job, struct error *err);
+
+/* Chooses a destination for a step that has none (or checks the one that was asked for): `to`, `why`, `notes`; else `to` stays
+ * empty, and `why`, `todo` and the findings that block are filled. */
+void plan_place(const struct plan_making *in, Drover__V1__Job *job, Drover__V1__PlanStep *step);
+
+/* Adds what the operator should know of a step that has its destination: warnings, and that the guest is a template. */
+void plan_note(const struct plan_making *in, Drover__V1__PlanStep *step);

@@ -1,0 +1,7 @@
+/* The forecast of a whole plan, from those of its steps. */
+#pragma once
+
+#include "coordinator/core/fleet.h"
+
+/* Fills start_after and end_after of the steps that wait, and job->outlook. `window`: ms, 0: none was asked for. */
+void plan_outlook(const struct fleet *fleet, Drover__V1__Job *job, int64_t window);

@@ -1,0 +1,114 @@
+/* What a plan says of itself: while it runs, and at its end. */
+#include "coordinator/core/plan.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/message.h"
+#include "coordinator/core/text.h"
+
+#include <stdlib.h>
+
+enum { NAMED = 4 }; /* so many are named, the others counted */
+
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void add_open(const Drover__V1__Job *job, char **text)
+{
+    size_t named = 0, more = 0;
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = job->steps[i];
+        if (s->state != DROVER__V1__STEP_STATE__STEP_RUNNING)
+            continue;
+        if (named++ < NAMED)
+            text_append(text, ", ",
+                        s->care == DROVER__V1__STEP_CARE__CARE_LOOKING ? "looks after %s on %s"
+                                                                       : "moves %s to %s",
+                        s->guest, s->to);
+        else
+            more++;
+    }
+    if (more)
+        text_append(text, " and ", "%zu more", more);
+}
+
+void plan_now(const struct plan *p)
+{
+    Drover__V1__Job *job = p->job;
+    size_t waiting = plan_count(job, DROVER__V1__STEP_STATE__STEP_WAITING);
+    size_t running = plan_count(job, DROVER__V1__STEP_STATE__STEP_RUNNING);
+    _cleanup_free_ char *text = NULL;
+    const char *phase = "moving", *todo = "";
+    if (p->phase == PLAN_VERIFYING) {
+        text_append(&text, "", "asks %s's libvirt what is left there", job->source);
+        phase = "verifying";
+    } else if (job->cancelled) {
+        text_append(&text, "", "cancelled: waits for the end of %zu running move%s", running,
+                    plural(running));
+        phase = "cancelling";
+    } else {
+        add_open(job, &text);
+        if (job->paused)
+            text_append(&text, "; ", "paused: nothing new starts");
+        if (waiting)
+            text_append(&text, "; ", "%zu wait%s", waiting, waiting == 1 ? "s" : "");
+        if (job->paused) {
+            phase = "paused";
+            todo = "`drover resume` lets it go on, `drover cancel` ends it";
+        }
+    }
+    job->state = DROVER__V1__JOB_STATE__JOB_RUNNING;
+    set_text(&job->phase, phase);
+    set_text(&job->text, text);
+    set_text(&job->todo, todo);
+}
+
+/* Their names; the steps say why, and what to do. */
+static size_t name_those_left(const Drover__V1__Job *job, char **text)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = job->steps[i];
+        bool stays = s->state == DROVER__V1__STEP_STATE__STEP_FAILED ||
+                     (s->state == DROVER__V1__STEP_STATE__STEP_SKIPPED && s->todo[0]);
+        if (stays && left++ < NAMED)
+            text_append(text, ", ", "%s", s->guest);
+    }
+    if (left > NAMED)
+        text_append(text, " and ", "%zu more", left - NAMED);
+    return left;
+}
+
+void plan_conclude(const struct plan *p, const size_t *left, const char *why_not_known)
+{
+    Drover__V1__Job *job = p->job;
+    size_t done = plan_count(job, DROVER__V1__STEP_STATE__STEP_DONE);
+    _cleanup_free_ char *those = NULL, *todo = NULL, *text = NULL;
+    name_those_left(job, &those);
+    bool all = !those && (!p->empties || (left && *left == 0));
+    if (p->empties && left && *left == 0)
+        text_append(&text, "", "%s is empty: libvirt there has no guest; %zu moved", job->source, done);
+    else if (p->empties && left)
+        text_append(&text, "", "%s is not empty: %zu guest%s left there, %zu moved", job->source, *left,
+                    plural(*left), done);
+    else if (why_not_known)
+        text_append(&text, "",
+                    "%zu guest%s moved from %s, which could not be asked whether it is empty now: %s", done,
+                    plural(done), job->source, why_not_known);
+    else
+        text_append(&text, "", "%zu of %zu guest%s moved", done, job->n_steps, plural(job->n_steps));
+    if (those)
+        text_append(&text, "; not moved: ", "%s", those);
+    if (why_not_known)
+        text_append(&todo, "; ", "see that drover-agent and libvirt answer on %s, then ask again",
+                    job->source);
+    set_text(&job->text, text);
+    set_text(&job->todo, todo);
+    set_text(&job->phase, "ended");
+    job->state = job->cancelled ? DROVER__V1__JOB_STATE__JOB_CANCELLED
+                 : all          ? DROVER__V1__JOB_STATE__JOB_DONE
+                 : done         ? DROVER__V1__JOB_STATE__JOB_PARTLY
+                                : DROVER__V1__JOB_STATE__JOB_FAILED;
+}

@@ -1,0 +1,17 @@
+/* What the store keeps of the fleet itself: hosts in maintenance, and what evacuations took from where. */
+#pragma once
+
+#include "coordinator/io/store.h"
+
+#include <stdbool.h>
+
+int store_set_maintenance(struct store *store, const char *host, bool on, struct error *err);
+int store_each_maintenance(struct store *store, void (*fn)(void *arg, const char *host), void *arg,
+                           struct error *err);
+
+/* The guest was taken from the host (`gone`), or is back. Done twice it is the same. */
+int store_set_away(struct store *store, const char *host, const char *guest_uuid, const char *name, bool gone,
+                   struct error *err);
+int store_each_away(struct store *store, const char *host,
+                    void (*fn)(void *arg, const char *guest_uuid, const char *name), void *arg,
+                    struct error *err);

@@ -1,0 +1,26 @@
+/* What the store's files share. */
+#pragma once
+
+#include "coordinator/io/ballast.h"
+#include "coordinator/io/store.h"
+
+#include <sqlite3.h>
+
+struct store {
+    sqlite3 *db;
+    char *path;
+    uint64_t epoch;
+    struct ballast ballast;
+};
+
+/* SQLite's last error as one for an operator. */
+int store_fail(const struct store *store, struct error *err);
+
+/* A write is done again once, when giving up the ballast can help. */
+bool store_make_room(int code, struct store *store);
+
+static inline void finalize_p(sqlite3_stmt **s)
+{
+    sqlite3_finalize(*s);
+}
+#define _cleanup_stmt_ _cleanup_(finalize_p)

@@ -1,0 +1,111 @@
+#include "coordinator/plan_forecasts.h"
+
+#include "common/base/memory.h"
+#include "coordinator/core/message.h"
+#include "coordinator/core/plan_outlook.h"
+#include "coordinator/io/agents.h"
+
+enum { FORECAST_MS = 20000 }; /* two dirty samples, and the link */
+
+struct asked {
+    struct plan_forecasts *all; /* NULL: nobody waits any more */
+    Drover__V1__PlanStep *step;
+};
+
+struct plan_forecasts {
+    struct move_config config;
+    Drover__V1__Policy policy;
+    int64_t window;
+    Drover__V1__Job *job;
+    void (*done)(void *arg);
+    void *arg;
+    struct asked **asked; /* NULL: answered */
+    size_t n, open;
+    struct loop_timer *end;
+};
+
+static void forecasts_free(struct plan_forecasts *f)
+{
+    loop_timer_cancel(f->end);
+    for (size_t i = 0; i < f->n; i++)
+        if (f->asked[i])
+            f->asked[i]->all = NULL;
+    free(f->asked);
+    free(f);
+}
+
+static void on_end(void *arg)
+{
+    struct plan_forecasts *f = arg;
+    void (*done)(void *done_arg) = f->done;
+    void *done_arg = f->arg;
+    f->end = NULL;
+    plan_outlook(f->config.fleet, f->job, f->window);
+    forecasts_free(f);
+    done(done_arg);
+}
+
+static void on_forecast(const Drover__V1__Forecast *forecast, void *data)
+{
+    struct asked *a = data;
+    struct plan_forecasts *f = a->all;
+    if (f) {
+        if (forecast)
+            a->step->forecast = (Drover__V1__Forecast *)message_clone(&forecast->base);
+        for (size_t i = 0; i < f->n; i++)
+            if (f->asked[i] == a)
+                f->asked[i] = NULL;
+        if (--f->open == 0)
+            f->end = loop_timer_start(f->config.loop, 0, on_end, f);
+    }
+    free(a);
+}
+
+static void ask(struct plan_forecasts *f, Drover__V1__PlanStep *step)
+{
+    const struct fleet_host *to = fleet_host(f->config.fleet, step->to);
+    struct rpc_client *client = f->config.agents ? agents_client(f->config.agents, step->from) : NULL;
+    if (!client || !to || !to->report)
+        return;
+    Drover__V1__Endpoint destination = DROVER__V1__ENDPOINT__INIT;
+    destination.host = to->name;
+    destination.agent_url = to->report->agent_url;
+    Drover__V1__ForecastRequest question = DROVER__V1__FORECAST_REQUEST__INIT;
+    question.guest = step->guest_uuid;
+    question.mode = step->mode;
+    question.policy = &f->policy;
+    question.destination = &destination;
+    struct asked *a = new0(struct asked);
+    *a = (struct asked){f, step};
+    f->asked[f->n++] = a;
+    f->open++;
+    struct rpc_stub stub =
+        rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = FORECAST_MS, .wait = true);
+    drover__v1__agent__make_forecast(&stub.base, &question, on_forecast, a);
+}
+
+struct plan_forecasts *plan_forecasts_start(const struct move_config *config,
+                                            const Drover__V1__Policy *policy, int64_t window,
+                                            Drover__V1__Job *job, void (*done)(void *arg), void *arg)
+{
+    struct plan_forecasts *f = new0(struct plan_forecasts);
+    *f = (struct plan_forecasts){
+        .config = *config, .policy = *policy, .window = window, .job = job, .done = done, .arg = arg};
+    f->asked = xcalloc(job->n_steps + 1, sizeof(struct asked *));
+    f->open = 1; /* until all are asked */
+    for (size_t i = 0; i < job->n_steps; i++) {
+        Drover__V1__PlanStep *s = job->steps[i];
+        if (s->state == DROVER__V1__STEP_STATE__STEP_WAITING && s->active && !s->after)
+            ask(f, s);
+    }
+    if (--f->open == 0)
+        f->end = loop_timer_start(config->loop, 0, on_end, f);
+    return f;
+}
+
+struct plan_forecasts *plan_forecasts_cancel(struct plan_forecasts *f)
+{
+    if (f)
+        forecasts_free(f);
+    return NULL;
+}

@@ -1,0 +1,346 @@
+#include "coordinator/plans.h"
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "coordinator/io/store_fleet.h"
+#include "coordinator/plans_internal.h"
+
+enum { FLEET_MS = 100 }; /* changes of the fleet come in bursts */
+
+static struct plan_run *find(const struct plans *p, uint64_t id)
+{
+    for (struct plan_run *r = p->runs; r; r = r->next)
+        if (r->job->id == id)
+            return r;
+    return NULL;
+}
+
+static void append(struct plans *p, struct plan_run *run)
+{
+    struct plan_run **r = &p->runs;
+    while (*r)
+        r = &(*r)->next;
+    *r = run;
+}
+
+/* ---- start and end ----------------------------------------------------------------------------------------------- */
+
+struct reading {
+    struct plans *plans;
+    struct error *err;
+};
+
+static int take_up(void *arg, const Drover__V1__Job *stored, const void *request, size_t size)
+{
+    struct reading *reading = arg;
+    if (streq(stored->kind, "migrate"))
+        return 0;
+    Drover__V1__PlanRequest *q = drover__v1__plan_request__unpack(NULL, size, request);
+    if (!q)
+        return error_set(
+            reading->err, STATUS_DATA_LOSS,
+            "job %llu (%s) is open and its journal can't be read: put a backup of the store in its place",
+            (unsigned long long)stored->id, stored->kind);
+    append(reading->plans, plan_run_new(reading->plans, (Drover__V1__Job *)message_clone(&stored->base), q));
+    return 0;
+}
+
+static void take_maintenance(void *arg, const char *name)
+{
+    struct plans *p = arg;
+    struct fleet_host *host = fleet_host(p->config.fleet, name);
+    if (host)
+        host->maintenance = true;
+}
+
+static void begin(struct plan_run *run)
+{
+    for (size_t i = 0; i < run->job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = run->job->steps[i];
+        if (s->state == DROVER__V1__STEP_STATE__STEP_RUNNING &&
+            s->care != DROVER__V1__STEP_CARE__CARE_LOOKING) {
+            run->busy = true; /* all is adopted before the first event is worked off */
+            plan_step_adopt(run, i);
+            run->busy = false;
+        }
+    }
+    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_START}, NULL);
+}
+
+int plans_new(const struct move_config *config, struct plans **ret, struct error *err)
+{
+    struct error own = {0};
+    _cleanup_(plans_freep) struct plans *p = new0(struct plans);
+    p->config = *config;
+    struct reading reading = {p, err ? err : &own};
+    int r = store_each_maintenance(config->store, take_maintenance, p, reading.err);
+    if (r == 0)
+        r = store_each_open(config->store, take_up, &reading, reading.err);
+    if (r)
+        return r;
+    for (struct plan_run *run = p->runs, *next; run; run = next) {
+        next = run->next;
+        log_info("job %llu, %s %s: taken up again", (unsigned long long)run->job->id, run->job->kind,
+                 run->job->source);
+        begin(run);
+    }
+    *ret = steal(&p);
+    return 0;
+}
+
+void plans_free(struct plans *p)
+{
+    if (!p)
+        return;
+    while (p->runs) {
+        struct plan_run *run = p->runs;
+        p->runs = run->next;
+        plan_run_free(run);
+    }
+    while (p->watches) {
+        struct plans_watch *w = p->watches;
+        p->watches = w->next;
+        free(w);
+    }
+    loop_timer_cancel(p->fleet_timer);
+    free(p);
+}
+
+/* ---- orders ------------------------------------------------------------------------------------------------------ */
+
+struct away_list {
+    struct plan_away *list;
+    size_t n;
+};
+
+static void add_away(void *arg, const char *guest_uuid, const char *name)
+{
+    struct away_list *away = arg;
+    away->list = xrealloc(away->list, away->n + 1, sizeof(*away->list));
+    away->list[away->n++] = (struct plan_away){xstrdup(guest_uuid), xstrdup(name)};
+}
+
+static void away_deinit(struct away_list *away)
+{
+    for (size_t i = 0; i < away->n; i++) {
+        free(away->list[i].guest_uuid);
+        free(away->list[i].guest);
+    }
+    free(away->list);
+}
+
+/* As the request says it; where it says nothing, the default. */
+static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Policy *ret,
+                     struct error *err)
+{
+    Drover__V1__MigrateGuestRequest as_move = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
+    as_move.policy = request->policy;
+    as_move.policy_given = request->policy_given;
+    as_move.n_policy_given = request->n_policy_given;
+    return move_policy(p->config.policy, &as_move, ret, err);
+}
+
+struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__PlanRequest *request,
+                                      Drover__V1__Job *job, void (*done)(void *arg), void *arg)
+{
+    Drover__V1__Policy policy = *p->config.policy;
+    policy_of(p, request, &policy, NULL); /* it was checked when the plan was made */
+    return plan_forecasts_start(&p->config, &policy, request->window, job, done, arg);
+}
+
+int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job **ret,
+               struct error *err)
+{
+    const struct move_config *c = &p->config;
+    Drover__V1__Policy policy;
+    _cleanup_(away_deinit) struct away_list away = {0};
+    int r = policy_of(p, request, &policy, err);
+    if (r == 0 && streq(request->kind, "return"))
+        r = store_each_away(c->store, request->host, add_away, &away, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ uint64_t *promised = move_promised(c->fleet, c->driver);
+    const struct plan_making making = {.fleet = c->fleet,
+                                       .request = request,
+                                       .policy = &policy,
+                                       .promised = promised,
+                                       .rules = c->rules,
+                                       .away = away.list,
+                                       .n_away = away.n};
+    Drover__V1__Job *job = new0(Drover__V1__Job);
+    drover__v1__job__init(job);
+    /* A return needs its host to take guests; that it leaves maintenance is part of it. */
+    struct fleet_host *host = fleet_host(c->fleet, request->host);
+    bool maintenance = host && host->maintenance;
+    if (host && streq(request->kind, "return"))
+        host->maintenance = false;
+    r = plan_make(&making, job, err);
+    if (host)
+        host->maintenance = maintenance;
+    if (r < 0) {
+        drover__v1__job__free_unpacked(job, NULL);
+        return r;
+    }
+    *ret = job;
+    return 0;
+}
+
+static int no_other(const struct plans *p, const Drover__V1__PlanRequest *request, struct error *err)
+{
+    for (const struct plan_run *r = p->runs; r; r = r->next)
+        if (streq(r->request->host, request->host) && streq(r->request->from_site, request->from_site))
+            return error_set(
+                err, STATUS_FAILED_PRECONDITION,
+                "job %llu (%s %s) is under way: wait for it (`drover watch %llu`), or `drover cancel %llu`",
+                (unsigned long long)r->job->id, r->job->kind, r->request->host,
+                (unsigned long long)r->job->id, (unsigned long long)r->job->id);
+    return 0;
+}
+
+int plans_start(struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job *job, const char *by,
+                struct error *err)
+{
+    int r = no_other(p, request, err);
+    if (r == 0)
+        r = store_ready(p->config.store, err);
+    struct fleet_host *host = fleet_host(p->config.fleet, request->host);
+    bool evacuate = streq(request->kind, "evacuate"), changed = false;
+    if (r == 0 && host && (evacuate || streq(request->kind, "return")))
+        r = plans_set_maintenance(p, host, evacuate, &changed, err);
+    if (r < 0)
+        return r;
+    job->created = job->started = (uint64_t)clock_realtime_ms();
+    job->state = DROVER__V1__JOB_STATE__JOB_RUNNING;
+    set_text(&job->operator_, by);
+    struct plan_run *run = plan_run_new(p, job, (Drover__V1__PlanRequest *)message_clone(&request->base));
+    if (changed) {
+        _cleanup_free_ char *line = xasprintf("%s is %s maintenance", host->name, evacuate ? "in" : "out of");
+        plan_run_log(run, line);
+    }
+    r = plan_run_journal(run, err);
+    if (r < 0) {
+        run->job = NULL;
+        plan_run_free(run);
+        return r;
+    }
+    append(p, run);
+    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_START}, NULL);
+    return 0;
+}
+
+static int not_found(uint64_t id, struct error *err)
+{
+    return error_set(err, STATUS_NOT_FOUND,
+                     "there is no open plan %llu: see `drover jobs` and `drover history`",
+                     (unsigned long long)id);
+}
+
+int plans_pause(struct plans *p, uint64_t id, bool resume, const char *by, char **ret_text, struct error *err)
+{
+    struct plan_run *run = find(p, id);
+    if (!run)
+        return not_found(id, err);
+    if (run->job->cancelled)
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "job %llu is cancelled, and only waits for its running moves",
+                         (unsigned long long)id);
+    size_t running = plan_count(run->job, DROVER__V1__STEP_STATE__STEP_RUNNING);
+    size_t waiting = plan_count(run->job, DROVER__V1__STEP_STATE__STEP_WAITING);
+    *ret_text = resume ? xasprintf("%zu waiting move%s may start", waiting, waiting == 1 ? "" : "s")
+                       : xasprintf("nothing new starts; %zu running move%s to %s end", running,
+                                   running == 1 ? "" : "s", running == 1 ? "its" : "their");
+    plan_run_feed(
+        run, &(struct plan_event){.kind = resume ? PLAN_EVENT_RESUME : PLAN_EVENT_PAUSE, .text = by}, NULL);
+    return 0;
+}
+
+int plans_cancel(struct plans *p, uint64_t id, bool now, const char *by, char **ret_text, struct error *err)
+{
+    struct plan_run *run = find(p, id);
+    if (!run)
+        return not_found(id, err);
+    size_t running = plan_count(run->job, DROVER__V1__STEP_STATE__STEP_RUNNING);
+    *ret_text = xasprintf("nothing new starts; %zu running move%s %s", running, running == 1 ? "" : "s",
+                          now            ? "cancelled where that is still possible"
+                          : running == 1 ? "goes on to its end"
+                                         : "go on to their end");
+    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_CANCEL, .now = now, .text = by}, NULL);
+    return 0;
+}
+
+/* ---- who asks ---------------------------------------------------------------------------------------------------- */
+
+const Drover__V1__Job *plans_job(const struct plans *p, uint64_t id)
+{
+    const struct plan_run *run = p ? find(p, id) : NULL;
+    return run ? run->job : NULL;
+}
+
+size_t plans_jobs(const struct plans *p, const Drover__V1__Job **ret, size_t max)
+{
+    size_t n = 0;
+    for (const struct plan_run *r = p ? p->runs : NULL; r; r = r->next) {
+        if (n < max)
+            ret[n] = r->job;
+        n++;
+    }
+    return n;
+}
+
+struct plans_watch *plans_watch(struct plans *p, uint64_t job,
+                                void (*fn)(void *arg, const Drover__V1__Job *job), void *arg)
+{
+    if (!p || !find(p, job))
+        return NULL;
+    struct plans_watch *w = new0(struct plans_watch);
+    *w = (struct plans_watch){.plans = p, .next = p->watches, .job = job, .fn = fn, .arg = arg};
+    p->watches = w;
+    return w;
+}
+
+struct plans_watch *plans_unwatch(struct plans_watch *w)
+{
+    if (!w)
+        return NULL;
+    w->fn = NULL;
+    struct plans *p = w->plans;
+    if (p->telling)
+        return NULL;
+    for (struct plans_watch **x = &p->watches; *x; x = &(*x)->next)
+        if (*x == w) {
+            *x = w->next;
+            free(w);
+            break;
+        }
+    return NULL;
+}
+
+/* ---- the fleet --------------------------------------------------------------------------------------------------- */
+
+static void on_fleet(void *arg)
+{
+    struct plans *p = arg;
+    p->fleet_timer = NULL;
+    for (struct plan_run *run = p->runs, *next; run; run = next) {
+        next = run->next;
+        plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_FLEET}, NULL);
+    }
+}
+
+void plans_fleet_changed(struct plans *p)
+{
+    if (p && p->runs && !p->fleet_timer)
+        p->fleet_timer = loop_timer_start(p->config.loop, FLEET_MS, on_fleet, p);
+}
+
+int plans_set_maintenance(struct plans *p, struct fleet_host *host, bool on, bool *ret_changed,
+                          struct error *err)
+{
+    int r = store_set_maintenance(p->config.store, host->name, on, err);
+    if (r < 0)
+        return r;
+    *ret_changed = host->maintenance != on;
+    host->maintenance = on;
+    plans_fleet_changed(p);
+    return 0;
+}

@@ -1,0 +1,275 @@
+/* One plan's turn: events, actions, the journal. */
+#include "coordinator/plans_internal.h"
+
+#include "common/base/failpoint.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "coordinator/io/store_fleet.h"
+
+#include <string.h>
+
+enum { LOG_ENTRIES = 1000, LOG_KEPT_FIRST = 20, DISK_RETRY_MS = 1000 };
+
+struct plan_run *plan_run_new(struct plans *plans, Drover__V1__Job *job, Drover__V1__PlanRequest *request)
+{
+    struct plan_run *run = new0(struct plan_run);
+    run->plans = plans;
+    run->job = job;
+    run->request = request;
+    run->last = &run->first;
+    run->plan = (struct plan){.job = job, .empties = streq(job->kind, "evacuate")};
+    Drover__V1__MigrateGuestRequest as_move = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
+    as_move.policy = request->policy;
+    as_move.n_policy_given = request->n_policy_given;
+    as_move.policy_given = request->policy_given;
+    if (move_policy(plans->config.policy, &as_move, &run->policy, NULL) < 0)
+        run->policy = *plans->config.policy; /* it was checked when the plan was made */
+    return run;
+}
+
+static void drop_event(struct plan_queued *q)
+{
+    free(q->text);
+    free(q->todo);
+    if (q->survey)
+        drover__v1__survey_reply__free_unpacked(q->survey, NULL);
+    free(q);
+}
+
+void plan_run_free(struct plan_run *run)
+{
+    if (!run)
+        return;
+    for (size_t i = 0; i < run->n_steps; i++)
+        plan_step_drop(run->steps[i]);
+    free(run->steps);
+    plan_call_drop(run->survey);
+    loop_timer_cancel(run->disk_retry);
+    loop_timer_cancel(run->wait);
+    loop_timer_cancel(run->ending);
+    while (run->first) {
+        struct plan_queued *q = run->first;
+        run->first = q->next;
+        drop_event(q);
+    }
+    plan_actions_deinit(&run->actions);
+    drover__v1__job__free_unpacked(run->job, NULL);
+    drover__v1__plan_request__free_unpacked(run->request, NULL);
+    free(run);
+}
+
+/* ---- what the operator sees -------------------------------------------------------------------------------------- */
+
+void plan_run_log(struct plan_run *run, const char *text)
+{
+    Drover__V1__Job *job = run->job;
+    if (job->n_log >= LOG_ENTRIES) {
+        drover__v1__job_entry__free_unpacked(job->log[LOG_KEPT_FIRST], NULL);
+        memmove(&job->log[LOG_KEPT_FIRST], &job->log[LOG_KEPT_FIRST + 1],
+                (job->n_log - LOG_KEPT_FIRST - 1) * sizeof(*job->log));
+        job->n_log--;
+    }
+    Drover__V1__JobEntry *entry = new0(Drover__V1__JobEntry);
+    drover__v1__job_entry__init(entry);
+    entry->at = (uint64_t)clock_realtime_ms();
+    entry->text = xstrdup(text);
+    job->log = xrealloc(job->log, job->n_log + 1, sizeof(*job->log));
+    job->log[job->n_log++] = entry;
+    if (job->id)
+        log_info("job %llu, %s: %s", (unsigned long long)job->id, job->kind, text);
+}
+
+void plan_run_tell(struct plan_run *run)
+{
+    struct plans *p = run->plans;
+    bool outer = !p->telling;
+    p->telling = true;
+    for (struct plans_watch *w = p->watches; w; w = w->next)
+        if (w->fn && w->job == run->job->id)
+            w->fn(w->arg, run->job);
+    if (!outer)
+        return;
+    p->telling = false;
+    for (struct plans_watch **w = &p->watches; *w;) {
+        struct plans_watch *gone = *w;
+        if (gone->fn) {
+            w = &gone->next;
+            continue;
+        }
+        *w = gone->next;
+        free(gone);
+    }
+}
+
+/* ---- the journal ------------------------------------------------------------------------------------------------- */
+
+int plan_run_journal(struct plan_run *run, struct error *err)
+{
+    size_t size = drover__v1__plan_request__get_packed_size(run->request);
+    _cleanup_free_ uint8_t *packed = xcalloc(size + 1, 1);
+    drover__v1__plan_request__pack(run->request, packed);
+    failpoint("coordinator.plan.before_write");
+    int r = store_put_job(run->plans->config.store, run->job, packed, size, err);
+    failpoint("coordinator.plan.after_write");
+    return r;
+}
+
+struct plan_making plan_run_making(const struct plan_run *run, uint64_t **ret_promised)
+{
+    const struct move_config *c = &run->plans->config;
+    *ret_promised = move_promised(c->fleet, c->driver);
+    return (struct plan_making){
+        .fleet = c->fleet, .request = run->request, .policy = &run->policy, .promised = *ret_promised};
+}
+
+static void on_end(void *arg);
+
+static int remember_taken(struct plan_run *run, size_t step, struct error *err)
+{
+    const Drover__V1__PlanStep *s = run->job->steps[step];
+    struct store *store = run->plans->config.store;
+    if (streq(run->job->kind, "evacuate") && streq(s->from, run->job->source))
+        return store_set_away(store, s->from, s->guest_uuid, s->guest, true, err);
+    if (streq(run->job->kind, "return"))
+        return store_set_away(store, s->to, s->guest_uuid, s->guest, false, err);
+    return 0;
+}
+
+/* ---- actions ----------------------------------------------------------------------------------------------------- */
+
+static void place(struct plan_run *run, size_t step)
+{
+    _cleanup_free_ uint64_t *promised = NULL;
+    struct plan_making making = plan_run_making(run, &promised);
+    Drover__V1__PlanStep *s = run->job->steps[step];
+    plan_place(&making, run->job, s);
+    plan_run_feed(
+        run, &(struct plan_event){.kind = PLAN_EVENT_PLACED, .step = step, .text = s->why, .todo = s->todo},
+        NULL);
+}
+
+static void on_wait(void *arg)
+{
+    struct plan_run *run = arg;
+    run->wait = NULL;
+    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_FLEET}, NULL);
+}
+
+static void on_survey(void *arg, const Drover__V1__SurveyReply *reply, const struct error *why)
+{
+    struct plan_run *run = arg;
+    run->survey = NULL;
+    Drover__V1__SurveyReply *copy = reply ? (Drover__V1__SurveyReply *)message_clone(&reply->base) : NULL;
+    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_VERIFIED, .text = reply ? NULL : why->text},
+                  copy);
+}
+
+/* False if the rest has to wait for the disk. */
+static bool act(struct plan_run *run, struct error *err)
+{
+    const struct move_config *c = &run->plans->config;
+    while (run->next_action < run->actions.n) {
+        const struct plan_action *a = &run->actions.list[run->next_action];
+        switch (a->kind) {
+        case PLAN_ACTION_JOURNAL:
+            if (plan_run_journal(run, err) < 0)
+                return false;
+            break;
+        case PLAN_ACTION_TAKEN:
+            if (remember_taken(run, a->step, err) < 0)
+                return false;
+            break;
+        case PLAN_ACTION_START: plan_step_start(run, a->step); break;
+        case PLAN_ACTION_PLACE: place(run, a->step); break;
+        case PLAN_ACTION_CANCEL: plan_step_cancel(run, a->step); break;
+        case PLAN_ACTION_LOOK: plan_step_look(run, a->step); break;
+        case PLAN_ACTION_VERIFY:
+            if (!run->survey)
+                run->survey = plan_ask_survey(run->plans, run->job->source, on_survey, run);
+            break;
+        case PLAN_ACTION_WAIT:
+            loop_timer_cancel(run->wait);
+            run->wait = loop_timer_start(c->loop, a->ms, on_wait, run);
+            break;
+        case PLAN_ACTION_TELL: plan_run_log(run, a->text); break;
+        case PLAN_ACTION_FINISH: run->ending = loop_timer_start(c->loop, 0, on_end, run); break;
+        }
+        run->next_action++;
+    }
+    return true;
+}
+
+static void on_end(void *arg)
+{
+    struct plan_run *run = arg;
+    struct plans *p = run->plans;
+    struct error err = {0};
+    run->ending = NULL;
+    run->job->ended = (uint64_t)clock_realtime_ms();
+    if (store_put_job(p->config.store, run->job, NULL, 0, &err) < 0) {
+        log_error("job %llu has ended and can't be stored: %s", (unsigned long long)run->job->id, err.text);
+        run->ending = loop_timer_start(p->config.loop, DISK_RETRY_MS, on_end, run);
+        return;
+    }
+    log_info("job %llu: %s", (unsigned long long)run->job->id, run->job->text);
+    for (struct plan_run **r = &p->runs; *r; r = &(*r)->next)
+        if (*r == run) {
+            *r = run->next;
+            break;
+        }
+    plan_run_tell(run);
+    plan_run_free(run);
+}
+
+static void work(struct plan_run *run);
+
+static void on_disk_retry(void *arg)
+{
+    struct plan_run *run = arg;
+    run->disk_retry = NULL;
+    work(run);
+}
+
+static void work(struct plan_run *run)
+{
+    struct error err = {0};
+    run->busy = true;
+    for (;;) {
+        if (!act(run, &err)) {
+            log_error("job %llu waits: %s", (unsigned long long)run->job->id, err.text);
+            set_text(&run->job->text, err.text);
+            run->disk_retry = loop_timer_start(run->plans->config.loop, DISK_RETRY_MS, on_disk_retry, run);
+            break;
+        }
+        plan_actions_deinit(&run->actions);
+        run->next_action = 0;
+        struct plan_queued *q = run->first;
+        if (!q)
+            break;
+        run->first = q->next;
+        if (!run->first)
+            run->last = &run->first;
+        q->event.fleet = run->plans->config.fleet;
+        plan_step(&run->plan, &q->event, &run->actions);
+        drop_event(q);
+    }
+    run->busy = false;
+    plan_run_tell(run);
+}
+
+void plan_run_feed(struct plan_run *run, const struct plan_event *event, Drover__V1__SurveyReply *survey)
+{
+    struct plan_queued *q = new0(struct plan_queued);
+    q->event = *event;
+    q->event.text = q->text = xstrdup(event->text);
+    q->event.todo = q->todo = xstrdup(event->todo);
+    q->survey = survey;
+    if (survey) {
+        q->event.guests = survey->guests;
+        q->event.n_guests = survey->n_guests;
+    }
+    *run->last = q;
+    run->last = &q->next;
+    if (!run->busy && !run->disk_retry)
+        work(run);
+}

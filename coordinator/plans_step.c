@@ -1,0 +1,240 @@
+/* What is under way for one step of a plan: its check and order (move), its migration, the look at the guest afterwards. */
+#include "coordinator/plans_internal.h"
+
+#include "common/base/memory.h"
+
+enum { LOOKS = 8, LOOK_AGAIN_MS = 1000 };
+
+static struct step_run *step_run_of(struct plan_run *run, size_t step)
+{
+    if (step >= run->n_steps) {
+        run->steps = xrealloc(run->steps, step + 1, sizeof(*run->steps));
+        while (run->n_steps <= step)
+            run->steps[run->n_steps++] = NULL;
+    }
+    if (!run->steps[step]) {
+        run->steps[step] = new0(struct step_run);
+        *run->steps[step] = (struct step_run){.run = run, .step = step};
+    }
+    return run->steps[step];
+}
+
+void plan_step_drop(struct step_run *s)
+{
+    if (!s)
+        return;
+    move_cancel(s->move);
+    driver_unwatch(s->watch);
+    loop_timer_cancel(s->timer);
+    plan_call_drop(s->call);
+    free(s);
+}
+
+static Drover__V1__PlanStep *step_of(const struct step_run *s)
+{
+    return s->run->job->steps[s->step];
+}
+
+/* ---- its migration ----------------------------------------------------------------------------------------------- */
+
+static bool has_ended(const Drover__V1__Job *job)
+{
+    return job->state == DROVER__V1__JOB_STATE__JOB_DONE || job->state == DROVER__V1__JOB_STATE__JOB_FAILED ||
+           job->state == DROVER__V1__JOB_STATE__JOB_CANCELLED;
+}
+
+static void tell_end(struct step_run *s, const Drover__V1__Job *job)
+{
+    Drover__V1__PlanStep *step = step_of(s);
+    if (job->result && !step->result)
+        step->result = (Drover__V1__Result *)message_clone(&job->result->base);
+    plan_run_feed(s->run,
+                  &(struct plan_event){.kind = PLAN_EVENT_ENDED,
+                                       .step = s->step,
+                                       .outcome = job->state,
+                                       .restarted = s->adopted,
+                                       .text = job->text,
+                                       .todo = job->todo},
+                  NULL);
+}
+
+static void on_job(void *arg, const Drover__V1__Job *job)
+{
+    struct step_run *s = arg;
+    if (has_ended(job)) {
+        s->watch = driver_unwatch(s->watch);
+        tell_end(s, job);
+        return;
+    }
+    Drover__V1__PlanStep *step = step_of(s);
+    if (step->progress)
+        drover__v1__progress__free_unpacked(step->progress, NULL);
+    step->progress = job->progress ? (Drover__V1__Progress *)message_clone(&job->progress->base) : NULL;
+    if (!s->run->busy)
+        plan_run_tell(s->run);
+}
+
+static void cancel_job(struct step_run *s, uint64_t job)
+{
+    _cleanup_free_ char *text = NULL;
+    struct error err = {0};
+    if (driver_cancel(s->run->plans->config.driver, job, s->run->job->operator_, &text, &err) < 0) {
+        _cleanup_free_ char *line = xasprintf("%s goes on: %s", step_of(s)->guest, err.text);
+        plan_run_log(s->run, line);
+    }
+}
+
+static void follow(struct step_run *s, uint64_t job)
+{
+    s->watch = driver_watch(s->run->plans->config.driver, job, on_job, s);
+    plan_run_feed(s->run, &(struct plan_event){.kind = PLAN_EVENT_STARTED, .step = s->step, .job = job},
+                  NULL);
+    if (s->cancel)
+        cancel_job(s, job);
+    s->cancel = false;
+}
+
+/* ---- its check --------------------------------------------------------------------------------------------------- */
+
+static void tell_refused(struct step_run *s, const char *text, const char *todo, bool busy)
+{
+    plan_run_feed(s->run,
+                  &(struct plan_event){
+                      .kind = PLAN_EVENT_REFUSED, .step = s->step, .text = text, .todo = todo, .busy = busy},
+                  NULL);
+}
+
+static void on_checked(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why)
+{
+    struct step_run *s = arg;
+    s->move = NULL;
+    if (reply && reply->job) {
+        follow(s, reply->job);
+        return;
+    }
+    if (!reply) {
+        tell_refused(s, why->text, "", why->code == STATUS_ABORTED || why->code == STATUS_UNAVAILABLE);
+        return;
+    }
+    const struct findings findings = {reply->findings, reply->n_findings};
+    const Drover__V1__Finding *block = findings_block(&findings);
+    Drover__V1__PlanStep *step = step_of(s);
+    for (size_t i = 0; i < reply->n_findings; i++)
+        if (reply->findings[i]->severity == DROVER__V1__SEVERITY__BLOCK)
+            findings_add(&step->n_findings, &step->findings, &reply->findings[i], 1);
+    _cleanup_free_ char *text = block ? xasprintf("%s: %s", block->subject, block->seen) : xstrdup("refused");
+    tell_refused(s, text, block ? block->todo : "", block && streq(block->id, "guest-busy"));
+}
+
+void plan_step_start(struct plan_run *run, size_t step)
+{
+    struct step_run *s = step_run_of(run, step);
+    const Drover__V1__PlanStep *what = run->job->steps[step];
+    s->adopted = false;
+    Drover__V1__MigrateGuestRequest request = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
+    /* Named with its host: should it be elsewhere meanwhile, it is not there, and nothing moves. */
+    _cleanup_free_ char *guest = xasprintf("%s/%s", what->from, what->guest_uuid);
+    request.guest = guest;
+    request.to = what->to;
+    request.mode = what->active ? run->request->mode : DROVER__V1__MODE__MODE_AUTO;
+    request.policy = run->request->policy;
+    request.policy_given = run->request->policy_given;
+    request.n_policy_given = run->request->n_policy_given;
+    request.copy_storage = run->request->copy_storage;
+    request.accept = run->request->accept;
+    request.n_accept = run->request->n_accept;
+    s->move = move_start(&run->plans->config, &request, run->job->operator_, run->job->id, on_checked, s);
+}
+
+void plan_step_cancel(struct plan_run *run, size_t step)
+{
+    struct step_run *s = step_run_of(run, step);
+    uint64_t job = run->job->steps[step]->job;
+    if (s->move) {
+        s->move = move_cancel(s->move);
+        tell_refused(s, "the plan was cancelled before it began", "", false);
+    } else if (s->watch && job) {
+        cancel_job(s, job);
+    } else {
+        s->cancel = true;
+    }
+}
+
+void plan_step_adopt(struct plan_run *run, size_t step)
+{
+    const struct move_config *c = &run->plans->config;
+    struct step_run *s = step_run_of(run, step);
+    const Drover__V1__PlanStep *what = run->job->steps[step];
+    const Drover__V1__Job *open =
+        what->job ? driver_job(c->driver, what->job) : driver_job_of_guest(c->driver, what->guest_uuid);
+    if (open && open->plan == run->job->id) {
+        follow(s, open->id);
+        return;
+    }
+    _cleanup_(free_p) struct error *err = new0(struct error);
+    Drover__V1__ListJobsReply *ended = NULL;
+    const Drover__V1__Job *last = NULL;
+    if (store_list_ended(c->store, 1, what->guest_uuid, &ended, err) == 0 && ended->n_jobs)
+        last = ended->jobs[0];
+    if (last && last->plan == run->job->id && last->id > what->last_job) {
+        if (!what->job)
+            plan_run_feed(
+                run, &(struct plan_event){.kind = PLAN_EVENT_STARTED, .step = step, .job = last->id}, NULL);
+        tell_end(s, last);
+    } else {
+        plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_FORGOTTEN, .step = step}, NULL);
+    }
+    if (ended)
+        drover__v1__list_jobs_reply__free_unpacked(ended, NULL);
+}
+
+/* ---- the look at a guest that has arrived ------------------------------------------------------------------------ */
+
+static void on_look_again(void *arg)
+{
+    struct step_run *s = arg;
+    s->timer = NULL;
+    plan_step_look(s->run, s->step);
+}
+
+static char *what_is_wrong(const Drover__V1__LookReply *r, const struct error *why)
+{
+    if (!r)
+        return xasprintf("its host can't be asked: %s", why->text);
+    if (!r->exists)
+        return xstrdup("it is not there any more");
+    if (r->n_errors)
+        return xasprintf("disk %s", r->errors[0]);
+    if (!r->running)
+        return xasprintf("it is %s", r->state);
+    if (r->has_agent && !r->agent_answers)
+        return xstrdup("its guest agent does not answer");
+    return NULL;
+}
+
+static void on_looked(void *arg, const Drover__V1__LookReply *reply, const struct error *why)
+{
+    struct step_run *s = arg;
+    const struct loop_timer *none = NULL;
+    s->call = NULL;
+    _cleanup_free_ char *wrong = what_is_wrong(reply, why);
+    if (wrong && ++s->looks < LOOKS && s->timer == none) {
+        s->timer = loop_timer_start(s->run->plans->config.loop, LOOK_AGAIN_MS, on_look_again, s);
+        return;
+    }
+    const Drover__V1__PlanStep *step = step_of(s);
+    _cleanup_free_ char *text = wrong ? xstrdup(wrong)
+                                      : xasprintf("%s runs on %s%s", step->guest, step->to,
+                                                  reply->has_agent ? " and its guest agent answers" : "");
+    plan_run_feed(
+        s->run,
+        &(struct plan_event){.kind = PLAN_EVENT_LOOKED, .step = s->step, .well = !wrong, .text = text}, NULL);
+}
+
+void plan_step_look(struct plan_run *run, size_t step)
+{
+    struct step_run *s = step_run_of(run, step);
+    const Drover__V1__PlanStep *what = run->job->steps[step];
+    if (!s->call)
+        s->call = plan_ask_look(run->plans, what->to, what->guest_uuid, on_looked, s);
+}

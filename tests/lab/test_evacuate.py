@@ -1,0 +1,148 @@
+"""Hosts emptied and filled again: three KVM hosts, guests of all kinds, and a coordinator that dies in the middle."""
+
+import os
+import signal
+
+import pytest
+from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
+from conftest import BUILD, Complaints
+from lablib import Fleet, wait_for
+from lablib.programs import complete
+
+MOVES = ["idle1", "idle2", "idle3", "busy1", "linux1"]
+STAYS = {"hopeless1": "pause", "paused1": "paused", "snap1": "snapshot", "local1": "another one"}
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Three KVM hosts."""
+    if not complete(BUILD):
+        pytest.fail(f"{BUILD} has no programs of Drover: build them, or set DROVER_BUILD")
+    fleet = Fleet(f"test-{os.getpid()}-three")
+    try:
+        fleet.up(hosts=3, storage=True, programs=BUILD)
+        complaints = Complaints(fleet)
+        yield fleet
+        assert fleet.programs.stop() == [], "took no notice of SIGTERM"
+        assert complaints.new() == []
+    finally:
+        fleet.down()
+
+
+@pytest.fixture
+def fleet(three):
+    yield three
+    three.heal()
+
+
+@pytest.fixture
+def drover(fleet):
+    return fleet.drover
+
+
+def steps(job):
+    return {step["guest"]: step for step in job["steps"]}
+
+
+def where(fleet, guest):
+    (host,) = copies(fleet, guest)
+    return host
+
+
+def kill_the_coordinator(fleet):
+    fleet.programs.coordinator_stop(signal.SIGKILL)
+    fleet.programs.coordinator_start()
+    fleet.programs.sessions_wait()
+
+
+def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover):
+    for name in ("idle1", "idle2", "idle3"):
+        fleet.guest_add(name, on="kvm1", tick_ms=200, disks=["nfs"])
+    fleet.guest_add("busy1", on="kvm1", tick_ms=200, dirty=4, working_set=8)
+    fleet.guest_add("linux1", on="kvm1", kind="linux", nic="br0", disks=["iscsi"])
+    fleet.guest_add("hopeless1", on="kvm1", tick_ms=200, memory=128, dirty="max", working_set=64)
+    fleet.guest_add("snap1", on="kvm1", tick_ms=200, disks=["gluster"], format="qcow2")
+    fleet.node("kvm1").virsh("snapshot-create-as", "snap1", "first", "--disk-only")
+    fleet.guest_add("local1", on="kvm1", tick_ms=200, disks=["local"])
+    fleet.guest_add("cold1", on="kvm1", off=True, disks=["nfs"])
+    fleet.guest_add("paused1", on="kvm1", tick_ms=200)
+    for name in [*MOVES, *STAYS]:
+        fleet.tick_wait(name, deadline=90)
+    fleet.node("kvm1").virsh("suspend", "paused1")
+
+    how = ("--bandwidth", "20MiB/s", "--max-pause", "1s")
+    plan = drover("evacuate", "kvm1", "--dry-run", "--window", "30m", "--json", *how, check=False)
+    assert plan.returncode == 4
+    assert "paused" in steps(document(plan))["paused1"]["why"]
+    assert copies(fleet, "idle1") == {"kvm1": "running"}, "a dry run moves nothing"
+
+    job = document(drover("evacuate", "kvm1", "--detach", "--json", *how))["id"]
+
+    def one_is_done():
+        return any(step["state"] == "done" for step in job_state(drover, job)["steps"])
+
+    wait_for(one_is_done, 60, "a first guest to have moved")
+    kill_the_coordinator(fleet)
+    ended = wait_for_job(drover, job, {"partly", "done", "failed", "cancelled"}, deadline=150)
+    assert ended["state"] == "partly", ended["text"]
+    assert "4 guests left there" in ended["text"], [(s["guest"], s["state"], s["why"]) for s in ended["steps"]]
+    for name, why in STAYS.items():
+        step = steps(ended)[name]
+        assert step["state"] == "failed" and why in step["why"] and step["todo"], step
+        assert set(copies(fleet, name)) == {"kvm1"}
+    for name in MOVES:
+        assert where(fleet, name) in ("kvm2", "kvm3")
+        assert_runs_only_on(fleet, name, where(fleet, name))
+        assert_goes_on(fleet, name, where(fleet, name))
+    assert copies(fleet, "cold1") in ({"kvm2": "shut off"}, {"kvm3": "shut off"})
+    watched = drover("watch", str(job), check=False)
+    assert watched.returncode == 4
+    assert "snap1 stays on kvm1" in watched.stdout
+
+    # It gets no guests now.
+    refused = drover("migrate", "idle1", "--to", "kvm1", check=False)
+    assert refused.returncode == 3
+    assert "maintenance" in refused.stdout
+
+    drover("return", "kvm1")
+    for name in MOVES:
+        assert_runs_only_on(fleet, name, "kvm1")
+        assert_goes_on(fleet, name, "kvm1")
+    assert copies(fleet, "cold1") == {"kvm1": "shut off"}
+
+
+def test_empty_is_said_after_libvirt_says_so_and_what_appears_moves_too(fleet, drover):
+    for name in ("web1", "web2", "web3"):
+        fleet.guest_add(name, on="kvm1", tick_ms=200)
+        fleet.tick_wait(name)
+    job = document(drover("evacuate", "kvm1", "--detach", "--json"))["id"]
+    drover("pause", str(job))
+    fleet.guest_add("late1", on="kvm1", tick_ms=200)
+    fleet.tick_wait("late1")
+    wait_for(lambda: "late1" in steps(job_state(drover, job)), 30, "the new guest to be noticed")
+    # Nothing new starts, across a restart.
+    wait_for(lambda: not any(s["state"] == "running" for s in job_state(drover, job)["steps"]), 60, "running moves to end")
+    kill_the_coordinator(fleet)
+    assert job_state(drover, job)["phase"] == "paused"
+    assert steps(job_state(drover, job))["late1"]["state"] == "waiting"
+    drover("resume", str(job))
+    ended = wait_for_job(drover, job, {"done", "partly", "failed"})
+    assert ended["state"] == "done", ended["text"]
+    assert "kvm1 is empty: libvirt there has no guest" in ended["text"]
+    assert fleet.node("kvm1").domains() == {}
+    for name in ("web1", "web2", "web3", "late1"):
+        assert_goes_on(fleet, name, where(fleet, name))
+
+
+def test_a_cancelled_plan_leaves_each_guest_on_one_host(fleet, drover):
+    for name in ("web1", "web2", "web3"):
+        fleet.guest_add(name, on="kvm1", tick_ms=200, memory=128, dirty=2, working_set=64)
+        fleet.tick_wait(name)
+    job = document(drover("evacuate", "kvm1", "--bandwidth", "4MiB/s", "--detach", "--json"))["id"]
+    wait_for(lambda: any(s["job"] and s["state"] == "running" for s in job_state(drover, job)["steps"]), 60, "a move to run")
+    drover("cancel", str(job), "--now")
+    ended = wait_for_job(drover, job, {"cancelled", "done", "partly", "failed"})
+    assert ended["state"] == "cancelled", ended["text"]
+    for name in ("web1", "web2", "web3"):
+        assert_goes_on(fleet, name, where(fleet, name), repeats=True)
+    drover("maintenance", "off", "kvm1")

@@ -1,0 +1,84 @@
+/* The broker: shares of links never add up to more than the links have. */
+#include "coordinator/core/broker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define MIB 1048576ULL
+
+static void setup(struct fleet *fleet)
+{
+    fleet_init(fleet);
+    fleet_add_host(fleet, "kvm1", "tokyo", "");
+    fleet_add_host(fleet, "kvm2", "tokyo", "");
+    fleet_add_host(fleet, "kvm3", "osaka", "");
+    fleet->bandwidth = 100 * MIB;
+}
+
+static void without_a_capacity_there_is_no_limit(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    fleet.bandwidth = 0;
+    const struct broker_move moves[] = {{"kvm1", "kvm2", true, 500 * MIB, 0},
+                                        {"kvm1", "kvm3", true, 500 * MIB, 7 * MIB}};
+    uint64_t shares[2];
+    broker_share(&fleet, moves, 2, shares);
+    assert_int_equal(shares[0], 0);
+    assert_int_equal(shares[1], 7 * MIB);
+    fleet_deinit(&fleet);
+}
+
+static void links_are_never_given_more_than_they_have(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    fleet_host(&fleet, "kvm3")->bandwidth = 30 * MIB;
+    fleet.site_links = calloc(1, sizeof(*fleet.site_links));
+    fleet.site_links[fleet.n_site_links++] = (struct fleet_site_link){{"osaka", "tokyo"}, 10 * MIB};
+    /* Two out of kvm1, one of them over the line between the sites; a third into kvm2; one that only prepares. */
+    const struct broker_move moves[] = {
+        {"kvm1", "kvm2", true, 50 * MIB, 0},
+        {"kvm1", "kvm3", true, 500 * MIB, 0},
+        {"kvm3", "kvm2", true, 900 * MIB, 0},
+        {"kvm1", "kvm2", false, 0, 0},
+    };
+    uint64_t shares[4];
+    broker_share(&fleet, moves, 4, shares);
+    for (int i = 0; i < 4; i++)
+        assert_true(shares[i] > 0);
+    assert_true(shares[0] + shares[1] + shares[3] <= 100 * MIB);
+    assert_true(shares[0] + shares[2] + shares[3] <= 100 * MIB);
+    assert_true(shares[1] + shares[2] <= 10 * MIB);
+    /* What is nearest to its end has nearly all. */
+    assert_true(shares[0] >= 80 * MIB);
+    fleet_deinit(&fleet);
+}
+
+static void one_alone_has_it_all_again(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    const struct broker_move moves[] = {{"kvm1", "kvm2", true, 50 * MIB, 0}};
+    uint64_t share = 0;
+    broker_share(&fleet, moves, 1, &share);
+    assert_int_equal(share, 100 * MIB);
+    fleet_deinit(&fleet);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_capacity_there_is_no_limit),
+        cmocka_unit_test(links_are_never_given_more_than_they_have),
+        cmocka_unit_test(one_alone_has_it_all_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
