@@ -97,6 +97,8 @@ class Guests:
             self.fleet.require_storage(kind)
         export = self.fleet.export
         if kind == "nfs":
+            # A name of its own: ganesha keeps a name's file for up to a minute, also when another one was put there (NFS3ERR_STALE).
+            file = f"{guest.name}-{guest.uuid[:8]}-{index}.{format}"
             self._image(export, f"{NFS}/{file}", format, size)
             self._to_remove(guest.name, export, f"{NFS}/{file}")
             return domain.Disk("nfs", f"{NFS}/{file}", format, export.address, shareable)
