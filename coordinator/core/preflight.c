@@ -275,9 +275,9 @@ static const struct rule rules[] = {
      "destination.",
      false},
     {"disk-unproven", W, ALWAYS, rule_disk_unproven,
-     "Agents can't open this network disk to see that both hosts reach the same: it needs a secret that only "
-     "libvirt has, or its "
-     "protocol is not known to Drover.",
+     "Agents can't open this disk to see that both hosts reach the same: it needs a secret that only libvirt "
+     "has, its "
+     "protocol is not known to Drover, or it is a volume of a pool that is no directory.",
      false},
     {"export-is-host", B, PROBED, rule_export_is_host,
      "The storage that holds the disk is exported by one of the two hosts. It must be a third system: a host "

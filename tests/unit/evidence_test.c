@@ -181,6 +181,29 @@ static void urls_are_as_qemu_names_them(void **state)
     }
 }
 
+/* A pool may be another directory at each host: each is asked about its own. */
+static void a_volume_is_looked_at_where_each_host_has_its_pool(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_pool(made_host(&fleet, "kvm1")->report, "images", "dir", "/srv/here");
+    made_pool(made_host(&fleet, "kvm2")->report, "images", "netfs", "/srv/there");
+    Drover__V1__Guest *g = made_guest(&fleet.hosts[0], "web1", UUID_A)->guest;
+    made_string(&made_disk(g, "volume", "images/web1.raw")->target, "vdb");
+    struct evidence e = {0};
+    plan_check(&e, &fleet, &fleet.hosts[0], &fleet.hosts[1], g, DROVER__V1__MODE__MODE_LIVE);
+    static const char *const paths[] = {"/srv/here/web1.raw", "/srv/there/web1.raw"};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct ask *image =
+            evidence_probe(&e, &fleet.hosts[i], DROVER__V1__PROBE_KIND__PROBE_IMAGE, "vdb");
+        assert_non_null(image);
+        assert_string_equal(image->probe->path, paths[i]);
+    }
+    evidence_deinit(&e);
+    fleet_deinit(&fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +213,7 @@ int main(void)
         cmocka_unit_test(the_listener_ends_the_sender),
         cmocka_unit_test(what_is_not_needed_is_not_asked),
         cmocka_unit_test(urls_are_as_qemu_names_them),
+        cmocka_unit_test(a_volume_is_looked_at_where_each_host_has_its_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,12 @@ SPOIL(secret)
 {
     made_string(&network_disk(m, "rbd", "mon1")->auth, "libvirt");
 }
+SPOIL(volume_of_iscsi_pool)
+{
+    made_disk(m->guest, "volume", "luns/unit:0:0:1");
+    made_pool(m->from, "luns", "iscsi", "/dev/disk/by-path");
+    made_pool(m->to, "luns", "iscsi", "/dev/disk/by-path");
+}
 SPOIL(unknown_protocol)
 {
     network_disk(m, "vxhs", "storage7");
@@ -207,6 +213,7 @@ const struct spoiled preflight_hardware[] = {
     {no_inquiry, "unit-unproven", "iscsi-inq", ONLY, W},
     {local_socket, "disk-local-socket", "/run/nbd.sock", ONLY, B},
     {secret, "disk-unproven", "the secret of libvirt", ONLY, W},
+    {volume_of_iscsi_pool, "disk-unproven", "pool of type iscsi", ONLY, W},
     {unknown_protocol, "disk-unproven", "vxhs of storage7", ONLY, W},
 };
 const size_t n_preflight_hardware = sizeof(preflight_hardware) / sizeof(preflight_hardware[0]);
