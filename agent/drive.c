@@ -253,7 +253,7 @@ struct looking {
 /* Nobody has asked for a lease. A prepared source lets go: from then on a MIGRATE is refused, nothing has moved. A prepared
  * destination gives the memory back if nothing has come, and no more: the source may be migrating. */
 static void end_lease(struct looking *l, struct transaction *txn)
-{
+{ /* model: S15 D14 */
     if (txn->role == PARTICIPANT_SOURCE) {
         l->looked = drive_step(&l->op, PARTICIPANT_SETTLE, 0, &l->out, &l->err) == 0;
         return;

@@ -84,7 +84,7 @@ struct deed {
 };
 
 static int suspend(struct transaction *txn, virConnectPtr conn, struct error *err)
-{
+{ /* model: S21 */
     char text[200];
     struct participant_facts f = {0};
     bool ours = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE);

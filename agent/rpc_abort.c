@@ -11,7 +11,7 @@ struct abort_call {
 };
 
 static void work(struct operation *op)
-{
+{ /* model: D4 */
     struct abort_call *a = (struct abort_call *)op;
     unary_work(&a->u, PARTICIPANT_ABORT, ADMIT_LATE);
 }

@@ -18,7 +18,7 @@ struct settle {
 };
 
 static void work(struct operation *op)
-{
+{ /* model: S6 */
     struct settle *s = (struct settle *)op;
     unary_work(&s->u, s->event, ADMIT_LATE);
     if (!s->u.late)

@@ -297,7 +297,7 @@ static bool is_old(const struct transaction *t, int64_t now, int64_t real)
 }
 
 static void tidy(void *arg)
-{
+{ /* model: S20 D15 */
     struct transactions *all = arg;
     all->tidy = loop_timer_start(all->agent->loop, 15 * 1000, tidy, all);
     int64_t now = clock_monotonic_ms(), real = clock_realtime_ms();

@@ -137,7 +137,7 @@ static struct participant_step keep(const struct participant *p, const struct pa
 
 /* The settle table. QEMU alive comes before the call's success, which may leave it behind, paused. */
 static struct participant_step settle_transfer(const struct participant *p, const struct participant_facts *f)
-{
+{ /* model: S8 S9 */
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
     if (migrated_away(f))
@@ -150,6 +150,10 @@ static struct participant_step settle_transfer(const struct participant *p, cons
             return doubt(p,
                          "post-copy was asked for: the guest may run at the destination any moment, so the "
                          "transfer can't be stopped");
+        if (f->job && p->state == PARTICIPANT_NONE) /* whether post-copy was asked for is lost, too */
+            return doubt(p,
+                         "libvirt is migrating the guest, and the record that would say whether the job may "
+                         "be stopped is lost: its end is waited for");
         if (f->job)
             return (struct participant_step){p->state, p->state, PARTICIPANT_STOP_JOB, PARTICIPANT_NO_ANSWER,
                                              NULL};
@@ -168,7 +172,7 @@ static struct participant_step settle_transfer(const struct participant *p, cons
 }
 
 static struct participant_step source_settle(const struct participant *p, const struct participant_facts *f)
-{
+{ /* model: S4 S7 S10 S11 */
     switch (p->state) {
     case PARTICIPANT_NONE:
         return p->transferred ? settle_transfer(p, f) : to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
@@ -184,7 +188,7 @@ static struct participant_step source_settle(const struct participant *p, const 
 /* An operator knows better only than nobody: what the record or libvirt says holds, and a QEMU or a job that is there. */
 static struct participant_step source_resolve(const struct participant *p, enum participant_event event,
                                               const struct participant_facts *f)
-{
+{ /* model: S22 */
     struct participant_step s = source_settle(p, f);
     bool lost = p->state == PARTICIPANT_NONE;
     bool undecided = (lost || p->state == PARTICIPANT_MIGRATING) && s.answer == PARTICIPANT_IN_DOUBT &&
@@ -222,7 +226,7 @@ static struct participant_step source_granted(const struct participant *p, const
 }
 
 static struct participant_step source_migrate(const struct participant *p, const struct participant_facts *f)
-{
+{ /* model: S3 */
     if (p->state == PARTICIPANT_MIGRATING)
         return stay(p, PARTICIPANT_DONE, NULL); /* watch the one that is on */
     if (p->state != PARTICIPANT_PREPARED)
@@ -247,7 +251,7 @@ static struct participant_step source_migrate(const struct participant *p, const
 
 /* Runs when nobody asked. It never decides KEPT: only a SETTLE may take the transfer back. */
 static struct participant_step source_look(const struct participant *p, const struct participant_facts *f)
-{
+{ /* model: S12 S13 S14 */
     struct participant_step s = stay(p, PARTICIPANT_NO_ANSWER, NULL);
     if (p->state == PARTICIPANT_MIGRATING && migrated_away(f)) {
         s = to(PARTICIPANT_FENCED, PARTICIPANT_NO_ANSWER);
@@ -270,7 +274,7 @@ static bool left_behind(const struct participant *p, const struct participant_fa
 }
 
 static struct participant_step source_release(const struct participant *p, const struct participant_facts *f)
-{
+{ /* model: S16 S17 */
     if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_KEPT || p->state == PARTICIPANT_COLD)
         return stay(p, PARTICIPANT_DONE, NULL);
     if (p->state != PARTICIPANT_FENCED && !is_lost(p))
@@ -287,7 +291,7 @@ static struct participant_step source_release(const struct participant *p, const
 
 static struct participant_step source_cold_start(const struct participant *p,
                                                  const struct participant_facts *f)
-{
+{ /* model: S18 S19 */
     if (p->state != PARTICIPANT_FENCED && p->state != PARTICIPANT_COLD && !is_lost(p))
         return refuse(p, "only a guest that was settled as gone can be started again");
     if (f->guest == PARTICIPANT_UNASKED)
@@ -311,10 +315,10 @@ static struct participant_step source_step(const struct participant *p, enum par
                                            const struct participant_facts *f)
 {
     switch (event) {
-    case PARTICIPANT_PREPARE_YES:
+    case PARTICIPANT_PREPARE_YES: /* model: S1 */
         return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_PREPARED, PARTICIPANT_DONE)
                                             : stay(p, PARTICIPANT_DONE, NULL);
-    case PARTICIPANT_PREPARE_NO: /* a no is for good: nothing can be moved under this generation */
+    case PARTICIPANT_PREPARE_NO: /* model: S2. A no is for good: nothing can be moved under this generation */
         return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_KEPT, PARTICIPANT_DONE)
                                             : stay(p, PARTICIPANT_DONE, NULL);
     case PARTICIPANT_MIGRATE: return source_migrate(p, f);
@@ -359,7 +363,7 @@ static struct participant_step lose(void)
 
 static struct participant_step destination_activate(const struct participant *p,
                                                     const struct participant_facts *f)
-{
+{ /* model: D7 D8 D9 D10 */
     switch (p->state) {
     case PARTICIPANT_ACTIVATED: /* what became of it since is its own affair */
     case PARTICIPANT_RELEASED: return stay(p, PARTICIPANT_RUNS, NULL);
@@ -388,7 +392,7 @@ static struct participant_step destination_activate(const struct participant *p,
 
 static struct participant_step destination_abort(const struct participant *p,
                                                  const struct participant_facts *f)
-{
+{ /* model: D3 D5 D6 */
     switch (p->state) {
     case PARTICIPANT_OWNER:
     case PARTICIPANT_ACTIVATED:
@@ -416,21 +420,21 @@ static struct participant_step destination_step(const struct participant *p, enu
                                                 const struct participant_facts *f)
 {
     switch (event) {
-    case PARTICIPANT_PREPARE_YES:
+    case PARTICIPANT_PREPARE_YES: /* model: D1 */
         return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_PREPARED, PARTICIPANT_DONE)
                                             : stay(p, PARTICIPANT_DONE, NULL);
-    case PARTICIPANT_PREPARE_NO:
+    case PARTICIPANT_PREPARE_NO: /* model: D2 */
         return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE)
                                             : stay(p, PARTICIPANT_DONE, NULL);
     case PARTICIPANT_ACTIVATE: return destination_activate(p, f);
     case PARTICIPANT_ABORT: return destination_abort(p, f);
-    case PARTICIPANT_RELEASE:
+    case PARTICIPANT_RELEASE: /* model: D12 D13 */
         if (p->state == PARTICIPANT_ACTIVATED || is_lost(p))
             return to(PARTICIPANT_RELEASED, PARTICIPANT_DONE);
         if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_TOMBSTONE)
             return stay(p, PARTICIPANT_DONE, NULL);
         return refuse(p, "the guest was not activated");
-    case PARTICIPANT_LOOK: /* an agent that died between OWNER and the resume */
+    case PARTICIPANT_LOOK: /* model: D7 D8, of an agent that died between OWNER and the resume */
         if (p->state == PARTICIPANT_OWNER && f->guest != PARTICIPANT_UNASKED) {
             struct participant_step s = destination_activate(p, f);
             s.answer = PARTICIPANT_NO_ANSWER;

@@ -187,7 +187,7 @@ static void enter(struct txn *t, struct txn_actions *a, enum txn_state to, int64
 
 /* Asks again later, ever more seldom. */
 static void retry(struct txn *t, struct txn_actions *a, int64_t now)
-{
+{ /* model: C14 */
     if (now - t->entered >= TXN_DOUBT_AFTER_MS && !t->in_doubt) {
         t->in_doubt = true;
         char text[320], todo[320];
@@ -207,7 +207,7 @@ static const char *said(const struct txn_event *e)
 }
 
 static void on_start(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C1 */
     move(t, TXN_PREPARING, e->now);
     add(a, TXN_ACTION_JOURNAL);
     tell(a, "asks %s to prepare", t->host[TXN_SOURCE]);
@@ -216,7 +216,7 @@ static void on_start(struct txn *t, const struct txn_event *e, struct txn_action
 }
 
 static void on_restart(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C15 */
     t->answered = t->flying = t->attempt = 0;
     t->asked = parties(t);
     t->entered = t->heard = e->now;
@@ -243,7 +243,7 @@ static void on_restart(struct txn *t, const struct txn_event *e, struct txn_acti
 }
 
 static void on_vote(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C2 C3 C4 */
     const char *host = t->host[e->party];
     if (e->kind == TXN_EVENT_ANSWER && e->answer == TXN_YES) {
         t->answered |= TXN_BIT(e->party);
@@ -275,7 +275,7 @@ static void listen_again(struct txn *t, const struct txn_event *e, struct txn_ac
 }
 
 static void on_transfer_end(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C5 */
     if (e->kind == TXN_EVENT_NO_ANSWER && e->now - t->heard < TXN_SILENCE_MS) {
         listen_again(t, e, a);
         return;
@@ -290,7 +290,7 @@ static void on_transfer_end(struct txn *t, const struct txn_event *e, struct txn
 }
 
 static void on_settled(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C6 C7 */
     if (e->answer == TXN_KEPT) {
         tell(a, "%s keeps %s", t->host[TXN_SOURCE], t->guest);
         blame(t, "the transfer didn't complete");
@@ -302,7 +302,7 @@ static void on_settled(struct txn *t, const struct txn_event *e, struct txn_acti
 }
 
 static void on_activated(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C8 C9 */
     const char *to = t->host[TXN_DESTINATION];
     if (e->answer == TXN_RUNNING) {
         tell(a, t->definition_only ? "%s is defined on %s" : "%s runs on %s", t->guest, to);
@@ -315,7 +315,7 @@ static void on_activated(struct txn *t, const struct txn_event *e, struct txn_ac
 }
 
 static void on_cold_started(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C10 */
     t->cold_started = true;
     t->answered = t->flying = t->attempt = 0;
     t->entered = e->now;
@@ -330,7 +330,7 @@ static void on_cold_started(struct txn *t, const struct txn_event *e, struct txn
 
 /* All that the state waits for, one after the other. */
 static void on_counted(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C11 C12 C13 */
     t->answered |= TXN_BIT(e->party);
     if (!needed(t))
         finish(t, a, t->state == TXN_ABORTING ? TXN_ABORTED : TXN_DONE, e->now);
@@ -394,7 +394,7 @@ static void wait_for_progress(struct txn *t, struct txn_actions *a, int64_t quie
 }
 
 static void on_timer(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C4 C5 C14 */
     switch (t->state) {
     case TXN_PREPARING:
         if (e->now - t->entered < TXN_PREPARE_MS) {
@@ -443,7 +443,7 @@ static void on_progress(struct txn *t, const struct txn_event *e, struct txn_act
 }
 
 static void on_cancel(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C4 C5 */
     if ((t->state != TXN_PREPARING && t->state != TXN_TRANSFER) || t->post_copy)
         return;
     t->cancelled = true;

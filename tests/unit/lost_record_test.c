@@ -24,7 +24,7 @@ static void without_its_record_libvirt_is_the_truth(void **state)
 #define D PARTICIPANT_DESTINATION
 #define P(x) PARTICIPANT_##x
         {S, P(SETTLE), {P(RUNNING)}, P(KEPT), P(IS_KEPT), 0},
-        {S, P(SETTLE), {P(RUNNING), .job = true}, P(NONE), P(NO_ANSWER), P(STOP_JOB)},
+        {S, P(SETTLE), {P(RUNNING), .job = true}, P(NONE), P(IN_DOUBT), 0},
         {S, P(SETTLE), {P(PAUSED)}, P(NONE), P(IN_DOUBT), 0},
         {S, P(SETTLE), {P(OFF_MIGRATED)}, P(FENCED), P(IS_GONE), 0},
         {S, P(SETTLE), {P(OFF)}, P(NONE), P(IN_DOUBT), 0},
