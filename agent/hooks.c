@@ -106,8 +106,14 @@ static int take_xml(struct transaction *txn, const char *name, char *output, str
                          "%s is a domain of name %s and UUID %s; expected the same guest: %s, %s", what,
                          guest ? guest : "(none)", uuid ? uuid : "(none)", transaction_guest_name(txn),
                          txn->guest);
-    free(d->xml);
-    d->xml = xstrdup(at);
+    Drover__V1__Relocation *relocation = txn->record->relocation;
+    if (!relocation) {
+        relocation = txn->record->relocation = new0(Drover__V1__Relocation);
+        drover__v1__relocation__init(relocation);
+    }
+    xml_set(&d->xml, xstrdup(at));
+    if (txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
+        xml_set(&relocation->xml, xstrdup(at)); /* the running guest is started by it, too */
     log_info("transaction %s: the definition is as %s/prepare/%s printed it", txn->id,
              txn->all->agent->config->hooks_dir, name);
     return 0;

@@ -14,6 +14,11 @@ static void work(struct operation *op)
 { /* model: D4 */
     struct abort_call *a = (struct abort_call *)op;
     unary_work(&a->u, PARTICIPANT_ABORT, ADMIT_LATE);
+    struct transaction *txn = op->txn;
+    if (a->u.stepped && txn && txn->record->unheard) {
+        txn->record->unheard = false;
+        transaction_write(txn, transaction_state(txn), NULL); /* else it is kept longer than it must be */
+    }
 }
 
 static void done(struct operation *op)

@@ -15,6 +15,10 @@ struct activate {
 static void work(struct operation *op)
 {
     struct activate *a = (struct activate *)op;
+    struct transaction *txn = op->txn;
+    /* Written with the tombstone itself, which nobody may forget before the coordinator has heard of it. */
+    if (txn && txn->role == PARTICIPANT_DESTINATION && participant_is_open(txn->role, transaction_state(txn)))
+        txn->record->unheard = true;
     unary_work(&a->u, PARTICIPANT_ACTIVATE, a->step.transferred ? ADMIT_LATE : ADMIT_KNOWN);
     if (a->u.late)
         snprintf(a->u.out.text, sizeof(a->u.out.text),

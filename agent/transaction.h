@@ -48,6 +48,7 @@ struct transaction {
     struct handover *handover;  /* source: the peer is being told */
     struct disk_sender *sender; /* source: the disks of a guest that is shut off are on their way */
     struct loop_timer *again;   /* something failed that is to be tried again */
+    bool unheard;               /* a tombstone that the coordinator does not know of yet */
     struct hooking *hooking;    /* a phase of hooks is running, or its end being written */
     char *hook_notes;           /* failures, a line each; NULL: none */
     bool transferred;           /* without a record it is one that was lost */

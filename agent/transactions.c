@@ -307,7 +307,7 @@ static void tidy(void *arg)
             drive_look(t); /* sees that the lease is over */
             t->heard_ms = now;
         }
-        if (open || t->transfer || t->again || t->hooking || !is_old(t, now, real) ||
+        if (open || t->transfer || t->again || t->hooking || t->unheard || !is_old(t, now, real) ||
             turn_is_taken(all, t->guest) || owes(t)) {
             p = &t->next;
             continue;
@@ -338,6 +338,7 @@ static void on_record(void *arg, Drover__V1__Record *record)
     }
     struct transaction *txn = from_record(all, record, role);
     txn->state = state;
+    txn->unheard = record->unheard && state == PARTICIPANT_TOMBSTONE;
     txn->generation = record->step->generation;
     txn->epoch = record->step->epoch;
     txn->changed_ms = (int64_t)record->changed;

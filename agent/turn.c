@@ -49,6 +49,7 @@ static void copy(struct transaction *txn)
     const Drover__V1__Record *r = txn->record;
     bool was_open = participant_is_open(txn->role, txn->state);
     txn->state = transaction_state(txn);
+    txn->unheard = r->unheard && txn->state == PARTICIPANT_TOMBSTONE;
     txn->generation = r->step->generation;
     txn->epoch = r->step->epoch;
     txn->changed_ms = (int64_t)r->changed;

@@ -25,7 +25,7 @@ _drover() {
     done
     COMPREPLY=()
     case $prev in
-    --to | --host)
+    --to | --host | --on)
         if [[ $command == move ]]; then words=$(_drover_column 2 hosts); else words=$(_drover_column 1 hosts); fi
         ;;
     --from | --to-site)
@@ -73,7 +73,7 @@ _drover() {
         else
             case $command in
             doctor | storage | networks | evacuate | return | maintenance) words=$(_drover_column 1 hosts) ;;
-            migrate | check) words=$(_drover_column 2 vms) ;;
+            migrate | check | free) words=$(_drover_column 2 vms) ;;
             watch | cancel | pause | resume) words=$(_drover_column 1 jobs) ;;
             job) words="$(_drover_column 1 jobs) $(_drover_column 1 history)" ;;
             esac

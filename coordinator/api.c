@@ -244,6 +244,7 @@ struct api *api_new(const struct api_config *config)
                 .watch_job = api_watch_job,
                 .cancel_job = cancel_job,
                 .resolve_job = resolve_job,
+                .free_guest = api_free_guest,
                 .list_fences = api_list_fences,
                 .release_fence = api_release_fence,
                 .make_plan = api_make_plan,

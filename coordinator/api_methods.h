@@ -26,6 +26,9 @@ void api_doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__Doct
 void api_resolve_fenced(const struct api *api, const Drover__V1__ResolveJobRequest *request,
                         Drover__V1__ResolveJobReply_Closure reply, struct rpc_call *call);
 
+void api_free_guest(Drover__V1__Coordinator_Service *service, const Drover__V1__FreeGuestRequest *request,
+                    Drover__V1__FreeGuestReply_Closure reply, void *call);
+
 void api_list_fences(Drover__V1__Coordinator_Service *service, const Drover__V1__ListFencesRequest *request,
                      Drover__V1__ListFencesReply_Closure reply, void *call);
 

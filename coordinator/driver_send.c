@@ -70,7 +70,7 @@ static void keep_vote(struct migration *m, enum txn_party party, const Drover__V
         j->definition = (Drover__V1__Definition *)message_clone(&vote->definition->base);
     }
     /* The source completes it with what it knows of the disks, then the destination with what it made. */
-    if (vote->relocation && j->relocation) {
+    if (vote->relocation) {
         drover__v1__relocation__free_unpacked(j->relocation, NULL);
         j->relocation = (Drover__V1__Relocation *)message_clone(&vote->relocation->base);
     }

@@ -91,11 +91,12 @@ static int add_relocation(const struct call *c, virDomainPtr domain, struct para
     const Drover__V1__Relocation *r = c->relocation;
     if (!r)
         return 0;
-    _cleanup_free_ char *xml = NULL, *here = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE |
-                                                                             VIR_DOMAIN_XML_MIGRATABLE);
+    _cleanup_free_ char *xml = r->xml[0] ? xstrdup(r->xml) : NULL;
+    _cleanup_free_ char *here =
+        virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE);
     if (!here)
         return error_libvirt(err, "cannot read the definition of guest %s", c->guest);
-    int e = relocate_xml(here, r, &xml, err);
+    int e = xml ? 0 : relocate_xml(here, r, &xml, err);
     if (e < 0)
         return e;
     e = virTypedParamsAddString(&p->list, &p->n, &p->max, VIR_MIGRATE_PARAM_DEST_XML, xml);

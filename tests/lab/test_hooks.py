@@ -104,9 +104,8 @@ def test_an_agent_dies_in_a_prepare_hook(hooked, drover):
 
 
 def test_the_destinations_hook_changes_the_definition(hooked, drover):
-    """Of a guest that is shut off; another guest's definition is refused."""
+    """Of a guest that runs, and of one that is shut off; another guest's definition is refused."""
     kvm1, kvm2 = hooked.hosts()
-    kvm1.virsh("destroy", "web1")
     take = "import json, sys; xml = json.load(sys.stdin)['xml']"
     other = f"#!/usr/bin/python3\n{take}; print(xml.replace('<name>web1<', '<name>web2<'))\n"
     hook(kvm2, "prepare", "60-xml", other)
@@ -116,4 +115,11 @@ def test_the_destinations_hook_changes_the_definition(hooked, drover):
     hook(kvm2, "prepare", "60-xml", f"#!/usr/bin/python3\n{take}; print(xml.replace('</name>', '</name><title>moved here</title>'))\n")
     drover("migrate", "web1", "--to", "kvm2")
     assert "<title>moved here</title>" in kvm2.virsh("dumpxml", "web1")
-    assert "web1" not in kvm1.domains()
+    assert "<title>moved here</title>" in kvm2.virsh("dumpxml", "--inactive", "web1")
+    assert_runs_only_on(hooked, "web1", "kvm2")
+    assert_goes_on(hooked, "web1", "kvm2")
+    kvm2.virsh("destroy", "web1")
+    hook(kvm1, "prepare", "60-xml", f"#!/usr/bin/python3\n{take}; print(xml.replace('moved here', 'moved back'))\n")
+    drover("migrate", "web1", "--to", "kvm1")
+    assert "<title>moved back</title>" in kvm1.virsh("dumpxml", "web1")
+    assert "web1" not in kvm2.domains()

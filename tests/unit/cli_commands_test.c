@@ -51,9 +51,10 @@ static void usage_is_checked_before_anything_is_asked(void **state)
 static void every_command_has_help(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hosts",  "vms",     "doctor",   "storage",   "networks",
-                                        "check",  "migrate", "jobs",     "job",       "watch",
-                                        "cancel", "history", "pki init", "pki issue", "pki list"};
+    static const char *const names[] = {"hosts",    "vms",       "doctor",  "storage",    "networks",
+                                        "check",    "migrate",   "jobs",    "job",        "watch",
+                                        "cancel",   "history",   "free",    "fence list", "fence release",
+                                        "pki init", "pki issue", "pki list"};
     struct cli_run all;
     run(&all, "--help");
     assert_int_equal(all.exit, EXIT_DONE);
@@ -269,6 +270,27 @@ static void refusals_print_every_finding(void **state)
     json_decref(document);
 }
 
+static void what_is_closed_or_held_is_given_back(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    run(&r, "fence list");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "kvm1");
+    assert_has(r.out, "iqn.2026-01.lab:web1");
+    run(&r, "fence release kvm1");
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    run(&r, "fence release kvm1 --source-is-off");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "1 target is open to kvm1 again.");
+    run(&r, "free web1 --on kvm2");
+    assert_has(r.out, "kvm2 holds nothing for web1 any more.");
+    run(&r, "free web1");
+    assert_int_equal(r.exit, EXIT_USAGE);
+    run(&r, "job 1 --resolve source --fence");
+    assert_int_equal(r.exit, EXIT_USAGE);
+}
+
 static void several_guests(void **state)
 {
     (void)state;
@@ -402,6 +424,7 @@ int main(void)
         cmocka_unit_test(storage_and_networks_say_what_there_is),
         cmocka_unit_test(findings_are_explained_and_accepted),
         cmocka_unit_test(refusals_print_every_finding),
+        cmocka_unit_test(what_is_closed_or_held_is_given_back),
         cmocka_unit_test(several_guests),
         cmocka_unit_test(an_interrupted_watch_leaves_the_job_running),
         cmocka_unit_test(a_reader_that_leaves_does_not_end_the_watch),

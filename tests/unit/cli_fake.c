@@ -297,6 +297,16 @@ static void resolve_job(Drover__V1__Coordinator_Service *service,
     reply(&message, call);
 }
 
+static void free_guest(Drover__V1__Coordinator_Service *service, const Drover__V1__FreeGuestRequest *request,
+                       Drover__V1__FreeGuestReply_Closure reply, void *call)
+{
+    (void)service;
+    _cleanup_free_ char *text = xasprintf("%s holds nothing for %s any more", request->host, request->guest);
+    Drover__V1__FreeGuestReply message = DROVER__V1__FREE_GUEST_REPLY__INIT;
+    message.text = text;
+    reply(&message, call);
+}
+
 static void list_fences(Drover__V1__Coordinator_Service *service,
                         const Drover__V1__ListFencesRequest *request,
                         Drover__V1__ListFencesReply_Closure reply, void *call)

@@ -1,0 +1,54 @@
+/* drover free: what a host holds for a guest's move that nobody carries on. */
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/json.h"
+
+#include "proto/coordinator.pb-c.h"
+
+static int run(struct cli *cli, const struct args *args)
+{
+    Drover__V1__FreeGuestRequest request = DROVER__V1__FREE_GUEST_REQUEST__INIT;
+    const char *host = args_value(args, "on");
+    if (!host) {
+        struct error err;
+        error_set(&err, STATUS_INVALID_ARGUMENT, "--on is missing; expected the host that holds something");
+        return cli_usage(cli, &cmd_free, &err);
+    }
+    request.guest = (char *)args->rest[0];
+    request.host = (char *)host;
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "FreeGuest", &request.base, true, EXIT_REFUSED, &reply);
+    if (exit)
+        return exit;
+    if (cli->json)
+        cli_print_json(cli, json_of_message(reply));
+    else
+        fprintf(cli->out, "%s.\n", ((const Drover__V1__FreeGuestReply *)reply)->text);
+    return EXIT_DONE;
+}
+
+static const struct option_spec options[] = {
+    {"on", "HOST", "the host that was prepared for it", false},
+    {NULL, NULL, NULL, false},
+};
+
+const struct command cmd_free = {
+    .name = "free",
+    .usage = "VM --on HOST",
+    .summary = "give back what a host holds for a move that nobody carries on",
+    .text = "A host that was prepared as a destination holds that until its coordinator says how it ended, "
+            "also when that never "
+            "comes\n"
+            "back (its store was lost): until then the guest can't move there (finding guest-busy). Refused "
+            "while the job is "
+            "open, and\n"
+            "where the host has an image of a guest that runs nowhere else. A source lets go by itself, "
+            "after two minutes.\n",
+    .examples = "  drover free web1 --on kvm2\n",
+    .exits = "  0  done\n  2  usage\n  3  refused, or nothing is held\n  5  coordinator not reachable\n",
+    .options = options,
+    .min_words = 1,
+    .max_words = 1,
+    .run = run,
+};
