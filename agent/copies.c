@@ -57,10 +57,11 @@ static bool is_disk_of(const Drover__V1__Guest *g, const Drover__V1__DiskCopy *c
 
 void copies_check_source(Drover__V1__Relocation *r, const Drover__V1__Guest *guest, struct findings *f)
 {
+    struct limit limit =
+        within(INSPECT_MS); /* for all: backing files that can't be read in time are not used */
     for (size_t i = 0; r && i < r->n_copies; i++) {
         Drover__V1__DiskCopy *c = r->copies[i];
         struct error why = {0};
-        struct limit limit = within(INSPECT_MS);
         _cleanup_free_ char *subject = xasprintf("disk %.32s", c->target);
         if (disk_image_check(c, &why) < 0 || disk_image_inspect(&limit, c, &why) < 0)
             findings_add(f, BLOCK, "copy-kind", subject, why.text,
@@ -127,11 +128,11 @@ static void check_room(const Drover__V1__Relocation *r, size_t disk, const char 
 static void choose_backing(Drover__V1__Relocation *r, bool offline)
 {
     bool proven = !offline;
+    struct limit limit = within(INSPECT_MS);
     for (size_t i = 0; i < r->n_copies && proven; i++) {
         Drover__V1__DiskCopy *c = r->copies[i];
         if (!c->source_backing[0])
             continue;
-        struct limit limit = within(INSPECT_MS);
         _cleanup_free_ char *here =
             mapping_name(r->mapping, DROVER__V1__MAPPING_KIND__MAPPING_PATH, c->source_backing);
         proven = streq(c->format, "qcow2") && disk_image_same_backing(&limit, here, c);

@@ -13,8 +13,17 @@
 #define BAR_MIN 10
 #define BAR_MAX 30
 
+/* Disks are copied before the memory. */
+static bool copies_disks(const Drover__V1__Progress *p)
+{
+    return !p->bytes_total && p->disk_total;
+}
+
 int progress_percent(const Drover__V1__Progress *p)
 {
+    if (p && copies_disks(p))
+        return p->disk_done >= p->disk_total ? 100
+                                             : (int)(100 * (double)p->disk_done / (double)p->disk_total);
     if (!p || !p->bytes_total)
         return -1;
     /* By what is left: later passes send pages again, so what was sent may exceed the total. */
@@ -63,6 +72,11 @@ static void figures(const Drover__V1__Progress *p, struct fields *f)
     if (percent < 0)
         return;
     field(f, "%3d %%", percent);
+    if (copies_disks(p)) {
+        snprintf(c, sizeof(c), "%s of %s", text_size(p->disk_done, a), text_size(p->disk_total, b));
+        field(f, "disks: %s", c);
+        return;
+    }
     field(f, "%10s", text_rate(p->rate, a));
     snprintf(c, sizeof(c), "%s left", p->remaining < 0 ? "?" : text_ms(p->remaining, a));
     field(f, "%-15s", c);
@@ -182,6 +196,12 @@ void progress_line(const Drover__V1__Progress *p, FILE *out)
     int percent = progress_percent(p);
     if (percent < 0)
         return;
+    if (copies_disks(p)) {
+        char b[TEXT_MAX];
+        fprintf(out, ", disks: %d %%, %s of %s", percent, text_size(p->disk_done, a),
+                text_size(p->disk_total, b));
+        return;
+    }
     fprintf(out, ", %d %%, %s sent", percent, text_size(p->bytes_done, a));
     fprintf(out, ", %s left", text_size(p->bytes_left, a));
     fprintf(out, ", %s", text_rate(p->rate, a));

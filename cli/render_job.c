@@ -78,8 +78,12 @@ void render_changes(const Drover__V1__MigrateGuestReply *reply, FILE *out)
             fputc(')', out);
         }
         fputs("\n  - ", out);
+        put(out, reply->source);
+        fputs(": ", out);
         put(out, c->from);
         fputs("\n  + ", out);
+        put(out, reply->destination);
+        fputs(": ", out);
         put(out, c->to);
         fputc('\n', out);
     }

@@ -37,6 +37,8 @@ static const char *kind_fault(const struct preflight *in, const Drover__V1__Disk
         return "its format is not copied";
     if (d->shareable)
         return "it is shareable: another guest may use it";
+    if (in->mode == DROVER__V1__MODE__MODE_POST_COPY)
+        return "libvirt copies no disks with post-copy: use another mode";
     if (in->guest->guest->snapshots)
         return "the guest has snapshots, which would not be copied";
     const struct ask *image =

@@ -16,6 +16,7 @@ from lablib import LabError, wait_for
 from lablib.programs import STATE, STORE
 
 GUEST = "web1"
+COPY_STORAGE = False  # its disk is the host's own, and is copied
 ENDED = {"done", "failed", "cancelled"}
 SETTLED_WITHIN = 60  # seconds after the fault's end
 OPEN = {"source": {"PREPARED", "MIGRATING", "FENCED"}, "destination": {"PREPARED", "OWNER", "ACTIVATED"}}
@@ -170,7 +171,8 @@ class Run:
             armed = fleet.programs.failpoint(self.node(self.where), case.failpoint, "stop" if case.fault else "kill")
         # The ladder is not what is looked at: it may take its time, and a pause where that is not the moment itself.
         self.order = self.ask(
-            "migrate", GUEST, "--to", self.destination, "--detach", "--deadline", "4h", "--max-pause", "2s" if slow else "30s"
+            "migrate", GUEST, "--to", self.destination, "--detach", "--deadline", "4h", "--max-pause", "2s" if slow else "30s",
+            *(["--copy-storage"] if COPY_STORAGE else []),
         )
         if slow:
             wait_for(self.first_pass, 40, "the first pass")
@@ -421,7 +423,7 @@ def message_fields(data):
 
 
 def guest_add(fleet, host, slow=True):
-    fleet.guest_add(GUEST, on=host, memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4, disks=["nfs"])
+    fleet.guest_add(GUEST, on=host, memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4, disks=["local" if COPY_STORAGE else "nfs"])
     fleet.tick_wait(GUEST, at_least=5)
 
 

@@ -217,6 +217,16 @@ static void check(void **state)
     render_check(&r, p.f);
     fputs("\n", p.f);
     r.n_findings = 1;
+    Drover__V1__Change changes[2] = {DROVER__V1__CHANGE__INIT, DROVER__V1__CHANGE__INIT};
+    changes[0].subject = S("disk vda");
+    changes[0].from = changes[0].to = S("/srv/web1\x1b.qcow2");
+    changes[0].note = S("copied, 3 MiB");
+    changes[1].subject = S("interface 52:54:00:00:00:01 (bridge)");
+    changes[1].from = S("br0");
+    changes[1].to = S("br-vm");
+    Drover__V1__Change *list[] = {&changes[0], &changes[1]};
+    r.changes = list;
+    r.n_changes = 2;
     render_check(&r, p.f);
     golden(&p, "check");
 }
@@ -399,6 +409,13 @@ static void progress_fits_the_screen(void **state)
     progress_line(&moving, p.f);
     fputc('\n', p.f);
     progress_line(&paused, p.f);
+    fputc('\n', p.f);
+    Drover__V1__Progress disks = DROVER__V1__PROGRESS__INIT;
+    disks.disk_total = 200 * MIB;
+    disks.disk_done = 80 * MIB;
+    a.progress = &disks;
+    progress_draw(all, 1, &screens[2], p.f);
+    progress_line(&disks, p.f);
     fputc('\n', p.f);
     golden(&p, "progress");
 }

@@ -125,6 +125,11 @@ SPOIL(copied_unread)
     copied(m);
     made_answer(asked(m, m->source, KIND(IMAGE)), REFUTED, "failed", "image is corrupt");
 }
+SPOIL(copied_post_copy)
+{
+    copied(m);
+    m->in.mode = DROVER__V1__MODE__MODE_POST_COPY;
+}
 SPOIL(copied_over)
 {
     made_string(&copied(m)->kind, "file");
@@ -350,6 +355,7 @@ const struct spoiled preflight_proofs[] = {
     {copied_vmdk, "copy-kind", "vmdk", MORE, B},
     {copied_shareable, "copy-kind", "shareable", MORE, B},
     {copied_unread, "copy-kind", "corrupt", MORE, B},
+    {copied_post_copy, "copy-kind", "post-copy", MORE, B},
     {copied_over, "copy-target", IMAGE, MORE, B},
     {copied_to_the_brim, "copy-space", "0 MiB are free", MORE, B},
     {copied_tightly, "copy-space-later", "0 MiB are free", MORE, W},

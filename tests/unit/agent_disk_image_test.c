@@ -1,0 +1,147 @@
+/* Files of disks that are copied: made under a name of their own, never over another, removed only if they are the ones. */
+#include "agent/io/disk_image.h"
+
+#include "common/base/loop.h"
+#include "common/base/memory.h"
+#include "made_tree.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ID "11111111-1111-4111-8111-11111111aaaa"
+
+static uint64_t inode_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static void only_plain_names_are_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target, *from, *to, *format;
+        bool fine;
+    } cases[] = {
+        {"vda", "/a/b.raw", "/c/d.raw", "raw", true},
+        {"vda", "/a", "/c", "qcow2", true},
+        {"", "/a", "/c", "raw", false},
+        {"vda,vdb", "/a", "/c", "raw", false},
+        {"vda", "a", "/c", "raw", false},
+        {"vda", "/a", "/c/../d", "raw", false},
+        {"vda", "/a", "/c/", "raw", false},
+        {"vda", "/a", "nbd://c", "raw", false},
+        {"vda", "/a", "/c", "vmdk", false},
+        {"vda", "/a", "", "raw", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Drover__V1__DiskCopy c = DROVER__V1__DISK_COPY__INIT;
+        struct error err = {0};
+        c.target = (char *)cases[i].target;
+        c.from = (char *)cases[i].from;
+        c.to = (char *)cases[i].to;
+        c.format = (char *)cases[i].format;
+        if ((disk_image_check(&c, &err) == 0) != cases[i].fine)
+            fail_msg("case %zu: %s", i, err.text);
+    }
+}
+
+static void an_image_takes_no_other_ones_place(void **state)
+{
+    struct made_tree *tree = *state;
+    const char *dir = tree->root;
+    char *path = xasprintf("%s/web1.raw", dir), *draft = disk_image_draft(path, ID);
+    struct error err = {0};
+    char *expected = xasprintf("%s/.drover-" ID "-web1.raw", dir);
+    assert_string_equal(draft, expected);
+    free(expected);
+    made_tree_add(tree, ".drover-" ID "-web1.raw", "ours");
+    uint64_t ours = inode_of(draft);
+    made_tree_add(tree, "web1.raw", "theirs");
+    uint64_t theirs = inode_of(path);
+    assert_true(disk_image_place(draft, path, &err) < 0);
+    assert_int_equal(inode_of(path), theirs);
+    assert_int_equal(inode_of(draft), ours);
+    assert_int_equal(disk_image_remove(path, ours, &err), -STATUS_FAILED_PRECONDITION);
+    assert_int_equal(inode_of(path), theirs);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(disk_image_place(draft, path, &err), 0);
+    assert_int_equal(inode_of(path), ours);
+    assert_int_equal(inode_of(draft), 0);
+    assert_int_equal(disk_image_remove(path, ours, &err), 0);
+    assert_int_equal(disk_image_remove(path, ours, &err), 0); /* it is gone already */
+    assert_int_equal(inode_of(path), 0);
+    char *aside = disk_image_aside(path, ID);
+    assert_non_null(strstr(aside, "/web1.raw.moved-11111111"));
+    free(aside);
+    free(draft);
+    free(path);
+}
+
+static void a_backing_file_is_the_same_by_size_and_hash(void **state)
+{
+    struct made_tree *tree = *state;
+    const char *dir = tree->root;
+    struct limit limit = {clock_monotonic_ms() + 10000, -1};
+    Drover__V1__DiskCopy c = DROVER__V1__DISK_COPY__INIT;
+    made_tree_add(tree, "base.raw", "abc");
+    char *path = xasprintf("%s/base.raw", dir);
+    assert_false(disk_image_same_backing(&limit, path, &c)); /* too large to be hashed, said the source */
+    c.backing_size = 3;
+    c.backing_hash = (char *)"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_true(disk_image_same_backing(&limit, path, &c));
+    made_tree_add(tree, "base.raw", "abd");
+    assert_false(disk_image_same_backing(&limit, path, &c));
+    made_tree_add(tree, "base.raw", "abcd");
+    assert_false(disk_image_same_backing(&limit, path, &c));
+    assert_int_equal(unlink(path), 0);
+    assert_false(disk_image_same_backing(&limit, path, &c));
+    free(path);
+}
+
+static void room_is_that_of_the_directory(void **state)
+{
+    struct made_tree *tree = *state;
+    const char *dir = tree->root;
+    char where[64], *path = xasprintf("%s/new.raw", dir), *nowhere = xasprintf("%s/none/new.raw", dir);
+    uint64_t room = 0;
+    struct error err = {0};
+    assert_int_equal(disk_image_room(path, &room, where, &err), 0);
+    assert_true(room > 0);
+    assert_int_equal(disk_image_room(nowhere, &room, where, &err), -STATUS_NOT_FOUND);
+    free(nowhere);
+    free(path);
+}
+
+static int setup(void **state)
+{
+    struct made_tree *tree = new0(struct made_tree);
+    made_tree_init(tree);
+    *state = tree;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    made_tree_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_plain_names_are_taken),
+        cmocka_unit_test(an_image_takes_no_other_ones_place),
+        cmocka_unit_test(a_backing_file_is_the_same_by_size_and_hash),
+        cmocka_unit_test(room_is_that_of_the_directory),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
