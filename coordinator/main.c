@@ -205,7 +205,6 @@ static int start(struct coordinator *c, struct error *err)
                                       .driver = c->driver,
                                       .store = c->store,
                                       .policy = &config->policy,
-                                      .rules = &config->rules,
                                       .agents = c->agents};
     r = plans_new(&moves, &c->plans, err);
     if (r < 0)

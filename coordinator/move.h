@@ -2,7 +2,6 @@
  * the driver's. The same for an operator's `drover migrate` and for a step of a plan. All on the loop. */
 #pragma once
 
-#include "coordinator/core/guest_rules.h"
 #include "coordinator/driver.h"
 
 struct move_config { /* all borrowed; copied by move_start */
@@ -12,7 +11,6 @@ struct move_config { /* all borrowed; copied by move_start */
     struct store *store;
     const Drover__V1__Policy *policy; /* what holds where a request says nothing */
     const struct agents *agents;      /* NULL: nothing is proven by asking them */
-    const struct guest_rules *rules;  /* the operator's wishes, for plans; NULL: none */
 };
 
 struct move;

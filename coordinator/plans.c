@@ -164,7 +164,6 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
                                        .request = request,
                                        .policy = &policy,
                                        .promised = promised,
-                                       .rules = c->rules,
                                        .away = away.list,
                                        .n_away = away.n};
     Drover__V1__Job *job = new0(Drover__V1__Job);

@@ -39,7 +39,6 @@ static struct planner_view *look(const struct plan_making *in)
         closed[i] = fleet->hosts[i].maintenance;
     const struct planner_view_of of = {.fleet = fleet,
                                        .policy = in->policy,
-                                       .rules = in->rules,
                                        .promised = in->promised,
                                        .closed = closed,
                                        .busy = busy,

@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/explain.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/placement.h"
 #include "coordinator/core/text.h"
@@ -80,6 +81,7 @@ static void check_there(const struct plan_making *making, const struct preflight
 {
     struct findings findings = {0};
     preflight_run(in, &findings);
+    accept_apply(&findings, in->accept, in->n_accept);
     if (findings_block(&findings)) {
         refuse(s, &findings, "");
     } else {
@@ -125,6 +127,8 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
         .mode = s->mode,
         .policy = in->policy,
         .copy_storage = q->copy_storage,
+        .accept = q->accept,
+        .n_accept = q->n_accept,
         .site = q->to_site[0] ? q->to_site : NULL,
         .avoid = s->avoid,
         .n_avoid = s->n_avoid,

@@ -1,7 +1,6 @@
 /* Which guests a plan moves, and where to: pure, from the fleet's snapshot. */
 #pragma once
 
-#include "coordinator/core/guest_rules.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/core/preflight.h"
 
@@ -16,7 +15,6 @@ struct plan_making {
     const uint64_t *promised; /* bytes that jobs outside the plan bring to each host, in the fleet's order */
     const struct plan_away *away; /* of a return */
     size_t n_away;
-    const struct guest_rules *rules; /* the operator's; NULL: none */
     /* Why the guest is to be left alone, NULL if it isn't. May be NULL. */
     const char *(*busy)(void *arg, const char *guest_uuid);
     void *arg;
