@@ -141,6 +141,26 @@ static int run_move(struct cli *cli, const struct args *args)
     return exit;
 }
 
+static int run_better(struct cli *cli, const struct args *args, const struct command *command,
+                      const char *kind)
+{
+    Drover__V1__PlanRequest q = DROVER__V1__PLAN_REQUEST__INIT;
+    const char *site = args_value(args, "site");
+    q.kind = (char *)kind;
+    q.from_site = (char *)(site ? site : "");
+    return run_plan(cli, args, command, &q);
+}
+
+static int run_balance(struct cli *cli, const struct args *args)
+{
+    return run_better(cli, args, &cmd_balance, "balance");
+}
+
+static int run_consolidate(struct cli *cli, const struct args *args)
+{
+    return run_better(cli, args, &cmd_consolidate, "consolidate");
+}
+
 /* ---- help -------------------------------------------------------------------------------------------------------- */
 
 #define PLAN_OPTIONS                                                                                         \
@@ -228,4 +248,34 @@ const struct command cmd_move = {
     .exits = PLAN_EXITS,
     .options = move_options,
     .run = run_move,
+};
+
+static const struct option_spec better_options[] = {
+    {"site", "SITE", "only the guests of this site", false},
+    PLAN_OPTIONS,
+};
+
+const struct command cmd_balance = {
+    .name = "balance",
+    .usage = "[--site SITE] [--dry-run] [--detach]",
+    .summary = "spread the guests over the hosts",
+    .text = "By memory and vCPUs. A move is only made where it gains enough; nothing moves in a fleet that "
+            "is balanced.\n",
+    .examples = "  drover balance --dry-run\n",
+    .exits = PLAN_EXITS,
+    .options = better_options,
+    .run = run_balance,
+};
+
+const struct command cmd_consolidate = {
+    .name = "consolidate",
+    .usage = "[--site SITE] [--dry-run] [--detach]",
+    .summary = "bring the guests together on as few hosts as there is room",
+    .text = "A tenth of each host's memory and CPU time stays free. The hosts that have no guest afterwards "
+            "are listed; what is\n"
+            "done with them is yours to say (`drover maintenance on HOST`, then power them off).\n",
+    .examples = "  drover consolidate --dry-run --json | jq -r .emptied\n",
+    .exits = PLAN_EXITS,
+    .options = better_options,
+    .run = run_consolidate,
 };

@@ -28,7 +28,7 @@ _drover() {
     --to | --host | --on)
         if [[ $command == move ]]; then words=$(_drover_column 2 hosts); else words=$(_drover_column 1 hosts); fi
         ;;
-    --from | --to-site)
+    --from | --site | --to-site)
         words=$(_drover_column 2 hosts)
         ;;
     --vm)
@@ -72,7 +72,7 @@ _drover() {
             words="agent/ coordinator/ operator/"
         else
             case $command in
-            doctor | storage | networks | evacuate | return | maintenance) words=$(_drover_column 1 hosts) ;;
+            doctor | storage | networks | evacuate | return | drill | maintenance) words=$(_drover_column 1 hosts) ;;
             migrate | check | free) words=$(_drover_column 2 vms) ;;
             watch | cancel | pause | resume) words=$(_drover_column 1 jobs) ;;
             job) words="$(_drover_column 1 jobs) $(_drover_column 1 history)" ;;

@@ -33,7 +33,7 @@ static void put_notes(const Drover__V1__Job *job, FILE *out)
 }
 
 /* Those that stay, why, and what to do for each. */
-static size_t put_left(const Drover__V1__Job *job, FILE *out)
+size_t render_left(const Drover__V1__Job *job, FILE *out)
 {
     size_t left = 0;
     for (size_t i = 0; i < job->n_steps; i++) {
@@ -115,7 +115,12 @@ void render_plan(const Drover__V1__Job *job, FILE *out)
     put_notes(job, out);
     put_outlook(job->outlook, out);
     fprintf(out, "%zu of %zu guest%s can move.\n", moves, job->n_steps, job->n_steps == 1 ? "" : "s");
-    put_left(job, out);
+    if (*job->emptied) {
+        fputs("Afterwards these hosts have no guest, and can be powered off: ", out);
+        put(out, job->emptied);
+        fputs(".\n", out);
+    }
+    render_left(job, out);
 }
 
 void render_steps(const Drover__V1__Job *job, FILE *out)
@@ -153,7 +158,7 @@ void render_plan_outcome(const Drover__V1__Job *job, FILE *out)
     put(out, job->text);
     fputs(".\n", out);
     if (!job_is_open(job))
-        put_left(job, out);
+        render_left(job, out);
     if (*job->todo) {
         fputs("Do: ", out);
         put(out, job->todo);

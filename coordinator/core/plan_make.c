@@ -369,12 +369,47 @@ static int make_move(const struct plan_making *in, Drover__V1__Job *job, struct 
     return 0;
 }
 
+static int make_better(const struct plan_making *in, enum planner_goal what, Drover__V1__Job *job,
+                       struct error *err)
+{
+    struct plan_goal goal = {.goal = what};
+    _cleanup_free_ char *emptied = NULL;
+    if (in->request->from_site[0] && !site_exists(in->fleet, in->request->from_site))
+        return error_set(err, STATUS_NOT_FOUND, "no host is at site '%s'; `drover hosts` lists the sites",
+                         in->request->from_site);
+    if (in->request->from_site[0]) {
+        goal.from = xcalloc(in->fleet->n_hosts + 1, sizeof(bool));
+        for (size_t i = 0; i < in->fleet->n_hosts; i++)
+            goal.from[i] = streq(in->fleet->hosts[i].site, in->request->from_site);
+        set_text(&job->source, in->request->from_site);
+    }
+    plan_goal_run(in, &goal, job, &emptied);
+    plan_goal_deinit(&goal);
+    if (what == PLANNER_CONSOLIDATE)
+        set_text(&job->emptied, emptied);
+    return 0;
+}
+
+static int make_balance(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    return make_better(in, PLANNER_BALANCE, job, err);
+}
+
+static int make_consolidate(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    return make_better(in, PLANNER_CONSOLIDATE, job, err);
+}
+
 int plan_make(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
 {
     static const struct {
         const char *kind;
         int (*make)(const struct plan_making *in, Drover__V1__Job *job, struct error *err);
-    } kinds[] = {{"evacuate", make_evacuate}, {"return", make_return}, {"move", make_move}};
+    } kinds[] = {{"evacuate", make_evacuate},
+                 {"return", make_return},
+                 {"move", make_move},
+                 {"balance", make_balance},
+                 {"consolidate", make_consolidate}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (!streq(in->request->kind, kinds[i].kind))
             continue;

@@ -99,6 +99,8 @@ void plan_conclude(const struct plan *p, const size_t *left, const char *why_not
                     plural(done), job->source, why_not_known);
     else
         text_append(&text, "", "%zu of %zu guest%s moved", done, job->n_steps, plural(job->n_steps));
+    if (all && job->emptied[0])
+        text_append(&text, "; without a guest now, to be powered off if you like: ", "%s", job->emptied);
     if (those)
         text_append(&text, "; not moved: ", "%s", those);
     if (why_not_known)

@@ -1,0 +1,81 @@
+/* drover drill: could each host be emptied now? */
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/render.h"
+#include "cli/text.h"
+#include "common/base/memory.h"
+
+#include "proto/coordinator.pb-c.h"
+
+/* 1: it can be emptied, 0: it can't; negative: it could not be asked, and that was told. */
+static int drill(struct cli *cli, const char *host, json_t *all)
+{
+    Drover__V1__PlanRequest q = DROVER__V1__PLAN_REQUEST__INIT;
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    char clean[256], took[TEXT_MAX];
+    q.kind = (char *)"evacuate";
+    q.host = (char *)host;
+    q.dry_run = true;
+    if (client_ask(cli, "MakePlan", &q.base, false, EXIT_REFUSED, &reply))
+        return -1;
+    const Drover__V1__Job *job = (const Drover__V1__Job *)reply;
+    size_t stuck = 0;
+    for (size_t i = 0; i < job->n_steps; i++)
+        stuck += job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED;
+    if (cli->json) {
+        json_array_append_new(all, json_of_message(reply));
+        return stuck == 0;
+    }
+    text_clean(host, clean, sizeof(clean));
+    if (!stuck && job->outlook && job->outlook->finish >= 0)
+        fprintf(cli->out, "%s can be emptied in %s (%zu guests).\n", clean,
+                text_ms(job->outlook->finish, took), job->n_steps);
+    else if (!stuck)
+        fprintf(cli->out, "%s can be emptied (%zu guests); how long it takes is not known yet.\n", clean,
+                job->n_steps);
+    else
+        fprintf(cli->out, "%s can't be emptied: %zu of %zu guests would stay.\n", clean, stuck, job->n_steps);
+    render_left(job, cli->out);
+    fflush(cli->out);
+    return stuck == 0;
+}
+
+static int run(struct cli *cli, const struct args *args)
+{
+    Drover__V1__ListHostsRequest request = DROVER__V1__LIST_HOSTS_REQUEST__INIT;
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "ListHosts", &request.base, false, EXIT_FAILED, &reply);
+    if (exit)
+        return exit;
+    const Drover__V1__ListHostsReply *hosts = (const Drover__V1__ListHostsReply *)reply;
+    json_t *all = json_array();
+    const char *only = args->n_rest ? args->rest[0] : NULL;
+    for (size_t i = 0; i < hosts->n_hosts; i++) {
+        const Drover__V1__HostStatus *h = hosts->hosts[i];
+        if ((only && !streq(only, h->name)) || (h->report && !h->report->hypervisor))
+            continue;
+        if (drill(cli, h->name, all) <= 0)
+            exit = EXIT_REFUSED;
+    }
+    if (cli->json)
+        cli_print_json(cli, json_pack("{s:o}", "hosts", all));
+    else
+        json_decref(all);
+    return exit;
+}
+
+const struct command cmd_drill = {
+    .name = "drill",
+    .usage = "[HOST]",
+    .summary = "whether each host could be emptied now, how long it would take, and who is stuck",
+    .text = "As `drover evacuate HOST --dry-run` for one host after the other; nothing moves. For a timer:\n"
+            "drover-drill.timer runs it each night, and its exit code tells.\n",
+    .examples = "  drover drill\n  drover drill kvm7 --json | jq '.hosts[0].outlook.finish'\n",
+    .exits = "  0  each host can be emptied\n  2  usage\n  3  a host can't be emptied, or is not known well "
+             "enough\n"
+             "  5  coordinator not reachable\n",
+    .max_words = 1,
+    .run = run,
+};
