@@ -165,6 +165,7 @@ void plan_step_adopt(struct plan_run *run, size_t step)
     const struct move_config *c = &run->plans->config;
     struct step_run *s = step_run_of(run, step);
     const Drover__V1__PlanStep *what = run->job->steps[step];
+    s->adopted = true;
     const Drover__V1__Job *open =
         what->job ? driver_job(c->driver, what->job) : driver_job_of_guest(c->driver, what->guest_uuid);
     if (open && open->plan == run->job->id) {
