@@ -64,6 +64,11 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
     if (r->relocation && r->relocation->n_copies) /* libvirt does not combine the two */
         policy.post_copy = false;
     ladder_init(&run->ladder, &policy, &guest, ret_start);
+    if (adopt &&
+        policy.mode != LADDER_OFFLINE) { /* begun by what was known then: the samples show how it is */
+        run->ladder.rung = LADDER_RUNG_LIVE;
+        ret_start->paused = false;
+    }
     return run;
 }
 

@@ -45,6 +45,7 @@ struct taking {
     struct samples *samples; /* NULL: freed meanwhile */
     struct libvirt *libvirt;
     char guest[37];
+    int64_t memory; /* bytes, at most */
     atomic_bool stop;
     unsigned n;
     int64_t resident; /* bytes of its QEMU in memory; 0: not known */
@@ -83,7 +84,7 @@ static void take(void *arg)
             return;
         t->n++;
     }
-    t->resident = conn ? dirty_rate_resident(conn, t->guest) : 0;
+    t->resident = conn ? dirty_rate_resident(conn, t->guest, t->memory) : 0;
 }
 
 static void next(struct samples *s);
@@ -130,6 +131,8 @@ static void begin(struct samples *s, const char *guest)
     t->samples = s;
     t->libvirt = s->agent->libvirt;
     snprintf(t->guest, sizeof(t->guest), "%s", guest);
+    const Drover__V1__Guest *known = guests_find(s->agent->guests, guest);
+    t->memory = known ? (int64_t)known->memory_max : 0;
     workers_submit(s->workers, take, taken, t);
 }
 

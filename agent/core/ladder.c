@@ -1,5 +1,6 @@
 #include "agent/core/ladder.h"
 #include "agent/core/ladder_learn.h"
+#include "agent/core/outlook.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -111,20 +112,33 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
     model_forecast(&in, &f);
     l->curve = f.curve;
     bool sure = f.converges && f.confidence > 0.8;
+    in.downtime = l->downtime;
+    model_forecast(&in, &f);
+    bool easy = f.converges && f.confidence > 0.8; /* with the limit that it begins with */
+    struct outlook best;
+    outlook_make(policy, guest, &best);
     struct ladder_start start = {
         .auto_converge = policy->auto_converge && policy->mode <= LADDER_LIVE && !sure,
-        .post_copy =
-            policy->mode == LADDER_POST_COPY || (policy->mode == LADDER_AUTO && policy->post_copy && !sure),
-        .paused = policy->mode == LADDER_OFFLINE,
+        .post_copy = policy->mode == LADDER_POST_COPY ||
+                     (policy->mode == LADDER_AUTO && policy->post_copy && !easy && best.way != MODEL_OFFLINE),
+        .paused = policy->mode == LADDER_OFFLINE ||
+                  (policy->mode == LADDER_AUTO && best.way == MODEL_OFFLINE && best.allowed),
         .downtime = l->downtime,
     };
     l->auto_converge = start.auto_converge;
     l->post_copy = start.post_copy;
     if (start.paused) {
+        char pause[24];
         l->rung = LADDER_RUNG_PAUSED;
-        snprintf(start.why, sizeof(start.why), "paused from the start, as asked");
+        if (policy->mode == LADDER_OFFLINE)
+            snprintf(start.why, sizeof(start.why), "paused from the start, as asked");
+        else
+            snprintf(
+                start.why, sizeof(start.why),
+                "%.160s, and a first pass would not make the pause shorter: paused for %s from the start",
+                best.why, say_time(pause, (double)best.outcome.downtime));
     } else {
-        snprintf(start.why, sizeof(start.why), "%s; starts live%s%s", f.why,
+        snprintf(start.why, sizeof(start.why), "%.190s; starts live%s%s", best.why,
                  start.auto_converge ? ", with auto-converge" : "",
                  start.post_copy ? ", and may go on as post-copy" : "");
     }

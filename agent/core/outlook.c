@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 enum { FIRST_DOWNTIME = 100, LIVE_DOWNTIME = 300 }; /* ms; the ladder's */
+enum { QEMU_LOOKS = 100 };                          /* ms between its looks at what remains */
 
 static bool within(const struct ladder_policy *p, int64_t pause, int64_t time)
 {
@@ -44,6 +45,35 @@ static struct model_outcome pause_early(const struct model_input *in, const stru
                                   .bytes = llround(first + left),
                                   .downtime = llround(pause) + in->overhead,
                                   .passes = 2};
+}
+
+/* Live, with a limit that is raised after the first pass: the ladder begins with a low one. */
+static struct model_outcome raised(const struct model_input *in, const struct model_forecast *f)
+{
+    double first = (double)(in->memory - in->zero), seconds = first / (double)in->bandwidth;
+    const struct model_progress p = {
+        .curve = f->curve,
+        .remaining = llround(model_dirtied(&f->curve, seconds)),
+        .bandwidth = in->bandwidth,
+        .downtime = in->downtime,
+        .overhead = in->overhead,
+    };
+    struct model_outcome o = model_continue(&p, 0);
+    o.time += llround(seconds * 1e3) + QEMU_LOOKS;
+    o.bytes += llround(first);
+    o.passes++;
+    return o;
+}
+
+/* A guest that rewrites nearly all that it holds stands still as long after a first pass as without one, and is there sooner
+ * without. Only where that is sure, with what the ladder keeps to spare. */
+static bool pass_is_wasted(const struct ladder_policy *p, const struct model_forecast *f,
+                           const struct model_outcome *early)
+{
+    const struct model_outcome *o = &f->outcome[MODEL_OFFLINE];
+    return early->ends && o->ends && !f->converges && f->confidence > 0.9 &&
+           o->downtime <= early->downtime * 21 / 20 + 50 &&
+           (p->max_pause == 0 || o->downtime * 11 / 10 <= p->max_pause);
 }
 
 /* The same first pass, then the guest goes over and what it dirtied follows, each page once. */
@@ -88,12 +118,16 @@ void outlook_make(const struct ladder_policy *policy, const struct model_input *
         return;
     consider(policy, MODEL_PAUSE, pause, &f.outcome[MODEL_PAUSE], &best, ret);
     consider(policy, MODEL_PAUSE, pause, &early, &best, ret);
+    if (pause && pass_is_wasted(policy, &f, &early))
+        consider(policy, MODEL_OFFLINE, true, &f.outcome[MODEL_OFFLINE], &best, ret);
     if (policy->mode == LADDER_AUTO && policy->post_copy)
         consider(policy, MODEL_POST_COPY, true, &late, &best, ret);
     consider(policy, MODEL_AUTO_CONVERGE, policy->auto_converge, &f.outcome[MODEL_AUTO_CONVERGE], &best, ret);
-    while (in.downtime < most) {
+    while (f.confidence > 0 && in.downtime < most) {
         in.downtime = in.downtime * 3 / 2 < most ? in.downtime * 3 / 2 : most;
         model_forecast(&in, &f);
-        consider(policy, MODEL_LIVE, true, &f.outcome[MODEL_LIVE], &best, ret);
+        struct model_outcome live = raised(&in, &f);
+        if (f.converges)
+            consider(policy, MODEL_LIVE, true, &live, &best, ret);
     }
 }

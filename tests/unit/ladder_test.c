@@ -81,7 +81,7 @@ static void a_calm_guest_is_left_alone(void **state)
     assert_false(j.start.paused);
     assert_int_equal(j.start.downtime, 100);
     assert_string_equal(j.start.why,
-                        "dirties 5.2 MiB within 2.61 s, the link carries 261 MiB in that time; starts live");
+                        "dirties 614 KiB within 300 ms, the link carries 30 MiB in that time; starts live");
     sends(&j, 10000);
     sync_with(&j, 20);
     assert_string_equal(j.log, "");

@@ -39,6 +39,19 @@ static void an_idle_guest_stays_live(void **state)
     assert_true(o.outcome.downtime <= 2000);
 }
 
+static void a_pass_that_would_be_for_nothing_is_left_out(void **state)
+{
+    (void)state;
+    struct ladder_policy policy = {.mode = LADDER_AUTO, .max_pause = 5000, .offline = true};
+    assert_int_equal(make(policy, 248).way, MODEL_OFFLINE);
+    assert_int_equal(make(policy, 180).way, MODEL_PAUSE); /* the pass saves 0.7 s of pause */
+    policy.max_pause = 2700;
+    assert_int_not_equal(make(policy, 248).way, MODEL_OFFLINE); /* too close to the limit */
+    policy.max_pause = 5000;
+    policy.mode = LADDER_LIVE;
+    assert_int_not_equal(make(policy, 248).way, MODEL_OFFLINE);
+}
+
 static void a_hopeless_guest_is_paused(void **state)
 {
     (void)state;
@@ -102,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_idle_guest_stays_live),
         cmocka_unit_test(a_hopeless_guest_is_paused),
+        cmocka_unit_test(a_pass_that_would_be_for_nothing_is_left_out),
         cmocka_unit_test(what_the_policy_forbids_is_said),
         cmocka_unit_test(offline_is_not_bound_by_the_pause),
         cmocka_unit_test(post_copy_is_taken_where_it_is_allowed_and_cheaper),
