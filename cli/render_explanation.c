@@ -28,6 +28,10 @@ static void say_passes(const Drover__V1__Job *job, FILE *out)
 {
     char first[TEXT_MAX], least[TEXT_MAX], rate[TEXT_MAX], dirty[TEXT_MAX];
     const Drover__V1__Progress *from = NULL, *best = NULL, *last = NULL;
+    if (job->passes[0]->paused) {
+        fputs("The guest stood still from the start, so one pass was all.\n", out);
+        return;
+    }
     for (size_t i = 0; i < job->n_passes; i++) {
         const Drover__V1__Progress *p = job->passes[i];
         if (p->iteration < 2 || p->paused || p->post_copy)

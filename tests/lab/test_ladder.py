@@ -60,12 +60,13 @@ def test_a_pause_that_does_not_fit_is_named_and_the_guest_stays(fleet, drover):
 
 def test_live_gives_up_where_auto_would_pause(fleet, drover):
     guest(fleet, "400mbit")
-    refused = drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--max-pause", "20s", "--deadline", "15s", check=False)
-    # It may switch over within the 20 s that it was given, but it is never paused in mid-transfer.
+    # Within the second that it may take, the link carries less than half of what the guest rewrites.
+    refused = drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--max-pause", "1s", "--deadline", "15s", check=False)
     job = job_state(drover, last_job(drover)["id"])
-    assert not said(job, "paused for")
-    assert refused.returncode == (0 if job["state"] == "done" else 1)
-    assert_goes_on(fleet, "web1", job["runs_on"])
+    assert refused.returncode == 1 and job["state"] == "failed", job
+    assert not said(job, "paused for") and said(job, "cancelled: "), job["log"]
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    assert_goes_on(fleet, "web1", "kvm1")
 
 
 def test_the_deadline_ends_it(fleet, drover):
@@ -96,15 +97,17 @@ def test_a_guest_that_becomes_wild_is_paused(fleet, drover):
     assert_goes_on(fleet, "web1", "kvm2")
 
 
-@pytest.mark.parametrize("rung", ["live", "raised", "paused"])
-def test_a_restarted_agent_goes_on_with_the_ladder(fleet, drover, rung):
+# --mode live, which never pauses, comes by a raised limit to an end of its own.
+@pytest.mark.parametrize(("rung", "mode"), [("live", "live"), ("raised", "live"), ("paused", "auto")])
+def test_a_restarted_agent_goes_on_with_the_ladder(fleet, drover, rung, mode):
     reach = {
         "live": lambda seen: said(seen, "starts live"),
         "raised": fell_back,
         "paused": lambda seen: seen.get("progress", {}).get("paused"),
     }[rung]
     guest(fleet, "200mbit")
-    job = document(drover("migrate", "web1", "--to", "kvm2", "--max-pause", "30s", "--detach", "--json"))["jobs"][0]["id"]
+    options = ["--mode", mode, "--max-pause", "30s", "--detach", "--json"]
+    job = document(drover("migrate", "web1", "--to", "kvm2", *options))["jobs"][0]["id"]
 
     def reached():
         seen = job_state(drover, job)
@@ -116,7 +119,8 @@ def test_a_restarted_agent_goes_on_with_the_ladder(fleet, drover, rung):
     fleet.programs.agent_start(kvm1)
     ended = wait_for_job(drover, job, {"done", "failed", "cancelled"}, 90)
     assert ended["state"] == "done", ended
-    assert said(ended, "the agent was restarted"), ended["log"]
+    # It watches on what it finds under way; what had ended meanwhile, it only settles.
+    assert said(ended, "the agent was restarted") or said(ended, "agent was restarted; listens again"), ended["log"]
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_goes_on(fleet, "web1", "kvm2")
 
