@@ -45,7 +45,18 @@ static int run_history(struct cli *cli, const struct args *args)
     request.limit = (uint32_t)limit;
     if (guest)
         request.guest = (char *)guest;
-    return list(cli, &request);
+    if (!args_flag(args, "forecast"))
+        return list(cli, &request);
+    request.limit = text ? (uint32_t)limit : 1000;
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    int exit = client_ask(cli, "ListJobs", &request.base, false, EXIT_FAILED, &reply);
+    if (exit)
+        return exit;
+    if (cli->json)
+        cli_print_json(cli, render_accuracy_json((const Drover__V1__ListJobsReply *)reply));
+    else
+        render_accuracy((const Drover__V1__ListJobsReply *)reply, cli->out);
+    return EXIT_DONE;
 }
 
 int job_id_of(const char *text, uint64_t *ret, struct error *err)
@@ -227,14 +238,19 @@ const struct command cmd_cancel = {
 static const struct option_spec history_options[] = {
     {"vm", "VM", "only this guest's (name or UUID)", false},
     {"limit", "N", "as many at most, the newest first (default 20, at most 1000)", false},
+    {"forecast", NULL, "forecasts beside facts, and how far they were off (default: of the last 1000)",
+     false},
     {NULL, NULL, NULL, false},
 };
 
 const struct command cmd_history = {
     .name = "history",
-    .usage = "[--vm VM] [--limit N]",
+    .usage = "[--vm VM] [--limit N] [--forecast]",
     .summary = "the jobs that ended, the newest first",
-    .text = "TOOK is the time in all, PAUSED what the guest felt, SENT the bytes that were moved.\n",
+    .text =
+        "TOOK is the time in all, PAUSED what the guest felt, SENT the bytes that were moved. With "
+        "--forecast:\n"
+        "TIME and PAUSE are what was expected when the transfer began, TOOK and PAUSED what came of it.\n",
     .examples = "  drover history\n  drover history --vm web1 --limit 5\n"
                 "  drover history --json | jq '.jobs[] | {guest, pause: .result.pause}'\n",
     .exits = "  0  done\n  2  usage\n  5  coordinator not reachable\n",
