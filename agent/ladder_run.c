@@ -45,7 +45,8 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
     const Drover__V1__Record *r = txn->record;
     struct ladder_run *run = new0(struct ladder_run);
     struct ladder_policy policy = ladder_run_policy(r->mode, r->policy);
-    struct model_input guest = {.overhead = LADDER_RUN_SWITCH_OVER_MS};
+    struct model_input guest = {.overhead =
+                                    samples_overhead(txn->all->agent->samples, txn->record->peer->host)};
     const struct samples *samples = txn->all->agent->samples;
     const char *source;
     int64_t age;

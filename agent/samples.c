@@ -1,8 +1,11 @@
 #include "agent/samples.h"
 
+#include "agent/core/correction.h"
 #include "agent/core/outlook.h"
 #include "agent/io/dirty_rate.h"
 #include "agent/io/guests.h"
+#include "agent/io/known.h"
+#include "agent/io/message.h"
 #include "agent/ladder_run.h"
 #include "agent/transactions.h"
 #include "common/base/memory.h"
@@ -30,8 +33,9 @@ struct sampled {
 struct link {
     struct link *next;
     char *host;
-    int64_t bandwidth, at_ms;
+    int64_t bandwidth, at_ms; /* 0: only corrected */
     const char *source;
+    struct correction correction;
 };
 
 struct wish {
@@ -62,6 +66,7 @@ struct samples {
     struct link *links;
     struct wish *wishes;
     int64_t setup_ms; /* a moving mean */
+    bool changed;     /* since it was written */
 };
 
 static struct sampled *find(const struct samples *s, const char *guest)
@@ -114,6 +119,7 @@ static void taken(void *arg)
             g->next = s->guests;
             s->guests = g;
         }
+        s->changed = true;
         g->at_ms = clock_monotonic_ms();
         g->n = t->n;
         g->resident = t->resident;
@@ -163,11 +169,136 @@ static void forget_gone(struct samples *s)
     }
 }
 
+/* ---- kept over a restart ---- */
+
+static uint64_t realtime_of(int64_t monotonic_ms)
+{
+    return (uint64_t)(clock_realtime_ms() - (clock_monotonic_ms() - monotonic_ms));
+}
+
+/* Not younger than now, should the clock have been set back. */
+static int64_t monotonic_of(uint64_t realtime_ms)
+{
+    int64_t ago = clock_realtime_ms() - (int64_t)realtime_ms;
+    return clock_monotonic_ms() - (ago > 0 ? ago : 0);
+}
+
+static Drover__V1__KnownGuest *known_guest(const struct sampled *g)
+{
+    Drover__V1__KnownGuest *k = new0(Drover__V1__KnownGuest);
+    drover__v1__known_guest__init(k);
+    k->guest = xstrdup(g->guest);
+    k->at = realtime_of(g->at_ms);
+    k->resident = g->resident;
+    for (unsigned i = 0; i < g->n; i++) {
+        Drover__V1__KnownWindow *w = new0(Drover__V1__KnownWindow);
+        drover__v1__known_window__init(w);
+        w->length = g->windows[i].length;
+        w->dirtied = g->windows[i].dirtied;
+        message_append(&k->windows, &k->n_windows, w);
+    }
+    return k;
+}
+
+static Drover__V1__KnownLink *known_link(const struct link *l)
+{
+    Drover__V1__KnownLink *k = new0(Drover__V1__KnownLink);
+    drover__v1__known_link__init(k);
+    k->host = xstrdup(l->host);
+    k->at = realtime_of(l->at_ms);
+    k->bandwidth = l->bandwidth;
+    k->source = xstrdup(l->source);
+    k->correct_time = l->correction.time;
+    k->correct_pause = l->correction.pause;
+    return k;
+}
+
+struct keeping {
+    const char *dir;
+    Drover__V1__Known *known;
+    struct error err;
+};
+
+static void keep_work(void *arg)
+{
+    struct keeping *k = arg;
+    known_write(k->dir, k->known, &k->err);
+}
+
+static void keep_done(void *arg)
+{
+    struct keeping *k = arg;
+    if (k->err.code)
+        log_warn("%s; measurements are lost with a restart", k->err.text);
+    drover__v1__known__free_unpacked(k->known, NULL);
+    free(k);
+}
+
+static struct keeping *keeping_new(struct samples *s)
+{
+    struct keeping *k = new0(struct keeping);
+    Drover__V1__Known *known = k->known = new0(Drover__V1__Known);
+    k->dir = s->agent->config->state_dir;
+    drover__v1__known__init(known);
+    known->setup = s->setup_ms;
+    for (const struct sampled *g = s->guests; g && known->n_guests < KNOWN_GUESTS_MAX; g = g->next)
+        if (g->n)
+            message_append(&known->guests, &known->n_guests, known_guest(g));
+    for (const struct link *l = s->links; l && known->n_links < KNOWN_LINKS_MAX; l = l->next)
+        message_append(&known->links, &known->n_links, known_link(l));
+    s->changed = false;
+    return k;
+}
+
+static void keep(struct samples *s)
+{
+    if (s->changed && !s->taking)
+        workers_submit(s->workers, keep_work, keep_done, keeping_new(s));
+}
+
+static struct link *link_made(struct samples *s, const char *host);
+
+static void recall(struct samples *s)
+{
+    static const char *const sources[] = {"measured", "migration"};
+    struct error err = {0};
+    Drover__V1__Known *known = NULL;
+    if (known_read(s->agent->config->state_dir, &known, &err) < 0) {
+        if (err.code != STATUS_NOT_FOUND)
+            log_warn("%s", err.text);
+        return;
+    }
+    if (known->setup > 0)
+        s->setup_ms = known->setup;
+    for (size_t i = 0; i < known->n_guests && i < KNOWN_GUESTS_MAX; i++) {
+        const Drover__V1__KnownGuest *k = known->guests[i];
+        struct sampled *g = new0(struct sampled);
+        snprintf(g->guest, sizeof(g->guest), "%s", k->guest);
+        g->at_ms = monotonic_of(k->at);
+        g->resident = k->resident;
+        for (; g->n < k->n_windows && g->n < WINDOWS; g->n++)
+            g->windows[g->n] = (struct model_window){.length = k->windows[g->n]->length,
+                                                     .dirtied = k->windows[g->n]->dirtied};
+        g->next = s->guests;
+        s->guests = g;
+    }
+    for (size_t i = 0; i < known->n_links && i < KNOWN_LINKS_MAX; i++) {
+        const Drover__V1__KnownLink *k = known->links[i];
+        struct link *l = link_made(s, k->host);
+        l->bandwidth = k->bandwidth;
+        l->at_ms = monotonic_of(k->at);
+        l->source = sources[streq(k->source, sources[1])];
+        l->correction = (struct correction){k->correct_time, k->correct_pause};
+    }
+    drover__v1__known__free_unpacked(known, NULL);
+}
+
 /* The guest whose sample is oldest, if that is old. */
 static void on_timer(void *arg)
 {
     struct samples *s = arg;
     s->timer = loop_timer_start(s->agent->loop, EVERY_MS, on_timer, s);
+    keep(s);
     if (s->taking || !guests_synced(s->agent->guests) || transactions_moving(s->agent->transactions))
         return;
     forget_gone(s);
@@ -232,17 +363,41 @@ int64_t samples_link(const struct samples *s, const char *host, const char **ret
 void samples_learn_setup(struct samples *s, int64_t ms)
 {
     s->setup_ms += (ms - s->setup_ms) / 2;
+    s->changed = true;
+}
+
+static struct link *link_made(struct samples *s, const char *host)
+{
+    struct link *l = link_to(s, host);
+    if (l)
+        return l;
+    l = new0(struct link);
+    l->host = xstrdup(host);
+    l->source = "";
+    l->next = s->links;
+    s->links = l;
+    return l;
+}
+
+void samples_learn_fact(struct samples *s, const char *host, const Drover__V1__Forecast *forecast,
+                        const Drover__V1__Result *fact)
+{
+    correction_learn(&link_made(s, host)->correction,
+                     &(struct correction_case){forecast->time, forecast->pause},
+                     &(struct correction_case){fact->transfer + fact->handover, fact->pause});
+    s->changed = true;
+}
+
+int64_t samples_overhead(const struct samples *s, const char *host)
+{
+    const struct link *l = link_to(s, host);
+    return LADDER_RUN_SWITCH_OVER_MS + (l ? l->correction.pause : 0);
 }
 
 void samples_learn_link(struct samples *s, const char *host, int64_t bandwidth, const char *source)
 {
-    struct link *l = link_to(s, host);
-    if (!l) {
-        l = new0(struct link);
-        l->host = xstrdup(host);
-        l->next = s->links;
-        s->links = l;
-    }
+    struct link *l = link_made(s, host);
+    s->changed = true;
     l->bandwidth = bandwidth;
     l->source = source;
     l->at_ms = clock_monotonic_ms();
@@ -254,7 +409,8 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
 {
     static const char *const ways[MODEL_MODES] = {"live", "auto-converge", "pause", "post-copy", "offline"};
     struct ladder_policy p = ladder_run_policy(mode, policy);
-    struct model_input in = {.memory = (int64_t)guest->memory_max, .overhead = LADDER_RUN_SWITCH_OVER_MS};
+    struct model_input in = {.memory = (int64_t)guest->memory_max, .overhead = samples_overhead(s, host)};
+    const struct link *link = link_to(s, host);
     const char *source = "";
     int64_t link_age = 0, age = samples_guest(s, guest->uuid, &in);
     in.bandwidth = samples_link(s, host, &source, &link_age);
@@ -279,10 +435,13 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
     r->way = (char *)ways[o.way];
     r->allowed = o.allowed;
     r->disk_bytes = disk_bytes; /* libvirt copies disks before the memory, over the same link */
-    r->time = s->setup_ms + o.outcome.time + (int64_t)(disk_bytes / (uint64_t)in.bandwidth * 1000) +
+    r->time = s->setup_ms + (link ? link->correction.time : 0) + o.outcome.time +
+              (int64_t)(disk_bytes / (uint64_t)in.bandwidth * 1000) +
               (int64_t)(disk_bytes % (uint64_t)in.bandwidth * 1000 / (uint64_t)in.bandwidth);
     r->bytes = (uint64_t)o.outcome.bytes + disk_bytes;
     r->pause = o.outcome.downtime;
+    if (r->time < r->pause)
+        r->time = r->pause;
     r->throttle = o.outcome.throttle;
 }
 
@@ -294,6 +453,7 @@ struct samples *samples_new(struct agent *agent)
     s->agent = agent;
     s->setup_ms = SETUP_MS;
     s->workers = workers_new(agent->loop, 1);
+    recall(s);
     if (agent->guests)
         s->timer = loop_timer_start(agent->loop, EVERY_MS, on_timer, s);
     return s;
@@ -316,6 +476,11 @@ struct samples *samples_free(struct samples *s)
         s->taking->samples = NULL;
     }
     workers_free(s->workers);
+    if (s->changed) {
+        struct keeping *k = keeping_new(s);
+        keep_work(k);
+        keep_done(k);
+    }
     while (s->guests) {
         struct sampled *g = s->guests;
         s->guests = g->next;

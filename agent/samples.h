@@ -1,5 +1,5 @@
 /* What is known beforehand of guests and links: dirty samples, one guest at a time, in the background at a low rate; and what each
- * link carried, measured or learnt. Kept in memory with its age. Never samples or measures while a migration is on at this
+ * link carried, measured or learnt. Kept with its age, over a restart, too (io/known.h). Never samples or measures while a migration is on at this
  * host. All is the loop's. */
 #pragma once
 
@@ -18,6 +18,13 @@ int64_t samples_guest(const struct samples *samples, const char *guest, struct m
 /* What the link to a host carries, bytes per second; 0: not known. *ret_source is static. */
 int64_t samples_link(const struct samples *samples, const char *host, const char **ret_source,
                      int64_t *ret_age);
+/* A migration over the link to a host has ended: what was forecast, what it was; ms. */
+void samples_learn_fact(struct samples *samples, const char *host, const Drover__V1__Forecast *forecast,
+                        const Drover__V1__Result *fact);
+
+/* ms that a switch-over takes besides the sending, as far as that is known. */
+int64_t samples_overhead(const struct samples *samples, const char *host);
+
 /* ms that libvirt takes before QEMU sends anything. */
 void samples_learn_setup(struct samples *samples, int64_t ms);
 void samples_learn_link(struct samples *samples, const char *host, int64_t bandwidth, const char *source);

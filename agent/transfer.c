@@ -26,10 +26,11 @@ struct transfer {
     struct ladder_run *ladder;
     Drover__V1__Forecast forecast; /* its texts are static, or forecast_why; told to the first who listens */
     char forecast_why[256];
-    bool has_forecast;
-    char *to;                  /* the destination's name */
-    bool limited;              /* the bandwidth, by the policy */
-    struct ladder_start start; /* its `why` is told to the first who listens */
+    bool has_forecast, foretold; /* to be told; there is one */
+    bool learnt;                 /* from forecast and fact */
+    char *to;                    /* the destination's name */
+    bool limited;                /* the bandwidth, by the policy */
+    struct ladder_start start;   /* its `why` is told to the first who listens */
     struct listener *listeners;
     bool back;          /* the call is; or the adopted job is gone */
     struct error why;   /* of the call */
@@ -213,6 +214,17 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     tell(t, &event);
 }
 
+/* Once all is known of a transfer that nothing has disturbed. */
+static void learn(struct transfer *t)
+{
+    Drover__V1__Result result;
+    if (t->learnt || t->was_broken || !t->foretold || t->forecast.disk_bytes ||
+        t->activation != PARTICIPANT_RUNS || !transfer_result(t->txn, &result))
+        return;
+    t->learnt = true;
+    samples_learn_fact(t->txn->all->agent->samples, t->to, &t->forecast, &result);
+}
+
 static void on_ended(void *arg, const struct error *why)
 {
     struct transfer *t = arg;
@@ -253,6 +265,7 @@ void transfer_event(struct transaction *txn, const struct libvirt_event *event)
     } else if (event->kind == LIBVIRT_JOB_COMPLETED) {
         migration_result(event->params, event->n_params, &t->result);
         t->has_result = true;
+        learn(t);
     } else if (event->event == VIR_DOMAIN_EVENT_SUSPENDED && !t->stopped_ms) {
         t->stopped_ms = event->at_ms;
     } else if (event->event == VIR_DOMAIN_EVENT_RESUMED) {
@@ -277,6 +290,7 @@ void transfer_start(struct transaction *txn, bool adopt)
         samples_forecast(agent->samples, r->guest, r->mode, r->policy, r->peer->host, copies_bytes(txn),
                          &t->forecast, t->forecast_why);
     t->has_forecast = r->guest && !adopt;
+    t->foretold = t->has_forecast && t->forecast.way && t->forecast.way[0];
     t->to = xstrdup(r->peer->host);
     t->limited = r->policy && r->policy->bandwidth;
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
@@ -387,6 +401,7 @@ void transfer_activated(struct transaction *txn, enum participant_answer answer,
     log_info("transaction %s: %s; %lld ms after FENCED", txn->id, text,
              (long long)(t->activated_ms - t->fenced_ms));
     decision(t, text);
+    learn(t);
     transfer_stepped(txn);
 }
 

@@ -1,0 +1,20 @@
+/* What the facts say of the forecasts of one link: the fixed times that the model can't know (libvirt's start, the end of the
+ * job, the handover between these two hosts), learnt from each migration and added to the next forecast. Pure. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct correction {
+    int64_t time;  /* ms to add to the time outside the pause */
+    int64_t pause; /* ms to add to a switch-over's overhead */
+};
+
+struct correction_case {
+    int64_t time, pause; /* ms */
+};
+
+/* A step half of the way, so that one odd migration is forgotten after some. Where the forecast was of another kind than the
+ * fact (stood still or not), or the pause was one of sending, that says nothing of fixed times. */
+void correction_learn(struct correction *c, const struct correction_case *forecast,
+                      const struct correction_case *fact);

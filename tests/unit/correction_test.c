@@ -1,0 +1,57 @@
+/* Forecasts corrected by the facts of one link. */
+#include "agent/core/correction.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static void fixed_times_are_learnt(void **state)
+{
+    (void)state;
+    struct correction c = {0};
+    for (unsigned i = 0; i < 8; i++) { /* always 600 ms and 60 ms more than the model says */
+        const struct correction_case forecast = {2000 + c.time + c.pause, 150 + c.pause};
+        correction_learn(&c, &forecast, &(struct correction_case){2660, 210});
+    }
+    assert_true(labs((long)c.time - 600) <= 10);
+    assert_true(labs((long)c.pause - 60) <= 5);
+}
+
+static void a_forecast_of_another_kind_teaches_nothing(void **state)
+{
+    (void)state;
+    struct correction c = {100, 10};
+    correction_learn(&c, &(struct correction_case){2000, 150}, &(struct correction_case){9000, 4000});
+    correction_learn(&c, &(struct correction_case){9000, 4000}, &(struct correction_case){2000, 150});
+    assert_int_equal(c.time, 100);
+    assert_int_equal(c.pause, 10);
+    /* A pause of sending: its length is the model's affair, the time around it is not. */
+    correction_learn(&c, &(struct correction_case){9000, 4000}, &(struct correction_case){9600, 4400});
+    assert_int_equal(c.time, 200);
+    assert_int_equal(c.pause, 10);
+}
+
+static void no_single_fact_runs_away_with_it(void **state)
+{
+    (void)state;
+    struct correction c = {0};
+    correction_learn(&c, &(struct correction_case){2000, 150}, &(struct correction_case){600000, 150});
+    assert_int_equal(c.time, 1000);
+    for (unsigned i = 0; i < 50; i++)
+        correction_learn(&c, &(struct correction_case){2000, 150}, &(struct correction_case){600000, 500});
+    assert_int_equal(c.time, 5000);
+    assert_int_equal(c.pause, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fixed_times_are_learnt),
+        cmocka_unit_test(a_forecast_of_another_kind_teaches_nothing),
+        cmocka_unit_test(no_single_fact_runs_away_with_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
