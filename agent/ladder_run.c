@@ -65,6 +65,10 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
     if (r->relocation && r->relocation->n_copies) /* libvirt does not combine the two */
         policy.post_copy = false;
     ladder_init(&run->ladder, &policy, &guest, ret_start);
+    if (ret_start->paused && policy.mode != LADDER_OFFLINE && r->relocation && r->relocation->n_copies) {
+        guest.n_windows = 0; /* the disks come first, and the guest would stand still for them, too */
+        ladder_init(&run->ladder, &policy, &guest, ret_start);
+    }
     if (adopt &&
         policy.mode != LADDER_OFFLINE) { /* begun by what was known then: the samples show how it is */
         run->ladder.rung = LADDER_RUNG_LIVE;

@@ -72,7 +72,10 @@ static void tell_asked(struct cli *cli, const struct asked *a, bool dry_run, boo
                 *why ? ")" : "");
     if (a->exit == EXIT_REFUSED)
         return;
-    if (r->job)
+    if (dry_run && *r->policy) {
+        text_clean(r->policy, why, sizeof(why));
+        fprintf(cli->out, ".\npolicy %s.\n", why);
+    } else if (r->job)
         fprintf(cli->out, ": job %" PRIu64 "\n", r->job);
     else
         fputs(dry_run ? ".\n" : ": but the coordinator made no job; look at its log.\n", cli->out);

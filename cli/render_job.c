@@ -107,6 +107,11 @@ void render_check(const Drover__V1__MigrateGuestReply *reply, FILE *out)
     if (warnings)
         fprintf(out, "%s %zu %s", blocks ? "," : ":", warnings, warnings == 1 ? "warning" : "warnings");
     fputs(".\n", out);
+    if (*reply->policy) {
+        fputs("policy ", out);
+        put(out, reply->policy);
+        fputs(".\n", out);
+    }
 }
 
 void render_doctor(const Drover__V1__DoctorReply *reply, FILE *out)

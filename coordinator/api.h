@@ -14,6 +14,7 @@ struct api_config {
     const Drover__V1__Policy *policy; /* what holds where a request says nothing */
     const struct agents *agents;      /* NULL: nothing is proven by asking them */
     struct plans *plans;              /* NULL: there are none */
+    const struct policies *policies;  /* of some guests; may be NULL */
 };
 
 struct api *api_new(const struct api_config *config);

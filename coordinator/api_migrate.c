@@ -46,6 +46,7 @@ void api_migrate_guest(Drover__V1__Coordinator_Service *service,
         .fleet = api->config.fleet,
         .driver = api->config.driver,
         .store = api->config.store,
+        .policies = api->config.policies,
         .policy = api->config.policy,
         .agents = api->config.agents,
     };

@@ -13,6 +13,8 @@
 enum allow { AUTO_CONVERGE = 1, POST_COPY = 2, OFFLINE = 4 };
 
 struct raw_policy {
+    char **guests, **labels;
+    unsigned guests_count, labels_count;
     char *name, *max_pause, *deadline, *bandwidth, *vcpu_ratio;
     uint32_t allow, older_versions;
 };
@@ -80,6 +82,10 @@ static const cyaml_strval_t older_words[] = {{"warn", 0}, {"block", 1}};
 
 static const cyaml_schema_field_t policy_fields[] = {
     TEXT("name", 0, struct raw_policy, name),
+    CYAML_FIELD_SEQUENCE("guests", CYAML_FLAG_POINTER | OPTIONAL, struct raw_policy, guests, &text_value, 1,
+                         1024),
+    CYAML_FIELD_SEQUENCE("labels", CYAML_FLAG_POINTER | OPTIONAL, struct raw_policy, labels, &text_value, 1,
+                         1024),
     TEXT("max_pause", OPTIONAL, struct raw_policy, max_pause),
     TEXT("deadline", OPTIONAL, struct raw_policy, deadline),
     TEXT("bandwidth", OPTIONAL, struct raw_policy, bandwidth),
@@ -271,45 +277,90 @@ static int parse_ratio(const char *text, int64_t *ret_percent, struct error *err
     return 0;
 }
 
-static int take_policy(const struct config_source *s, struct raw *raw, struct coordinator_config *c)
+/* What `policies[i]` says, over what *policy has. */
+static int take_policy(const struct config_source *s, const struct raw_policy *p, unsigned i,
+                       Drover__V1__Policy *policy)
 {
-    int64_t bandwidth = 0, vcpu_percent = 0;
+    int64_t bandwidth = (int64_t)policy->bandwidth, vcpu_percent = policy->vcpu_percent;
+    _cleanup_free_ char *pause_path = xasprintf("policies[%u].max_pause", i);
+    _cleanup_free_ char *deadline_path = xasprintf("policies[%u].deadline", i);
+    _cleanup_free_ char *ratio_path = xasprintf("policies[%u].vcpu_ratio", i);
+    _cleanup_free_ char *bandwidth_path = xasprintf("policies[%u].bandwidth", i);
+    int r = take_value(s, pause_path, p->max_pause, parse_duration_ms, &policy->max_pause);
+    if (r == 0)
+        r = take_value(s, deadline_path, p->deadline, parse_duration_ms, &policy->deadline);
+    if (r == 0)
+        r = take_value(s, bandwidth_path, p->bandwidth, parse_rate, &bandwidth);
+    if (r == 0)
+        r = take_value(s, ratio_path, p->vcpu_ratio, parse_ratio, &vcpu_percent);
+    if (r < 0)
+        return r;
+    policy->bandwidth = (uint64_t)bandwidth;
+    policy->vcpu_percent = (uint32_t)vcpu_percent;
+    _cleanup_free_ char *older_path = xasprintf("policies[%u].older_versions", i);
+    size_t line, column;
+    if (yaml_where(s->text, s->length, older_path, &line, &column) == 0)
+        policy->block_older = p->older_versions;
+    /* `allow: []` allows nothing; left out, what is allowed by default stays so. */
+    _cleanup_free_ char *allow_path = xasprintf("policies[%u].allow", i);
+    if (yaml_where(s->text, s->length, allow_path, &line, &column) < 0)
+        return 0;
+    policy->auto_converge = p->allow & AUTO_CONVERGE;
+    policy->post_copy = p->allow & POST_COPY;
+    policy->offline = p->allow & OFFLINE;
+    return 0;
+}
+
+/* For some guests; what it leaves out is the default's. */
+static int take_intent(const struct config_source *s, const struct raw_policy *p, unsigned i,
+                       struct coordinator_config *c)
+{
+    _cleanup_free_ char *name_path = xasprintf("policies[%u].name", i);
+    if (!config_is_name(p->name))
+        return config_bad(s, name_path,
+                          "'%s' is no name for a policy: expected letters, digits, '.', '_' and '-'",
+                          p->name);
+    if (!p->guests_count && !p->labels_count)
+        return config_bad(
+            s, name_path,
+            "policy '%s' says for no guest: give it guests: [NAME or PATTERN] or labels: [LABEL] "
+            "(what holds for all others is policy 'default')",
+            p->name);
+    for (size_t k = 0; k < c->policies.n; k++)
+        if (streq(c->policies.list[k].name, p->name))
+            return config_bad(s, name_path, "a second policy '%s'; each needs a name of its own", p->name);
+    c->policies.list = xrealloc(c->policies.list, c->policies.n + 1, sizeof(*c->policies.list));
+    struct intent *intent = &c->policies.list[c->policies.n++];
+    *intent = (struct intent){.name = xstrdup(p->name), .policy = c->policy};
+    for (unsigned k = 0; k < p->guests_count; k++)
+        names_add(&intent->guests, p->guests[k]);
+    for (unsigned k = 0; k < p->labels_count; k++)
+        names_add(&intent->labels, p->labels[k]);
+    return take_policy(s, p, i, &intent->policy);
+}
+
+static int take_policies(const struct config_source *s, const struct raw *raw, struct coordinator_config *c)
+{
     drover__v1__policy__init(&c->policy);
     c->policy.max_pause = 2000;
     c->policy.deadline = INT64_C(30) * 60 * 1000;
     c->policy.offline = true;
-    for (unsigned i = 0; i < raw->policies_count; i++) {
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < raw->policies_count; i++) {
         const struct raw_policy *p = &raw->policies[i];
-        _cleanup_free_ char *name_path = xasprintf("policies[%u].name", i);
-        _cleanup_free_ char *pause_path = xasprintf("policies[%u].max_pause", i);
-        _cleanup_free_ char *deadline_path = xasprintf("policies[%u].deadline", i);
-        _cleanup_free_ char *ratio_path = xasprintf("policies[%u].vcpu_ratio", i);
-        _cleanup_free_ char *bandwidth_path = xasprintf("policies[%u].bandwidth", i);
         if (!streq(p->name, "default"))
-            return config_bad(s, name_path, "'%s': no such policy; the one that there is, is 'default'",
-                              p->name);
-        int r = take_value(s, pause_path, p->max_pause, parse_duration_ms, &c->policy.max_pause);
-        if (r == 0)
-            r = take_value(s, deadline_path, p->deadline, parse_duration_ms, &c->policy.deadline);
-        if (r == 0)
-            r = take_value(s, bandwidth_path, p->bandwidth, parse_rate, &bandwidth);
-        if (r == 0)
-            r = take_value(s, ratio_path, p->vcpu_ratio, parse_ratio, &vcpu_percent);
-        if (r < 0)
-            return r;
-        c->policy.bandwidth = (uint64_t)bandwidth;
-        c->policy.vcpu_percent = (uint32_t)vcpu_percent;
-        c->policy.block_older = p->older_versions;
-        /* `allow: []` allows nothing; left out, what is allowed by default stays so. */
-        _cleanup_free_ char *allow_path = xasprintf("policies[%u].allow", i);
-        size_t line, column;
-        if (yaml_where(s->text, s->length, allow_path, &line, &column) < 0)
             continue;
-        c->policy.auto_converge = p->allow & AUTO_CONVERGE;
-        c->policy.post_copy = p->allow & POST_COPY;
-        c->policy.offline = p->allow & OFFLINE;
+        _cleanup_free_ char *path = xasprintf("policies[%u].name", i);
+        if (p->guests_count || p->labels_count)
+            return config_bad(s, path,
+                              "policy 'default' holds for every guest that no other names: leave out "
+                              "guests and labels, or give it another name");
+        r = take_policy(s, p, i, &c->policy);
     }
-    return 0;
+    for (unsigned i = 0; r == 0 && i < raw->policies_count; i++)
+        if (!streq(raw->policies[i].name, "default"))
+            r = take_intent(s, &raw->policies[i], i, c);
+    return r;
 }
 
 /* Relative names in a file are next to it, wherever the program was started. */
@@ -344,7 +395,7 @@ int coordinator_config_parse(const char *file, const char *text, size_t length,
     if (r == 0)
         r = config_take_rules(&s, raw->groups, raw->groups_count, raw->guests, raw->guests_count, c);
     if (r == 0)
-        r = take_policy(&s, raw, c);
+        r = take_policies(&s, raw, c);
     if (r == 0)
         r = config_take_mappings(&s, raw->mappings, raw->mappings_count, c);
     if (r == 0)
@@ -382,6 +433,7 @@ void coordinator_config_free(struct coordinator_config *c)
         free(c->hosts[i].site);
     }
     guest_rules_deinit(&c->rules);
+    policies_deinit(&c->policies);
     mappings_deinit(&c->mappings);
     for (size_t i = 0; i < c->n_links; i++) {
         free(c->links[i].sites[0]);

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "coordinator/core/guest_rules.h"
 #include "coordinator/core/mapping.h"
+#include "coordinator/core/policies.h"
 #include "proto/types.pb-c.h"
 
 #include <stdbool.h>
@@ -35,6 +36,7 @@ struct coordinator_config {
     struct config_link *links;
     size_t n_links;
     struct guest_rules rules;  /* groups, guests, and the labels of hosts */
+    struct policies policies;  /* by guests and labels */
     Drover__V1__Policy policy; /* what holds where an operator says nothing */
     struct mappings mappings;  /* paths, pools, bridges and networks per pair of sites or hosts */
     char *group;               /* whose members may use ipc://; default drover */

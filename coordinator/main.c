@@ -213,6 +213,7 @@ static int start(struct coordinator *c, struct error *err)
                                    .fleet = &c->fleet,
                                    .driver = c->driver,
                                    .store = c->store,
+                                   .policies = &config->policies,
                                    .policy = &config->policy,
                                    .agents = c->agents,
                                    .plans = c->plans};

@@ -12,12 +12,14 @@
 
 enum { MAX_OPEN_JOBS = 4096 };
 
-int move_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
-                Drover__V1__Policy *ret, struct error *err)
+int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
+                const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,
+                Drover__V1__Policy *ret, const struct intent **ret_intent, struct error *err)
 {
+    const struct intent *intent = policies_find(policies, guest);
     static const Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
     const Drover__V1__Policy *given = request->policy ? request->policy : &none;
-    Drover__V1__Policy p = *fallback;
+    Drover__V1__Policy p = intent ? intent->policy : *fallback;
     for (size_t i = 0; i < request->n_policy_given; i++) {
         const char *field = request->policy_given[i];
         if (streq(field, "max_pause")) {
@@ -41,6 +43,8 @@ int move_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGue
                          "policy: %s is negative; expected milliseconds, 0 or more",
                          p.max_pause < 0 ? "max_pause" : "deadline");
     *ret = p;
+    if (ret_intent)
+        *ret_intent = intent;
     return 0;
 }
 
@@ -72,6 +76,7 @@ struct move {
     char *source, *destination, *why; /* as chosen before the agents were asked; owned */
     struct preflight in;
     Drover__V1__Policy policy;
+    const struct intent *intent; /* whose; NULL: the default's */
     struct placement placement;
     struct findings findings;
     Drover__V1__Relocation *relocation; /* NULL: nothing differs at the destination */
@@ -115,7 +120,7 @@ static int resolve(struct move *m, struct error *err)
     int r = fleet_find_guest(c->fleet, request->guest, &m->in.guest, err);
     if (r < 0)
         return r;
-    r = move_policy(c->policy, request, &m->policy, err);
+    r = move_policy(c->policies, c->policy, m->in.guest->guest, request, &m->policy, &m->intent, err);
     if (r < 0)
         return r;
     if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)
@@ -213,6 +218,8 @@ static void decide(struct move *m)
         answer.destination = m->in.destination->name;
     answer.why = m->why ? m->why : m->placement.why ? m->placement.why : (char *)"asked for";
     answer.mode = m->in.mode;
+    _cleanup_free_ char *policy = policies_say(m->intent, &m->policy);
+    answer.policy = policy;
     answer.findings = findings->list;
     answer.n_findings = findings->n;
     answer.changes = m->changes;

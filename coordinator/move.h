@@ -2,6 +2,7 @@
  * the driver's. The same for an operator's `drover migrate` and for a step of a plan. All on the loop. */
 #pragma once
 
+#include "coordinator/core/policies.h"
 #include "coordinator/driver.h"
 
 struct move_config { /* all borrowed; copied by move_start */
@@ -11,6 +12,7 @@ struct move_config { /* all borrowed; copied by move_start */
     struct store *store;
     const Drover__V1__Policy *policy; /* what holds where a request says nothing */
     const struct agents *agents;      /* NULL: nothing is proven by asking them */
+    const struct policies *policies;  /* of some guests; may be NULL */
 };
 
 struct move;
@@ -26,9 +28,10 @@ struct move *move_start(const struct move_config *config, const Drover__V1__Migr
 /* Nobody wants to know any more, and nothing moves: done is not called. NULL is fine, and returned. */
 struct move *move_cancel(struct move *move);
 
-/* The given fields over the default policy. */
-int move_policy(const Drover__V1__Policy *fallback, const Drover__V1__MigrateGuestRequest *request,
-                Drover__V1__Policy *ret, struct error *err);
+/* The given fields over the guest's policy. *ret_intent (may be NULL): that policy, NULL if it is the default. */
+int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
+                const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,
+                Drover__V1__Policy *ret, const struct intent **ret_intent, struct error *err);
 
 /* What open jobs bring to each host and its report does not count yet, in the fleet's order. Freed by the caller. */
 uint64_t *move_promised(const struct fleet *fleet, const struct driver *driver);

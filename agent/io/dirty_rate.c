@@ -4,7 +4,7 @@
 #include "agent/io/tree.h"
 #include "common/base/memory.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,13 +80,13 @@ int dirty_rate_sample(virConnectPtr conn, const char *uuid, int seconds, const a
 
 int64_t dirty_rate_mapping(const char *smaps, int64_t size)
 {
-    long long kib = 0, wanted = size / 1024;
+    long long wanted = size / 1024;
     bool here = false;
     for (const char *line = smaps; line && *line; line = strchr(line, '\n'), line += line != NULL) {
-        if (sscanf(line, "Size: %lld kB", &kib) == 1)
-            here = kib == wanted;
-        else if (here && sscanf(line, "Rss: %lld kB", &kib) == 1)
-            return kib * 1024;
+        if (strncmp(line, "Size:", 5) == 0)
+            here = strtoll(line + 5, NULL, 10) == wanted;
+        else if (here && strncmp(line, "Rss:", 4) == 0)
+            return strtoll(line + 4, NULL, 10) * 1024;
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 #include "agent/io/guest_xml.h"
 
 #include "agent/io/guest_needs.h"
+#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
@@ -135,6 +136,23 @@ static void parse_os(Drover__V1__Guest *g, const xmlNode *os)
     xml_set(&g->nvram, file ? file : xml_text(nvram));
 }
 
+#define LABELS_NAMESPACE "urn:drover:guest"
+
+/* <metadata><drover:guest><drover:label>TEXT</drover:label>... */
+static void parse_labels(Drover__V1__Guest *g, const xmlNode *metadata)
+{
+    enum { MAX_LABELS = 64 };
+    const xmlNode *guest = xml_child(metadata, "guest");
+    if (!guest || !guest->ns || !streq((const char *)guest->ns->href, LABELS_NAMESPACE))
+        return;
+    for (const xmlNode *n = guest->children; n && g->n_labels < MAX_LABELS; n = n->next)
+        if (n->type == XML_ELEMENT_NODE && streq((const char *)n->name, "label")) {
+            _cleanup_free_ char *text = xml_text(n);
+            if (text && *text)
+                message_append_text(&g->labels, &g->n_labels, text);
+        }
+}
+
 static int parse_domain(const xmlNode *domain, Drover__V1__Guest *g, struct error *err)
 {
     xml_set(&g->name, xml_text(xml_child(domain, "name")));
@@ -147,6 +165,7 @@ static int parse_domain(const xmlNode *domain, Drover__V1__Guest *g, struct erro
                          "the XML of domain %.128s has no valid <uuid>, but \"%.64s\"", g->name, g->uuid);
     xml_set(&g->type, xml_attr(domain, "type"));
     xml_set(&g->title, xml_text(xml_child(domain, "title")));
+    parse_labels(g, xml_child(domain, "metadata"));
     g->memory_max = size_of(xml_child(domain, "memory"));
     const xmlNode *current = xml_child(domain, "currentMemory"), *vcpu = xml_child(domain, "vcpu");
     g->memory = current ? size_of(current) : g->memory_max;

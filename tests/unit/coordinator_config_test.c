@@ -60,6 +60,42 @@ static void a_full_file_loads(void **state)
     assert_int_equal(c->log, LOG_LEVEL_DEBUG);
 }
 
+static void the_first_policy_that_fits_holds(void **state)
+{
+    (void)state;
+    _cleanup_(coordinator_config_freep) struct coordinator_config *c =
+        load("policies:\n"
+             "  db: {guests: ['db-*', sql], max_pause: 200ms, allow: [post-copy]}\n"
+             "  careful: {labels: [critical], deadline: 5m}\n"
+             "  default: {max_pause: 1s, bandwidth: 800mbit, allow: [offline, auto-converge]}\n");
+    Drover__V1__Guest guest = DROVER__V1__GUEST__INIT;
+    char *labels[] = {(char *)"web", (char *)"critical"};
+    guest.labels = labels;
+    guest.name = (char *)"db-1";
+    guest.n_labels = 2;
+    const struct intent *intent = policies_find(&c->policies, &guest);
+    assert_non_null(intent);
+    assert_string_equal(intent->name, "db");
+    assert_int_equal(intent->policy.max_pause, 200);
+    assert_int_equal(intent->policy.bandwidth, 100000000); /* the default's, though that comes later */
+    assert_true(intent->policy.post_copy && !intent->policy.offline);
+    _cleanup_free_ char *said = policies_say(intent, &intent->policy);
+    assert_string_equal(said,
+                        "db (db-*, sql): a pause of up to 200 ms, a deadline of 30 min, may use post-copy");
+    guest.name = (char *)"web1";
+    intent = policies_find(&c->policies, &guest);
+    assert_non_null(intent);
+    assert_string_equal(intent->name, "careful");
+    assert_int_equal(intent->policy.max_pause, 1000);
+    assert_true(intent->policy.auto_converge);
+    guest.n_labels = 1;
+    assert_null(policies_find(&c->policies, &guest));
+    assert_null(policies_find(NULL, &guest));
+    _cleanup_free_ char *otherwise = policies_say(NULL, &c->policy);
+    assert_string_equal(otherwise,
+                        "default: a pause of up to 1 s, a deadline of 30 min, may pause it, slow it down");
+}
+
 static void what_is_left_out_has_defaults(void **state)
 {
     (void)state;
@@ -97,7 +133,12 @@ static void errors_name_the_place(void **state)
         {"hosts:\n  - {name: a}\n", ":2:5: hosts[0].agent: ", "missing"},
         {"listen: [ipc://run/x.sock]\n", ":1:10: listen[0]: ", "absolute"},
         {"listen: ['tcp://h:1', 'tcp://h:1']\n", ":1:23: listen[1]: ", "twice"},
-        {"policies: {other: {}}\n", ":1:12: policies[0].name: 'other'", "default"},
+        {"policies: {other: {}}\n", ":1:12: policies[0].name: policy 'other' says for no guest", "labels"},
+        {"policies: {a/b: {guests: [x]}}\n", ":1:12: policies[0].name: 'a/b'", "letters"},
+        {"policies: {default: {guests: [x]}}\n", ":1:12: policies[0].name: ", "every guest"},
+        {"policies:\n  default: {}\n  db: {guests: [x], max_pause: 3}\n",
+         ":3:32: policies[1].max_pause: ", "no unit"},
+        {"policies: {db: {guests: x}}\n", ":1:25: policies.db.guests: ", "expected a list"},
         {"policies: {default: {deadline: 5}}\n", ":1:32: policies[0].deadline: ", "no unit"},
         {"policies: {default: {bandwidth: fast}}\n", ":1:33: policies[0].bandwidth: ", "200mbit"},
         {"policies: {default: {allow: [offline, postcopy]}}\n",
@@ -242,6 +283,7 @@ int main(void)
         cmocka_unit_test(groups_and_guests_load),
         cmocka_unit_test(mistakes_in_groups_and_guests_say_where),
         cmocka_unit_test(a_full_file_loads),
+        cmocka_unit_test(the_first_policy_that_fits_holds),
         cmocka_unit_test(what_is_left_out_has_defaults),
         cmocka_unit_test(errors_name_the_place),
         cmocka_unit_test(plain_tcp_beyond_loopback_is_exposed),
