@@ -205,6 +205,7 @@ static int start(struct coordinator *c, struct error *err)
                                       .driver = c->driver,
                                       .store = c->store,
                                       .policy = &config->policy,
+                                      .policies = &config->policies,
                                       .agents = c->agents};
     r = plans_new(&moves, &c->plans, err);
     if (r < 0)

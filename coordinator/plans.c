@@ -137,7 +137,7 @@ static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *reque
     as_move.policy = request->policy;
     as_move.policy_given = request->policy_given;
     as_move.n_policy_given = request->n_policy_given;
-    return move_policy(p->config.policy, &as_move, ret, err);
+    return move_policy(NULL, p->config.policy, NULL, &as_move, ret, NULL, err);
 }
 
 struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__PlanRequest *request,

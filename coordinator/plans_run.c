@@ -22,7 +22,7 @@ struct plan_run *plan_run_new(struct plans *plans, Drover__V1__Job *job, Drover_
     as_move.policy = request->policy;
     as_move.n_policy_given = request->n_policy_given;
     as_move.policy_given = request->policy_given;
-    if (move_policy(plans->config.policy, &as_move, &run->policy, NULL) < 0)
+    if (move_policy(NULL, plans->config.policy, NULL, &as_move, &run->policy, NULL, NULL) < 0)
         run->policy = *plans->config.policy; /* it was checked when the plan was made */
     return run;
 }

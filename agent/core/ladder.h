@@ -75,7 +75,8 @@ struct ladder_actions {
  * destination, so in LADDER_AUTO it is chosen only where live is not sure to converge. */
 struct ladder_start {
     bool auto_converge, post_copy;
-    bool paused;      /* without VIR_MIGRATE_LIVE: as asked, or since a first pass would not make the pause shorter */
+    bool
+        paused; /* without VIR_MIGRATE_LIVE: as asked, or since a first pass would not make the pause shorter */
     int64_t downtime; /* ms, the first limit; set before the job is begun or right after */
     char why[256];
 };

@@ -1,7 +1,6 @@
 /* What operators see, held to the texts in tests/data/cli. To write them anew after a change that is meant:
  * DROVER_WRITE_GOLDEN=1, then read the diff. */
 #include "cli/exits.h"
-#include "cli/forecast.h"
 #include "cli/job.h"
 #include "cli/json.h"
 #include "cli/progress.h"
@@ -421,50 +420,6 @@ static void progress_fits_the_screen(void **state)
     golden(&p, "progress");
 }
 
-static Drover__V1__Job *forecast_job(Drover__V1__Job *job, Drover__V1__Forecast *f, Drover__V1__Result *r,
-                                     const int64_t ms[4])
-{
-    drover__v1__job__init(job);
-    drover__v1__forecast__init(f);
-    drover__v1__result__init(r);
-    job->guest = (char *)"web1";
-    job->source = (char *)"kvm1";
-    job->destination = (char *)"kvm2";
-    job->state = DROVER__V1__JOB_STATE__JOB_DONE;
-    job->forecast = f;
-    job->result = r;
-    f->way = (char *)(ms[1] > 500 ? "pause" : "live");
-    f->time = ms[0];
-    f->pause = ms[1];
-    r->transfer = ms[2];
-    r->pause = ms[3];
-    return job;
-}
-
-static void forecasts_are_summed_up(void **state)
-{
-    (void)state;
-    static const int64_t ms[3][4] = {
-        {1000, 100, 1250, 150}, {4000, 2000, 5000, 2500}, {2000, 100, 2000, 900}};
-    Drover__V1__Job jobs[4], *list[4];
-    Drover__V1__Forecast f[4];
-    Drover__V1__Result r[4];
-    for (unsigned i = 0; i < 4; i++)
-        list[i] = forecast_job(&jobs[i], &f[i], &r[i], ms[i % 3]);
-    jobs[3].state = DROVER__V1__JOB_STATE__JOB_FAILED; /* not counted */
-    Drover__V1__ListJobsReply reply = DROVER__V1__LIST_JOBS_REPLY__INIT;
-    reply.jobs = list;
-    reply.n_jobs = 4;
-    struct accuracy a = accuracy_of(&reply);
-    assert_int_equal(a.n, 3);
-    assert_int_equal(a.mode_right, 2);
-    assert_true(a.time_error > 0.199 && a.time_error < 0.201);
-    assert_true(a.pause_error > 0.199 && a.pause_error < 0.201);
-    assert_true(a.pause_error_ms > 499 && a.pause_error_ms < 501);
-    reply.n_jobs = 0;
-    assert_int_equal(accuracy_of(&reply).n, 0);
-}
-
 static void json_has_every_field(void **state)
 {
     (void)state;
@@ -516,7 +471,6 @@ int main(void)
         cmocka_unit_test(outcomes),
         cmocka_unit_test(jobs),
         cmocka_unit_test(progress_fits_the_screen),
-        cmocka_unit_test(forecasts_are_summed_up),
         cmocka_unit_test(json_has_every_field),
         cmocka_unit_test(exit_codes_of_several_guests),
     };

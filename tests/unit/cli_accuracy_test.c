@@ -1,0 +1,60 @@
+/* drover history --forecast: how far forecasts were off. */
+#include "cli/forecast.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static Drover__V1__Job *forecast_job(Drover__V1__Job *job, Drover__V1__Forecast *f, Drover__V1__Result *r,
+                                     const int64_t ms[4])
+{
+    drover__v1__job__init(job);
+    drover__v1__forecast__init(f);
+    drover__v1__result__init(r);
+    job->guest = (char *)"web1";
+    job->source = (char *)"kvm1";
+    job->destination = (char *)"kvm2";
+    job->state = DROVER__V1__JOB_STATE__JOB_DONE;
+    job->forecast = f;
+    job->result = r;
+    f->way = (char *)(ms[1] > 500 ? "pause" : "live");
+    f->time = ms[0];
+    f->pause = ms[1];
+    r->transfer = ms[2];
+    r->pause = ms[3];
+    return job;
+}
+
+static void forecasts_are_summed_up(void **state)
+{
+    (void)state;
+    static const int64_t ms[3][4] = {
+        {1000, 100, 1250, 150}, {4000, 2000, 5000, 2500}, {2000, 100, 2000, 900}};
+    Drover__V1__Job jobs[4], *list[4];
+    Drover__V1__Forecast f[4];
+    Drover__V1__Result r[4];
+    for (unsigned i = 0; i < 4; i++)
+        list[i] = forecast_job(&jobs[i], &f[i], &r[i], ms[i % 3]);
+    jobs[3].state = DROVER__V1__JOB_STATE__JOB_FAILED; /* not counted */
+    Drover__V1__ListJobsReply reply = DROVER__V1__LIST_JOBS_REPLY__INIT;
+    reply.jobs = list;
+    reply.n_jobs = 4;
+    struct accuracy a = accuracy_of(&reply);
+    assert_int_equal(a.n, 3);
+    assert_int_equal(a.mode_right, 2);
+    assert_true(a.time_error > 0.199 && a.time_error < 0.201);
+    assert_true(a.pause_error > 0.199 && a.pause_error < 0.201);
+    assert_true(a.pause_error_ms > 499 && a.pause_error_ms < 501);
+    reply.n_jobs = 0;
+    assert_int_equal(accuracy_of(&reply).n, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forecasts_are_summed_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
