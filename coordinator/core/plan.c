@@ -390,6 +390,14 @@ static void on_moved(struct plan *p, Step *s, size_t i, const char *text, struct
     add(out, PLAN_ACTION_JOURNAL, i);
 }
 
+static void fail_moved(Step *s, const struct plan_event *e)
+{
+    _cleanup_free_ char *todo = xasprintf("see why: drover job %llu --explain; then move it alone, with what "
+                                          "it needs: drover migrate %s --to %s",
+                                          (unsigned long long)s->job, s->guest, s->to);
+    end_step(s, FAILED, e->text, e->todo && e->todo[0] ? e->todo : todo);
+}
+
 static void on_ended(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
 {
     if (s->state != RUNNING || s->care == DROVER__V1__STEP_CARE__CARE_LOOKING)
@@ -408,7 +416,7 @@ static void on_ended(struct plan *p, Step *s, const struct plan_event *e, struct
                  p->job->cancelled ? "run the same command again"
                                    : "its move alone was cancelled: move it, or leave it");
     else if (p->job->cancelled || plan_takes(e->fleet, s->to) || !place_anew(s, e->step, true, out))
-        end_step(s, FAILED, e->text, e->todo);
+        fail_moved(s, e);
     add(out, PLAN_ACTION_JOURNAL, e->step);
 }
 
