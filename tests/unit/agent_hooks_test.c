@@ -169,6 +169,7 @@ static void what_others_could_have_written_is_not_run(void **state)
     change(".", 0777);
     expect_unsafe("can be written by others");
     change(".", 0700);
+    free(output);
     assert_int_equal(run("10-a", &output, NULL), 0);
 }
 
