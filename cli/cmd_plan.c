@@ -242,8 +242,8 @@ const struct command cmd_move = {
     .summary = "move guests from one site to another",
     .text = "All guests of the site, or those whose names fit. Each --vm is a group: its guests move "
             "together, and the next\n"
-            "group begins when all of them are done. --dry-run says for each guest where it goes and what it "
-            "loses.\n",
+            "group begins when all of them are done. --dry-run says for each guest where it goes, what\n"
+            "it may lose there, or why it can't go.\n",
     .examples = "  drover move --from tokyo --to osaka --vm 'db*' --vm 'web*' --dry-run\n",
     .exits = PLAN_EXITS,
     .options = move_options,

@@ -111,10 +111,17 @@ void render_plan(const Drover__V1__Job *job, FILE *out)
         forecast_cells(table, s);
         table_cell(table, s->why);
     }
-    table_print(table, out);
+    if (moves)
+        table_print(table, out);
+    else
+        table_free(table);
     put_notes(job, out);
-    put_outlook(job->outlook, out);
-    fprintf(out, "%zu of %zu guest%s can move.\n", moves, job->n_steps, job->n_steps == 1 ? "" : "s");
+    if (moves)
+        put_outlook(job->outlook, out);
+    if (job->n_steps)
+        fprintf(out, "%zu of %zu guest%s can move.\n", moves, job->n_steps, job->n_steps == 1 ? "" : "s");
+    else
+        fputs("There is nothing to move.\n", out);
     if (*job->emptied) {
         fputs("Afterwards these hosts have no guest, and can be powered off: ", out);
         put(out, job->emptied);

@@ -10,11 +10,14 @@ static int no_plans(const struct api *api, struct error *err)
                              : error_set(err, STATUS_UNIMPLEMENTED, "this coordinator carries out no plans");
 }
 
-/* A dry run: the plan, and what its moves would be. */
+/* A dry run: the plan, whether the agents prove its moves, and what they would be. */
 struct dry_run {
-    Drover__V1__Job *job; /* owned */
+    const struct api *api;
+    const Drover__V1__PlanRequest *request; /* lives as long as the call */
+    Drover__V1__Job *job;                   /* owned */
     Drover__V1__Job_Closure reply;
     struct rpc_call *call;
+    struct plan_checks *checks;
     struct plan_forecasts *forecasts;
 };
 
@@ -31,11 +34,19 @@ static void on_forecasts(void *arg)
     dry_run_free(d);
 }
 
+static void on_checks(void *arg)
+{
+    struct dry_run *d = arg;
+    d->checks = NULL;
+    d->forecasts = plans_forecast(d->api->config.plans, d->request, d->job, on_forecasts, d);
+}
+
 static void on_cancel(void *arg)
 {
     struct dry_run *d = arg;
     struct rpc_call *call = d->call;
     const struct error why = {.code = STATUS_CANCELLED, .text = "the shell does not wait any more"};
+    plan_checks_cancel(d->checks);
     plan_forecasts_cancel(d->forecasts);
     dry_run_free(d);
     rpc_call_fail(call, &why);
@@ -45,8 +56,8 @@ static void dry_run(const struct api *api, const Drover__V1__PlanRequest *reques
                     Drover__V1__Job_Closure reply, void *call)
 {
     struct dry_run *d = new0(struct dry_run);
-    *d = (struct dry_run){.job = job, .reply = reply, .call = call};
-    d->forecasts = plans_forecast(api->config.plans, request, job, on_forecasts, d);
+    *d = (struct dry_run){.api = api, .request = request, .job = job, .reply = reply, .call = call};
+    d->checks = plans_check(api->config.plans, request, job, on_checks, d);
     rpc_call_on_cancel(call, on_cancel, d);
 }
 

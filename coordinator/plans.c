@@ -140,6 +140,12 @@ static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *reque
     return move_policy(NULL, p->config.policy, NULL, &as_move, ret, NULL, err);
 }
 
+struct plan_checks *plans_check(const struct plans *p, const Drover__V1__PlanRequest *request,
+                                Drover__V1__Job *job, void (*done)(void *arg), void *arg)
+{
+    return plan_checks_start(&p->config, request, job, done, arg);
+}
+
 struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__PlanRequest *request,
                                       Drover__V1__Job *job, void (*done)(void *arg), void *arg)
 {

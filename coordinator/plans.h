@@ -2,6 +2,7 @@
  * at guests that have arrived, asks libvirt at the end what is left. Everything runs on the loop. */
 #pragma once
 
+#include "coordinator/plan_checks.h"
 #include "coordinator/plan_forecasts.h"
 
 struct plans;
@@ -14,6 +15,10 @@ DEFINE_CLEANUP(struct plans *, plans_free);
 /* What would be done: a job without id. Freed with drover__v1__job__free_unpacked. Errors as of plan_make. */
 int plans_make(const struct plans *plans, const Drover__V1__PlanRequest *request, Drover__V1__Job **ret,
                struct error *err);
+
+/* Do the agents prove its moves (plan_checks.h)? */
+struct plan_checks *plans_check(const struct plans *plans, const Drover__V1__PlanRequest *request,
+                                Drover__V1__Job *job, void (*done)(void *arg), void *arg);
 
 /* What its moves would be (plan_forecasts.h). */
 struct plan_forecasts *plans_forecast(const struct plans *plans, const Drover__V1__PlanRequest *request,

@@ -2,6 +2,7 @@
 #include "coordinator/plans_internal.h"
 
 #include "common/base/memory.h"
+#include "coordinator/plan_checks.h"
 
 enum { LOOKS = 8, LOOK_AGAIN_MS = 1000 };
 
@@ -131,18 +132,8 @@ void plan_step_start(struct plan_run *run, size_t step)
     struct step_run *s = step_run_of(run, step);
     const Drover__V1__PlanStep *what = run->job->steps[step];
     s->adopted = false;
-    Drover__V1__MigrateGuestRequest request = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
-    /* Named with its host: should it be elsewhere meanwhile, it is not there, and nothing moves. */
-    _cleanup_free_ char *guest = xasprintf("%s/%s", what->from, what->guest_uuid);
-    request.guest = guest;
-    request.to = what->to;
-    request.mode = what->active ? run->request->mode : DROVER__V1__MODE__MODE_AUTO;
-    request.policy = run->request->policy;
-    request.policy_given = run->request->policy_given;
-    request.n_policy_given = run->request->n_policy_given;
-    request.copy_storage = run->request->copy_storage;
-    request.accept = run->request->accept;
-    request.n_accept = run->request->n_accept;
+    _cleanup_free_ char *guest = NULL;
+    Drover__V1__MigrateGuestRequest request = plan_step_request(run->request, what, &guest);
     s->move = move_start(&run->plans->config, &request, run->job->operator_, run->job->id, on_checked, s);
 }
 

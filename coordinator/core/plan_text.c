@@ -97,6 +97,8 @@ void plan_conclude(const struct plan *p, const size_t *left, const char *why_not
         text_append(&text, "",
                     "%zu guest%s moved from %s, which could not be asked whether it is empty now: %s", done,
                     plural(done), job->source, why_not_known);
+    else if (!job->n_steps)
+        text_append(&text, "", "there was nothing to move");
     else
         text_append(&text, "", "%zu of %zu guest%s moved", done, job->n_steps, plural(job->n_steps));
     if (all && job->emptied[0])

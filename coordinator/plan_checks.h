@@ -1,0 +1,18 @@
+/* Has each move of a plan proven before anything moves, as `drover check` does for one; all on the loop. */
+#pragma once
+
+#include "coordinator/move.h"
+
+struct plan_checks;
+
+/* As a step asks for its move; the strings are the plan's, and `*ret_guest` is freed by the caller. */
+Drover__V1__MigrateGuestRequest plan_step_request(const Drover__V1__PlanRequest *plan,
+                                                  const Drover__V1__PlanStep *step, char **ret_guest);
+
+/* Waiting steps that a finding blocks become failed ones, with their findings and what to do; warnings, and what could not be
+ * checked, are in a step's notes. Not checked: steps that count on others having made room. done(arg) once, later. Job and
+ * request stay the caller's, and must stay until then. */
+struct plan_checks *plan_checks_start(const struct move_config *config,
+                                      const Drover__V1__PlanRequest *request, Drover__V1__Job *job,
+                                      void (*done)(void *arg), void *arg);
+struct plan_checks *plan_checks_cancel(struct plan_checks *checks); /* NULL */
