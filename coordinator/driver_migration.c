@@ -7,8 +7,7 @@
 #include <string.h>
 
 enum {
-    LOG_ENTRIES = 200, /* of a job; when there are more, the oldest but these are dropped */
-    LOG_KEPT_FIRST = 20,
+    LOG_ENTRIES = 200, /* of a job */
     DISK_RETRY_MS = 1000,
 };
 
@@ -65,19 +64,7 @@ void migration_free(struct migration *m)
 
 void migration_log(struct migration *m, const char *text)
 {
-    Drover__V1__Job *job = m->job;
-    if (job->n_log >= LOG_ENTRIES) {
-        drover__v1__job_entry__free_unpacked(job->log[LOG_KEPT_FIRST], NULL);
-        memmove(&job->log[LOG_KEPT_FIRST], &job->log[LOG_KEPT_FIRST + 1],
-                (job->n_log - LOG_KEPT_FIRST - 1) * sizeof(*job->log));
-        job->n_log--;
-    }
-    Drover__V1__JobEntry *entry = new0(Drover__V1__JobEntry);
-    drover__v1__job_entry__init(entry);
-    entry->at = (uint64_t)clock_realtime_ms();
-    entry->text = xstrdup(text);
-    job->log = xrealloc(job->log, job->n_log + 1, sizeof(*job->log));
-    job->log[job->n_log++] = entry;
+    job_log(m->job, (uint64_t)clock_realtime_ms(), text, LOG_ENTRIES);
 }
 
 static const char *progress_phase(enum txn_state state)

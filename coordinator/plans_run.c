@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { LOG_ENTRIES = 1000, LOG_KEPT_FIRST = 20, DISK_RETRY_MS = 1000 };
+enum { LOG_ENTRIES = 1000, DISK_RETRY_MS = 1000 };
 
 struct plan_run *plan_run_new(struct plans *plans, Drover__V1__Job *job, Drover__V1__PlanRequest *request)
 {
@@ -63,18 +63,7 @@ void plan_run_free(struct plan_run *run)
 void plan_run_log(struct plan_run *run, const char *text)
 {
     Drover__V1__Job *job = run->job;
-    if (job->n_log >= LOG_ENTRIES) {
-        drover__v1__job_entry__free_unpacked(job->log[LOG_KEPT_FIRST], NULL);
-        memmove(&job->log[LOG_KEPT_FIRST], &job->log[LOG_KEPT_FIRST + 1],
-                (job->n_log - LOG_KEPT_FIRST - 1) * sizeof(*job->log));
-        job->n_log--;
-    }
-    Drover__V1__JobEntry *entry = new0(Drover__V1__JobEntry);
-    drover__v1__job_entry__init(entry);
-    entry->at = (uint64_t)clock_realtime_ms();
-    entry->text = xstrdup(text);
-    job->log = xrealloc(job->log, job->n_log + 1, sizeof(*job->log));
-    job->log[job->n_log++] = entry;
+    job_log(job, (uint64_t)clock_realtime_ms(), text, LOG_ENTRIES);
     if (job->id)
         log_info("job %llu, %s: %s", (unsigned long long)job->id, job->kind, text);
 }
