@@ -4,8 +4,6 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 
-#include <string.h>
-
 enum {
     LOG_ENTRIES = 200, /* of a job */
     DISK_RETRY_MS = 1000,

@@ -6,8 +6,6 @@
 #include "common/base/memory.h"
 #include "coordinator/io/store_fleet.h"
 
-#include <string.h>
-
 enum { LOG_ENTRIES = 1000, DISK_RETRY_MS = 1000 };
 
 struct plan_run *plan_run_new(struct plans *plans, Drover__V1__Job *job, Drover__V1__PlanRequest *request)
