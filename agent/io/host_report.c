@@ -70,6 +70,18 @@ struct reading {
     struct error err;
 };
 
+/* A list that libvirt went away from may be half there: it is told as it was read last. */
+static void forget_libvirt(Drover__V1__HostReport *r)
+{
+    for (size_t i = 0; i < r->n_networks; i++)
+        drover__v1__network__free_unpacked(r->networks[i], NULL);
+    for (size_t i = 0; i < r->n_pools; i++)
+        drover__v1__storage_pool__free_unpacked(r->pools[i], NULL);
+    free(steal(&r->networks));
+    free(steal(&r->pools));
+    r->n_networks = r->n_pools = 0;
+}
+
 static void read_libvirt(struct reading *rd)
 {
     _cleanup_connect_ virConnectPtr conn = libvirt_ref(rd->owner->agent->libvirt, &rd->err);
@@ -80,6 +92,8 @@ static void read_libvirt(struct reading *rd)
     host_networks_read(conn, rd->report);
     host_pools_read(conn, rd->report);
     rd->got_libvirt = virConnectIsAlive(conn) == 1;
+    if (!rd->got_libvirt)
+        forget_libvirt(rd->report);
 }
 
 static void read_on_worker(void *arg)

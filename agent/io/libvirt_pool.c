@@ -131,14 +131,14 @@ static virConnectPtr open_new(struct libvirt_pool *p, struct error *err)
                   p->uri);
         return NULL;
     }
-    pthread_detach(thread);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += OPEN_S;
     while (!o->back && pthread_cond_timedwait(&o->ready, &lock, &until) == 0)
         ;
     virConnectPtr conn = o->conn;
     struct error why = o->why;
-    if (o->back) {
+    bool back = o->back;
+    if (back) {
         opening_end_locked(o);
     } else {
         error_set(&why, STATUS_UNAVAILABLE, "libvirt at %s did not answer within %d s", p->uri, OPEN_S);
@@ -146,6 +146,11 @@ static virConnectPtr open_new(struct libvirt_pool *p, struct error *err)
         p->hanging++;
     }
     pthread_mutex_unlock(&lock);
+    /* Not left to end by itself: what libvirt keeps for each thread would look like a leak to who exits right now. */
+    if (back)
+        pthread_join(thread, NULL);
+    else
+        pthread_detach(thread);
     if (!conn && err)
         *err = why;
     return conn;

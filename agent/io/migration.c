@@ -21,6 +21,8 @@ struct call {
     unsigned refs;
     struct migration *owner; /* NULL when it does not care any more */
     struct loop *loop;
+    pthread_t thread;
+    bool joinable;
     char *libvirt_uri, *guest, *destination, *uri;
     unsigned flags;
     uint64_t bandwidth_mib;
@@ -133,6 +135,8 @@ static void call_done(void *arg)
 {
     struct call *c = arg;
     struct migration *m = c->owner; /* only changed on the loop, where this runs */
+    if (c->joinable)
+        pthread_join(c->thread, NULL); /* it is at its end */
     if (m)
         m->ended(m->arg, c->why.code ? &c->why : NULL);
     call_unref(c);
@@ -148,6 +152,8 @@ static void *call_thread(void *arg)
     if (c->owner) { /* else the loop may be gone */
         c->refs++;
         loop_post(c->loop, call_done, c);
+    } else {
+        pthread_detach(pthread_self());
     }
     pthread_mutex_unlock(&c->lock);
     call_unref(c);
@@ -310,12 +316,10 @@ struct migration *migration_start(const struct migration_config *config)
     uint64_t bytes = config->bandwidth;
     c->bandwidth_mib = bytes ? (bytes >> 20 ? bytes >> 20 : 1) : 0;
     m->downtime_ms = config->live ? config->downtime_ms : 0;
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, call_thread, c) != 0) {
+    c->joinable = pthread_create(&c->thread, NULL, call_thread, c) == 0;
+    if (!c->joinable) {
         error_set(&c->why, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread for the migration");
         loop_post(c->loop, call_done, c);
-    } else {
-        pthread_detach(thread);
     }
     return m;
 }
