@@ -15,6 +15,7 @@
 struct libvirt;      /* agent/io/libvirt.h: the connection and its events */
 struct guests;       /* agent/io/guests.h: the table of guests */
 struct host_report;  /* agent/io/host_report.h: what the host is and has */
+struct measure;      /* agent/io/measure.h: what the host and its guests use */
 struct samples;      /* agent/samples.h: dirty rates and links, known beforehand */
 struct transactions; /* agent/transactions.h: the agent's half of the migrations */
 
@@ -27,6 +28,7 @@ struct agent {
     struct libvirt *libvirt; /* this and the next one: NULL unless the host is a hypervisor */
     struct guests *guests;
     struct host_report *report;
+    struct measure *measure;
     struct samples *samples;
     struct transactions *transactions;
     char instance[37];  /* random, new at each start */

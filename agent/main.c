@@ -3,6 +3,7 @@
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
 #include "agent/io/libvirt.h"
+#include "agent/io/measure.h"
 #include "agent/samples.h"
 #include "agent/service.h"
 #include "agent/small.h"
@@ -83,6 +84,13 @@ static void on_guest(void *arg, const Drover__V1__Guest *guest, const char *gone
     if (p->agent.report)
         host_report_changed(p->agent.report);
     settle(p);
+}
+
+static void on_measured(void *arg)
+{
+    struct program *p = arg;
+    if (p->service)
+        service_measured(p->service);
 }
 
 static const char *transaction_of(void *arg, const char *uuid)
@@ -245,6 +253,7 @@ static int start(struct program *p, struct error *err)
         r = start_hypervisor(p, err);
     if (r == 0)
         r = host_report_new(a, on_host, p, &a->report, err);
+    a->measure = measure_new(a, on_measured, p);
     a->samples = samples_new(a);
     if (r == 0)
         r = transactions_new(a, &a->transactions, err);
@@ -267,6 +276,7 @@ static void stop(struct program *p)
     service_free(steal(&p->service));
     transactions_free(steal(&a->transactions));
     a->samples = samples_free(a->samples);
+    measure_free(steal(&a->measure));
     host_report_free(steal(&a->report));
     guests_free(steal(&a->guests));
     p->tls_timer = loop_timer_cancel(p->tls_timer);

@@ -204,3 +204,8 @@ void service_guest_changed(struct service *s, const char *uuid)
 {
     watches_guest_changed(s->watches, uuid);
 }
+
+void service_measured(struct service *s)
+{
+    watches_measured(s->watches);
+}

@@ -22,3 +22,4 @@ struct agent *service_agent(Drover__V1__Agent_Service *service);
 /* Tell those who watch. uuid: of a guest that has come, changed or gone; NULL: all guests have been read. */
 void service_host_changed(struct service *service);
 void service_guest_changed(struct service *service, const char *uuid);
+void service_measured(struct service *service);

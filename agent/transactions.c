@@ -191,13 +191,23 @@ void transaction_unreserve(struct transaction *txn)
 
 /* ---- for the rest of the agent ---- */
 
-uint64_t transactions_reserved_bytes(const struct transactions *transactions)
+static uint64_t under_lock(const struct transactions *transactions, const uint64_t *sum)
 {
     struct transactions *all = (struct transactions *)transactions; /* the lock is not part of what it says */
     pthread_mutex_lock(&all->memory_lock);
-    uint64_t bytes = all->memory_reserved;
+    uint64_t bytes = *sum;
     pthread_mutex_unlock(&all->memory_lock);
     return bytes;
+}
+
+uint64_t transactions_reserved_bytes(const struct transactions *transactions)
+{
+    return under_lock(transactions, &transactions->memory_reserved);
+}
+
+uint64_t transactions_reserved_hugepages(const struct transactions *transactions)
+{
+    return under_lock(transactions, &transactions->hugepages_reserved);
 }
 
 bool transactions_moving(const struct transactions *all)

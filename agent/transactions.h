@@ -25,8 +25,9 @@ ProtobufCService *transactions_peer_service(struct transactions *transactions);
 struct records;
 struct records *transactions_records(struct transactions *transactions);
 
-/* Memory that open transactions hold at this host, in bytes. Any thread. */
+/* Memory that open transactions hold at this host, in bytes, and huge pages. Any thread. */
 uint64_t transactions_reserved_bytes(const struct transactions *transactions);
+uint64_t transactions_reserved_hugepages(const struct transactions *transactions);
 
 /* A guest moves, or is about to, from or to this host. Loop's thread. */
 bool transactions_moving(const struct transactions *transactions);

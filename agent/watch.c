@@ -2,6 +2,7 @@
 
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
+#include "agent/io/measure.h"
 #include "common/base/memory.h"
 #include "proto/agent.pb-c.h"
 
@@ -11,7 +12,7 @@ struct watcher {
     struct watcher *next;
     struct watches *owner;
     struct rpc_call *call;
-    bool host, synced;                      /* still to be told */
+    bool host, measured, synced;            /* still to be told */
     char (*guests)[VIR_UUID_STRING_BUFLEN]; /* still to be told, oldest first */
     size_t n_guests, told;                  /* told of those in `guests` */
 };
@@ -69,6 +70,13 @@ static int tell_guest(struct watcher *w, char *uuid)
     return rpc_call_item(w->call, &event.base);
 }
 
+static int tell_measured(struct watcher *w)
+{
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    event.measured = (Drover__V1__Measured *)measure_last(w->owner->agent->measure);
+    return event.measured ? rpc_call_item(w->call, &event.base) : 0;
+}
+
 static int tell_synced(struct watcher *w)
 {
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
@@ -88,6 +96,11 @@ static int tell_all(struct watcher *w)
     for (; w->told < w->n_guests; w->told++)
         if ((r = tell_guest(w, w->guests[w->told])) < 0)
             return r;
+    if (w->measured) {
+        if ((r = tell_measured(w)) < 0)
+            return r;
+        w->measured = false;
+    }
     if (w->synced && (!agent->guests || guests_synced(agent->guests))) {
         if ((r = tell_synced(w)) < 0)
             return r;
@@ -122,6 +135,15 @@ void watches_host_changed(struct watches *ws)
     }
 }
 
+void watches_measured(struct watches *ws)
+{
+    for (struct watcher *w = ws->first, *next; w; w = next) {
+        next = w->next;
+        w->measured = true;
+        tell(w);
+    }
+}
+
 void watches_guest_changed(struct watches *ws, const char *uuid)
 {
     for (struct watcher *w = ws->first, *next; w; w = next) {
@@ -137,7 +159,8 @@ void watches_guest_changed(struct watches *ws, const char *uuid)
 void watches_add(struct watches *ws, struct rpc_call *call)
 {
     struct watcher *w = new0(struct watcher);
-    *w = (struct watcher){.next = ws->first, .owner = ws, .call = call, .host = true, .synced = true};
+    *w = (struct watcher){
+        .next = ws->first, .owner = ws, .call = call, .host = true, .measured = true, .synced = true};
     ws->first = w;
     for (size_t i = 0; ws->agent->guests && i < guests_count(ws->agent->guests); i++)
         add_guest(w, guests_at(ws->agent->guests, i)->uuid);

@@ -25,11 +25,14 @@ static int run(struct cli *cli, const struct args *args)
 const struct command cmd_hosts = {
     .name = "hosts",
     .usage = "",
-    .summary = "the hosts, their state, memory and guests",
+    .summary = "the hosts, their state, memory, CPU time in use and guests",
     .text = "STATE is 'up', 'down', 'maintenance' (it gets no guests), or 'syncing' while a host that has "
             "just come up tells its\n"
             "guests. MEMORY is what\n"
-            "running guests may use at most, of all that the host has. The last column says since when a "
+            "running guests may use at most, of all that the host has. CPU is what is used of its CPUs, on "
+            "average over the\n"
+            "last minutes ('-' while its agent has measured for less than half a minute). The last column "
+            "says since when a "
             "host is\n"
             "up, or why it is not.\n",
     .examples =

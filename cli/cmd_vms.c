@@ -35,7 +35,8 @@ const struct command cmd_vms = {
     .summary = "the guests, where they are and how they are",
     .text =
         "A state with a question mark is what a host said last before it went down. MEMORY is the guest's\n"
-        "maximum. JOB is the open job that works on the guest (drover job ID).\n",
+        "maximum. CPU is what its QEMU uses of its vCPUs, on average over the last minutes. JOB is the open "
+        "job that works on the guest (drover job ID).\n",
     .examples =
         "  drover vms\n  drover vms --host kvm1\n"
         "  drover vms --json | jq -r '.guests[] | select(.guest.state == \"running\") | .guest.name'\n",

@@ -30,6 +30,15 @@ static void cpu_cell(struct table *table, const Drover__V1__HostReport *r)
         table_cell(table, "-");
 }
 
+/* What is used of the CPUs that it has, as its agent measured it. */
+static void usage_cell(struct table *table, const Drover__V1__Usage *usage, uint32_t cpus)
+{
+    if (usage && cpus)
+        table_cellf(table, "%u%%", (unsigned)((usage->cpu / 10 + cpus / 2) / cpus));
+    else
+        table_cell(table, "-");
+}
+
 static void libvirt_cells(struct table *table, const Drover__V1__HostReport *r)
 {
     char libvirt[TEXT_MAX], qemu[TEXT_MAX];
@@ -62,7 +71,7 @@ void render_hosts(const Drover__V1__ListHostsReply *reply, FILE *out)
         fputs("No hosts: add them to the coordinator's configuration (hosts:), and restart it.\n", out);
         return;
     }
-    struct table *table = table_new("NAME|SITE|STATE|>GUESTS|>MEMORY|>VCPUS/CPUS|LIBVIRT|QEMU|SINCE");
+    struct table *table = table_new("NAME|SITE|STATE|>GUESTS|>MEMORY|>VCPUS/CPUS|>CPU|LIBVIRT|QEMU|SINCE");
     for (size_t i = 0; i < reply->n_hosts; i++) {
         const Drover__V1__HostStatus *h = reply->hosts[i];
         table_cell(table, h->name);
@@ -74,6 +83,7 @@ void render_hosts(const Drover__V1__ListHostsReply *reply, FILE *out)
             table_cellf(table, "%u / %u", h->guests_running, h->guests_total);
         memory_cell(table, h->report);
         cpu_cell(table, h->report);
+        usage_cell(table, h->usage, h->report && h->report->cpu ? h->report->cpu->online : 0);
         libvirt_cells(table, h->report);
         why_cell(table, h);
     }
@@ -113,7 +123,7 @@ void render_guests(const Drover__V1__ListGuestsReply *reply, const char *host, F
             fputs("No guests. `drover hosts` says whether all hosts are up.\n", out);
         return;
     }
-    struct table *table = table_new("HOST|NAME|STATE|>MEMORY|>VCPUS|>JOB|AUTOSTART|DISKS");
+    struct table *table = table_new("HOST|NAME|STATE|>MEMORY|>VCPUS|>CPU|>JOB|AUTOSTART|DISKS");
     for (size_t i = 0; i < reply->n_guests; i++) {
         const Drover__V1__GuestStatus *s = reply->guests[i];
         const Drover__V1__Guest *g = s->guest;
@@ -126,6 +136,7 @@ void render_guests(const Drover__V1__ListGuestsReply *reply, const char *host, F
                     s->stale ? "?" : "");
         table_cell(table, text_size(g->memory_max, size));
         table_cellf(table, "%u", g->vcpus);
+        usage_cell(table, s->usage, g->vcpus);
         if (s->job)
             table_cellf(table, "%llu", (unsigned long long)s->job);
         else

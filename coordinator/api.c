@@ -17,7 +17,17 @@ static const struct api *api_of(const Drover__V1__Coordinator_Service *service)
     return (const struct api *)service;
 }
 
-static Drover__V1__HostStatus host_status(const struct fleet_host *h)
+/* NULL: not known. */
+static Drover__V1__Usage *usage_message(const struct fleet_usage *usage, Drover__V1__Usage *ret)
+{
+    drover__v1__usage__init(ret);
+    ret->cpu = usage->cpu;
+    ret->cpu_other = usage->cpu_other;
+    ret->memory = usage->memory;
+    return usage->known ? ret : NULL;
+}
+
+static Drover__V1__HostStatus host_status(const struct fleet_host *h, Drover__V1__Usage *usage)
 {
     Drover__V1__HostStatus status = DROVER__V1__HOST_STATUS__INIT;
     status.name = h->name;
@@ -30,6 +40,7 @@ static Drover__V1__HostStatus host_status(const struct fleet_host *h)
     if (h->why)
         status.why = h->why;
     status.report = h->report;
+    status.usage = usage_message(&h->usage, usage);
     status.guests_total = (uint32_t)h->n_guests;
     for (size_t g = 0; g < h->n_guests; g++)
         status.guests_running += fleet_guest_active(h->guests[g].guest);
@@ -41,10 +52,11 @@ static void list_hosts(Drover__V1__Coordinator_Service *service, const Drover__V
 {
     const struct fleet *fleet = api_of(service)->config.fleet;
     _cleanup_free_ Drover__V1__HostStatus *hosts = xcalloc(fleet->n_hosts + 1, sizeof(*hosts));
+    _cleanup_free_ Drover__V1__Usage *usages = xcalloc(fleet->n_hosts + 1, sizeof(*usages));
     _cleanup_free_ Drover__V1__HostStatus **list = xcalloc(fleet->n_hosts + 1, sizeof(*list));
     size_t n = 0, i = request->from;
     for (size_t bytes = 0; i < fleet->n_hosts && bytes < PAGE_BYTES; i++) {
-        hosts[n] = host_status(&fleet->hosts[i]);
+        hosts[n] = host_status(&fleet->hosts[i], &usages[n]);
         bytes += drover__v1__host_status__get_packed_size(&hosts[n]);
         list[n] = &hosts[n];
         n++;
@@ -73,6 +85,7 @@ static void list_guests(Drover__V1__Coordinator_Service *service,
     for (size_t h = 0; h < fleet->n_hosts; h++)
         room += fleet->hosts[h].n_guests;
     _cleanup_free_ Drover__V1__GuestStatus *guests = xcalloc(room + 1, sizeof(*guests));
+    _cleanup_free_ Drover__V1__Usage *usages = xcalloc(room + 1, sizeof(*usages));
     _cleanup_free_ Drover__V1__GuestStatus **list = xcalloc(room + 1, sizeof(*list));
     for (size_t bytes = 0; i < fleet->n_hosts && bytes < PAGE_BYTES; i++) {
         const struct fleet_host *h = &fleet->hosts[i];
@@ -85,6 +98,8 @@ static void list_guests(Drover__V1__Coordinator_Service *service,
             guests[n].guest = h->guests[g].guest;
             guests[n].stale = !h->up || !h->guests[g].told;
             guests[n].job = job ? job->id : 0;
+            if (fleet_guest_active(h->guests[g].guest))
+                guests[n].usage = usage_message(&h->guests[g].usage, &usages[n]);
             bytes += drover__v1__guest_status__get_packed_size(&guests[n]);
             list[n] = &guests[n];
             n++;

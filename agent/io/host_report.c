@@ -3,6 +3,7 @@
 #include "agent/io/bridges.h"
 #include "agent/io/guests.h"
 #include "agent/io/host_capabilities.h"
+#include "agent/io/host_facts.h"
 #include "agent/io/host_pools.h"
 #include "agent/io/libvirt.h"
 #include "agent/io/links.h"
@@ -59,6 +60,19 @@ static void read_memory(Drover__V1__HostReport *r)
     }
 }
 
+/* Of the whole host; its NUMA nodes' are a probe's to tell. */
+static void read_hugepages(Drover__V1__HostReport *r)
+{
+    Drover__V1__HostFacts *f = new0(Drover__V1__HostFacts);
+    drover__v1__host_facts__init(f);
+    hugepages_read("/sys", "/proc", f);
+    r->hugepage_default = f->hugepage_default;
+    for (size_t i = 0; i < f->n_hugepages; i++)
+        if (f->hugepages[i]->node < 0)
+            message_append(&r->hugepages, &r->n_hugepages, steal(&f->hugepages[i]));
+    drover__v1__host_facts__free_unpacked(f, NULL);
+}
+
 /* ---- what blocks: on a worker ---- */
 
 struct reading {
@@ -105,6 +119,7 @@ static void read_on_worker(void *arg)
     read_memory(rd->report);
     if (!rd->owner->agent->libvirt)
         return;
+    read_hugepages(rd->report);
     rd->report->listening = listening_read("/etc/libvirt", "/run", "/proc");
     read_libvirt(rd);
 }
@@ -173,8 +188,10 @@ static void put_state(const struct agent *a, Drover__V1__HostReport *r, const st
         r->memory_guests += g->memory_max;
         r->vcpus_guests += g->vcpus;
     }
-    if (a->transactions)
+    if (a->transactions) {
         r->memory_reserved = transactions_reserved_bytes(a->transactions);
+        r->hugepages_reserved = transactions_reserved_hugepages(a->transactions);
+    }
 }
 
 static bool says_the_same(const Drover__V1__HostReport *a, Drover__V1__HostReport *b)
@@ -302,15 +319,30 @@ static void on_links(void *arg)
     host_report_changed(arg);
 }
 
+/* An operator reserves them while the host runs. */
+static bool pages_changed(const struct host_report *h)
+{
+    Drover__V1__HostReport *now = new0(Drover__V1__HostReport);
+    drover__v1__host_report__init(now);
+    if (h->agent->libvirt)
+        read_hugepages(now);
+    bool changed = now->n_hugepages != h->last->n_hugepages;
+    for (size_t i = 0; i < now->n_hugepages && !changed; i++)
+        changed = !message_same(&now->hugepages[i]->base, &h->last->hugepages[i]->base);
+    drover__v1__host_report__free_unpacked(now, NULL);
+    return changed;
+}
+
 static void on_memory_timer(void *arg)
 {
     struct host_report *h = arg;
     h->memory_timer = loop_timer_start(h->agent->loop, MEMORY_MS, on_memory_timer, h);
     Drover__V1__HostReport now = DROVER__V1__HOST_REPORT__INIT;
     read_memory(&now);
+    bool pages = pages_changed(h);
     uint64_t told = h->last->memory_free;
-    if ((told > now.memory_free ? told - now.memory_free : now.memory_free - told) >
-        now.memory_total / MEMORY_PARTS)
+    if (pages || (told > now.memory_free ? told - now.memory_free : now.memory_free - told) >
+                     now.memory_total / MEMORY_PARTS)
         host_report_changed(h);
 }
 

@@ -104,7 +104,18 @@ static void drop_guest(struct fleet_host *host, struct fleet_guest *guest)
     host->n_guests--;
 }
 
-static void put_guest(struct fleet_host *host, const Drover__V1__Guest *guest)
+/* What was measured of it on another host. Asked only of guests that come to a host that has told all others: few. */
+static struct fleet_usage usage_elsewhere(const struct fleet *fleet, const char *uuid)
+{
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        const struct fleet_guest *g = guest_on(&fleet->hosts[i], uuid);
+        if (g && g->usage.known)
+            return g->usage;
+    }
+    return (struct fleet_usage){0};
+}
+
+static void put_guest(const struct fleet *fleet, struct fleet_host *host, const Drover__V1__Guest *guest)
 {
     if (!guest->uuid[0])
         return;
@@ -112,16 +123,38 @@ static void put_guest(struct fleet_host *host, const Drover__V1__Guest *guest)
     if (!copy)
         return;
     struct fleet_guest *old = guest_on(host, guest->uuid);
+    struct fleet_usage usage = {0};
     if (old) {
+        usage = old->usage;
         guest_free(old->guest);
     } else {
+        if (host->synced && fleet_guest_active(guest))
+            usage = usage_elsewhere(fleet, guest->uuid);
         host->guests = xrealloc(host->guests, host->n_guests + 1, sizeof(host->guests[0]));
         old = &host->guests[host->n_guests++];
     }
-    *old = (struct fleet_guest){.guest = copy, .host = host, .told = true};
+    *old = (struct fleet_guest){.guest = copy, .host = host, .told = true, .usage = usage};
 }
 
-void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event)
+static struct fleet_usage usage_of(const Drover__V1__Usage *u)
+{
+    return u ? (struct fleet_usage){true, u->cpu, u->cpu_other, u->memory} : (struct fleet_usage){0};
+}
+
+/* A guest that is not named has just come or been started: what is known of it holds until it has been measured here. */
+static void put_measured(struct fleet_host *host, const Drover__V1__Measured *measured)
+{
+    host->usage = usage_of(measured->host);
+    for (size_t g = 0; g < host->n_guests && !measured->host; g++)
+        host->guests[g].usage.known = false;
+    for (size_t i = 0; i < measured->n_guests; i++) {
+        struct fleet_guest *g = guest_on(host, measured->guests[i]->guest);
+        if (g && measured->guests[i]->usage)
+            g->usage = usage_of(measured->guests[i]->usage);
+    }
+}
+
+void fleet_event(const struct fleet *fleet, struct fleet_host *host, const Drover__V1__AgentEvent *event)
 {
     if (event->host) {
         Drover__V1__HostReport *copy = (Drover__V1__HostReport *)copy_of(&event->host->base);
@@ -131,12 +164,14 @@ void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event)
         }
     }
     if (event->guest)
-        put_guest(host, event->guest);
+        put_guest(fleet, host, event->guest);
     if (event->guest_gone && event->guest_gone[0]) {
         struct fleet_guest *gone = guest_on(host, event->guest_gone);
         if (gone)
             drop_guest(host, gone);
     }
+    if (event->measured)
+        put_measured(host, event->measured);
     if (event->synced && !host->synced) {
         for (size_t g = host->n_guests; g-- > 0;)
             if (!host->guests[g].told)

@@ -10,10 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct fleet_usage { /* as Drover__V1__Usage */
+    bool known;
+    uint32_t cpu, cpu_other;
+    uint64_t memory;
+};
+
 struct fleet_guest {
     Drover__V1__Guest *guest; /* owned */
     const struct fleet_host *host;
-    bool told; /* in this session; the others are dropped at `synced` */
+    bool told;                /* in this session; the others are dropped at `synced` */
+    struct fleet_usage usage; /* of one that has just arrived: what was measured where it was */
 };
 
 struct fleet_host {
@@ -26,6 +33,7 @@ struct fleet_host {
     Drover__V1__HostReport *report; /* NULL before the first one */
     struct fleet_guest *guests;
     size_t n_guests;
+    struct fleet_usage usage;
     uint64_t bandwidth; /* bytes per second of its network that moves may use; 0: as of the fleet */
 };
 
@@ -56,8 +64,8 @@ struct fleet_host *fleet_host(const struct fleet *fleet, const char *name); /* N
 
 void fleet_session(struct fleet_host *host, bool up, int64_t now_ms, const char *why);
 
-/* One event of the host's stream. Guests that were not told again by `synced` after a new session are dropped. */
-void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event);
+/* One event of the stream of a host of the fleet. Guests that were not told again by `synced` after a new session are dropped. */
+void fleet_event(const struct fleet *fleet, struct fleet_host *host, const Drover__V1__AgentEvent *event);
 
 /* The running copy if there is one, else the definition. A guest may be on two hosts: during a handover, or as a stale
  * definition. `spec` is a name, a UUID or HOST/NAME. Errors: NOT_FOUND (says which hosts are down and so unknown),

@@ -90,6 +90,9 @@ static void hosts(void **state)
     }
     h[0].name = S("kvm1");
     h[0].site = S("tokyo");
+    Drover__V1__Usage usage = DROVER__V1__USAGE__INIT;
+    usage.cpu = 11300; /* of its 32 CPUs */
+    h[0].usage = &usage;
     h[0].guests_running = 11;
     h[0].guests_total = 14;
     h[1].name = S("kvm-with-a-long-name");
@@ -166,6 +169,9 @@ static void guests(void **state)
         s[i].guest = all[i];
         rows[i] = &s[i];
     }
+    Drover__V1__Usage usage = DROVER__V1__USAGE__INIT;
+    usage.cpu = 3930;
+    s[0].usage = &usage;
     s[0].job = 12;
     s[2].host = S("kvm2");
     s[2].stale = true;

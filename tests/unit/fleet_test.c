@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+static const struct fleet nothing_else;
+
 static Drover__V1__Guest told_guest(const char *name, const char *uuid)
 {
     Drover__V1__Guest g = DROVER__V1__GUEST__INIT;
@@ -25,21 +27,21 @@ static void tell(struct fleet_host *host, const char *name, const char *uuid)
     Drover__V1__Guest g = told_guest(name, uuid);
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.guest = &g;
-    fleet_event(host, &event);
+    fleet_event(&nothing_else, host, &event);
 }
 
 static void tell_gone(struct fleet_host *host, const char *uuid)
 {
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.guest_gone = (char *)uuid;
-    fleet_event(host, &event);
+    fleet_event(&nothing_else, host, &event);
 }
 
 static void tell_synced(struct fleet_host *host)
 {
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.synced = true;
-    fleet_event(host, &event);
+    fleet_event(&nothing_else, host, &event);
 }
 
 static void a_session_tells_changes_and_ends(void **state)
@@ -97,6 +99,60 @@ static void what_a_new_session_does_not_tell_is_gone(void **state)
     fleet_deinit(&fleet);
 }
 
+static void tell_measured(struct fleet_host *host, const char *uuid, uint32_t cpu)
+{
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    Drover__V1__Measured measured = DROVER__V1__MEASURED__INIT;
+    Drover__V1__Usage of_host = DROVER__V1__USAGE__INIT, of_guest = DROVER__V1__USAGE__INIT;
+    Drover__V1__GuestUsage guest = DROVER__V1__GUEST_USAGE__INIT, *list[] = {&guest};
+    event.measured = &measured;
+    if (cpu) {
+        measured.host = &of_host;
+        of_host.cpu = cpu + 100;
+        of_host.cpu_other = 100;
+        guest.guest = (char *)uuid;
+        guest.usage = &of_guest;
+        of_guest.cpu = cpu;
+        of_guest.memory = GIB;
+        measured.guests = list;
+        measured.n_guests = 1;
+    }
+    fleet_event(&nothing_else, host, &event);
+}
+
+static void what_was_measured_of_a_guest_goes_with_it(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    struct fleet_host *kvm1 = made_host(&fleet, "kvm1");
+    made_host(&fleet, "kvm2");
+    kvm1 = fleet_host(&fleet, "kvm1");
+    struct fleet_host *kvm2 = fleet_host(&fleet, "kvm2");
+    tell(kvm1, "web1", UUID_A);
+    assert_false(fleet_guest_on(kvm1, UUID_A)->usage.known);
+    tell_measured(kvm1, UUID_A, 1500);
+    assert_int_equal(kvm1->usage.cpu, 1600);
+    assert_int_equal(kvm1->usage.cpu_other, 100);
+    assert_int_equal(fleet_guest_on(kvm1, UUID_A)->usage.cpu, 1500);
+    tell(kvm1, "web1", UUID_A); /* something else of it has changed */
+    assert_int_equal(fleet_guest_on(kvm1, UUID_A)->usage.memory, GIB);
+
+    Drover__V1__Guest g = told_guest("web1", UUID_A);
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    event.guest = &g;
+    fleet_event(&fleet, kvm2, &event);
+    tell_gone(kvm1, UUID_A);
+    tell_measured(kvm2, UUID_B, 200); /* not yet this one, which has just arrived */
+    assert_int_equal(fleet_guest_on(kvm2, UUID_A)->usage.cpu, 1500);
+    tell_measured(kvm2, UUID_A, 900);
+    assert_int_equal(fleet_guest_on(kvm2, UUID_A)->usage.cpu, 900);
+    tell_measured(kvm2, NULL, 0); /* libvirt has not answered for long */
+    assert_false(fleet_guest_on(kvm2, UUID_A)->usage.known);
+    assert_false(kvm2->usage.known);
+    fleet_deinit(&fleet);
+}
+
 static void messages_are_copied(void **state)
 {
     (void)state;
@@ -109,8 +165,8 @@ static void messages_are_copied(void **state)
     report.memory_total = 7;
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.host = &report;
-    fleet_event(h, &event);
-    fleet_event(h, &event);
+    fleet_event(&nothing_else, h, &event);
+    fleet_event(&nothing_else, h, &event);
     name[0] = 'X';
     report.memory_total = 8;
     assert_string_equal(h->report->name, "kvm1");
@@ -242,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_tells_changes_and_ends),
         cmocka_unit_test(what_a_new_session_does_not_tell_is_gone),
+        cmocka_unit_test(what_was_measured_of_a_guest_goes_with_it),
         cmocka_unit_test(messages_are_copied),
         cmocka_unit_test(a_guest_is_found_by_name_uuid_and_place),
         cmocka_unit_test(a_name_of_several_guests_is_refused),
