@@ -75,6 +75,7 @@ static int ask(struct cli *cli, Drover__V1__PlanRequest *q, bool detach)
         fprintf(cli->out, "%s: %zu guest%s: job %" PRIu64 "\n",
                 text_clean(job_subject(job, subject), clean, sizeof(clean)), job->n_steps,
                 job->n_steps == 1 ? "" : "s", job->id);
+        render_remarks(job, cli->out);
         fflush(cli->out);
     }
     if (!detach && job_is_open(job)) {
@@ -259,8 +260,12 @@ const struct command cmd_balance = {
     .name = "balance",
     .usage = "[--site SITE] [--dry-run] [--detach]",
     .summary = "spread the guests over the hosts",
-    .text = "By memory and vCPUs. A move is only made where it gains enough; nothing moves in a fleet that "
-            "is balanced.\n",
+    .text =
+        "By what the agents have measured of late: CPU time and memory in use, of hosts and guests; while "
+        "nothing is\n"
+        "measured, by memory and vCPUs. A move is only made where it gains enough, and a guest that moved "
+        "within the last\n"
+        "30 minutes stays where it is; nothing moves in a fleet that is balanced.\n",
     .examples = "  drover balance --dry-run\n",
     .exits = PLAN_EXITS,
     .options = better_options,
@@ -271,7 +276,8 @@ const struct command cmd_consolidate = {
     .name = "consolidate",
     .usage = "[--site SITE] [--dry-run] [--detach]",
     .summary = "bring the guests together on as few hosts as there is room",
-    .text = "A tenth of each host's memory and CPU time stays free. The hosts that have no guest afterwards "
+    .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free. The hosts "
+            "that have no guest afterwards "
             "are listed; what is\n"
             "done with them is yours to say (`drover maintenance on HOST`, then power them off).\n",
     .examples = "  drover consolidate --dry-run --json | jq -r .emptied\n",

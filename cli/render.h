@@ -47,6 +47,7 @@ void render_outcome(const Drover__V1__Job *job, FILE *out);
 
 /* A plan that was not begun: each move with its forecast, the whole, and who can't move. */
 void render_plan(const Drover__V1__Job *job, FILE *out);
+void render_remarks(const Drover__V1__Job *job, FILE *out); /* what the plan goes by */
 
 /* A plan's steps as a table; how it ended, with those that stayed and what to do for each. */
 void render_steps(const Drover__V1__Job *job, FILE *out);

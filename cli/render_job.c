@@ -353,6 +353,7 @@ void render_job(const Drover__V1__Job *job, FILE *out)
         transfer_line(job->progress, out);
     render_forecast_and_fact(job, out);
     fputc('\n', out);
+    render_remarks(job, out);
     if (job_is_plan(job) && job->n_steps) {
         render_steps(job, out);
         fputc('\n', out);

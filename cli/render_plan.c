@@ -32,6 +32,15 @@ static void put_notes(const Drover__V1__Job *job, FILE *out)
         }
 }
 
+void render_remarks(const Drover__V1__Job *job, FILE *out)
+{
+    for (size_t i = 0; i < job->n_remarks; i++) {
+        fputs("note: ", out);
+        put(out, job->remarks[i]);
+        fputc('\n', out);
+    }
+}
+
 /* Those that stay, why, and what to do for each. */
 size_t render_left(const Drover__V1__Job *job, FILE *out)
 {
@@ -115,6 +124,7 @@ void render_plan(const Drover__V1__Job *job, FILE *out)
         table_print(table, out);
     else
         table_free(table);
+    render_remarks(job, out);
     put_notes(job, out);
     if (moves)
         put_outlook(job->outlook, out);

@@ -48,9 +48,9 @@ int move_policy(const struct policies *policies, const Drover__V1__Policy *fallb
     return 0;
 }
 
-uint64_t *move_promised(const struct fleet *fleet, const struct driver *driver)
+struct promised *move_promised(const struct fleet *fleet, const struct driver *driver)
 {
-    uint64_t *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
+    struct promised *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
     _cleanup_free_ const Drover__V1__Job **jobs = xcalloc(MAX_OPEN_JOBS, sizeof(*jobs));
     size_t n = driver_jobs(driver, jobs, MAX_OPEN_JOBS);
     for (size_t i = 0; i < n && i < MAX_OPEN_JOBS; i++) {
@@ -58,7 +58,7 @@ uint64_t *move_promised(const struct fleet *fleet, const struct driver *driver)
         const struct fleet_host *to = fleet_host(fleet, jobs[i]->destination);
         const struct fleet_guest *guest = from ? fleet_guest_on(from, jobs[i]->guest_uuid) : NULL;
         if (to && guest && fleet_guest_active(guest->guest) && !fleet_guest_on(to, jobs[i]->guest_uuid))
-            sums[to - fleet->hosts] += preflight_need(guest->guest);
+            promised_add(&sums[to - fleet->hosts], guest);
     }
     return sums;
 }
@@ -143,7 +143,7 @@ static int resolve(struct move *m, struct error *err)
 static int choose(struct move *m, const char *name, struct error *err)
 {
     const struct move_config *c = &m->config;
-    _cleanup_free_ uint64_t *sums = move_promised(c->fleet, c->driver);
+    _cleanup_free_ struct promised *sums = move_promised(c->fleet, c->driver);
     if (name[0]) {
         struct fleet_host *to;
         int r = fleet_find_host(c->fleet, name, &to, err);

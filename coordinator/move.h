@@ -34,4 +34,4 @@ int move_policy(const struct policies *policies, const Drover__V1__Policy *fallb
                 Drover__V1__Policy *ret, const struct intent **ret_intent, struct error *err);
 
 /* What open jobs bring to each host and its report does not count yet, in the fleet's order. Freed by the caller. */
-uint64_t *move_promised(const struct fleet *fleet, const struct driver *driver);
+struct promised *move_promised(const struct fleet *fleet, const struct driver *driver);

@@ -5,6 +5,8 @@
 #include "coordinator/io/store_fleet.h"
 #include "coordinator/plans_internal.h"
 
+#include <string.h>
+
 enum { FLEET_MS = 100 }; /* changes of the fleet come in bursts */
 
 static struct plan_run *find(const struct plans *p, uint64_t id)
@@ -129,6 +131,36 @@ static void away_deinit(struct away_list *away)
     free(away->list);
 }
 
+struct moved_list {
+    char **uuids; /* sorted */
+    size_t n;
+};
+
+static void add_moved(void *arg, const char *guest_uuid)
+{
+    struct moved_list *moved = arg;
+    moved->uuids = xrealloc(moved->uuids, moved->n + 1, sizeof(*moved->uuids));
+    moved->uuids[moved->n++] = xstrdup(guest_uuid);
+}
+
+static void moved_deinit(struct moved_list *moved)
+{
+    for (size_t i = 0; i < moved->n; i++)
+        free(moved->uuids[i]);
+    free(moved->uuids);
+}
+
+static int by_uuid(const void *key, const void *element)
+{
+    return strcmp(key, *(char *const *)element);
+}
+
+static bool moved_lately(void *arg, const char *guest_uuid)
+{
+    const struct moved_list *moved = arg;
+    return moved->n && bsearch(guest_uuid, moved->uuids, moved->n, sizeof(*moved->uuids), by_uuid);
+}
+
 /* As the request says it; where it says nothing, the default. */
 static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Policy *ret,
                      struct error *err)
@@ -163,15 +195,20 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     int r = policy_of(p, request, &policy, err);
     if (r == 0 && streq(request->kind, "return"))
         r = store_each_away(c->store, request->host, add_away, &away, err);
+    _cleanup_(moved_deinit) struct moved_list moved = {0};
+    if (r == 0 && streq(request->kind, "balance"))
+        r = store_each_moved(c->store, clock_realtime_ms() - PLAN_RECENT_MS, add_moved, &moved, err);
     if (r < 0)
         return r;
-    _cleanup_free_ uint64_t *promised = move_promised(c->fleet, c->driver);
+    _cleanup_free_ struct promised *promised = move_promised(c->fleet, c->driver);
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
                                        .policy = &policy,
                                        .promised = promised,
                                        .away = away.list,
-                                       .n_away = away.n};
+                                       .n_away = away.n,
+                                       .recent = moved_lately,
+                                       .arg = &moved};
     Drover__V1__Job *job = new0(Drover__V1__Job);
     drover__v1__job__init(job);
     /* A return needs its host to take guests; that it leaves maintenance is part of it. */

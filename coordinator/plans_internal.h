@@ -76,7 +76,7 @@ void plan_run_log(struct plan_run *run, const char *text);
 void plan_run_tell(struct plan_run *run); /* the job has changed */
 
 /* What the planning of this run sees. `*ret_promised` is freed by the caller. */
-struct plan_making plan_run_making(const struct plan_run *run, uint64_t **ret_promised);
+struct plan_making plan_run_making(const struct plan_run *run, struct promised **ret_promised);
 
 /* ---- plans_step.c: what is under way for a step ---- */
 

@@ -101,7 +101,7 @@ int plan_run_journal(struct plan_run *run, struct error *err)
     return r;
 }
 
-struct plan_making plan_run_making(const struct plan_run *run, uint64_t **ret_promised)
+struct plan_making plan_run_making(const struct plan_run *run, struct promised **ret_promised)
 {
     const struct move_config *c = &run->plans->config;
     *ret_promised = move_promised(c->fleet, c->driver);
@@ -126,7 +126,7 @@ static int remember_taken(struct plan_run *run, size_t step, struct error *err)
 
 static void place(struct plan_run *run, size_t step)
 {
-    _cleanup_free_ uint64_t *promised = NULL;
+    _cleanup_free_ struct promised *promised = NULL;
     struct plan_making making = plan_run_making(run, &promised);
     Drover__V1__PlanStep *s = run->job->steps[step];
     plan_place(&making, run->job, s);

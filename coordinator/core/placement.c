@@ -107,7 +107,7 @@ static const struct findings *found_at(const struct fleet_host *host, const stru
     return NULL;
 }
 
-void placement_choose(const struct preflight *in, const uint64_t *promised,
+void placement_choose(const struct preflight *in, const struct promised *promised,
                       const struct placement_tried *tried, size_t n_tried, struct placement *ret)
 {
     const struct fleet *fleet = in->fleet;
@@ -124,14 +124,14 @@ void placement_choose(const struct preflight *in, const uint64_t *promised,
         struct preflight move = *in;
         c->host = move.destination = &fleet->hosts[i];
         c->findings = found ? found : &c->by_report;
-        move.promised = promised ? promised[i] : 0;
+        move.promised = promised ? promised[i] : (struct promised){0};
         if (found)
             continue;
         preflight_run(&move, &c->by_report);
         accept_apply(&c->by_report, in->accept, in->n_accept);
         if (findings_block(&c->by_report))
             continue;
-        c->room = preflight_room(c->host, move.promised, in->guest->guest);
+        c->room = preflight_room(c->host, &move.promised, in->guest->guest);
         if (!best || better(c, best))
             best = c;
     }

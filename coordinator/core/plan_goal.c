@@ -3,6 +3,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/core/plan_remarks.h"
 #include "coordinator/core/text.h"
 
 #include <stdlib.h>
@@ -31,6 +32,12 @@ static const char *busy(void *arg, const char *uuid)
     return in->busy ? in->busy(in->arg, uuid) : NULL;
 }
 
+static bool recent(void *arg, const char *uuid)
+{
+    const struct plan_making *in = arg;
+    return in->recent && in->recent(in->arg, uuid);
+}
+
 static struct planner_view *look(const struct plan_making *in)
 {
     const struct fleet *fleet = in->fleet;
@@ -42,6 +49,7 @@ static struct planner_view *look(const struct plan_making *in)
                                        .promised = in->promised,
                                        .closed = closed,
                                        .busy = busy,
+                                       .recent = recent,
                                        .arg = (void *)in};
     return planner_view_new(&of);
 }
@@ -95,6 +103,10 @@ static void add_stuck(const struct goal_run *r, const struct planner_plan *plan)
     }
 }
 
+/* What is really used counts; what may come to be used decides between hosts that are alike in that. */
+static const struct planner_weights by_use = {
+    .memory = 1, .memory_max = 0.25, .cpu_load = 1, .vcpus = 0.1, .guests = 0.01};
+
 void plan_goal_run(const struct plan_making *in, const struct plan_goal *goal, Drover__V1__Job *job,
                    char **ret_emptied)
 {
@@ -108,7 +120,9 @@ void plan_goal_run(const struct plan_making *in, const struct plan_goal *goal, D
                                             .from = goal->from,
                                             .to = goal->to,
                                             .guests = goal->wanted ? r.wanted : NULL,
-                                            .across_sites = goal->across_sites};
+                                            .across_sites = goal->across_sites,
+                                            .weights =
+                                                r.view->measured ? by_use : (struct planner_weights){0}};
     struct planner *planner = planner_new(fleet);
     struct planner_plan plan;
     planner_run(planner, &request, &plan);
@@ -116,6 +130,7 @@ void plan_goal_run(const struct plan_making *in, const struct plan_goal *goal, D
     add_stuck(&r, &plan);
     for (uint32_t i = 0; i < plan.n_emptied && ret_emptied; i++)
         text_append(ret_emptied, ",", "%s", host_name(&r, plan.emptied[i]));
+    plan_remarks(r.view, goal->goal, &plan, job);
     planner_plan_deinit(&plan);
     planner_free(planner);
     planner_view_free(r.view);

@@ -16,10 +16,10 @@ typedef Drover__V1__PlanStep Step;
 /* ---- where to ---------------------------------------------------------------------------------------------------- */
 
 /* What the plan's other steps will bring, on top of what others do. Steps that have a job are counted by that. */
-static uint64_t *promised(const struct plan_making *in, const Drover__V1__Job *job, const Step *but)
+static struct promised *promised(const struct plan_making *in, const Drover__V1__Job *job, const Step *but)
 {
     const struct fleet *fleet = in->fleet;
-    uint64_t *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
+    struct promised *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
     if (in->promised)
         memcpy(sums, in->promised, fleet->n_hosts * sizeof(*sums));
     for (size_t i = 0; i < job->n_steps; i++) {
@@ -29,7 +29,7 @@ static uint64_t *promised(const struct plan_making *in, const Drover__V1__Job *j
                     (s->state == DROVER__V1__STEP_STATE__STEP_RUNNING && !s->job);
         const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
         if (s != but && open && to && guest && s->active)
-            sums[to - fleet->hosts] += preflight_need(guest->guest);
+            promised_add(&sums[to - fleet->hosts], guest);
     }
     return sums;
 }
@@ -93,7 +93,7 @@ static void check_there(const struct plan_making *making, const struct preflight
     findings_deinit(&findings);
 }
 
-static void choose(const struct plan_making *making, const struct preflight *in, const uint64_t *sums,
+static void choose(const struct plan_making *making, const struct preflight *in, const struct promised *sums,
                    Step *s)
 {
     struct placement placement = {0};
@@ -119,7 +119,7 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
         set_text(&s->why, "it is not where it was");
         return;
     }
-    _cleanup_free_ uint64_t *sums = promised(in, job, s);
+    _cleanup_free_ struct promised *sums = promised(in, job, s);
     struct preflight move = {
         .fleet = in->fleet,
         .source = from,

@@ -8,15 +8,21 @@ struct plan_away {            /* a guest that an evacuation took from its host *
     char *guest_uuid, *guest; /* owned */
 };
 
+/* `balance` leaves a guest alone for so long after it moved, however that came: what is measured settles, and two balances in turn
+ * don't send it back and forth. Asked for otherwise, it moves at once. */
+enum { PLAN_RECENT_MS = 30 * 60000 };
+
 struct plan_making {
     const struct fleet *fleet;
     const Drover__V1__PlanRequest *request;
     const Drover__V1__Policy *policy;
-    const uint64_t *promised; /* bytes that jobs outside the plan bring to each host, in the fleet's order */
-    const struct plan_away *away; /* of a return */
+    const struct promised *promised; /* by jobs outside the plan, to each host in the fleet's order */
+    const struct plan_away *away;    /* of a return */
     size_t n_away;
     /* Why the guest is to be left alone, NULL if it isn't. May be NULL. */
     const char *(*busy)(void *arg, const char *guest_uuid);
+    /* It moved within PLAN_RECENT_MS. May be NULL. */
+    bool (*recent)(void *arg, const char *guest_uuid);
     void *arg;
 };
 

@@ -72,17 +72,26 @@ struct attempt {
 static void attempt_make(struct planner *p, const struct planner_request *request,
                          uint32_t (*where)(const struct state *, uint32_t), bool plain, struct attempt *ret)
 {
-    uint32_t n, *todo = xcalloc(p->n_units ? p->n_units : 1, sizeof(*todo));
+    uint32_t n, before, *todo = xcalloc(p->n_units ? p->n_units : 1, sizeof(*todo));
     struct attempt a = {.wanted = xcalloc(p->n_units ? p->n_units : 1, sizeof(*a.wanted))};
-    struct state start, end;
-    state_init(&start, p, request);
-    state_copy(&end, &start);
-    select_units(&end, a.wanted, todo, &n);
-    struct search search = {.state = &end, .wanted = a.wanted, .todo = todo, .n_todo = n, .effort = EFFORT};
-    seek(&search, where, plain);
-    result_make(&start, &end, a.wanted, &a.now, &a.plan);
-    state_deinit(&start);
-    state_deinit(&end);
+    struct state end;
+    state_init(&a.now, p, request);
+    a.plan.score_before = state_score(&a.now);
+    struct order *order = order_new(&a.now, a.wanted, &a.plan);
+    struct search search = {.state = &end, .wanted = a.wanted, .todo = todo, .effort = EFFORT};
+    bool all;
+    do {
+        before = a.plan.n_moves;
+        state_copy(&end, &a.now);
+        select_units(&end, a.wanted, todo, &n);
+        search.n_todo = n;
+        seek(&search, where, plain);
+        all = order_moves(order, &end);
+        state_deinit(&end);
+        /* What a balance could not carry out it would try to do otherwise the next time: so it does at once. */
+    } while (request->goal == PLANNER_BALANCE && !all && a.plan.n_moves > before);
+    order_free(order);
+    result_score(&a.now, a.wanted, &a.plan);
     free(todo);
     *ret = a;
 }
@@ -131,6 +140,12 @@ void planner_run(struct planner *p, const struct planner_request *request, struc
             attempt_make(p, request, search_first, false, &searched);
             keep_better(&best, &searched);
         }
+    }
+    /* Of two that were to change places, one may have found no way. */
+    if (request->goal == PLANNER_BALANCE && best.plan.n_moves &&
+        !better(best.plan.score_after, best.plan.score_before)) {
+        attempt_deinit(&best);
+        attempt_make(p, request, search_best, true, &best);
     }
     attempt_finish(&best, ret);
 }

@@ -36,9 +36,11 @@ struct planner_guest {
     uint32_t host;
     uint64_t memory;        /* needed at a destination; 0: shut off, only its definition moves */
     uint64_t memory_now;    /* what is free at the source once it has left; at most `memory` */
-    enum planner_huge huge; /* where that memory is taken from */
-    uint32_t vcpus;         /* 0 if it is shut off */
-    uint32_t cpu_load;      /* thousandths of a CPU */
+    enum planner_huge huge; /* of which size its huge pages are */
+    uint64_t pages;         /* bytes of them, beside `memory` */
+    uint64_t used;     /* bytes of memory that it really uses, wherever it is; 0: as the free memory tells */
+    uint32_t vcpus;    /* 0 if it is shut off */
+    uint32_t cpu_load; /* thousandths of a CPU */
     const char *stays; /* why it can't move at all: "pinned by guests[2]", "it has snapshots"; NULL: it may */
     uint64_t require, prefer; /* labels that its host must have, should have */
     const uint32_t *groups;   /* indices into planner_fleet.groups */
@@ -75,10 +77,11 @@ enum planner_goal {
 
 /* How much the spread (standard deviation over the hosts) of each counts. All 0: the defaults. */
 struct planner_weights {
-    double memory;   /* share of memory in use */
-    double vcpus;    /* vCPUs per CPU */
-    double cpu_load; /* share of CPU time in use */
-    double guests;   /* number of guests */
+    double memory;     /* share of memory in use */
+    double memory_max; /* share that guests may come to use */
+    double vcpus;      /* vCPUs per CPU */
+    double cpu_load;   /* share of CPU time in use */
+    double guests;     /* number of guests */
 };
 
 struct planner_request {

@@ -71,12 +71,21 @@ static const char *takes_not(const struct fleet_host *h)
     return h->report->libvirt_up ? NULL : "libvirt does not answer there";
 }
 
+static uint64_t pages_free(const struct fleet_host *h, const struct promised *promised, uint64_t size)
+{
+    uint64_t bytes = 0, held = preflight_pages_held(h, promised, size);
+    for (size_t i = 0; i < h->report->n_hugepages; i++)
+        if (h->report->hugepages[i]->page == size)
+            bytes = size * h->report->hugepages[i]->free;
+    return bytes > held ? bytes - held : 0;
+}
+
 static void add_host(struct view *v, uint32_t i)
 {
     const struct fleet_host *h = &v->of.fleet->hosts[i];
     const Drover__V1__HostReport *r = h->report;
     const struct guest_rules *rules = v->of.rules;
-    uint64_t held = v->of.promised ? v->of.promised[i] : 0;
+    const struct promised promised = v->of.promised ? v->of.promised[i] : (struct promised){0};
     struct planner_host *out = &v->hosts[i];
     out->name = h->name;
     out->site = h->site;
@@ -89,9 +98,11 @@ static void add_host(struct view *v, uint32_t i)
     if (!r)
         return;
     /* As preflight_room counts: a promised guest is in the agent's own reservations once it is prepared. */
-    held = r->memory_reserved > held ? r->memory_reserved : held;
+    uint64_t held = r->memory_reserved > promised.memory ? r->memory_reserved : promised.memory;
     out->memory_total = r->memory_total;
     out->memory_free = r->memory_free > held ? r->memory_free - held : 0;
+    out->huge_free[PLANNER_HUGE_2M] = pages_free(h, &promised, UINT64_C(2) << 20);
+    out->huge_free[PLANNER_HUGE_1G] = pages_free(h, &promised, UINT64_C(1) << 30);
     out->cpus = r->cpu ? r->cpu->online : 0;
 }
 
@@ -154,6 +165,25 @@ static void obey(struct view *v, struct planner_guest *out)
     }
 }
 
+/* Of other sizes, or several, the rules look whether there are any. */
+static void add_pages(struct planner_guest *out, const struct fleet_guest *guest)
+{
+    uint64_t size = 0, bytes = preflight_pages(guest, &size);
+    out->huge = size == UINT64_C(2) << 20   ? PLANNER_HUGE_2M
+                : size == UINT64_C(1) << 30 ? PLANNER_HUGE_1G
+                                            : PLANNER_HUGE_NONE;
+    out->pages = out->huge == PLANNER_HUGE_NONE ? 0 : bytes;
+}
+
+static void add_usage(struct planner_guest *out, const struct fleet_usage *usage)
+{
+    out->cpu_load = usage->cpu;
+    out->used = usage->memory;
+    /* Pages that it never touched are free already. */
+    if (usage->memory && usage->memory < out->memory_now)
+        out->memory_now = usage->memory;
+}
+
 static void add_guest(struct view *v, const struct fleet_guest *guest)
 {
     const Drover__V1__Guest *g = guest->guest;
@@ -173,10 +203,45 @@ static void add_guest(struct view *v, const struct fleet_guest *guest)
     };
     if (out->memory_now > out->memory)
         out->memory_now = out->memory;
+    if (active)
+        add_pages(out, guest);
+    if (active && guest->usage.known)
+        add_usage(out, &guest->usage);
     char *fault = out->stays ? NULL : own_fault(v, guest);
     if (fault)
         out->stays = keep(v, fault);
     obey(v, out);
+}
+
+bool planner_view_unmeasured(const struct planner_view *view, uint32_t host)
+{
+    const struct fleet_host *h = &((const struct view *)view)->of.fleet->hosts[host];
+    return !h->usage.known && h->up && h->report && h->report->hypervisor;
+}
+
+/* A guest that was started a moment ago, or a host whose agent was, is no idle one. */
+static void assume_usage(struct view *v)
+{
+    const struct fleet *fleet = v->of.fleet;
+    uint64_t load = 0, vcpus = 0, own = 0, cpus = 0;
+    for (uint32_t i = 0; i < fleet->n_hosts; i++) {
+        const struct fleet_usage *u = &fleet->hosts[i].usage;
+        v->view.measured |= u->known;
+        own += u->known ? u->cpu_other : 0;
+        cpus += u->known ? v->hosts[i].cpus : 0;
+    }
+    for (uint32_t i = 0; i < v->view.fleet.n_guests; i++) {
+        bool known = v->view.guests[i]->usage.known;
+        load += known ? v->guests[i].cpu_load : 0;
+        vcpus += known ? v->guests[i].vcpus : 0;
+    }
+    for (uint32_t i = 0; i < fleet->n_hosts; i++)
+        v->hosts[i].cpu_load = fleet->hosts[i].usage.known ? fleet->hosts[i].usage.cpu_other
+                               : cpus                      ? (uint32_t)(own * v->hosts[i].cpus / cpus)
+                                                           : 0;
+    for (uint32_t i = 0; i < v->view.fleet.n_guests; i++)
+        if (!v->view.guests[i]->usage.known && vcpus)
+            v->guests[i].cpu_load = (uint32_t)(load * v->guests[i].vcpus / vcpus);
 }
 
 static int by_key(const void *a, const void *b)
@@ -335,7 +400,8 @@ static const char *why_not(void *arg, uint32_t guest, uint32_t host)
     preflight_run(&in, &findings);
     for (size_t i = 0; i < findings.n; i++) {
         const Drover__V1__Finding *f = findings.list[i];
-        if (f->severity != DROVER__V1__SEVERITY__BLOCK || one_of(f->id, others))
+        if (f->severity != DROVER__V1__SEVERITY__BLOCK || one_of(f->id, others) ||
+            (v->guests[guest].pages && streq(f->id, "hugepages")))
             continue;
         /* Alike for all hosts that lack the same thing. */
         if (strstr(f->subject, to->name))
@@ -362,6 +428,7 @@ struct planner_view *planner_view_new(const struct planner_view_of *of)
     for (uint32_t i = 0; i < fleet->n_hosts; i++)
         add_host(v, i);
     add_guests(v, fleet);
+    assume_usage(v);
     add_groups(v);
     v->view.fleet.hosts = v->hosts;
     v->view.fleet.n_hosts = (uint32_t)fleet->n_hosts;

@@ -10,7 +10,7 @@ struct planner_view_of {
     const struct fleet *fleet;
     const Drover__V1__Policy *policy;
     const struct guest_rules *rules; /* NULL: the fleet's */
-    const uint64_t *promised;        /* bytes that open jobs bring, by host; NULL: none */
+    const struct promised *promised; /* by open jobs, to each host; NULL: nothing */
     bool copy_storage;               /* disks that the hosts don't share are copied */
     const bool *closed;              /* hosts that get no guests (maintenance); NULL: none */
     /* Why the guest is to be left alone ("job 7 works on it"; held until the view is freed), NULL if it isn't. May be NULL. */
@@ -23,7 +23,12 @@ struct planner_view {
     struct planner_fleet fleet; /* hosts in the order of the snapshot */
     const struct fleet_guest *
         *guests; /* by the planner's index: each UUID once, as it is where it has a process */
+    /* CPU load was measured on some host. What was not is taken to be like the rest: a guest's by its vCPUs, a host's own by its CPUs. */
+    bool measured;
 };
+
+/* Of a host that could have guests, and of which its agent has not measured the load (yet). */
+bool planner_view_unmeasured(const struct planner_view *view, uint32_t host);
 
 /* Good until the snapshot changes. */
 struct planner_view *planner_view_new(const struct planner_view_of *of);

@@ -11,8 +11,8 @@ enum { EXTREMES = 8 }; /* hosts at each end that are looked at */
 
 static double weight(const struct state *s, uint32_t host)
 {
-    const double weights[METRICS] = {s->weights.memory, s->weights.vcpus, s->weights.cpu_load,
-                                     s->weights.guests};
+    double weights[METRICS];
+    state_weights(s, weights);
     double sum = 0;
     for (int m = 0; m < METRICS; m++)
         sum += weights[m] * s->hosts[host].x[m];
@@ -46,7 +46,9 @@ static bool may_leave(const struct state *s, uint32_t unit)
 {
     const struct unit *u = &s->planner->units[unit];
     const bool *from = s->request->from;
-    return u->staying == PLANNER_NONE && !u->recent && (!from || from[s->planner->hosts[u->home]]);
+    bool rests = u->recent && s->request->goal == PLANNER_BALANCE;
+    return u->staying == PLANNER_NONE && !rests && !s->done[unit] &&
+           (!from || from[s->planner->hosts[u->home]]);
 }
 
 struct change {
@@ -97,6 +99,24 @@ static uint32_t list_of(const struct state *s, uint32_t host, uint32_t **ret)
     return n;
 }
 
+/* The first goes to `by` (the other's place, or a third host), the other to the first's place, the first to the other's. */
+static bool swaps_by(struct state *s, uint32_t first, uint32_t other, uint32_t by)
+{
+    uint32_t from = s->at[first], to = s->at[other];
+    if (state_obstacle(s, first, by) != FITS)
+        return false;
+    state_put(s, first, by);
+    bool ok = state_obstacle(s, other, from) == FITS;
+    if (ok) {
+        state_put(s, other, from);
+        ok = state_obstacle(s, first, to) == FITS;
+        state_put(s, other, to);
+    }
+    state_put(s, first, from);
+    return ok;
+}
+
+/* They fit each other's place, and there is a way: one after the other, or by a third host that has room meanwhile. */
 static bool could_swap(struct state *s, uint32_t a, uint32_t b)
 {
     uint32_t at_a = s->at[a], at_b = s->at[b];
@@ -104,7 +124,12 @@ static bool could_swap(struct state *s, uint32_t a, uint32_t b)
         return false;
     state_put(s, a, at_a);
     state_put(s, b, at_b);
-    return true;
+    if (swaps_by(s, a, b, at_b) || swaps_by(s, b, a, at_a))
+        return true;
+    for (uint32_t h = 0; h < s->planner->n_hosts; h++)
+        if (s->takes[h] && h != at_a && h != at_b && (swaps_by(s, a, b, h) || swaps_by(s, b, a, h)))
+            return true;
+    return false;
 }
 
 static void best_swap_of(struct state *s, uint32_t heavy, uint32_t light, double now, struct change *best)

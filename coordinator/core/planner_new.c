@@ -121,8 +121,13 @@ static void add_guest(struct planner *p, struct unit *u, uint32_t guest)
     const struct planner_guest *g = guest_of(p, guest);
     u->guests = xrealloc(u->guests, u->n_guests + 1, sizeof(*u->guests));
     u->guests[u->n_guests++] = guest;
-    u->need[g->huge] += g->memory;
-    u->now[g->huge] += g->memory_now;
+    u->need[PLANNER_HUGE_NONE] += g->memory;
+    u->now[PLANNER_HUGE_NONE] += g->memory_now;
+    u->need[g->huge] += g->pages;
+    u->now[g->huge] += g->pages;
+    u->used += g->pages + (g->used ? g->used : g->memory);
+    u->used_at_home += g->pages + (g->used ? g->used : g->memory_now);
+    u->most += g->pages + g->memory;
     u->vcpus += g->vcpus;
     u->cpu_load += g->cpu_load;
     u->require |= g->require;

@@ -65,6 +65,7 @@ static void emit(struct order *o, uint32_t unit, uint32_t to, enum planner_reaso
     state_put(o->now, unit, to);
     arrive(&o->full[to], u);
     o->left[from] = true;
+    o->now->done[unit] = true;
     plan->moves = xrealloc(plan->moves, plan->n_moves + u->n_guests, sizeof(*plan->moves));
     for (uint32_t i = 0; i < u->n_guests; i++)
         plan->moves[plan->n_moves++] = (struct planner_move){
@@ -153,34 +154,48 @@ static bool go_aside(struct order *o)
     return true;
 }
 
-void order_moves(struct state *now, const struct state *end, const bool *wanted, struct planner_plan *plan)
+struct order *order_new(struct state *now, const bool *wanted, struct planner_plan *plan)
 {
     const struct planner *p = now->planner;
-    struct order o = {
+    struct order *o = new0(struct order);
+    *o = (struct order){
         .now = now,
-        .end = end,
         .wanted = wanted,
         .plan = plan,
-        .pending = xcalloc(p->n_units ? p->n_units : 1, sizeof(*o.pending)),
-        .stopover = xcalloc(p->n_units ? p->n_units : 1, sizeof(*o.stopover)),
-        .left = xcalloc(p->n_hosts ? p->n_hosts : 1, sizeof(*o.left)),
-        .full = xcalloc(p->n_hosts ? p->n_hosts : 1, sizeof(*o.full)),
+        .pending = xcalloc(p->n_units ? p->n_units : 1, sizeof(*o->pending)),
+        .stopover = xcalloc(p->n_units ? p->n_units : 1, sizeof(*o->stopover)),
+        .left = xcalloc(p->n_hosts ? p->n_hosts : 1, sizeof(*o->left)),
+        .full = xcalloc(p->n_hosts ? p->n_hosts : 1, sizeof(*o->full)),
     };
-    memset(o.stopover, 0xff, p->n_units * sizeof(*o.stopover));
+    memset(o->stopover, 0xff, p->n_units * sizeof(*o->stopover));
     if (p->n_hosts)
-        memcpy(o.full, now->hosts, p->n_hosts * sizeof(*o.full));
-    for (uint32_t u = 0; u < p->n_units; u++) {
+        memcpy(o->full, now->hosts, p->n_hosts * sizeof(*o->full));
+    return o;
+}
+
+void order_free(struct order *o)
+{
+    free(o->pending);
+    free(o->stopover);
+    free(o->left);
+    free(o->full);
+    free(o);
+}
+
+bool order_moves(struct order *o, const struct state *end)
+{
+    struct state *now = o->now;
+    o->end = end;
+    o->n_pending = 0;
+    for (uint32_t u = 0; u < now->planner->n_units; u++) {
         if (end->at[u] == now->at[u])
             continue;
-        o.pending[o.n_pending++] = u;
+        o->pending[o->n_pending++] = u;
         now->open[u] = true;
     }
-    while (o.n_pending && (go_on(&o) || go_aside(&o)))
+    while (o->n_pending && (go_on(o) || go_aside(o)))
         ;
-    for (uint32_t i = 0; i < o.n_pending; i++)
-        now->open[o.pending[i]] = false;
-    free(o.pending);
-    free(o.stopover);
-    free(o.left);
-    free(o.full);
+    for (uint32_t i = 0; i < o->n_pending; i++)
+        now->open[o->pending[i]] = false;
+    return o->n_pending == 0;
 }

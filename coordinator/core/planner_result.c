@@ -100,16 +100,12 @@ static bool is_stuck(const struct state *now, const bool *wanted, uint32_t unit)
     return wanted[unit] && now->at[unit] == now->planner->units[unit].home;
 }
 
-void result_make(const struct state *start, const struct state *end, const bool *wanted,
-                 struct state *ret_now, struct planner_plan *ret)
+void result_score(const struct state *now, const bool *wanted, struct planner_plan *plan)
 {
-    struct planner_plan plan = {.score_before = state_score(start)};
-    state_copy(ret_now, start);
-    order_moves(ret_now, end, wanted, &plan);
-    for (uint32_t u = 0; u < start->planner->n_units; u++)
-        plan.n_stuck += is_stuck(ret_now, wanted, u) ? start->planner->units[u].n_guests : 0;
-    plan.score_after = state_score(ret_now);
-    *ret = plan;
+    plan->n_stuck = 0;
+    for (uint32_t u = 0; u < now->planner->n_units; u++)
+        plan->n_stuck += is_stuck(now, wanted, u) ? now->planner->units[u].n_guests : 0;
+    plan->score_after = state_score(now);
 }
 
 void result_explain(const struct state *now, const bool *wanted, struct planner_plan *plan)

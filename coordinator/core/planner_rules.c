@@ -120,6 +120,16 @@ static char *why_not_text(const struct state *s, const struct unit *u, uint32_t 
     return xstrdup("it was refused and now is not");
 }
 
+static char *huge_text(const struct state *s, const struct unit *u, uint32_t host)
+{
+    static const char *const sizes[] = {[PLANNER_HUGE_2M] = "2 MiB", [PLANNER_HUGE_1G] = "1 GiB"};
+    int k = PLANNER_HUGE_2M;
+    while (k < PLANNER_HUGE_1G && !(u->need[k] && s->hosts[host].free[k] < (int64_t)u->need[k]))
+        k++;
+    return xasprintf("less than %llu MiB of huge pages of %s free", (unsigned long long)(u->need[k] >> 20),
+                     sizes[k]);
+}
+
 char *state_obstacle_text(const struct state *s, uint32_t unit, uint32_t host, enum obstacle obstacle)
 {
     const struct planner *p = s->planner;
@@ -137,10 +147,11 @@ char *state_obstacle_text(const struct state *s, uint32_t unit, uint32_t host, e
     case NO_MEMORY:
         return xasprintf("less than %llu MiB of memory free%s", (unsigned long long)(u->need[0] >> 20),
                          s->spare[host] ? " beside the headroom" : "");
-    case NO_HUGE:
-        return xasprintf("less than %llu MiB of huge pages free",
-                         (unsigned long long)((u->need[1] + u->need[2]) >> 20));
-    case NO_LOAD: return xstrdup("too busy for its CPU load beside the headroom");
+    case NO_HUGE: return huge_text(s, u, host);
+    case NO_LOAD:
+        return xasprintf("it would use %.1f of its %u CPUs, and %.1f are to stay free",
+                         (double)(s->hosts[host].cpu_load + u->cpu_load) / 1000, h->cpus,
+                         h->cpus - s->busiest[host] / 1000);
     case NOT_APART:
         other = apart_member(s, unit, host, &group);
         return xasprintf("%s of group %s is there", guest_of(p, other)->name, p->fleet->groups[group].name);

@@ -25,6 +25,7 @@ static size_t lay_out(struct state *s, const struct planner *p)
     LAY(before, units);
     LAY(room_for, units);
     LAY(open, units);
+    LAY(done, units);
     LAY(takes, hosts);
     LAY(emptied, hosts);
 #undef LAY
@@ -36,6 +37,11 @@ static uint64_t taken(const struct unit *u, uint32_t host, int kind)
     return host == u->home ? u->now[kind] : u->need[kind];
 }
 
+static uint64_t used(const struct unit *u, uint32_t host)
+{
+    return host == u->home ? u->used_at_home : u->used;
+}
+
 static unsigned unliked_at(const struct state *s, const struct unit *u, uint32_t host)
 {
     if (host == state_nowhere(s))
@@ -45,17 +51,19 @@ static unsigned unliked_at(const struct state *s, const struct unit *u, uint32_t
 
 static void measure(const struct planner_host *h, const struct load *l, double x[METRICS])
 {
-    int64_t free_bytes = l->free[0] + l->free[1] + l->free[2];
-    x[0] = h->memory_total ? 1 - (double)free_bytes / (double)h->memory_total : 0;
+    x[0] = h->memory_total ? (double)l->used / (double)h->memory_total : 0;
     x[1] = h->cpus ? (double)l->vcpus / h->cpus : 0;
     x[2] = h->cpus ? (double)l->cpu_load / 1000 / h->cpus : 0;
     x[3] = l->guests;
+    x[4] = h->memory_total ? (double)l->most / (double)h->memory_total : 0;
 }
 
 static void add(struct load *l, const struct unit *u, uint32_t host)
 {
     for (int k = 0; k < PLANNER_HUGE_SIZES; k++)
         l->free[k] -= (int64_t)taken(u, host, k);
+    l->used += (int64_t)used(u, host);
+    l->most += u->most;
     l->vcpus += u->vcpus;
     l->cpu_load += u->cpu_load;
     l->guests += u->n_guests;
@@ -65,6 +73,8 @@ static void take(struct load *l, const struct unit *u, uint32_t host)
 {
     for (int k = 0; k < PLANNER_HUGE_SIZES; k++)
         l->free[k] += (int64_t)taken(u, host, k);
+    l->used -= (int64_t)used(u, host);
+    l->most -= u->most;
     l->vcpus -= u->vcpus;
     l->cpu_load -= u->cpu_load;
     l->guests -= u->n_guests;
@@ -106,6 +116,7 @@ static void init_host(struct state *s, uint32_t i)
     l->free[PLANNER_HUGE_NONE] = (int64_t)h->memory_free;
     l->free[PLANNER_HUGE_2M] = (int64_t)h->huge_free[PLANNER_HUGE_2M];
     l->free[PLANNER_HUGE_1G] = (int64_t)h->huge_free[PLANNER_HUGE_1G];
+    l->used = (int64_t)h->memory_total - l->free[0] - l->free[1] - l->free[2];
     l->vcpus = h->vcpus;
     l->cpu_load = h->cpu_load;
     s->emptied[i] = asked_to_empty(s, i);
@@ -118,6 +129,11 @@ static void init_host(struct state *s, uint32_t i)
     }
 }
 
+static bool weighs_nothing(const struct planner_weights *w)
+{
+    return w->memory == 0 && w->memory_max == 0 && w->vcpus == 0 && w->cpu_load == 0 && w->guests == 0;
+}
+
 void state_init(struct state *s, struct planner *p, const struct planner_request *request)
 {
     static const struct planner_weights usual = {.memory = 1, .vcpus = 0.5, .cpu_load = 1, .guests = 0.01};
@@ -125,7 +141,7 @@ void state_init(struct state *s, struct planner *p, const struct planner_request
     *s = (struct state){
         .planner = p,
         .request = request,
-        .weights = w->memory == 0 && w->vcpus == 0 && w->cpu_load == 0 && w->guests == 0 ? usual : *w,
+        .weights = weighs_nothing(w) ? usual : *w,
     };
     s->size = lay_out(s, p);
     s->block = xcalloc(1, s->size);
@@ -139,6 +155,7 @@ void state_init(struct state *s, struct planner *p, const struct planner_request
         const struct unit *unit = &p->units[u];
         struct load *l = &s->hosts[unit->home];
         link_unit(s, u, unit->home);
+        l->most += unit->most;
         l->vcpus += unit->vcpus;
         l->cpu_load += unit->cpu_load;
         l->guests += unit->n_guests;
@@ -172,11 +189,18 @@ void state_deinit(struct state *s)
 /* A preferred label that is missed weighs as much as a host that is a tenth of its memory off the mean, in a fleet of ten. */
 #define UNLIKED 0.01
 
+void state_weights(const struct state *s, double ret[METRICS])
+{
+    const struct planner_weights *w = &s->weights;
+    const double weights[METRICS] = {w->memory, w->vcpus, w->cpu_load, w->guests, w->memory_max};
+    memcpy(ret, weights, sizeof(weights));
+}
+
 static double score_of(const struct state *s, const double sum[METRICS], const double squares[METRICS],
                        double unliked)
 {
-    const double weights[METRICS] = {s->weights.memory, s->weights.vcpus, s->weights.cpu_load,
-                                     s->weights.guests};
+    double weights[METRICS];
+    state_weights(s, weights);
     double n = s->n_counted ? s->n_counted : 1, score = UNLIKED * unliked;
     for (int m = 0; m < METRICS; m++) {
         double mean = sum[m] / n, variance = squares[m] / n - mean * mean;

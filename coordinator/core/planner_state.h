@@ -4,7 +4,7 @@
 
 #include "coordinator/core/planner.h"
 
-enum { METRICS = 4 };
+enum { METRICS = 5 };
 
 /* Guests that move as one: those on one host that share an affinity group. Most have one guest. */
 struct unit {
@@ -12,6 +12,8 @@ struct unit {
     uint32_t n_guests;
     uint32_t home; /* where it is now */
     uint64_t need[PLANNER_HUGE_SIZES], now[PLANNER_HUGE_SIZES];
+    uint64_t used, used_at_home; /* of all sizes, as counted in the score */
+    uint64_t most;               /* what it may use, of all sizes */
     uint32_t vcpus, cpu_load;
     uint64_t require, prefer;
     uint32_t
@@ -39,6 +41,8 @@ struct planner {
 
 struct load {
     int64_t free[PLANNER_HUGE_SIZES];
+    int64_t used; /* counted in the score, which goes by what is really used */
+    uint64_t most;
     uint32_t vcpus, guests;
     uint64_t cpu_load;
     double x[METRICS];
@@ -56,6 +60,7 @@ struct state {
     uint32_t *first, *next, *before; /* lists of the units on each host; PLANNER_NONE ends them */
     uint32_t *room_for;              /* by unit: for which other unit it was moved; PLANNER_NONE */
     bool *open;                      /* by unit: is to move and has no place yet, so it binds no kin */
+    bool *done;                      /* by unit: the plan has moved it, so balance leaves it where it is */
     bool *takes;                     /* by host, in this request */
     bool *emptied;                   /* by host */
     int64_t *spare;                  /* by host: memory to be left free */
@@ -78,6 +83,9 @@ static inline const struct planner_guest *guest_of(const struct planner *p, uint
 void state_init(struct state *state, struct planner *planner, const struct planner_request *request);
 void state_copy(struct state *state, const struct state *from);
 void state_deinit(struct state *state);
+
+/* In the order of struct load's `x`. */
+void state_weights(const struct state *state, double ret[METRICS]);
 
 /* Lower is better. */
 double state_score(const struct state *state);

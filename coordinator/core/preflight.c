@@ -159,10 +159,10 @@ static const struct rule rules[] = {
      "the host, and the "
      "destination has none at that path, or no directory to make it in. QEMU would not start there.",
      false},
-    {"hugepages", B, PROBED | MOVING, rule_hugepages,
+    {"hugepages", B, LIBVIRT | MOVING, rule_hugepages,
      "The guest's memory is made of huge pages, and the destination has not enough free ones of that size.",
      false},
-    {"hugepages-to-start", W, PROBED | AT_REST, rule_hugepages,
+    {"hugepages-to-start", W, LIBVIRT | AT_REST, rule_hugepages,
      "The destination has fewer free huge pages than the guest needs when it is started there.", false},
     {"vcpu-limit", B, LIBVIRT, rule_vcpu_limit,
      "The policy's vcpu_ratio limits the vCPUs of all guests on a host by its logical CPUs, and the move "
@@ -432,11 +432,11 @@ uint64_t preflight_need(const Drover__V1__Guest *guest)
     return (guest->n_hugepages ? 0 : guest->memory_max) + QEMU_OVERHEAD;
 }
 
-int64_t preflight_room(const struct fleet_host *destination, uint64_t promised,
+int64_t preflight_room(const struct fleet_host *destination, const struct promised *promised,
                        const Drover__V1__Guest *guest)
 {
     const Drover__V1__HostReport *r = destination->report;
     /* Once prepared, a promised guest is in the agent's own count of reservations. */
-    uint64_t held = r->memory_reserved > promised ? r->memory_reserved : promised;
+    uint64_t held = r->memory_reserved > promised->memory ? r->memory_reserved : promised->memory;
     return (int64_t)r->memory_free - (int64_t)held - (int64_t)preflight_need(guest);
 }

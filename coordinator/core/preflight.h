@@ -3,15 +3,21 @@
 
 #include "coordinator/core/evidence.h"
 
+/* What moves bring to a host and its free memory does not tell yet, in bytes. */
+struct promised {
+    uint64_t memory;
+    uint64_t pages_2m, pages_1g; /* of huge pages */
+};
+
 struct preflight {
     const struct fleet *fleet;
     const struct fleet_host *source, *destination;
     const struct fleet_guest *guest; /* as it is at the source */
     Drover__V1__Mode mode;           /* as preflight_mode says */
     const Drover__V1__Policy *policy;
-    uint64_t promised; /* bytes that open jobs bring to the destination */
-    uint64_t open_job; /* on this guest; 0: none */
-    bool copy_storage; /* disks that the hosts don't share are copied */
+    struct promised promised; /* to the destination, by open jobs */
+    uint64_t open_job;        /* on this guest; 0: none */
+    bool copy_storage;        /* disks that the hosts don't share are copied */
     const struct evidence
         *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
     const Drover__V1__Guest
@@ -57,5 +63,14 @@ Drover__V1__Mode preflight_mode(Drover__V1__Mode asked, const Drover__V1__Guest 
 
 /* What the guest may come to use, and what would be left at the destination for others (negative: missing). */
 uint64_t preflight_need(const Drover__V1__Guest *guest);
-int64_t preflight_room(const struct fleet_host *destination, uint64_t promised,
+int64_t preflight_room(const struct fleet_host *destination, const struct promised *promised,
                        const Drover__V1__Guest *guest);
+
+/* Bytes of huge pages that the guest is made of, and of which size; 0: of none, or of several sizes, of which only its NUMA nodes
+ * tell how many of each. */
+uint64_t preflight_pages(const struct fleet_guest *guest, uint64_t *ret_size);
+
+/* Of that size, what open transactions and `promised` hold: free by the kernel's count alone. */
+uint64_t preflight_pages_held(const struct fleet_host *host, const struct promised *promised, uint64_t size);
+
+void promised_add(struct promised *promised, const struct fleet_guest *guest);

@@ -41,18 +41,54 @@ RULE(cpu_unproven)
 
 /* ---- huge pages -------------------------------------------------------------------------------------------------- */
 
+#define MIB2 (UINT64_C(2) << 20)
+#define GIB1 (UINT64_C(1) << 30)
+
+uint64_t preflight_pages(const struct fleet_guest *guest, uint64_t *ret_size)
+{
+    const Drover__V1__Guest *g = guest->guest;
+    const Drover__V1__HostReport *r = guest->host->report;
+    if (g->n_hugepages != 1)
+        return 0;
+    uint64_t size = g->hugepages[0] ? g->hugepages[0] : r && r->hugepage_default ? r->hugepage_default : MIB2;
+    *ret_size = size;
+    return (g->memory_max + size - 1) / size * size;
+}
+
+static uint64_t *promised_pages(struct promised *p, uint64_t size)
+{
+    return size == MIB2 ? &p->pages_2m : size == GIB1 ? &p->pages_1g : NULL;
+}
+
+uint64_t preflight_pages_held(const struct fleet_host *host, const struct promised *promised, uint64_t size)
+{
+    struct promised p = *promised;
+    const uint64_t *pages = promised_pages(&p, size);
+    uint64_t reserved = host->report->hugepages_reserved;
+    /* Once prepared, a promised guest is in the agent's own count of reservations. */
+    return pages && *pages > reserved ? *pages : reserved;
+}
+
+void promised_add(struct promised *promised, const struct fleet_guest *guest)
+{
+    uint64_t size = 0, bytes = preflight_pages(guest, &size), *pages = promised_pages(promised, size);
+    promised->memory += preflight_need(guest->guest);
+    if (pages)
+        *pages += bytes;
+}
+
 struct pages {
     uint64_t size;
     uint32_t total, free; /* of the whole host */
 };
 
-static struct pages pages_there(const Drover__V1__HostFacts *h, uint64_t size)
+static struct pages pages_there(Drover__V1__HugePages *const *list, size_t n, uint64_t size)
 {
-    struct pages p = {.size = size ? size : h->hugepage_default};
-    for (size_t i = 0; i < h->n_hugepages; i++)
-        if (h->hugepages[i]->node < 0 && h->hugepages[i]->page == p.size) {
-            p.total = h->hugepages[i]->total;
-            p.free = h->hugepages[i]->free;
+    struct pages p = {.size = size};
+    for (size_t i = 0; i < n; i++)
+        if (list[i]->node < 0 && list[i]->page == p.size) {
+            p.total = list[i]->total;
+            p.free = list[i]->free;
         }
     return p;
 }
@@ -61,16 +97,24 @@ static struct pages pages_there(const Drover__V1__HostFacts *h, uint64_t size)
 RULE(hugepages)
 {
     const Drover__V1__Guest *g = in->guest->guest;
-    const Drover__V1__Inspection *seen = evidence_inspection(in->evidence, in->destination);
-    for (size_t i = 0; seen && seen->host && i < g->n_hugepages; i++) {
-        struct pages p = pages_there(seen->host, g->hugepages[i]);
+    const Drover__V1__HostReport *r = in->destination->report;
+    const Drover__V1__Inspection *seen =
+        in->evidence ? evidence_inspection(in->evidence, in->destination) : NULL;
+    const Drover__V1__HostFacts *h = seen ? seen->host : NULL; /* fresher than the report */
+    bool told = h || r->hugepage_default || r->n_hugepages;
+    for (size_t i = 0; told && i < g->n_hugepages; i++) {
+        uint64_t size = g->hugepages[i] ? g->hugepages[i] : h ? h->hugepage_default : r->hugepage_default;
+        struct pages p = h ? pages_there(h->hugepages, h->n_hugepages, size)
+                           : pages_there(r->hugepages, r->n_hugepages, size);
         uint64_t need = p.size && g->n_hugepages == 1 ? (g->memory_max + p.size - 1) / p.size : 1;
+        uint64_t held = p.size ? preflight_pages_held(in->destination, &in->promised, p.size) / p.size : 0;
+        p.free = p.free > held ? p.free - (uint32_t)held : 0;
         if (p.size && p.free >= need)
             continue;
         found(
             ("host %s", in->destination->name),
-            ("%u of its %u huge pages of %llu KiB are free", p.free, p.total,
-             (unsigned long long)(p.size >> 10)),
+            ("%u of its %u huge pages of %llu KiB are free%s", p.free, p.total,
+             (unsigned long long)(p.size >> 10), held ? " beside what other moves hold" : ""),
             ("%s%llu, for the guest's memory", g->n_hugepages == 1 ? "" : "at least ",
              (unsigned long long)need),
             ("reserve more there: sysctl vm.nr_hugepages (or hugepagesz= and hugepages= at boot), or choose "

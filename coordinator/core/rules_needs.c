@@ -13,13 +13,13 @@ static const Drover__V1__HostReport *there(const struct preflight *in)
 RULE(memory_free)
 {
     const Drover__V1__Guest *g = in->guest->guest;
-    int64_t room = preflight_room(in->destination, in->promised, g);
+    int64_t room = preflight_room(in->destination, &in->promised, g);
     uint64_t need = preflight_need(g);
     if (room < 0) {
         int64_t left = room + (int64_t)need;
         found(("host %s", in->destination->name),
               ("%lld MiB of memory free%s", left > 0 ? (long long)MIB(left) : 0LL,
-               there(in)->memory_reserved || in->promised ? " beside what other moves hold" : ""),
+               there(in)->memory_reserved || in->promised.memory ? " beside what other moves hold" : ""),
               ("%llu MiB: the guest's maximum and QEMU's own", (unsigned long long)MIB(need)),
               ("choose another host, or move something away from there first"));
     }

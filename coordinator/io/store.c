@@ -26,6 +26,9 @@ static const char *const migrations[] = {
     "CREATE TABLE away (host TEXT NOT NULL, guest TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (host, "
     "guest))"
     " WITHOUT ROWID;",
+
+    "ALTER TABLE job ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;" /* when its guest had moved, ms since 1970 */
+    "CREATE INDEX job_moved ON job (moved) WHERE moved > 0;",
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
@@ -278,12 +281,13 @@ static int put(struct store *s, const Drover__V1__Job *job, const void *txn, siz
     _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
     int code = sqlite3_prepare_v2(
         s->db,
-        "INSERT INTO job (id, open, guest, guest_uuid, job, txn) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-        " ON CONFLICT (id) DO UPDATE SET open = ?2, job = ?5, txn = ?6",
+        "INSERT INTO job (id, open, guest, guest_uuid, job, txn, moved) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        " ON CONFLICT (id) DO UPDATE SET open = ?2, job = ?5, txn = ?6, moved = ?7",
         -1, &stmt, NULL);
     if (code != SQLITE_OK)
         return code;
     bool is_open = job_is_open(job);
+    bool moved = job->state == DROVER__V1__JOB_STATE__JOB_DONE && job->guest_uuid[0];
     if (job->id)
         sqlite3_bind_int64(stmt, 1, (int64_t)job->id);
     sqlite3_bind_int(stmt, 2, is_open);
@@ -292,6 +296,7 @@ static int put(struct store *s, const Drover__V1__Job *job, const void *txn, siz
     sqlite3_bind_blob64(stmt, 5, packed, size, SQLITE_STATIC);
     if (is_open && txn)
         sqlite3_bind_blob64(stmt, 6, txn, txn_size, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 7, moved ? (int64_t)job->ended : 0);
     code = sqlite3_step(stmt);
     if (code == SQLITE_DONE)
         *ret_id = sqlite3_last_insert_rowid(s->db);

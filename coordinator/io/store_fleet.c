@@ -63,3 +63,18 @@ int store_each_away(struct store *s, const char *host,
         fn(arg, (const char *)sqlite3_column_text(stmt, 0), (const char *)sqlite3_column_text(stmt, 1));
     return code == SQLITE_DONE ? 0 : store_fail(s, err);
 }
+
+int store_each_moved(struct store *s, int64_t since_ms, void (*fn)(void *arg, const char *guest_uuid),
+                     void *arg, struct error *err)
+{
+    _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+    if (sqlite3_prepare_v2(
+            s->db, "SELECT DISTINCT guest_uuid FROM job WHERE moved > 0 AND moved >= ? ORDER BY guest_uuid",
+            -1, &stmt, NULL) != SQLITE_OK)
+        return store_fail(s, err);
+    sqlite3_bind_int64(stmt, 1, since_ms);
+    int code;
+    while ((code = sqlite3_step(stmt)) == SQLITE_ROW)
+        fn(arg, (const char *)sqlite3_column_text(stmt, 0));
+    return code == SQLITE_DONE ? 0 : store_fail(s, err);
+}

@@ -1,4 +1,4 @@
-/* What the store keeps of the fleet itself: hosts in maintenance, and what evacuations took from where. */
+/* What the store keeps of the fleet itself: hosts in maintenance, what evacuations took from where, and what moved when. */
 #pragma once
 
 #include "coordinator/io/store.h"
@@ -12,6 +12,10 @@ int store_each_maintenance(struct store *store, void (*fn)(void *arg, const char
 /* The guest was taken from the host (`gone`), or is back. Done twice it is the same. */
 int store_set_away(struct store *store, const char *host, const char *guest_uuid, const char *name, bool gone,
                    struct error *err);
+/* Each guest that a job moved at `since` (ms since 1970) or later. */
+int store_each_moved(struct store *store, int64_t since_ms, void (*fn)(void *arg, const char *guest_uuid),
+                     void *arg, struct error *err);
+
 int store_each_away(struct store *store, const char *host,
                     void (*fn)(void *arg, const char *guest_uuid, const char *name), void *arg,
                     struct error *err);

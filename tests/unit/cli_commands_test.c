@@ -82,6 +82,8 @@ static void plans(void **state)
          "1 of 2 guests can move.\n  pinned1 stays on kvm1: a host device\n    Do: detach it"},
         {"evacuate kvm1", EXIT_PARTLY, "Partly done: kvm1 is not empty.\n  pinned1 stays on kvm1"},
         {"evacuate kvm2 --detach", EXIT_DONE, "evacuate kvm2: 1 guest: job 77"},
+        {"balance", EXIT_DONE, "job 77\nnote: nothing to gain\n"},
+        {"balance --dry-run", EXIT_DONE, "note: nothing to gain\n"},
         {"return kvm2 --dry-run", EXIT_DONE, "web1"},
         {"pause 77", EXIT_DONE, "Job 77 is paused: nothing new starts."},
         {"resume 77", EXIT_DONE, "Job 77 is resumed: 2 waiting moves may start."},

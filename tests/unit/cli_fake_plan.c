@@ -23,6 +23,9 @@ void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1__PlanR
     Drover__V1__Job job = DROVER__V1__JOB__INIT;
     job.kind = request->kind;
     job.source = request->host;
+    char *remarks[] = {(char *)"nothing to gain"};
+    job.remarks = remarks;
+    job.n_remarks = strcmp(request->kind, "balance") == 0;
     job.steps = steps;
     job.n_steps = strcmp(request->host, "kvm1") == 0 ? 2 : 1;
     if (!request->dry_run) {

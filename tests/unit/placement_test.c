@@ -46,7 +46,7 @@ static void the_roomiest_host_is_chosen_and_explained(void **state)
                         "kvm4 can't: bridge)");
     placement_deinit(&p);
 
-    uint64_t promised[] = {0, 0, 3 * GIB, 0, 0};
+    struct promised promised[5] = {[2] = {.memory = 3 * GIB}};
     placement_choose(&in, promised, NULL, 0, &p);
     assert_string_equal(p.host->name, "kvm2");
     placement_deinit(&p);
@@ -118,7 +118,7 @@ static void the_choice_holds_for_any_fleet(void **state)
         for (int turn = 0; turn < 2; turn++) {
             struct fleet fleet;
             fleet_init(&fleet);
-            uint64_t promised[8] = {0};
+            struct promised promised[8] = {0};
             for (size_t i = 0; i < n; i++) {
                 size_t id = turn ? n - 1 - i : i;
                 unsigned rng = seed * 100 + (unsigned)id;
@@ -129,7 +129,7 @@ static void the_choice_holds_for_any_fleet(void **state)
                     made_guest(h, "web1", UUID_A);
                 else
                     spoil(h, &rng);
-                promised[i] = (uint64_t)(rand_r(&rng) % 3) * GIB;
+                promised[i].memory = (uint64_t)(rand_r(&rng) % 3) * GIB;
             }
             Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
             struct preflight in = move_of(&fleet, "web1", &policy);
@@ -137,7 +137,7 @@ static void the_choice_holds_for_any_fleet(void **state)
             placement_choose(&in, promised, NULL, 0, &p);
             size_t free_hosts = 0;
             int64_t room =
-                p.host ? preflight_room(p.host, promised[p.host - fleet.hosts], in.guest->guest) : 0;
+                p.host ? preflight_room(p.host, &promised[p.host - fleet.hosts], in.guest->guest) : 0;
             for (size_t i = 0; i < n; i++) {
                 struct findings f = {0};
                 in.destination = &fleet.hosts[i];
@@ -154,7 +154,7 @@ static void the_choice_holds_for_any_fleet(void **state)
                     fail_msg("seed %u: refused, though %s would do", seed, fleet.hosts[i].name);
                     return;
                 }
-                int64_t other = preflight_room(in.destination, in.promised, in.guest->guest);
+                int64_t other = preflight_room(in.destination, &in.promised, in.guest->guest);
                 if (other > room || (other == room && strcmp(in.destination->name, p.host->name) < 0))
                     fail_msg("seed %u: chose %s, though %s is better", seed, p.host->name,
                              in.destination->name);

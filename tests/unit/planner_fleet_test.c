@@ -107,7 +107,7 @@ static void room_counts_what_is_promised_and_held(void **state)
     r->memory_free = 6 * GIB;
     r->memory_reserved = GIB;
     made_host(&fleet, "kvm3");
-    const uint64_t promised[] = {0, 2 * GIB, 0};
+    const struct promised promised[3] = {[1] = {.memory = 2 * GIB}};
     const bool closed[] = {false, false, true};
     struct planner_view *view = planner_view_new(&(struct planner_view_of){
         .fleet = &fleet, .policy = &policy, .promised = promised, .closed = closed, .busy = busy});
@@ -144,11 +144,95 @@ static void each_guest_is_there_once_where_it_runs(void **state)
     fleet_deinit(&fleet);
 }
 
+static Drover__V1__HugePages *made_pages(struct fleet_host *host, uint64_t size, uint32_t n)
+{
+    Drover__V1__HostReport *r = host->report;
+    Drover__V1__HugePages *p = new0(Drover__V1__HugePages);
+    drover__v1__huge_pages__init(p);
+    p->page = size;
+    p->total = p->free = n;
+    p->node = -1;
+    r->hugepage_default = 2 << 20;
+    r->hugepages = xrealloc(r->hugepages, r->n_hugepages + 1, sizeof(*r->hugepages));
+    return r->hugepages[r->n_hugepages++] = p;
+}
+
+static void huge_pages_count_what_is_promised_and_held(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_pages(made_host(&fleet, "kvm1"), 2 << 20, 0);
+    Drover__V1__Guest *g = made_guest(fleet_host(&fleet, "kvm1"), "web1", UUID_A)->guest;
+    g->hugepages = xcalloc(1, sizeof(uint64_t));
+    g->n_hugepages = 1; /* of the default size */
+    made_pages(made_host(&fleet, "kvm2"), 2 << 20, 4096);
+    made_pages(fleet_host(&fleet, "kvm2"), 1 << 30, 64);
+    struct promised promised[2] = {{0}};
+    promised_add(&promised[1], fleet_guest_on(fleet_host(&fleet, "kvm1"), UUID_A));
+    assert_int_equal(promised[1].pages_2m, 4 * GIB);
+    const struct planner_view_of of = {.fleet = &fleet, .policy = &policy, .promised = promised};
+    struct planner_view *view = planner_view_new(&of);
+    assert_int_equal(view->fleet.hosts[1].huge_free[PLANNER_HUGE_2M], 4 * GIB);
+    assert_int_equal(view->fleet.hosts[1].huge_free[PLANNER_HUGE_1G], 64 * GIB);
+    assert_int_equal(view->fleet.guests[0].pages, 4 * GIB);
+    assert_int_equal(view->fleet.guests[0].huge, PLANNER_HUGE_2M);
+    struct planner_plan plan = emptied(view);
+    assert_int_equal(plan.n_moves, 1);
+    planner_plan_deinit(&plan);
+    planner_view_free(view);
+
+    fleet_host(&fleet, "kvm2")->report->hugepages_reserved = 4 * GIB + 1;
+    view = planner_view_new(&of);
+    plan = emptied(view);
+    assert_int_equal(plan.n_moves, 0);
+    assert_string_equal(plan.stuck[0].why, "kvm2: less than 4096 MiB of huge pages of 2 MiB free");
+    planner_plan_deinit(&plan);
+    planner_view_free(view);
+    fleet_deinit(&fleet);
+}
+
+static void what_is_not_measured_is_like_the_rest(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    struct fleet_host *kvm1 = made_host(&fleet, "kvm1");
+    made_guest(kvm1, "web1", UUID_A);
+    made_guest(kvm1, "web2", UUID_B)->guest->vcpus = 4;
+    made_host(&fleet, "kvm2");
+    const struct planner_view_of of = {.fleet = &fleet, .policy = &policy};
+    struct planner_view *view = planner_view_new(&of);
+    assert_false(view->measured);
+    assert_true(planner_view_unmeasured(view, 0));
+    assert_int_equal(view->fleet.guests[0].cpu_load, 0);
+    assert_int_equal(view->fleet.guests[0].memory_now, 4 * GIB);
+    planner_view_free(view);
+
+    kvm1 = fleet_host(&fleet, "kvm1");
+    kvm1->usage = (struct fleet_usage){.known = true, .cpu = 2300, .cpu_other = 800};
+    kvm1->guests[0].usage = (struct fleet_usage){.known = true, .cpu = 1500, .memory = 3 * GIB};
+    view = planner_view_new(&of);
+    assert_true(view->measured);
+    assert_false(planner_view_unmeasured(view, 0));
+    assert_true(planner_view_unmeasured(view, 1));
+    assert_int_equal(view->fleet.hosts[0].cpu_load, 800);
+    assert_int_equal(view->fleet.hosts[1].cpu_load, 800); /* as many CPUs */
+    assert_int_equal(view->fleet.guests[0].cpu_load, 1500);
+    assert_int_equal(view->fleet.guests[0].used, 3 * GIB);
+    assert_int_equal(view->fleet.guests[0].memory_now, 3 * GIB);
+    assert_int_equal(view->fleet.guests[1].cpu_load, 3000); /* twice the vCPUs */
+    planner_view_free(view);
+    fleet_deinit(&fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(preflight_and_rules_say_where_a_guest_may_go),
         cmocka_unit_test(room_counts_what_is_promised_and_held),
+        cmocka_unit_test(huge_pages_count_what_is_promised_and_held),
+        cmocka_unit_test(what_is_not_measured_is_like_the_rest),
         cmocka_unit_test(each_guest_is_there_once_where_it_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,6 +185,91 @@ static void guests_change_places_by_a_third_host(void **state)
     free(m);
 }
 
+/* Two busy guests on one host and two idle ones on another, both so full that only the third host has room, for one; and that is
+ * the wrong place for all of them. */
+static void busy_guests_change_places_where_memory_is_tight(void **state)
+{
+    (void)state;
+    struct made *m = made_new(3, 0);
+    m->hosts[2].memory_free = 8 * GIB;
+    m->hosts[2].cpu_load = 16000;
+    m->hosts[0].labels = m->hosts[1].labels = 1;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct planner_guest *g = made_guest(m, i / 2, 8);
+        g->cpu_load = i < 2 ? 8000 : 0;
+        g->require = i < 2 ? 0 : 1;
+    }
+    struct planner_plan plan = planned(m, &(struct planner_request){.goal = PLANNER_BALANCE});
+    assert_int_equal(plan.n_moves, 3);
+    assert_int_equal(plan.moves[0].reason, PLANNER_STOPOVER);
+    assert_int_equal(plan.moves[0].to, 2);
+    assert_int_equal(plan.moves[2].after, 0);
+    assert_string_not_equal(host_of(m, &plan, "vm00"), host_of(m, &plan, "vm01"));
+    assert_string_not_equal(host_of(m, &plan, "vm02"), host_of(m, &plan, "vm03"));
+    planner_plan_deinit(&plan);
+
+    /* Without that room they can't, and one of them alone would make nothing better. */
+    m->hosts[2].memory_free = 7 * GIB;
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_BALANCE});
+    assert_int_equal(plan.n_moves, 0);
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+static void huge_pages_are_counted_by_size(void **state)
+{
+    (void)state;
+    struct made *m = made_new(4, 32);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct planner_guest *g = made_guest(m, 0, 1);
+        g->huge = i < 2 ? PLANNER_HUGE_2M : PLANNER_HUGE_1G;
+        g->pages = 4 * GIB;
+    }
+    m->hosts[1].huge_free[PLANNER_HUGE_2M] = 7 * GIB; /* for one of the two */
+    m->hosts[2].huge_free[PLANNER_HUGE_1G] = 4 * GIB;
+    struct planner_plan plan =
+        planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
+    assert_int_equal(plan.n_moves, 2);
+    assert_string_equal(host_of(m, &plan, "vm00"), "kvm2");
+    assert_string_equal(host_of(m, &plan, "vm02"), "kvm3");
+    assert_string_equal(plan.stuck[0].why,
+                        "kvm2, kvm3, kvm4: less than 4096 MiB of huge pages of 2 MiB free");
+    planner_plan_deinit(&plan);
+
+    /* Beside its pages, QEMU wants ordinary memory, too. */
+    m->hosts[3].huge_free[PLANNER_HUGE_2M] = 8 * GIB;
+    m->hosts[3].memory_free = GIB / 2;
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
+    assert_int_equal(plan.n_stuck, 1);
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
+/* What a guest uses counts for the balance, what it may use for whether it fits. */
+static void memory_is_spread_by_what_is_used(void **state)
+{
+    (void)state;
+    struct made *m = made_new(2, 32);
+    for (uint32_t i = 0; i < 4; i++) {
+        struct planner_guest *g = made_guest(m, 0, 8);
+        g->cpu_load = g->vcpus = 0;
+        g->used = g->memory_now = i < 2 ? 8 * GIB : GIB / 16;
+    }
+    m->hosts[0].memory_free = 16 * GIB;
+    struct planner_request request = {.goal = PLANNER_BALANCE, .weights = {.memory = 1}};
+    struct planner_plan plan = planned(m, &request);
+    assert_int_equal(plan.n_moves, 1);
+    assert_true(m->guests[plan.moves[0].guest].used == 8 * GIB);
+    planner_plan_deinit(&plan);
+
+    m->hosts[1].memory_free = 7 * GIB; /* and other things use much there, but for its total: */
+    m->hosts[1].memory_total = 8 * GIB;
+    plan = planned(m, &request);
+    assert_int_equal(plan.n_moves, 0);
+    planner_plan_deinit(&plan);
+    free(m);
+}
+
 static void groups_stay_together_and_apart(void **state)
 {
     (void)state;
@@ -284,6 +369,20 @@ static void a_consolidation_empties_the_lightest_hosts(void **state)
     plan = planned(m, &(struct planner_request){.goal = PLANNER_CONSOLIDATE, .headroom = 0.45});
     assert_int_equal(plan.n_emptied, 0);
     planner_plan_deinit(&plan);
+
+    /* Nor where the CPUs are busy: 14 guests of 2.5 CPUs, and 14.4 of 16 may be in use. That they moved lately is no matter. */
+    for (uint32_t i = 0; i < m->fleet.n_guests; i++) {
+        m->guests[i].cpu_load = 2500;
+        m->guests[i].recent = true;
+    }
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_CONSOLIDATE});
+    assert_int_equal(plan.n_emptied, 1);
+    planner_plan_deinit(&plan);
+    for (uint32_t i = 0; i < m->fleet.n_guests; i++)
+        m->guests[i].cpu_load = 4000;
+    plan = planned(m, &(struct planner_request){.goal = PLANNER_CONSOLIDATE});
+    assert_int_equal(plan.n_emptied, 0);
+    planner_plan_deinit(&plan);
     free(m);
 }
 
@@ -330,6 +429,9 @@ int main(void)
         cmocka_unit_test(what_is_stuck_says_why_host_by_host),
         cmocka_unit_test(others_make_room_for_a_large_guest),
         cmocka_unit_test(guests_change_places_by_a_third_host),
+        cmocka_unit_test(busy_guests_change_places_where_memory_is_tight),
+        cmocka_unit_test(huge_pages_are_counted_by_size),
+        cmocka_unit_test(memory_is_spread_by_what_is_used),
         cmocka_unit_test(groups_stay_together_and_apart),
         cmocka_unit_test(a_balance_pays_by_each_move_and_leaves_what_moved_lately),
         cmocka_unit_test(a_balance_has_an_end),

@@ -205,7 +205,7 @@ SPOIL(reserved)
 }
 SPOIL(promised)
 {
-    m->in.promised = 45 * GIB;
+    m->in.promised.memory = 45 * GIB;
 }
 SPOIL(full_for_later)
 {

@@ -72,6 +72,20 @@ SPOIL(few_pages)
 {
     with_pages(m, 0, 2047); /* of 2 MiB, for 4 GiB */
 }
+/* Without asking the host: as it reported, beside what other moves were promised. */
+SPOIL(promised_pages)
+{
+    with_pages(m, 0, 0);
+    Drover__V1__HugePages *p = new0(Drover__V1__HugePages);
+    drover__v1__huge_pages__init(p);
+    p->page = 2 << 20;
+    p->total = p->free = 2100;
+    p->node = -1;
+    append(&m->to->hugepages, &m->to->n_hugepages, p);
+    m->to->hugepage_default = p->page;
+    m->in.promised.pages_2m = UINT64_C(200) << 20;
+    m->in.evidence = NULL;
+}
 SPOIL(no_such_pages)
 {
     with_pages(m, 1 << 30, 4096);
@@ -200,6 +214,7 @@ const struct spoiled preflight_hardware[] = {
     {own_cpu_lacks, "cpu-incompatible", "gfni", ONLY, B},
     {cpu_not_compared, "cpu-unproven", "no emulator", ONLY, W},
     {few_pages, "hugepages", "2047 of its 2047", ONLY, B},
+    {promised_pages, "hugepages", "2000 of its 2100 huge pages of 2048 KiB are free beside", ONLY, B},
     {no_such_pages, "hugepages", "0 of its 0 huge pages of 1048576 KiB", ONLY, B},
     {few_pages_at_rest, "hugepages-to-start", "1 of its 1", ONLY, W},
     {too_many_vcpus, "vcpu-limit", "25 vCPUs then, on 16", ONLY, B},

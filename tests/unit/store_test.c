@@ -251,9 +251,10 @@ static void an_older_schema_is_migrated(void **state)
     uint64_t epoch = store_epoch(s), id = put(s, "web1", DROVER__V1__JOB_STATE__JOB_RUNNING, "txn");
     store_free(s);
     /* Back to what the first version left. */
-    exec_sql(f->path,
-             "DROP INDEX job_open; DROP INDEX job_guest; DROP INDEX job_guest_uuid; DROP TABLE maintenance;"
-             "DROP TABLE away; PRAGMA user_version = 1");
+    exec_sql(
+        f->path,
+        "DROP INDEX job_open; DROP INDEX job_guest; DROP INDEX job_guest_uuid; DROP TABLE maintenance;"
+        "DROP TABLE away; DROP INDEX job_moved; ALTER TABLE job DROP COLUMN moved; PRAGMA user_version = 1");
     s = open_store(f->path);
     assert_int_equal(store_epoch(s), epoch + 1);
     struct opened o = {0};
@@ -284,7 +285,7 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
     store_free(open_store(f->path));
     exec_sql(f->path, "PRAGMA user_version = 99");
     expect_refused(f->path, -STATUS_FAILED_PRECONDITION, "newer coordinator (schema 99");
-    exec_sql(f->path, "PRAGMA user_version = 3");
+    exec_sql(f->path, "PRAGMA user_version = 4");
     store_free(open_store(f->path));
 }
 

@@ -55,11 +55,15 @@ const char *world_fault(const struct world *w, uint32_t host)
     for (uint32_t i = 0; i < f->fleet.n_guests; i++) {
         const struct planner_guest *g = &f->guests[i];
         bool here = w->at[i] == host, comes = w->coming[i] == host;
-        if (g->host == host && (w->away[i] && !here))
-            free_of[g->huge] += (int64_t)g->memory_now;
+        if (g->host == host && (w->away[i] && !here)) {
+            free_of[0] += (int64_t)g->memory_now;
+            free_of[g->huge] += (int64_t)g->pages;
+        }
         if (comes || (here && w->away[i])) {
-            free_of[g->huge] -= (int64_t)g->memory;
-            came[g->huge] |= g->memory > 0;
+            free_of[0] -= (int64_t)g->memory;
+            free_of[g->huge] -= (int64_t)g->pages;
+            came[0] |= g->memory > 0;
+            came[g->huge] |= g->pages > 0;
             vcpus_came |= g->vcpus > 0;
             load_came |= g->cpu_load > 0;
         }

@@ -9,7 +9,8 @@
 #include <string.h>
 
 struct tally {
-    uint64_t moves, stuck, stopovers, rooms, waits, emptied, better, first_fit_moves, played;
+    uint64_t moves, stuck, stopovers, rooms, waits, emptied, better, first_fit_moves, played, huge_moves,
+        huge_stuck;
 };
 
 static const char *worse(const struct random_fleet *f, const struct planner_plan *plan, struct tally *tally)
@@ -25,6 +26,8 @@ static const char *worse(const struct random_fleet *f, const struct planner_plan
     if (!fault && f->request.goal <= PLANNER_MOVE && plan->n_stuck == first.n_stuck &&
         plan->n_moves == first.n_moves && plan->score_after > first.score_after + 1e-6)
         fault = "a worse score than the first fit's";
+    if (!fault && f->request.goal == PLANNER_BALANCE && plan->score_after > plan->score_before + 1e-9)
+        fault = "a balance that makes it worse";
     tally->better += plan->n_stuck < first.n_stuck || plan->score_after < first.score_after - 1e-6;
     planner_plan_deinit(&first);
     return fault;
@@ -50,6 +53,22 @@ static const char *differs(const struct random_fleet *f, const struct planner_pl
     return same ? NULL : "another plan for the same fleet in another order";
 }
 
+/* What a balance has done, another one right after it leaves as it is. */
+static const char *goes_on(const struct random_fleet *f, const struct planner_plan *plan)
+{
+    struct random_fleet then;
+    struct planner_plan again;
+    if (!f->exact || f->request.goal != PLANNER_BALANCE || f->request.max_moves)
+        return NULL;
+    random_carry_out(f, plan, &then);
+    struct planner *planner = planner_new(&then.fleet);
+    planner_run(planner, &then.request, &again);
+    planner_free(planner);
+    bool moves = again.n_moves > 0;
+    planner_plan_deinit(&again);
+    return moves ? "another balance right after the first moves more" : NULL;
+}
+
 static const char *try_one(uint64_t seed, struct tally *tally)
 {
     struct random_fleet f;
@@ -63,6 +82,8 @@ static const char *try_one(uint64_t seed, struct tally *tally)
         fault = worse(&f, &plan, tally);
     if (!fault && seed % 4 == 0)
         fault = differs(&f, &plan, seed);
+    if (!fault)
+        fault = goes_on(&f, &plan);
     if (!fault && plan.n_moves) {
         fault = play(&f, &plan, seed);
         tally->played++;
@@ -74,7 +95,10 @@ static const char *try_one(uint64_t seed, struct tally *tally)
         tally->stopovers += plan.moves[i].reason == PLANNER_STOPOVER;
         tally->rooms += plan.moves[i].reason == PLANNER_MAKES_ROOM;
         tally->waits += plan.moves[i].waits;
+        tally->huge_moves += f.guests[plan.moves[i].guest].pages > 0;
     }
+    for (uint32_t i = 0; i < plan.n_stuck; i++)
+        tally->huge_stuck += strstr(plan.stuck[i].why, "of huge pages of") != NULL;
     planner_plan_deinit(&plan);
     return fault;
 }
@@ -101,12 +125,14 @@ int main(int argc, char **argv)
         }
     }
     printf("fleets=%llu moves=%llu stuck=%llu stopovers=%llu makes_room=%llu waits=%llu emptied=%llu "
-           "better_than_first_fit=%llu played=%llu\n",
+           "better_than_first_fit=%llu played=%llu huge_moves=%llu huge_stuck=%llu\n",
            (unsigned long long)n, (unsigned long long)t.moves, (unsigned long long)t.stuck,
            (unsigned long long)t.stopovers, (unsigned long long)t.rooms, (unsigned long long)t.waits,
-           (unsigned long long)t.emptied, (unsigned long long)t.better, (unsigned long long)t.played);
+           (unsigned long long)t.emptied, (unsigned long long)t.better, (unsigned long long)t.played,
+           (unsigned long long)t.huge_moves, (unsigned long long)t.huge_stuck);
     /* A test that never meets what it is for says nothing. */
-    if (n >= 10000 && !(t.moves && t.stuck && t.stopovers && t.rooms && t.waits && t.emptied && t.better)) {
+    if (n >= 10000 && !(t.moves && t.stuck && t.stopovers && t.rooms && t.waits && t.emptied && t.better &&
+                        t.huge_moves && t.huge_stuck)) {
         fprintf(stderr, "some kind of plan never came up\n");
         return 1;
     }

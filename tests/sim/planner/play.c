@@ -40,17 +40,14 @@ static void make_moves(struct player *p)
     for (uint32_t i = 0; i < p->plan->n_moves; i++) {
         const struct planner_move *m = &p->plan->moves[i];
         const struct planner_guest *g = &f->guests[m->guest];
-        bool counted = g->huge == PLANNER_HUGE_NONE;
         struct schedule_move *out = &p->moves[i];
         *out = (struct schedule_move){
             .links = {m->from, HOSTS + m->to, 2 * HOSTS},
             .n_links = 2 + random_below(&p->rng, 2),
             .from = m->from,
             .to = m->to,
-            .memory = counted ? g->memory : 0,
-            .frees = !counted                                         ? 0
-                     : m->from == g->host && m->after == PLANNER_NONE ? g->memory_now
-                                                                      : g->memory,
+            .memory = g->memory,
+            .frees = m->from == g->host && m->after == PLANNER_NONE ? g->memory_now : g->memory,
             .bytes = g->memory / 64 + random_below(&p->rng, 1000),
             .dirty_rate = random_below(&p->rng, 4) ? 0 : random_below(&p->rng, 40) * MIB,
             .rate_max = random_below(&p->rng, 4) ? 0 : 20 * MIB,

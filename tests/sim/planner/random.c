@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MIB (1ULL << 20)
 #define GIB (1ULL << 30)
 
 /* splitmix64 */
@@ -37,12 +38,12 @@ static void make_hosts(struct random_fleet *f, uint64_t *rng, uint32_t tightness
         h->name = f->host_names[i];
         h->site = sites[random_below(rng, n_sites)];
         h->memory_free = random_below(rng, tightness) * GIB;
-        h->huge_free[PLANNER_HUGE_2M] = random_below(rng, 3) * 2 * GIB;
-        h->huge_free[PLANNER_HUGE_1G] = random_below(rng, 3) * 2 * GIB;
+        h->huge_free[PLANNER_HUGE_2M] = random_below(rng, 4) * 2 * GIB;
+        h->huge_free[PLANNER_HUGE_1G] = random_below(rng, 4) * 2 * GIB;
         h->memory_total = 64 * GIB;
         h->cpus = 4 + 4 * random_below(rng, 3);
         h->vcpus = random_below(rng, 3);
-        h->cpu_load = random_below(rng, 2000);
+        h->cpu_load = f->measured ? random_below(rng, 2000) : 0;
         h->labels = random_below(rng, 4);
         h->takes = random_below(rng, 12) != 0;
         h->maintenance = random_below(rng, 15) == 0;
@@ -57,13 +58,24 @@ static void make_guests(struct random_fleet *f, uint64_t *rng, uint32_t ease)
         g->name = g->uuid = f->guest_names[i];
         g->host = random_below(rng, f->fleet.n_hosts);
         g->memory = (1 + random_below(rng, 6)) * GIB;
-        g->memory_now = random_below(rng, 3) ? g->memory : g->memory / 2;
-        if (random_below(rng, 10) == 0)
+        g->memory_now = f->exact || random_below(rng, 3) ? g->memory : g->memory / 2;
+        g->used =
+            !f->exact && f->measured && random_below(rng, 8) ? random_below(rng, 100) * g->memory / 100 : 0;
+        if (g->used && g->used < g->memory_now)
+            g->memory_now = g->used;
+        if (random_below(rng, 6) == 0) { /* what is left of ordinary memory is QEMU's own */
             g->huge = 1 + random_below(rng, 2);
+            g->pages = g->memory;
+            g->memory = random_below(rng, 2) * 64 * MIB;
+            g->memory_now = g->memory;
+            g->used = 0;
+        }
         g->vcpus = 1 + random_below(rng, 4);
-        g->cpu_load = random_below(rng, 1500);
-        if (random_below(rng, 12) == 0)
-            g->memory = g->memory_now = g->vcpus = g->cpu_load = 0;
+        g->cpu_load = f->measured ? random_below(rng, 1500) : 0;
+        if (random_below(rng, 12) == 0) {
+            g->memory = g->memory_now = g->used = g->pages = g->vcpus = g->cpu_load = 0;
+            g->huge = PLANNER_HUGE_NONE;
+        }
         g->stays = random_below(rng, 20 * ease) ? NULL : "pinned";
         g->require = random_below(rng, 8 * ease) ? 0 : 1;
         g->prefer = random_below(rng, 8) ? 0 : 2;
@@ -97,6 +109,14 @@ static void make_request(struct random_fleet *f, uint64_t *rng)
     r->others_stay = random_below(rng, 2);
     r->headroom = random_below(rng, 2) ? 0 : -1;
     r->max_moves = random_below(rng, 4) ? 0 : 3;
+    if (f->measured && random_below(rng, 2)) /* as plans that go by what was measured */
+        r->weights = (struct planner_weights){
+            .memory = 1, .memory_max = 0.25, .vcpus = 0.1, .cpu_load = 1, .guests = 0.01};
+    if (f->full) {
+        r->goal = PLANNER_BALANCE;
+        r->from = r->to = NULL;
+        r->min_gain = 0.005;
+    }
     if (r->goal == PLANNER_BALANCE || r->goal == PLANNER_CONSOLIDATE)
         r->guests = NULL;
 }
@@ -118,9 +138,44 @@ void random_fleet(struct random_fleet *f, uint64_t seed)
     };
     for (uint32_t i = 0; i < f->fleet.n_groups; i++)
         f->groups[i] = (struct planner_group){.name = "group", .apart = random_below(&rng, 3) != 0};
-    make_hosts(f, &rng, 2 + random_below(&rng, 30));
-    make_guests(f, &rng, 1 + random_below(&rng, 2) * 9);
+    f->measured = random_below(&rng, 4) != 0;
+    f->exact = random_below(&rng, 2);
+    f->full = random_below(&rng, 8) == 0;
+    make_hosts(f, &rng, f->full ? 4 : 2 + random_below(&rng, 30));
+    make_guests(f, &rng, f->full ? 10 : 1 + random_below(&rng, 2) * 9);
     make_request(f, &rng);
+}
+
+/* The copy has its own arrays. */
+static void copy(const struct random_fleet *f, struct random_fleet *ret)
+{
+    *ret = *f;
+    ret->fleet.hosts = ret->hosts;
+    ret->fleet.guests = ret->guests;
+    ret->fleet.groups = ret->groups;
+    ret->fleet.arg = ret;
+    for (uint32_t i = 0; i < f->fleet.n_guests; i++)
+        ret->guests[i].groups = ret->groups_of[i];
+    ret->request.from = f->request.from ? ret->from : NULL;
+    ret->request.to = f->request.to ? ret->to : NULL;
+    ret->request.guests = f->request.guests ? ret->chosen : NULL;
+}
+
+void random_carry_out(const struct random_fleet *f, const struct planner_plan *plan, struct random_fleet *ret)
+{
+    copy(f, ret);
+    for (uint32_t i = 0; i < plan->n_moves; i++) {
+        const struct planner_move *m = &plan->moves[i];
+        struct planner_guest *g = &ret->guests[m->guest];
+        ret->hosts[m->from].memory_free += g->recent && m->after != PLANNER_NONE ? g->memory : g->memory_now;
+        ret->hosts[m->to].memory_free -= g->memory;
+        if (g->pages) {
+            ret->hosts[m->from].huge_free[g->huge] += g->pages;
+            ret->hosts[m->to].huge_free[g->huge] -= g->pages;
+        }
+        g->host = m->to;
+        g->recent = true;
+    }
 }
 
 static void permutation(uint32_t *ret, uint32_t n, uint64_t *rng)
@@ -140,11 +195,7 @@ void random_shuffle(const struct random_fleet *f, struct random_fleet *ret, uint
     uint32_t hosts[HOSTS], guests[GUESTS];
     permutation(hosts, f->fleet.n_hosts, &rng);
     permutation(guests, f->fleet.n_guests, &rng);
-    *ret = *f;
-    ret->fleet.hosts = ret->hosts;
-    ret->fleet.guests = ret->guests;
-    ret->fleet.groups = ret->groups;
-    ret->fleet.arg = ret;
+    copy(f, ret);
     for (uint32_t i = 0; i < f->fleet.n_hosts; i++) {
         ret->hosts[hosts[i]] = f->hosts[i];
         ret->from[hosts[i]] = f->from[i];
@@ -160,7 +211,4 @@ void random_shuffle(const struct random_fleet *f, struct random_fleet *ret, uint
         for (uint32_t h = 0; h < f->fleet.n_hosts; h++)
             ret->forbidden[guests[i]][hosts[h]] = f->forbidden[i][h];
     }
-    ret->request.from = f->request.from ? ret->from : NULL;
-    ret->request.to = f->request.to ? ret->to : NULL;
-    ret->request.guests = f->request.guests ? ret->chosen : NULL;
 }
