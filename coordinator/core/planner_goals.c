@@ -7,7 +7,11 @@
 
 /* ---- balance ---------------------------------------------------------------------------------------------------- */
 
-enum { EXTREMES = 8 }; /* hosts at each end that are looked at */
+enum {
+    EXTREMES = 8, /* hosts at each end that are looked at */
+    /* Hosts in turn that are no better a place for a guest than what was found; the heavier ones after them hardly are. */
+    MISSES = 128,
+};
 
 static double weight(const struct state *s, uint32_t host)
 {
@@ -76,12 +80,14 @@ static void best_move(const struct search *search, const struct weighed *hosts, 
         for (uint32_t u = s->first[hosts[i].host]; u != PLANNER_NONE; u = s->next[u]) {
             if (!may_leave(s, u))
                 continue;
-            for (uint32_t k = n; k > i + 1; k--) {
+            uint32_t misses = 0;
+            for (uint32_t k = n; k > i + 1 && misses < MISSES; k--) {
                 uint32_t to = hosts[k - 1].host;
-                double score = state_score_if(s, u, to), cost = price(s, u, to);
-                if (better(score + cost, best->score) && better(score + cost, now) &&
-                    state_obstacle(s, u, to) == FITS)
-                    *best = (struct change){score + cost, u, to, PLANNER_NONE};
+                double score = state_score_if(s, u, to) + price(s, u, to);
+                if (!better(score, best->score) || !better(score, now))
+                    misses++;
+                else if (state_obstacle(s, u, to) == FITS)
+                    *best = (struct change){score, u, to, PLANNER_NONE};
             }
         }
 }

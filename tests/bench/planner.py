@@ -85,7 +85,7 @@ with tempfile.TemporaryDirectory() as directory:
             quality = score / theirs if score is not None else None
             print(f"{size:>6} {emptied:>6} {emptied * 20:>7} | {ours['plan_ms']:>9.2f} {ours['process_ms']:>10.2f} "
                   f"{ours['stuck']:>6.0f} {'-' if score is None else f'{score:.6f}':>11} | "
-                  f"{'> ' + str(LIMIT_S) if seconds is None else f'{seconds:.2f}':>9} "
+                  f"{f'>{LIMIT_S} s' if seconds is None else f'{seconds:.2f}':>9} "
                   f"{'-' if theirs is None else f'{theirs:.6f}':>11} | "
                   f"{'-' if ratio is None else f'{ratio:.0f}':>9} {'-' if quality is None else f'{quality:.5f}':>11}",
                   flush=True)

@@ -165,3 +165,33 @@ Drover__V1__Guest *made_guest(unsigned host, unsigned number)
     path->made = true;
     return g;
 }
+
+static Drover__V1__Usage *usage(uint32_t cpu, uint32_t other, uint64_t memory)
+{
+    Drover__V1__Usage *u = new0(Drover__V1__Usage);
+    drover__v1__usage__init(u);
+    u->cpu = cpu;
+    u->cpu_other = other;
+    u->memory = memory;
+    return u;
+}
+
+Drover__V1__Measured *made_measured(unsigned host, unsigned guests)
+{
+    Drover__V1__Measured *m = new0(Drover__V1__Measured);
+    drover__v1__measured__init(m);
+    m->guests = xcalloc(guests + 1, sizeof(m->guests[0]));
+    uint32_t sum = 300;
+    for (unsigned i = 0; i < guests; i++) {
+        if (i % 10 == 9) /* shut off */
+            continue;
+        uint32_t cpu = 37 * (host + i) % 500;
+        Drover__V1__GuestUsage *g = m->guests[m->n_guests++] = new0(Drover__V1__GuestUsage);
+        drover__v1__guest_usage__init(g);
+        TEXT(g->guest, "%08u-%04u-4000-8000-000000000000", host, i);
+        g->usage = usage(cpu, 0, (1 + i % 4) * GIB);
+        sum += cpu;
+    }
+    m->host = usage(sum, 300, 0);
+    return m;
+}

@@ -6,5 +6,6 @@
 /* Freed with their free_unpacked. */
 Drover__V1__HostReport *made_host(unsigned number, const char *url, unsigned guests);
 Drover__V1__Guest *made_guest(unsigned host, unsigned number);
+Drover__V1__Measured *made_measured(unsigned host, unsigned guests);
 
 const char *made_site(unsigned host);

@@ -33,9 +33,15 @@ static void tell(void *arg);
 static int tell_next(struct watcher *w)
 {
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
-    if (w->told > guests) {
+    if (w->told > guests + 1) {
         event.synced = true;
         return rpc_call_item(w->call, &event.base);
+    }
+    if (w->told > guests) {
+        event.measured = made_measured(w->agent->number, guests);
+        int r = rpc_call_item(w->call, &event.base);
+        drover__v1__measured__free_unpacked(event.measured, NULL);
+        return r;
     }
     if (w->told == 0) {
         event.host = made_host(w->agent->number, rpc_server_url(w->agent->server, 0), guests);
@@ -52,7 +58,7 @@ static int tell_next(struct watcher *w)
 static void tell(void *arg)
 {
     struct watcher *w = arg;
-    while (w->told < guests + 2) {
+    while (w->told < guests + 3) {
         int r = tell_next(w);
         if (r == -(int)STATUS_RESOURCE_EXHAUSTED)
             rpc_call_on_ready(w->call, tell, w);
