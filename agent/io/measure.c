@@ -6,8 +6,6 @@
 #include "agent/io/tree.h"
 #include "common/base/memory.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,28 +26,40 @@ struct measure {
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+/* Numbers from `text` on; how many there were. */
+static size_t numbers(const char *text, uint64_t *ret, size_t max)
+{
+    size_t n = 0;
+    for (char *end; n < max; text = end) {
+        uint64_t value = strtoull(text, &end, 10);
+        if (end == text)
+            break;
+        ret[n++] = value;
+    }
+    return n;
+}
+
 bool measure_busy_ns(const char *procfs, uint64_t *ret)
 {
-    /* "cpu  user nice system idle iowait irq softirq steal guest guest_nice", where user has guest in it (proc(5)). */
+    /* proc(5). User time has guests' in it. */
+    enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, FIELDS };
+    uint64_t t[FIELDS] = {0};
     _cleanup_free_ char *text = tree_text("%s/stat", procfs);
-    uint64_t user, nice, system, irq = 0, softirq = 0;
     long ticks = sysconf(_SC_CLK_TCK);
-    if (!text || ticks <= 0 ||
-        sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %*u %*u %" SCNu64 " %" SCNu64, &user, &nice,
-               &system, &irq, &softirq) < 3)
+    if (!text || ticks <= 0 || strncmp(text, "cpu ", 4) != 0 || numbers(text + 4, t, FIELDS) <= SYSTEM)
         return false;
-    *ret = (user + nice + system + irq + softirq) * (uint64_t)(1000000000 / ticks);
+    *ret = (t[USER] + t[NICE] + t[SYSTEM] + t[IRQ] + t[SOFTIRQ]) * (uint64_t)(1000000000 / ticks);
     return true;
 }
 
 uint64_t measure_resident(const char *run, const char *procfs, const char *guest)
 {
-    uint64_t pages = 0;
+    uint64_t pages[2]; /* in all, resident */
     _cleanup_free_ char *pid = tree_text("%s/%s.pid", run, guest);
     _cleanup_free_ char *statm = pid ? tree_text("%s/%s/statm", procfs, pid) : NULL;
-    if (!statm || sscanf(statm, "%*u %" SCNu64, &pages) != 1)
+    if (!statm || numbers(statm, pages, 2) != 2)
         return 0;
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages[1] * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 struct reading {

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,10 +44,10 @@ def hbal(file, offline, *more):
         command += ["-O", name]
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S)))
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S + 10)))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode < 0 and usage.ru_utime + usage.ru_stime >= LIMIT_S - 1:
+        if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             return None, None, None
         out.seek(0)
         text = out.read()

@@ -21,7 +21,7 @@ static void busy_time_is_without_waiting_and_guests_count_once(void **state)
     made_tree_add(&t, "stat", "cpu  100 20 300 9000 700 4 6 50 80 10\ncpu0 1 2 3 4 5 6 7 8 9 10\n");
     assert_true(measure_busy_ns(t.root, &ns));
     assert_int_equal(ns, 430 * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)));
-    made_tree_add(&t, "stat", "btime 5\n");
+    made_tree_add(&t, "stat", "cpu0 1 2 3 4\n");
     assert_false(measure_busy_ns(t.root, &ns));
     made_tree_deinit(&t);
 }
