@@ -4,6 +4,7 @@
 #include "agent/io/disk_users.h"
 #include "agent/io/xml.h"
 #include "common/base/failpoint.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/mapping/mapping.h"
 
@@ -47,15 +48,35 @@ Drover__V1__DiskCopy *copies_of(const struct transaction *txn, const char *targe
 
 /* ---- PREPARE ----------------------------------------------------------------------------------------------------- */
 
-static bool is_disk_of(const Drover__V1__Guest *g, const Drover__V1__DiskCopy *c)
+static const Drover__V1__Disk *disk_of(const Drover__V1__Guest *g, const Drover__V1__DiskCopy *c)
 {
     for (size_t i = 0; g && i < g->n_disks; i++)
         if (streq(g->disks[i]->target, c->target))
-            return streq(g->disks[i]->source, c->from);
-    return false;
+            return g->disks[i];
+    return NULL;
 }
 
-void copies_check_source(Drover__V1__Relocation *r, const Drover__V1__Guest *guest, struct findings *f)
+static bool is_disk_of(virConnectPtr conn, const Drover__V1__Guest *g, const Drover__V1__DiskCopy *c)
+{
+    const Drover__V1__Disk *d = disk_of(g, c);
+    if (!d || !streq(d->type, "volume"))
+        return d && streq(d->source, c->from);
+    _cleanup_free_ char *volume = conn ? disk_volume(conn, c->from) : NULL;
+    return volume && streq(d->source, volume);
+}
+
+/* libvirt keeps a list of a pool's volumes, and it is what has changed. What it can't read it says when the guest starts. */
+static void refresh(const struct transaction *txn, virConnectPtr conn, const Drover__V1__DiskCopy *c,
+                    const char *path)
+{
+    const Drover__V1__Disk *d = disk_of(txn->record->guest, c);
+    struct error why = {0};
+    if (d && conn && streq(d->type, "volume") && disk_volume_refresh(conn, path, &why) < 0)
+        log_warn("transaction %s: %s", txn->id, why.text);
+}
+
+void copies_check_source(virConnectPtr conn, Drover__V1__Relocation *r, const Drover__V1__Guest *guest,
+                         struct findings *f)
 {
     struct limit limit =
         within(INSPECT_MS); /* for all: backing files that can't be read in time are not used */
@@ -67,7 +88,7 @@ void copies_check_source(Drover__V1__Relocation *r, const Drover__V1__Guest *gue
             findings_add(f, BLOCK, "copy-kind", subject, why.text,
                          "a raw or qcow2 file that qemu-img can open",
                          "look at it with qemu-img info on this host");
-        else if (guest && !is_disk_of(guest, c))
+        else if (guest && !is_disk_of(conn, guest, c))
             findings_add(f, BLOCK, "copy-kind", subject, "the guest's disk is another one by now", c->from,
                          "try again");
         if (guest && guest->snapshots)
@@ -197,7 +218,7 @@ void copies_promise(struct transaction *txn)
         made_of(txn, r->copies[i]->to);
 }
 
-int copies_make(struct transaction *txn, struct error *err)
+int copies_make(struct transaction *txn, virConnectPtr conn, struct error *err)
 {
     const Drover__V1__Relocation *r = txn->record->relocation;
     for (size_t i = 0; r && i < r->n_copies; i++) {
@@ -215,6 +236,7 @@ int copies_make(struct transaction *txn, struct error *err)
         failpoint("agent.destination.image.after");
         if (e < 0)
             return e;
+        refresh(txn, conn, c, c->to);
     }
     return 0;
 }
@@ -254,6 +276,8 @@ int copies_undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
             return e;
         r->made[i]->undone = true;
     }
+    for (size_t i = 0; r->relocation && i < r->relocation->n_copies; i++)
+        refresh(txn, conn, r->relocation->copies[i], r->relocation->copies[i]->to);
     return 0;
 }
 
@@ -276,6 +300,7 @@ static char *put_aside(struct transaction *txn, virConnectPtr conn, const Drover
         log_warn("transaction %s: %s keeps its name: %s", txn->id, c->from, why.text);
         return xstrdup(c->from);
     }
+    refresh(txn, conn, c, c->from);
     return steal(&aside);
 }
 

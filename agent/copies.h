@@ -8,15 +8,15 @@
 #include "agent/transaction.h"
 
 /* Source: completes what the coordinator knew of the disks. Adds findings. */
-void copies_check_source(Drover__V1__Relocation *relocation, const Drover__V1__Guest *guest,
-                         struct findings *f);
+void copies_check_source(virConnectPtr conn, Drover__V1__Relocation *relocation,
+                         const Drover__V1__Guest *guest, struct findings *f);
 
 /* Destination: nothing is there yet, and there is room; chooses which images are backed by one that is here already. */
 void copies_check_destination(struct transaction *txn, virConnectPtr conn, struct findings *f);
 
 /* Destination: into the manifest, for the next write of the record; then makes them, writing what it made. */
 void copies_promise(struct transaction *txn);
-int copies_make(struct transaction *txn, struct error *err);
+int copies_make(struct transaction *txn, virConnectPtr conn, struct error *err);
 
 /* Destination: removes what was made and no domain uses. `text` says what could not be. */
 int copies_undo(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err);

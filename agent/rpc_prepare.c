@@ -112,7 +112,7 @@ static void check(struct prepare *p, struct transaction *txn)
     if (p->role == PARTICIPANT_SOURCE) {
         if (conn)
             check_source(conn, p->request, &p->findings, &r->guest, &r->definition);
-        copies_check_source(r->relocation, r->guest, &p->findings);
+        copies_check_source(conn, r->relocation, r->guest, &p->findings);
     } else {
         if (conn)
             check_destination_names(conn, p->request, &p->findings);
@@ -153,7 +153,8 @@ static int make_copies(struct prepare *p, struct transaction *txn)
     Drover__V1__Vote *yes = steal(&txn->record->vote);
     copies_promise(txn);
     int e = drive_step(&p->op, PARTICIPANT_PREPARE_YES, 0, &out, &p->err);
-    if (e == 0 && copies_make(txn, &why) < 0) {
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(txn->all->agent->libvirt, &why);
+    if (e == 0 && (!conn || copies_make(txn, conn, &why) < 0)) {
         p->findings = (struct findings){0};
         findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "copy-target", "the copied disks", why.text,
                      "that their images can be made here", "see the log of drover-agent on this host");

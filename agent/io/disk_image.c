@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+enum { CHAIN_MAX = 64 };
 #define HASHED_MAX (2ULL << 30) /* what both hosts read in the time that a PREPARE has */
 
 static bool is_path(const char *path)
@@ -38,20 +39,45 @@ int disk_image_check(const Drover__V1__DiskCopy *c, struct error *err)
 
 /* ---- what it is -------------------------------------------------------------------------------------------------- */
 
-static char *hash_of(const struct limit *limit, const char *path)
+/* A chain of backing files, the top first. */
+struct chain {
+    const char *names[CHAIN_MAX];
+    size_t n;
+    uint64_t size;
+};
+
+static bool chain_add(struct chain *chain, const char *path)
+{
+    struct stat st;
+    if (chain->n == CHAIN_MAX || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    chain->names[chain->n++] = path;
+    chain->size += (uint64_t)st.st_size;
+    return true;
+}
+
+static bool hash_add(const struct limit *limit, EVP_MD_CTX *context, const char *path)
 {
     enum { CHUNK = 1 << 20 };
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     _cleanup_free_ unsigned char *chunk = xcalloc(CHUNK, 1);
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    bool fine = fd >= 0 && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+    bool fine = fd >= 0;
     for (ssize_t got = 1; fine && got > 0;) {
         got = read(fd, chunk, CHUNK);
         fine = got >= 0 && !limit_over(limit) &&
                (got == 0 || EVP_DigestUpdate(context, chunk, (size_t)got) == 1);
     }
+    return fine;
+}
+
+static char *hash_of(const struct limit *limit, const struct chain *chain)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    bool fine = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+    for (size_t i = 0; i < chain->n && fine; i++)
+        fine = hash_add(limit, context, chain->names[i]);
     fine = fine && EVP_DigestFinal_ex(context, digest, &n) == 1;
     EVP_MD_CTX_free(context);
     if (!fine)
@@ -65,54 +91,62 @@ static char *hash_of(const struct limit *limit, const char *path)
 static void inspect_backing(const struct limit *limit, const Drover__V1__ProbeResult *image,
                             Drover__V1__DiskCopy *c)
 {
-    struct stat st;
+    struct chain chain = {0};
     const Drover__V1__ImageFacts *base = image->n_images > 1 ? image->images[1] : NULL;
     xml_set(&c->source_backing, xstrdup(base ? base->name : ""));
     if (!base)
         return;
     xml_set(&c->backing_format, xstrdup(base->format));
-    if (image->n_images > 2 || stat(base->name, &st) < 0 || !S_ISREG(st.st_mode))
-        return;
-    c->backing_size = (uint64_t)st.st_size;
-    if (c->backing_size <= HASHED_MAX)
-        xml_set(&c->backing_hash, hash_of(limit, base->name));
+    for (size_t i = 1; i < image->n_images; i++)
+        if (!chain_add(&chain, image->images[i]->name))
+            return;
+    c->backing_size = chain.size;
+    c->backing_files = (uint32_t)chain.n;
+    if (chain.size <= HASHED_MAX)
+        xml_set(&c->backing_hash, hash_of(limit, &chain));
+}
+
+static Drover__V1__ProbeResult *opened(const struct limit *limit, const char *path, const char *format)
+{
+    Drover__V1__ProbeResult *r = new0(Drover__V1__ProbeResult);
+    drover__v1__probe_result__init(r);
+    image_open(limit, path, format, r);
+    return r;
 }
 
 int disk_image_inspect(const struct limit *limit, Drover__V1__DiskCopy *c, struct error *err)
 {
-    Drover__V1__ProbeResult image = DROVER__V1__PROBE_RESULT__INIT;
+    Drover__V1__ProbeResult *image = opened(limit, c->from, c->format);
     int r = 0;
     struct stat st;
-    image_open(limit, c->from, c->format, &image);
-    if (image.outcome != DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN) {
-        r = error_set(err, STATUS_FAILED_PRECONDITION, "%s", image.seen);
+    if (image->outcome != DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN) {
+        r = error_set(err, STATUS_FAILED_PRECONDITION, "%s", image->seen);
     } else if (stat(c->from, &st) < 0 || !S_ISREG(st.st_mode)) {
         r = error_set(err, STATUS_FAILED_PRECONDITION, "%s is no file", c->from);
     } else {
-        c->size = image.images[0]->virtual_size;
+        c->size = image->images[0]->virtual_size;
         c->bytes = 0;
-        for (size_t i = 0; i < image.n_images; i++)
-            c->bytes += image.images[i]->actual_size;
+        for (size_t i = 0; i < image->n_images; i++)
+            c->bytes += image->images[i]->actual_size;
         c->bytes = c->bytes > c->size ? c->size : c->bytes;
-        inspect_backing(limit, &image, c);
+        inspect_backing(limit, image, c);
     }
-    for (size_t i = 0; i < image.n_images; i++)
-        drover__v1__image_facts__free_unpacked(image.images[i], NULL);
-    free(image.images);
-    xml_set(&image.reason, xstrdup(""));
-    free(image.reason);
-    xml_set(&image.seen, xstrdup(""));
-    free(image.seen);
+    drover__v1__probe_result__free_unpacked(image, NULL);
     return r;
 }
 
 bool disk_image_same_backing(const struct limit *limit, const char *path, const Drover__V1__DiskCopy *c)
 {
-    struct stat st;
-    if (!c->backing_hash[0] || stat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
-        (uint64_t)st.st_size != c->backing_size)
+    struct chain chain = {0};
+    if (!c->backing_hash[0] || !chain_add(&chain, path))
         return false;
-    _cleanup_free_ char *hash = hash_of(limit, path);
+    Drover__V1__ProbeResult *image = c->backing_files > 1 ? opened(limit, path, c->backing_format) : NULL;
+    bool whole = !image || image->n_images == c->backing_files;
+    for (size_t i = 1; image && i < image->n_images && whole; i++)
+        whole = chain_add(&chain, image->images[i]->name);
+    _cleanup_free_ char *hash = whole && chain.size == c->backing_size ? hash_of(limit, &chain) : NULL;
+    if (image)
+        drover__v1__probe_result__free_unpacked(image, NULL);
     return hash && streq(hash, c->backing_hash);
 }
 

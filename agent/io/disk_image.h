@@ -12,11 +12,12 @@
 /* INVALID_ARGUMENT unless target, paths and format are such as Drover itself would give. */
 int disk_image_check(const Drover__V1__DiskCopy *copy, struct error *err);
 
-/* At the source: fills format, size, bytes, and of a backing file that is the last of the chain its size and hash; of others and of large
- * ones the hash stays empty. FAILED_PRECONDITION if it can't be opened, or is something that can't be copied. */
+/* At the source: fills format, size, bytes, and of a chain of backing files their size and hash; of what is no file, and of large ones
+ * the hash stays empty. FAILED_PRECONDITION if it can't be opened, or is something that can't be copied. */
 int disk_image_inspect(const struct limit *limit, Drover__V1__DiskCopy *copy, struct error *err);
 
-/* At the destination: is the file at `path` the very image that the source's copy is backed by? By size and hash. */
+/* At the destination: is the file at `path`, with all that it is backed by, the very image that the source's copy is backed by? By size
+ * and hash. */
 bool disk_image_same_backing(const struct limit *limit, const char *path, const Drover__V1__DiskCopy *copy);
 
 /* Room for unprivileged writers where the file would be. NOT_FOUND if its directory isn't there. */

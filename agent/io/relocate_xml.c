@@ -74,7 +74,10 @@ static void relocate_disk(xmlNode *disk, const Drover__V1__Relocation *r)
     const Drover__V1__DiskCopy *copy = copy_of(r, disk);
     xmlNode *source = child(disk, "source");
     if (copy && source) {
-        xmlSetProp(source, (const xmlChar *)"file", (const xmlChar *)copy->to);
+        if (xmlHasProp(source, (const xmlChar *)"pool"))
+            map_source(source, r->mapping);
+        else
+            xmlSetProp(source, (const xmlChar *)"file", (const xmlChar *)copy->to);
         remove_backing(disk);
         return;
     }

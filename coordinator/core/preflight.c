@@ -295,7 +295,10 @@ static const struct rule rules[] = {
      "renamed.",
      false},
     {"copy-kind", B, PROBED, rule_copy_kind,
-     "Only disks that are raw or qcow2 files, not shareable and not encrypted, are copied.", false},
+     "Only disks that are raw or qcow2 files (or volumes of a pool that is a directory), not shareable and "
+     "not "
+     "encrypted, are copied.",
+     false},
     {"copy-target", B, PROBED, rule_copy_target,
      "There is a file already where the copy of the disk would be. Drover never overwrites one.", false},
     {"copy-space", B, PROBED, rule_copy_space,

@@ -42,8 +42,8 @@ static Drover__V1__DiskCopy *copy_new(const struct preflight *in, const Drover__
     Drover__V1__DiskCopy *c = new0(Drover__V1__DiskCopy);
     drover__v1__disk_copy__init(c);
     c->target = xstrdup(d->target);
-    c->from = xstrdup(d->source);
-    c->to = xstrdup(there->disks[disk]->source);
+    c->from = disk_path(in->source, d);
+    c->to = disk_path(in->destination, there->disks[disk]);
     c->format = xstrdup(d->format[0] ? d->format : "raw");
     c->size = relocation_size(in, disk);
     c->bytes = relocation_allocated(in, disk);
@@ -114,7 +114,7 @@ size_t relocation_changes(const struct preflight *in, const Drover__V1__Relocati
         const Drover__V1__Disk *d = here->disks[i];
         const Drover__V1__DiskCopy *copy = copy_of(r, d->target);
         if (copy)
-            add(&out, xasprintf("disk %s", d->target), d->source, copy->to,
+            add(&out, xasprintf("disk %s", d->target), copy->from, copy->to,
                 xasprintf("copied, %llu MiB", (unsigned long long)((copy->bytes + 0xfffff) >> 20)));
         else if (!streq(d->source, there->disks[i]->source))
             add(&out, xasprintf("disk %s", d->target), d->source, there->disks[i]->source, NULL);

@@ -1,4 +1,5 @@
 /* Rules about disks that --copy-storage copies. */
+#include "common/base/cleanup.h"
 #include "coordinator/core/relocation.h"
 #include "coordinator/core/rules.h"
 
@@ -14,7 +15,8 @@
 /* Of the destination's side of disk i. */
 static const Drover__V1__PathFacts *target_of(const struct preflight *in, size_t i)
 {
-    return evidence_path(in->evidence, in->destination, in->there->disks[i]->source);
+    _cleanup_free_ char *path = disk_path(in->destination, in->there->disks[i]);
+    return path ? evidence_path(in->evidence, in->destination, path) : NULL;
 }
 
 RULE(copy_storage)
@@ -31,7 +33,7 @@ RULE(copy_storage)
 /* NULL: nothing. */
 static const char *kind_fault(const struct preflight *in, const Drover__V1__Disk *d)
 {
-    if (!streq(d->type, "file"))
+    if (!streq(d->type, "file") && !streq(d->type, "volume"))
         return "it is no file";
     if (d->format[0] && !streq(d->format, "raw") && !streq(d->format, "qcow2"))
         return "its format is not copied";

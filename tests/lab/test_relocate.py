@@ -5,7 +5,7 @@ import signal
 from threading import Thread
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, document, wait_for_job
+from checks import assert_goes_on, assert_runs_only_on, document, edited, wait_for_job
 from lablib import wait_for
 
 GLUSTER, ELSEWHERE, IMAGES = "/srv/gluster", "/srv/elsewhere", "/var/lib/libvirt/images"
@@ -144,23 +144,62 @@ def test_a_local_disk_is_copied_there_and_back(fleet, drover, images):
     assert content(kvm1, f"{IMAGES}/web1-0.raw", "back") == content(kvm1, left, "here")
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_a_backing_file_that_is_there_is_used_if_it_is_the_same(fleet, drover, images, same):
+@pytest.mark.parametrize("same, deep", [(True, False), (False, False), (True, True), (False, True)])
+def test_backing_files_that_are_there_are_used_if_they_are_the_same(fleet, drover, images, same, deep):
     kvm1, kvm2 = images
     fleet.guest_add("web1", on="kvm1", disks=["local"], format="qcow2", tick_ms=100, size=64, off=True)
     for host in (kvm1, kvm2):
         host.run(["qemu-img", "create", "-q", "-f", "raw", f"{IMAGES}/base.raw", "64M"])
         mark(host, f"{IMAGES}/base.raw")
+        if deep:
+            host.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", f"{IMAGES}/middle.qcow2"])
+            host.run(["qemu-io", "-c", "write -q -P 0x33 4M 1M", f"{IMAGES}/middle.qcow2"])
     if not same:
         mark(kvm2, f"{IMAGES}/base.raw", at=2 << 20)
-    kvm1.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{IMAGES}/base.raw", "-F", "raw", f"{IMAGES}/web1-0.qcow2"])
+    top, format = (f"{IMAGES}/middle.qcow2", "qcow2") if deep else (f"{IMAGES}/base.raw", "raw")
+    kvm1.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", top, "-F", format, f"{IMAGES}/web1-0.qcow2"])
     kvm1.virsh("start", "web1")
     fleet.tick_wait("web1")
     job = moved(drover, "web1", "--copy-storage")
     assert_goes_on(fleet, "web1", "kvm2")
+    (told,) = [finding for finding in job["findings"] if finding["id"] == "copy-backing"]
+    assert ("here already" in told["seen"]) == same, told
     chain = kvm2.run(["qemu-img", "info", "-U", "--backing-chain", f"{IMAGES}/web1-0.qcow2"]).stdout
-    assert (f"backing file: {IMAGES}/base.raw" in chain) == same, chain
+    assert (f"backing file: {top}" in chain) == same, chain
+    assert chain.count("image: ") == (1 if not same else 3 if deep else 2), chain
     assert content(kvm2, f"{IMAGES}/web1-0.qcow2", "there") == content(kvm1, job["left"][0], "here")
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_a_volume_is_copied_to_the_pool_of_that_name(fleet, drover, images, off):
+    kvm1, kvm2 = images
+    fleet.guest_add("web1", on="kvm1", disks=["local"], tick_ms=100, size=64, off=True)
+    mark(kvm1, f"{IMAGES}/web1-0.raw")
+    for host in (kvm1, kvm2):
+        host.virsh("pool-create-as", "lab", "dir", "--target", IMAGES)
+    try:
+        edited(fleet, "web1", ("<disk type='file'", "<disk type='volume'"), (f"file='{IMAGES}/web1-0.raw'", "pool='lab' volume='web1-0.raw'"))
+        if not off:
+            kvm1.virsh("start", "web1")
+            fleet.tick_wait("web1")
+        wait_for(lambda: blocks(check(drover, "web1")) == {"storage-not-shared"}, 20, "the coordinator to know the pools")
+        assert check(drover, "web1", "--copy-storage")["mode"] == ("definition" if off else "auto")
+        kvm2.write(f"{IMAGES}/web1-0.raw", "somebody's")
+        assert blocks(check(drover, "web1", "--copy-storage")) == {"copy-target"}
+        os.unlink(kvm2.path(f"{IMAGES}/web1-0.raw"))
+        job = moved(drover, "web1", "--copy-storage")
+        assert files(kvm2) == ["web1-0.raw"] and len(files(kvm1)) == 1
+        for options in ((), ("--inactive",)):
+            assert "pool='lab' volume='web1-0.raw'" in kvm2.virsh("dumpxml", *options, "web1")
+        assert "web1-0.raw" in kvm2.virsh("vol-list", "lab") and "web1-0.raw " not in kvm1.virsh("vol-list", "lab")
+        assert content(kvm2, f"{IMAGES}/web1-0.raw", "there") == content(kvm1, job["left"][0], "here")
+        if off:
+            kvm2.virsh("start", "web1")
+        fleet.tick_wait("web1", 3)
+        kvm2.virsh("destroy", "web1")
+    finally:
+        for host in (kvm1, kvm2):
+            host.virsh("pool-destroy", "lab")
 
 
 def test_a_copied_disk_of_a_guest_that_is_shut_off(fleet, drover, images):

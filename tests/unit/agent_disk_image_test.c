@@ -106,6 +106,37 @@ static void a_backing_file_is_the_same_by_size_and_hash(void **state)
     free(path);
 }
 
+/* With its whole chain: each file is found by the one above it. */
+static void a_chain_of_backing_files_is_the_same_as_a_whole(void **state)
+{
+    struct made_tree *tree = *state;
+    struct limit limit = {clock_monotonic_ms() + 60000, -1};
+    struct error err = {0};
+    if (system("command -v qemu-img >/dev/null") != 0)
+        skip();
+    static const char make[] =
+        "cd %s && for d in here there; do mkdir $d && cd $d && "
+        "qemu-img create -q -f raw base.raw 64k && "
+        "qemu-img create -q -f qcow2 -F raw -b base.raw middle.qcow2 && cd ..; done && "
+        "qemu-img create -q -f qcow2 -F qcow2 -b middle.qcow2 here/top.qcow2";
+    _cleanup_free_ char *command = xasprintf(make, tree->root);
+    assert_int_equal(system(command), 0);
+    Drover__V1__DiskCopy *c = new0(Drover__V1__DiskCopy);
+    drover__v1__disk_copy__init(c);
+    c->from = xasprintf("%s/here/top.qcow2", tree->root);
+    c->format = xstrdup("qcow2");
+    assert_int_equal(disk_image_inspect(&limit, c, &err), 0);
+    assert_int_equal(c->backing_files, 2);
+    _cleanup_free_ char *there = xasprintf("%s/there/middle.qcow2", tree->root);
+    assert_true(disk_image_same_backing(&limit, there, c));
+    made_tree_add(tree, "there/base.raw", "another");
+    assert_false(disk_image_same_backing(&limit, there, c));
+    _cleanup_free_ char *base = xasprintf("%s/there/base.raw", tree->root);
+    assert_int_equal(unlink(base), 0);
+    assert_false(disk_image_same_backing(&limit, there, c));
+    drover__v1__disk_copy__free_unpacked(c, NULL);
+}
+
 static void room_is_that_of_the_directory(void **state)
 {
     struct made_tree *tree = *state;
@@ -141,6 +172,7 @@ int main(void)
         cmocka_unit_test(only_plain_names_are_taken),
         cmocka_unit_test(an_image_takes_no_other_ones_place),
         cmocka_unit_test(a_backing_file_is_the_same_by_size_and_hash),
+        cmocka_unit_test(a_chain_of_backing_files_is_the_same_as_a_whole),
         cmocka_unit_test(room_is_that_of_the_directory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

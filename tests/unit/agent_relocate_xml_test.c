@@ -57,13 +57,15 @@ static char *relocated(const char *xml, bool copy)
     Drover__V1__Mapping mapping = DROVER__V1__MAPPING__INIT;
     mapping.rules = rule_list;
     mapping.n_rules = 4;
-    Drover__V1__DiskCopy vdb = DROVER__V1__DISK_COPY__INIT, *copies[] = {&vdb};
+    Drover__V1__DiskCopy vdb = DROVER__V1__DISK_COPY__INIT, vdc = vdb, *copies[] = {&vdb, &vdc};
     vdb.target = (char *)"vdb";
     vdb.to = (char *)"/new/b.qcow2";
+    vdc.target = (char *)"vdc";
+    vdc.to = (char *)"/pools/guests/c.raw";
     Drover__V1__Relocation r = DROVER__V1__RELOCATION__INIT;
     r.mapping = &mapping;
     r.copies = copies;
-    r.n_copies = copy;
+    r.n_copies = copy ? 2 : 0;
     char *out = NULL;
     struct error err = {0};
     if (relocate_xml(xml, &r, &out, &err) < 0)
@@ -104,6 +106,8 @@ static void a_copied_disk_has_its_new_path_and_no_backing(void **state)
     assert_string_equal(g->disks[1]->source, "/new/b.qcow2");
     assert_int_equal(g->disks[1]->n_backing, 0);
     assert_int_equal(g->disks[0]->n_backing, 2);
+    assert_string_equal(g->disks[2]->source, "guests/c.raw"); /* a volume stays one */
+    assert_false(has(out, "/pools/guests"));
     drover__v1__guest__free_unpacked(g, NULL);
     free(out);
 }
