@@ -16,6 +16,7 @@
 #include "agent/io/records.h"
 #include "agent/io/xml.h"
 #include "agent/probe_job.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <net/if.h>
@@ -253,6 +254,8 @@ static bool is_bridge(const char *name)
     return *name && strlen(name) < IFNAMSIZ && !strchr(name, '/') && !streq(name, ".") && !streq(name, "..");
 }
 
+static void work(struct probe_job *j);
+
 static int check(const struct probes *p, const Drover__V1__ProbeRequest *q, const struct kind *k,
                  struct error *err)
 {
@@ -290,11 +293,22 @@ static int check(const struct probes *p, const Drover__V1__ProbeRequest *q, cons
                          "too many probes hold files and ports; they end by themselves soon");
     for (const struct probe_job *j = p->jobs; j;
          j = j->next) /* else the file could come after it was removed */
-        if (q->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE && j->work == write_nonce &&
+        if (q->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE && j->work == work &&
+            request_of(j)->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE &&
             streq(request_of(j)->nonce, q->nonce))
             return error_set(err, STATUS_ABORTED,
                              "%s is still being written; it is removed when its lease ends", q->nonce);
     return 0;
+}
+
+static void work(struct probe_job *j)
+{
+    Drover__V1__ProbeKind kind = request_of(j)->kind;
+    const char *name =
+        protobuf_c_enum_descriptor_get_value(&drover__v1__probe_kind__descriptor, (int)kind)->name;
+    failpoint("agent.%s.begun", name);
+    kinds[kind].work(j);
+    failpoint("agent.%s.done", name);
 }
 
 static void finish(struct probe_job *j)
@@ -321,5 +335,5 @@ void probe_call(struct probes *p, const Drover__V1__ProbeRequest *q, Drover__V1_
     Drover__V1__ProbeResult *result = new0(Drover__V1__ProbeResult);
     drover__v1__probe_result__init(result);
     probe_job_start(p, call, (ProtobufCClosure)(void (*)(void))reply, message_copy(&q->base), &result->base,
-                    wait, k->work, finish, say_late);
+                    wait, work, finish, say_late);
 }

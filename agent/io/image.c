@@ -45,11 +45,17 @@ bool image_parse(const char *json, Drover__V1__ProbeResult *r)
 static const char *reason_of(const struct error *err)
 {
     static const char *const words[][2] = {
-        {"No such file", "absent"},     {"NOENT", "absent"},
-        {"does not exist", "absent"},   {"Permission denied", "denied"},
-        {"EACCES", "denied"},           {"ACCESS", "denied"},
-        {"refused", "refused"},         {"No route", "unreachable"},
-        {"unreachable", "unreachable"}, {"Stale", "stale"},
+        {"No such file", "absent"},
+        {"NOENT", "absent"},
+        {"does not exist", "absent"},
+        {"MNT3ERR_ACCES", "refused"},
+        {"Permission denied", "denied"},
+        {"EACCES", "denied"},
+        {"ACCESS", "denied"},
+        {"refused", "refused"},
+        {"No route", "unreachable"},
+        {"unreachable", "unreachable"},
+        {"Stale", "stale"},
         {"LOGICAL UNIT", "absent"},
     };
     if (err->code == STATUS_DEADLINE_EXCEEDED)
@@ -75,8 +81,11 @@ void image_open(const struct limit *limit, const char *name, const char *format,
     int e = run_program(limit, argv, &output, &err);
     if (e == -STATUS_NOT_FOUND)
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "no-program", "%s", err.text);
-    else if (e < 0)
-        probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, reason_of(&err), "%s", err.text);
+    else if (e < 0) /* what the agent's user may not read, QEMU's may: libvirt gives the image to that one */
+        probe_say(r,
+                  streq(reason_of(&err), "denied") ? DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED
+                                                   : DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED,
+                  reason_of(&err), "%s", err.text);
     else if (!image_parse(output, r))
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "failed",
                   "qemu-img gave no list of images for %s", name);

@@ -63,6 +63,16 @@ bool mounts_is_network(const char *fs_type)
     return false;
 }
 
+bool mounts_is_local(const char *fs_type)
+{
+    static const char *const types[] = {"ext2", "ext3", "ext4",  "xfs",   "btrfs",
+                                        "zfs",  "f2fs", "tmpfs", "ramfs", "bcachefs"};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (streq(fs_type, types[i]))
+            return true;
+    return false;
+}
+
 static Drover__V1__Mount *describe(struct libmnt_fs *fs)
 {
     Drover__V1__Mount *m = new0(Drover__V1__Mount);

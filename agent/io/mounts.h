@@ -27,3 +27,6 @@ void mounts_stat(Drover__V1__Mount *mount);
 
 /* By its type several hosts may have the same one. */
 bool mounts_is_network(const char *fs_type);
+
+/* Of one host alone, whatever device is below: what others write never comes to it later. Of types that neither names, nothing is known. */
+bool mounts_is_local(const char *fs_type);

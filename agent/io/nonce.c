@@ -1,9 +1,11 @@
 #include "agent/io/nonce.h"
 
+#include "agent/io/owner.h"
 #include "agent/io/path_facts.h"
 #include "agent/io/probe_say.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
+#include "common/base/failpoint.h"
 #include "common/base/loop.h"
 #include "common/base/memory.h"
 
@@ -113,7 +115,12 @@ static const char *reason_of(int why)
     case EPERM: return "denied";
     case ENOSPC:
     case EDQUOT: return "full";
-    case ESTALE: return "stale";
+    case ESTALE:
+    case ENOTCONN: /* FUSE, when its server or its process is gone */
+    case EHOSTDOWN:
+    case ETIMEDOUT:
+    case EREMOTEIO:
+    case EIO: return "stale";
     case ENOENT:
     case ENOTDIR: return "no-directory";
     case ENOTBLK: return "is-device";
@@ -147,10 +154,15 @@ static bool is_kernels(const char *directory)
 static int open_directory(const char *image, char **ret_path, Drover__V1__ProbeResult *r)
 {
     _cleanup_free_ char *path = path_directory(image);
+    _cleanup_owner_ struct owner owner = {0};
+    if (!path && errno == EACCES && (owner = owner_of(image), owner_become(&owner)))
+        path = path_directory(image);
     if (!path || is_kernels(path)) {
         say_no_directory(image, path ? ENOTBLK : errno, r);
         return -1;
     }
+    if (!owner.acting)
+        owner = owner_where_needed(path);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         say_no_directory(image, errno, r);
@@ -169,8 +181,9 @@ static void put_path(const char *directory, Drover__V1__ProbeResult *r)
 
 /* ---- the steps ---- */
 
-static int make(int dir, const char *name, const char *text)
+static int make(const char *directory, int dir, const char *name, const char *text)
 {
+    _cleanup_owner_ struct owner owner = owner_where_needed(directory);
     _cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return errno;
@@ -209,7 +222,9 @@ void nonce_write(const char *state_dir, const char *host, const char *nonce, con
     }
     file_name(name, nonce);
     snprintf(text, sizeof(text), CONTENT, nonce, host);
-    int why = make(dir, name, text);
+    failpoint("agent.probe.nonce.recorded");
+    int why = make(directory, dir, name, text);
+    failpoint("agent.probe.nonce.made");
     if (why) {
         record_drop(state_dir, nonce);
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, reason_of(why),
@@ -217,6 +232,12 @@ void nonce_write(const char *state_dir, const char *host, const char *nonce, con
         return;
     }
     probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN, "", "wrote %s/%s", directory, name);
+}
+
+/* It was written before anybody looks: a file system of this host alone has it at once, or never. */
+static bool is_local(const Drover__V1__PathFacts *directory)
+{
+    return directory && directory->mount && mounts_is_local(directory->mount->fs_type);
 }
 
 void nonce_read(const struct limit *limit, const char *nonce, const char *image, Drover__V1__ProbeResult *r)
@@ -229,13 +250,15 @@ void nonce_read(const struct limit *limit, const char *nonce, const char *image,
         _cleanup_close_ int dir = open_directory(image, &directory, r);
         if (dir < 0)
             return;
+        _cleanup_owner_ struct owner owner = owner_where_needed(directory);
         int why = read_content(dir, name, content);
         bool absent = why == ENOENT || why == ESTALE || (why == 0 && !strchr(content, '\n'));
-        if (absent && !limit_over(limit)) {
+        if (!r->path)
+            put_path(directory, r);
+        if (absent && !limit_over(limit) && !is_local(r->path)) {
             limit_poll(limit, -1, 0, POLL_MS);
             continue;
         }
-        put_path(directory, r);
         r->writable = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
                       !(r->path && r->path->mount && r->path->mount->read_only);
         if (why == ENOENT)
@@ -320,6 +343,7 @@ int nonce_remove(const char *state_dir, const char *nonce, struct error *err)
         return 0;
     }
     file_name(name, nonce);
+    _cleanup_owner_ struct owner owner = owner_where_needed(directory);
     _cleanup_close_ int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return error_errno(err, errno, "cannot open %s to remove %s", directory, name);
@@ -333,6 +357,8 @@ int nonce_remove(const char *state_dir, const char *nonce, struct error *err)
     if (why && why != ENOENT && why != ELOOP)
         return error_errno(err, why, "cannot remove %s/%s", directory, name);
     fsync(dir);
+    owner_leave(&owner); /* the record is the agent's own */
+    failpoint("agent.probe.nonce.removed");
     record_drop(state_dir, nonce);
     return 1;
 }

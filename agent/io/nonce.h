@@ -13,7 +13,7 @@
 void nonce_write(const char *state_dir, const char *host, const char *nonce, const char *image,
                  Drover__V1__ProbeResult *result);
 
-/* Reads it beside the same path, again and again until it is there or the limit is over. */
+/* Reads it beside the same path, again and again until it is there or the limit is over; once where it can't come later. */
 void nonce_read(const struct limit *limit, const char *nonce, const char *image,
                 Drover__V1__ProbeResult *result);
 

@@ -261,10 +261,15 @@ RULE(image_unproven)
         bool silent =
             there && !ask_proven(there) && !ask_refuted(there) && !no_answer(there) && !ask_unknown(there);
         if (silent && disk_is_written(g->disks[i]) && is_judged(in, g->disks[i]))
-            found(("disk %s", g->disks[i]->target),
-                  ("whether %s can open it is not known: %s", in->destination->name, ask_words(there)),
-                  ("qemu-img there opening it"),
-                  ("install qemu-utils (and qemu-block-extra) on %s", in->destination->name));
+            found(
+                ("disk %s", g->disks[i]->target),
+                ("whether %s can open it is not known: %s", in->destination->name, ask_words(there)),
+                ("qemu-img there opening it"),
+                ("%s on %s",
+                 streq(ask_reason(there), "denied")
+                     ? "see that QEMU's user may read it: ls -l, the export's squash options, SELinux' label,"
+                     : "install qemu-utils (and qemu-block-extra), or see the log of drover-agent",
+                 in->destination->name));
     }
 }
 

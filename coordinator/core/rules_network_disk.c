@@ -96,6 +96,11 @@ RULE(disk_unproven)
                   ("%s of %s%s%s", d->protocol, d->source_host[0] ? d->source_host : "no host",
                    d->auth[0] ? ", with the secret of " : "", d->auth),
                   ("a disk that the agents can open, too"),
-                  ("see that %s reaches it: virsh start a guest with it there", in->destination->name));
+                  ("see that %s has %s and reaches the server: qemu-img info there, with the same "
+                   "credentials, only reads; never start another guest on the disk to find out",
+                   in->destination->name,
+                   streq(d->auth, "tls") ? "its certificates (qemu.conf: vxhs_tls, nbd_tls)"
+                   : d->auth[0]          ? "the same secret (virsh secret-list)"
+                                         : "what it needs to log in (keys, known_hosts of QEMU's user)"));
     }
 }

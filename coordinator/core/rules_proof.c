@@ -178,11 +178,16 @@ RULE(storage_full)
 RULE(storage_unproven)
 {
     struct proof p;
-    each_fault(UNPROVEN, &p)
-        found(("disk %s", p.disk->target),
-              ("nothing proves that both hosts see the same %s: %s", p.disk->source, p.seen),
-              ("a nonce that %s writes beside it and %s reads", in->source->name, in->destination->name),
-              ("see the log of drover-agent on %s", p.where->name));
+    each_fault(UNPROVEN, &p) found(
+        ("disk %s", p.disk->target),
+        ("nothing proves that both hosts see the same %s: %s", p.disk->source, p.seen),
+        ("a nonce that %s writes beside it and %s reads", in->source->name, in->destination->name),
+        ("%s on %s",
+         streq(ask_reason(ask_proven(p.write) ? p.read : p.write), "denied")
+             ? "see that root or the image's owner may write there: ls -ld of the directory, root_squash "
+               "and all_squash of its export,"
+             : "see the log of drover-agent",
+         p.where->name));
 }
 
 RULE(probe_unknown)

@@ -90,3 +90,17 @@ def edited(fleet, name, *changes):
         xml = xml.replace(old, new)
     kvm1.write("/run/edited.xml", xml)
     kvm1.virsh("define", "/run/edited.xml")
+
+
+PROBED = ("/srv/gluster", "/var/lib/libvirt/images", "/srv/brick", "/srv/nfs")
+
+
+def left_behind(fleet):
+    """Files of probes anywhere they could be, and their records."""
+    found = []
+    for node in (*fleet.hosts(), fleet.node("export1")):
+        for directory in (*PROBED, "/var/lib/drover-agent/probes"):
+            names = node.run(["ls", "-A", directory], check=False).stdout.split()
+            found += [f"{node.name}:{directory}/{name}" for name in names
+                      if name.startswith(".drover-probe-") or directory.endswith("/probes")]
+    return found

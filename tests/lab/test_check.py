@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-from threading import Thread
 
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, check, document, edited, heavy, wait_for_finding, wait_for_job
@@ -38,25 +37,6 @@ def test_nothing_is_left_behind(fleet, drover):
         return kvm1.run(["find", GLUSTER, "/var/lib/libvirt/images", "-name", ".drover-probe-*"]).stdout.split()
 
     wait_for(lambda: not left(), 20, "no probe's file to be left")
-
-
-def test_an_agent_killed_in_mid_probe_leaves_nothing(fleet, drover):
-    fleet.guest_add("web1", on="kvm1", disks=["local"])
-    wait_for(lambda: "web1" in drover("vms").stdout, 10, "the coordinator to know web1")
-    kvm1 = fleet.node("kvm1")
-
-    def probes():
-        return kvm1.run(["find", "/var/lib/libvirt/images", "-name", ".drover-probe-*"]).stdout.split()
-
-    # The destination looks for it for over a second, since it is not there.
-    checking = Thread(target=lambda: drover("check", "web1", "--to", "kvm2", check=False))
-    checking.start()
-    wait_for(probes, 20, "the probe's file to be there")
-    fleet.programs.agent_stop(kvm1, signal.SIGKILL)
-    checking.join()
-    assert probes()
-    fleet.programs.agent_start(kvm1)
-    wait_for(lambda: not probes(), 20, "the new agent to remove it")
 
 
 def test_a_shell_that_goes_away_takes_its_probes_along(fleet, drover):

@@ -8,6 +8,7 @@ import time
 import uuid
 
 import pytest
+from checks import left_behind
 from conftest import BUILD
 from lablib import proc, wait_for
 
@@ -60,17 +61,6 @@ def agents(fleet):
 
 def nonce():
     return str(uuid.uuid4())
-
-
-def left_behind(fleet):
-    """Files of probes anywhere they could be, and their records."""
-    found = []
-    for node in (*fleet.hosts(), fleet.node("export1")):
-        for directory in (GLUSTER, LOCAL, "/srv/brick", "/srv/nfs", "/var/lib/drover-agent/probes"):
-            names = node.run(["ls", "-A", directory], check=False).stdout.split()
-            found += [f"{node.name}:{directory}/{name}" for name in names
-                      if name.startswith(".drover-probe-") or directory.endswith("/probes")]
-    return found
 
 
 def test_shared_storage_is_proven_three_ways_and_left_clean(fleet, agents):

@@ -6,10 +6,14 @@
 #include "common/base/memory.h"
 #include "tests/unit/made_tree.h"
 
+#include <linux/capability.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -21,6 +25,8 @@ struct world {
     struct made_tree t;
     char *state, *images, *image;
     Drover__V1__ProbeResult *result;
+    void (*obeying)(struct world *w); /* in_a_thread */
+    int removed;
 };
 
 static void world_init(struct world *w)
@@ -261,6 +267,82 @@ static void an_image_by_a_symbolic_link_is_probed_where_it_is(void **state)
     assert_int_equal(nonce_remove(w.state, NONCE, NULL), 1);
 }
 
+/* ---- as the owner ---- */
+
+/* A thread in which root is judged by modes, as by a server that squashes it; capabilities are a thread's own. */
+static void *obey_modes(void *arg)
+{
+    struct world *w = arg;
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    uint32_t both = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH;
+    if (syscall(SYS_capget, &header, data) < 0)
+        return NULL;
+    data[0].effective &= ~both;
+    data[0].permitted &= ~both;
+    if (syscall(SYS_capset, &header, data) == 0)
+        w->obeying(w);
+    return NULL;
+}
+
+static void in_a_thread(struct world *w, void (*obeying)(struct world *w))
+{
+    pthread_t thread;
+    w->obeying = obeying;
+    assert_int_equal(pthread_create(&thread, NULL, obey_modes, w), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void obeying_write(struct world *w)
+{
+    nonce_write(w->state, "kvm1", NONCE, w->image, w->result);
+}
+
+static void obeying_read(struct world *w)
+{
+    struct limit limit = soon(10000);
+    nonce_read(&limit, NONCE, w->image, w->result);
+}
+
+static void obeying_remove(struct world *w)
+{
+    w->removed = nonce_remove(w->state, NONCE, NULL);
+}
+
+static void what_root_may_not_the_owner_of_the_image_does(void **state)
+{
+    (void)state;
+    enum { OWNER = 64055 };
+    if (geteuid() != 0)
+        skip();
+    _cleanup_world_ struct world w;
+    world_init(&w);
+    assert_int_equal(chmod(w.t.root, 0711), 0);
+    assert_int_equal(chown(w.images, OWNER, OWNER) | chmod(w.images, 0700), 0);
+    assert_int_equal(chown(w.image, OWNER, OWNER) | chmod(w.image, 0600), 0);
+    anew(&w);
+    in_a_thread(&w, obeying_write);
+    expect(&w, DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN, "");
+    _cleanup_free_ char *file = xasprintf("%s/" FILE_NAME, w.images);
+    struct stat st;
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_uid, OWNER);
+    anew(&w);
+    in_a_thread(&w, obeying_read);
+    expect(&w, DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN, "");
+    assert_true(w.result->writable);
+    in_a_thread(&w, obeying_remove);
+    assert_int_equal(w.removed, 1);
+    assert_false(there(&w, "images/" FILE_NAME));
+    assert_false(there(&w, "state/probes/" NONCE));
+    /* The owner may not either: that is told. */
+    assert_int_equal(chmod(w.images, 0500), 0);
+    anew(&w);
+    in_a_thread(&w, obeying_write);
+    expect(&w, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "denied");
+    assert_false(there(&w, "state/probes/" NONCE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_torn_record_is_dropped),
         cmocka_unit_test(a_full_state_directory_or_a_used_nonce_writes_nothing),
         cmocka_unit_test(an_image_by_a_symbolic_link_is_probed_where_it_is),
+        cmocka_unit_test(what_root_may_not_the_owner_of_the_image_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
