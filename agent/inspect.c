@@ -1,6 +1,7 @@
 /* Agent.Inspect: the slow facts, read now. */
 #include "agent/io/adapters.h"
 #include "agent/io/exports.h"
+#include "agent/io/guests.h"
 #include "agent/io/host_facts.h"
 #include "agent/io/host_pools.h"
 #include "agent/io/libvirt.h"
@@ -48,11 +49,20 @@ static void read_volumes(struct probe_job *j, Drover__V1__Inspection *r)
         message_append_text(&r->errors, &r->n_errors, err.text);
 }
 
+static void read_guest(struct probe_job *j, const char *uuid, Drover__V1__Inspection *r)
+{
+    struct libvirt *libvirt = j->probes->agent->libvirt;
+    struct error err = {0};
+    _cleanup_connect_ virConnectPtr conn = libvirt ? libvirt_ref(libvirt, &err) : NULL;
+    if (libvirt && (!conn || guests_now(conn, uuid, &r->guest, &err) < 0))
+        message_append_text(&r->errors, &r->n_errors, err.text);
+}
+
 static void inspect(struct probe_job *j)
 {
     const Drover__V1__InspectRequest *q = (const Drover__V1__InspectRequest *)j->request;
     Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
-    bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->volumes && !q->n_paths;
+    bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->volumes && !q->n_paths && !*q->guest;
     if (all || q->mounts)
         read_mounts(r);
     if (all || q->luns) {
@@ -67,6 +77,8 @@ static void inspect(struct probe_job *j)
         read_volumes(j, r);
     if (q->n_paths)
         read_paths(j, q, r);
+    if (*q->guest)
+        read_guest(j, q->guest, r);
 }
 
 static void finish(struct probe_job *j)

@@ -17,7 +17,7 @@ void order_deinit(struct order *order);
 
 #define MODE_OPTION                                                                                          \
     {                                                                                                        \
-        "mode", "MODE", "auto (default), live, or offline: paused for the whole transfer", false             \
+        "mode", "MODE", "auto (default), live, post-copy, or offline: paused for the whole transfer", false  \
     }
 
 #define POLICY_OPTIONS                                                                                       \

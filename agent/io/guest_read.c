@@ -1,5 +1,6 @@
 #include "agent/io/guest_xml.h"
 #include "agent/io/guests.h"
+#include "common/base/memory.h"
 
 #include <libvirt/libvirt.h>
 #include <string.h>
@@ -74,4 +75,22 @@ int guests_get(virConnectPtr conn, const char *uuid, Drover__V1__Guest **ret, ch
     if (!domain)
         return error_libvirt(err, "no guest with UUID %.64s", uuid);
     return guests_read(domain, ret, ret_xml, err);
+}
+
+int guests_now(virConnectPtr conn, const char *uuid, Drover__V1__GuestNow **ret, struct error *err)
+{
+    _cleanup_domain_ virDomainPtr domain = virDomainLookupByUUIDString(conn, uuid);
+    if (!domain)
+        return error_libvirt(err, "no guest with UUID %.64s", uuid);
+    Drover__V1__Guest g = DROVER__V1__GUEST__INIT;
+    Drover__V1__GuestNow *now = new0(Drover__V1__GuestNow);
+    drover__v1__guest_now__init(now);
+    read_details(domain, &g);
+    now->uuid = xstrdup(uuid);
+    now->snapshots = g.snapshots;
+    now->checkpoints = g.checkpoints;
+    now->managed_save = g.managed_save;
+    now->job = g.job;
+    *ret = now;
+    return 0;
 }

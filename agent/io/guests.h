@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/io/libvirt.h"
+#include "proto/facts.pb-c.h"
 #include "proto/types.pb-c.h"
 
 /* ---- reading: any thread that may block ---- */
@@ -12,6 +13,9 @@
 int guests_get(virConnectPtr conn, const char *uuid, Drover__V1__Guest **ret, char **ret_xml,
                struct error *err);
 int guests_read(virDomainPtr domain, Drover__V1__Guest **ret, char **ret_xml, struct error *err);
+
+/* Only what libvirt tells no event of. */
+int guests_now(virConnectPtr conn, const char *uuid, Drover__V1__GuestNow **ret, struct error *err);
 
 /* ---- the table: the loop's thread ---- */
 

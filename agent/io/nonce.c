@@ -153,17 +153,19 @@ static bool is_kernels(const char *directory)
 
 static int open_directory(const char *image, char **ret_path, Drover__V1__ProbeResult *r)
 {
-    _cleanup_free_ char *path = path_directory(image);
     _cleanup_owner_ struct owner owner = {0};
-    if (!path && errno == EACCES && (owner = owner_of(image), owner_become(&owner)))
+    _cleanup_free_ char *path = NULL;
+    do
         path = path_directory(image);
+    while (!path && owner_instead(&owner, image));
     if (!path || is_kernels(path)) {
         say_no_directory(image, path ? ENOTBLK : errno, r);
         return -1;
     }
-    if (!owner.acting)
-        owner = owner_where_needed(path);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = -1;
+    do
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && owner_instead(&owner, path));
     if (fd < 0) {
         say_no_directory(image, errno, r);
         return -1;
@@ -183,8 +185,11 @@ static void put_path(const char *directory, Drover__V1__ProbeResult *r)
 
 static int make(const char *directory, int dir, const char *name, const char *text)
 {
-    _cleanup_owner_ struct owner owner = owner_where_needed(directory);
-    _cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    _cleanup_owner_ struct owner owner = {0};
+    _cleanup_close_ int fd = -1;
+    do
+        fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    while (fd < 0 && owner_instead(&owner, directory));
     if (fd < 0)
         return errno;
     ssize_t n = write(fd, text, strlen(text));
@@ -240,6 +245,15 @@ static bool is_local(const Drover__V1__PathFacts *directory)
     return directory && directory->mount && mounts_is_local(directory->mount->fs_type);
 }
 
+static bool may_write(int dir, const char *directory, struct owner *owner)
+{
+    int e;
+    do
+        e = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS);
+    while (e < 0 && owner_instead(owner, directory));
+    return e == 0;
+}
+
 void nonce_read(const struct limit *limit, const char *nonce, const char *image, Drover__V1__ProbeResult *r)
 {
     char name[NAME_MAX], content[CONTENT_MAX];
@@ -250,8 +264,11 @@ void nonce_read(const struct limit *limit, const char *nonce, const char *image,
         _cleanup_close_ int dir = open_directory(image, &directory, r);
         if (dir < 0)
             return;
-        _cleanup_owner_ struct owner owner = owner_where_needed(directory);
-        int why = read_content(dir, name, content);
+        _cleanup_owner_ struct owner owner = {0};
+        int why;
+        do
+            why = errno = read_content(dir, name, content);
+        while (why && owner_instead(&owner, directory));
         bool absent = why == ENOENT || why == ESTALE || (why == 0 && !strchr(content, '\n'));
         if (!r->path)
             put_path(directory, r);
@@ -259,8 +276,8 @@ void nonce_read(const struct limit *limit, const char *nonce, const char *image,
             limit_poll(limit, -1, 0, POLL_MS);
             continue;
         }
-        r->writable = faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
-                      !(r->path && r->path->mount && r->path->mount->read_only);
+        r->writable =
+            may_write(dir, directory, &owner) && !(r->path && r->path->mount && r->path->mount->read_only);
         if (why == ENOENT)
             probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "absent",
                       "%s has no %s, looked for during %lld ms: what is there is another directory",
@@ -343,8 +360,11 @@ int nonce_remove(const char *state_dir, const char *nonce, struct error *err)
         return 0;
     }
     file_name(name, nonce);
-    _cleanup_owner_ struct owner owner = owner_where_needed(directory);
-    _cleanup_close_ int dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_owner_ struct owner owner = {0};
+    _cleanup_close_ int dir = -1;
+    do
+        dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (dir < 0 && owner_instead(&owner, directory));
     if (dir < 0)
         return error_errno(err, errno, "cannot open %s to remove %s", directory, name);
     if (fstat(dir, &st) < 0 || st.st_ino != inode)
@@ -353,7 +373,9 @@ int nonce_remove(const char *state_dir, const char *nonce, struct error *err)
                          directory, name);
     int why = read_content(dir, name, content);
     if (why == 0 && is_ours(content, nonce))
-        why = unlinkat(dir, name, 0) < 0 ? errno : 0;
+        do
+            why = unlinkat(dir, name, 0) < 0 ? errno : 0;
+        while (why && owner_instead(&owner, directory));
     if (why && why != ENOENT && why != ELOOP)
         return error_errno(err, why, "cannot remove %s/%s", directory, name);
     fsync(dir);

@@ -3,27 +3,15 @@
 #include "common/base/memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct owner owner_of(const char *path)
-{
-    struct stat st;
-    _cleanup_free_ char *copy = xstrdup(path);
-    if (stat(path, &st) < 0 && stat(dirname(copy), &st) < 0)
-        return (struct owner){0};
-    return (struct owner){st.st_uid, st.st_gid, false};
-}
-
 /* setfsuid tells the id that was, and takes -1 for a question (setfsuid(2)). The group first: without its user's id it can't be set. */
-bool owner_become(struct owner *o)
+static bool become(struct owner *o)
 {
-    if (o->uid == 0 || o->acting)
-        return o->acting;
     setfsgid(o->gid);
     setfsuid(o->uid);
     o->acting = true;
@@ -32,21 +20,30 @@ bool owner_become(struct owner *o)
     return o->acting;
 }
 
+bool owner_instead(struct owner *o, const char *path)
+{
+    int why = errno;
+    struct stat st;
+    _cleanup_free_ char *copy = xstrdup(path);
+    bool known = !o->acting && (why == EACCES || why == EPERM) &&
+                 (stat(path, &st) == 0 || stat(dirname(copy), &st) == 0);
+    if (known && st.st_uid != 0) {
+        *o = (struct owner){st.st_uid, st.st_gid, false};
+        if (become(o))
+            return true;
+    }
+    errno = why;
+    return false;
+}
+
 void owner_leave(struct owner *o)
 {
     if (!o->acting)
         return;
+    int why = errno;
     setfsuid(geteuid());
     setfsgid(getegid());
     prctl(PR_SET_DUMPABLE, 1); /* which the change has taken: /proc/self would be root's (prctl(2)) */
     o->acting = false;
-}
-
-struct owner owner_where_needed(const char *directory)
-{
-    struct owner o = owner_of(directory);
-    if (o.uid && faccessat(AT_FDCWD, directory, R_OK | W_OK | X_OK, AT_EACCESS) < 0 &&
-        (errno == EACCES || errno == EPERM))
-        owner_become(&o);
-    return o;
+    errno = why;
 }

@@ -1,5 +1,12 @@
 /* Who may write where images lie. A network file system judges by who asks: a server that squashes root, or takes the agent's own user
- * for anybody, lets the image's owner in, who is QEMU's user. So what is refused is tried as that one. */
+ * for anybody, lets the image's owner in, who is QEMU's user. So what is refused is tried again as that one:
+ *
+ *     _cleanup_owner_ struct owner owner = {0};
+ *     do
+ *         fd = open(path, ...);
+ *     while (fd < 0 && owner_instead(&owner, path));
+ *
+ * (access(2) beforehand is no help: GlusterFS allows root there what it then refuses.) */
 #pragma once
 
 #include "common/base/cleanup.h"
@@ -10,17 +17,12 @@
 struct owner {
     uid_t uid;
     gid_t gid;
-    bool acting; /* the thread has become it */
+    bool acting; /* the thread has become it (setfsuid), until owner_leave */
 };
 
-/* Whose the path is; of one that is not there, or can't be looked at, whose its directory is. What is root's is nobody else's to try. */
-struct owner owner_of(const char *path);
-
-/* From now on this thread opens and makes files as the owner (setfsuid), until owner_leave; false if it may not. */
-bool owner_become(struct owner *owner);
+/* After a refusal (errno): true if the thread has now become the owner of the path, or, of one that can't be looked at, of its
+ * directory. False for other errors, for what is root's, and the second time; errno is then as it was. */
+bool owner_instead(struct owner *owner, const char *path);
 void owner_leave(struct owner *owner); /* also of one that never became it */
-
-/* The directory is its user's to write to, and nobody else's: becomes its owner for as long as the variable lives. */
-struct owner owner_where_needed(const char *directory);
 
 #define _cleanup_owner_ _cleanup_(owner_leave)

@@ -84,6 +84,8 @@ static int start(const char *const *argv, int in, int out, int complaints, pid_t
     posix_spawn_file_actions_destroy(&files);
     if (e == ENOENT)
         return error_set(err, STATUS_NOT_FOUND, "%s is not installed", argv[0]);
+    if (e == EACCES)
+        return error_set(err, STATUS_NOT_FOUND, "%s is there and can't be run", argv[0]);
     return e ? error_errno(err, e, "cannot start %s", argv[0]) : 0;
 }
 

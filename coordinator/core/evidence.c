@@ -63,6 +63,14 @@ const Drover__V1__Inspection *evidence_inspection(const struct evidence *e, cons
     return NULL;
 }
 
+const Drover__V1__GuestNow *evidence_guest(const struct evidence *e, const struct fleet_host *host)
+{
+    for (size_t i = 0; e && i < e->n; i++)
+        if (e->asks[i].host == host && e->asks[i].inspection && e->asks[i].inspection->guest)
+            return e->asks[i].inspection->guest;
+    return NULL;
+}
+
 const Drover__V1__PathFacts *evidence_path(const struct evidence *e, const struct fleet_host *host,
                                            const char *path)
 {

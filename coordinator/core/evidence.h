@@ -49,6 +49,8 @@ const struct ask *evidence_probe(const struct evidence *evidence, const struct f
 /* The last inspection of that host that was answered, NULL if there is none. */
 const Drover__V1__Inspection *evidence_inspection(const struct evidence *evidence,
                                                   const struct fleet_host *host);
+/* What that host's libvirt said of the guest when it was asked; NULL if it was not. */
+const Drover__V1__GuestNow *evidence_guest(const struct evidence *evidence, const struct fleet_host *host);
 const struct ask *evidence_inspect(const struct evidence *evidence, const struct fleet_host *host);
 const Drover__V1__PathFacts *evidence_path(const struct evidence *evidence, const struct fleet_host *host,
                                            const char *path);

@@ -13,6 +13,8 @@ static const struct finding_about elsewhere[] = {
     {"copy-backing",
      "In the prepare phase, the destination looked whether it has the file that a copied disk is backed by.",
      DROVER__V1__SEVERITY__INFO, false},
+    {"definition", "In the prepare phase, the guest's definition could not be rewritten for the destination.",
+     B, false},
     {"mode", "In the prepare phase, the agent was asked for a mode that it does not have.", B, false},
     {"guest-unreadable",
      "In the prepare phase, libvirt on the source did not tell the guest, or its definition.", B, false},

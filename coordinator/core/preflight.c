@@ -372,9 +372,28 @@ static bool asked(const struct rule *rule, const struct preflight *in)
     return !((rule->when & AT_REST) && moving);
 }
 
+/* With what the source's libvirt says now of things that it sends no event about. `with` borrows all, and is not freed. */
+static void refresh(const struct preflight *in, struct fleet_guest *with, Drover__V1__Guest *guest)
+{
+    const Drover__V1__GuestNow *now = evidence_guest(in->evidence, in->source);
+    *with = *in->guest;
+    *guest = *in->guest->guest;
+    with->guest = guest;
+    if (!now || !streq(now->uuid, guest->uuid))
+        return;
+    guest->snapshots = now->snapshots;
+    guest->checkpoints = now->checkpoints;
+    guest->managed_save = now->managed_save;
+    guest->job = guest->job || now->job;
+}
+
 void preflight_run(const struct preflight *in, struct findings *out)
 {
     struct preflight with = *in;
+    struct fleet_guest guest;
+    Drover__V1__Guest now;
+    refresh(in, &guest, &now);
+    with.guest = &guest;
     Drover__V1__Mapping *mapping = mapping_between(in->fleet->mappings, in->source, in->destination);
     Drover__V1__Guest *there = mapping_guest(mapping, in->guest->guest);
     with.there = there;

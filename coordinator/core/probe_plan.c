@@ -181,6 +181,8 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
     for (unsigned i = 0; i < 2; i++) {
         Drover__V1__InspectRequest *q = inspect_new();
         q->host = q->mounts = true;
+        if (i == 0)
+            q->guest = xstrdup(guest->uuid);
         for (size_t d = 0; d < guest->n_disks; d++) {
             const Drover__V1__Disk *disk = i ? as_there->disks[d] : guest->disks[d];
             bool block = streq(disk->type, "block") && disk->source[0] == '/';
@@ -199,6 +201,7 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             continue;
         Drover__V1__InspectRequest *q = inspect_new();
         q->exports = q->host = true;
+        q->mounts = h == p->source || h == p->destination; /* the last inspection of a host is looked at */
         evidence_add(p->out, h, "exports", g, 1, NULL, q);
     }
 }

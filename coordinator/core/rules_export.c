@@ -278,7 +278,9 @@ RULE(image_differs)
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_disks; i++) {
         const struct ask *here = image_at(in, in->source, i), *there = image_at(in, in->destination, i);
-        if (!ask_proven(here) || !ask_proven(there) || !is_judged(in, g->disks[i]) ||
+        /* Media that differ have a rule of their own. */
+        bool media = !disk_is_written(g->disks[i]) && !streq(g->disks[i]->type, "network");
+        if (!ask_proven(here) || !ask_proven(there) || media || !is_judged(in, g->disks[i]) ||
             !here->result->n_images || !there->result->n_images)
             continue;
         const Drover__V1__ImageFacts *a = here->result->images[0], *b = there->result->images[0];

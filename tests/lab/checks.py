@@ -68,6 +68,13 @@ def heavy(found):
     return {id: finding["severity"] for id, finding in found.items() if finding["severity"] in ("block", "warn")}
 
 
+def doctor(drover, *hosts):
+    """{host: {id: finding}}, and the exit status."""
+    result = drover("doctor", "--json", *hosts, check=False)
+    reply = document(result)
+    return {host["host"]: {finding["id"]: finding for finding in host["findings"]} for host in reply["hosts"]}, result.returncode
+
+
 def wait_for_finding(drover, guest, id):
     """What comes of a change that the agents tell by themselves, a moment later."""
     last = {}

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, check, document, edited, heavy, wait_for_finding, wait_for_job
+from checks import assert_goes_on, assert_runs_only_on, check, doctor, document, edited, heavy, wait_for_finding, wait_for_job
 from lablib import wait_for
 
 GLUSTER = "/srv/gluster"
@@ -261,13 +261,6 @@ def test_too_little_memory(fleet, drover):
 
 
 # ---- doctor ----
-
-
-def doctor(drover, *hosts):
-    """{host: {id: finding}}, and the exit status."""
-    result = drover("doctor", "--json", *hosts, check=False)
-    reply = document(result)
-    return {host["host"]: {finding["id"]: finding for finding in host["findings"]} for host in reply["hosts"]}, result.returncode
 
 
 def test_the_doctor_finds_healthy_hosts_ready(fleet, drover):

@@ -16,7 +16,7 @@ def done(*kinds):
 # Of a probe that makes something, each step; of one that only looks, when it has looked and has not answered yet.
 INSTANTS = {
     "kvm1": ["agent.probe.nonce.recorded", "agent.probe.nonce.made", "agent.PROBE_NONCE_REMOVE.begun", "agent.probe.nonce.removed",
-             "agent.PROBE_LAYER2_SEND.begun", *done("NONCE_WRITE", "IMAGE", "ISCSI_IDENTITY", "PORT_CONNECT", "LIBVIRT_CONNECT", "CLOCK")],
+             "agent.PROBE_LAYER2_SEND.begun", *done("NONCE_WRITE", "IMAGE", "ISCSI_IDENTITY", "PORT_CONNECT")],
     "kvm2": ["agent.PROBE_PORT_CLOSE.begun", *done("PORT_OPEN", "NONCE_READ", "LAYER2_LISTEN", "IMAGE", "CPU_COMPARE", "ISCSI_IDENTITY")],
     "export1": ["agent.PROBE_NONCE_FIND.begun", *done("NONCE_FIND")],
 }

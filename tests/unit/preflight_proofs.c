@@ -81,6 +81,14 @@ SPOIL(denied)
 {
     made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "denied", "permission denied");
 }
+SPOIL(snapshot_of_a_moment_ago)
+{
+    Drover__V1__GuestNow *now = new0(Drover__V1__GuestNow);
+    drover__v1__guest_now__init(now);
+    made_string(&now->uuid, m->guest->uuid);
+    now->snapshots = 1;
+    seen(m, m->source)->guest = now;
+}
 SPOIL(old_agent)
 {
     made_silence(asked(m, m->destination, KIND(CLOCK)), STATUS_UNIMPLEMENTED, "no such method");
@@ -351,6 +359,7 @@ const struct spoiled preflight_proofs[] = {
     {denied, "storage-unproven", "denied", ONLY, B},
     {old_agent, "probe-unknown", "kvm2", ONLY, W},
     {never_heard_of_nonces, "storage-unproven", "no such method", MORE, B},
+    {snapshot_of_a_moment_ago, "snapshots", "1 snapshot", ONLY, B},
     {copied_along, "copy-storage", "kvm2", ONLY, I},
     {copied_vmdk, "copy-kind", "vmdk", MORE, B},
     {copied_shareable, "copy-kind", "shareable", MORE, B},

@@ -1,0 +1,232 @@
+"""Findings about storage, each made for real: servers that are gone or are others, devices, disks to be copied."""
+
+import os
+import re
+import signal
+
+import pytest
+from checks import check, doctor, edited, heavy, wait_for_finding
+from lablib import proc, wait_for
+
+GLUSTER, IMAGES = "/srv/gluster", "/var/lib/libvirt/images"
+
+
+# ---- files ----
+
+
+def clients(fleet, node):
+    """The processes behind a host's GlusterFS mount."""
+    return [process.pid for process, words in proc.find(fleet.state.name)
+            if words[2] == node.name and os.path.basename(os.readlink(f"/proc/{process.pid}/exe")).startswith("glusterfs")]
+
+
+def test_storage_that_does_not_answer(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"])
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the coordinator to know web1")
+    pids = clients(fleet, fleet.node("kvm2"))
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        found = check(drover, "web1")
+        assert "block" in heavy(found)["storage-stale"]
+        assert "umount -l" in found["storage-stale"]["todo"]
+        judged, status = doctor(drover, "kvm2")
+        assert (status, heavy(judged["kvm2"])["mount-hangs"]) == (3, "block")
+        assert f"umount -l {GLUSTER}" in judged["kvm2"]["mount-hangs"]["todo"]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 30, "the storage to answer again")
+
+
+def test_storage_whose_server_is_gone(fleet, drover):
+    """FUSE says ENOTCONN of a mount without its server, as NFS says ESTALE of one whose export was made anew."""
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the coordinator to know web1")
+    gluster = ["gluster", "--mode=script", "volume"]
+    fleet.export.run([*gluster, "stop", "gv0", "force"])
+    try:
+        assert "storage-stale" in heavy(wait_for_finding(drover, "web1", "storage-stale"))
+    finally:
+        fleet.export.run([*gluster, "start", "gv0"])
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 60, "the storage to be there again")
+
+
+def test_a_directory_where_nobody_may_write(fleet, drover, undo):
+    fleet.guest_add("web1", on="kvm1", disks=["local"])
+    kvm1 = fleet.node("kvm1")
+    kvm1.run(["chattr", "+i", IMAGES])
+    undo(lambda: kvm1.run(["chattr", "-i", IMAGES]))
+    found = wait_for_finding(drover, "web1", "storage-unproven")
+    assert found["storage-unproven"]["severity"] == "block"
+    assert "root_squash" in found["storage-unproven"]["todo"]
+
+
+def test_a_server_that_squashes_root_lets_the_owner_prove(fleet, drover, undo):
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    kvm1, kvm2 = fleet.hosts()
+    kvm1.run(["sh", "-c", f"mkdir {GLUSTER}/own && mv {GLUSTER}/web1-0.raw {GLUSTER}/own && chown -R 64055:64055 {GLUSTER}/own && chmod 711 {GLUSTER}/own"])
+    edited(fleet, "web1", (f"{GLUSTER}/web1", f"{GLUSTER}/own/web1"))
+    gluster = ["gluster", "--mode=script", "volume"]
+    fleet.export.run([*gluster, "set", "gv0", "server.root-squash", "on"])
+
+    def back():
+        fleet.export.run([*gluster, "reset", "gv0", "server.root-squash"])
+        wait_for(lambda: kvm1.run(["rm", "-rf", f"{GLUSTER}/own"], check=False).returncode == 0, 30, "root to be root again")
+
+    undo(back)
+    for host in (kvm1, kvm2):
+        squashed = ["sh", "-c", f"! touch {GLUSTER}/own/x"]
+        wait_for(lambda host=host: host.run(squashed, check=False).returncode == 0, 30, "root to be squashed")
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the owner to prove it")
+
+
+# ---- block devices ----
+
+
+@pytest.fixture
+def with_device(fleet):
+    """A guest, shut off, on /srv/lun: a device node that only kvm1 has."""
+    kvm1 = fleet.node("kvm1")
+    kvm1.run(["mknod", "/srv/lun", "b", "7", "0"])
+    fleet.guest_add("web1", on="kvm1", disks=["local"], off=True)
+    edited(fleet, "web1", ("<disk type='file'", "<disk type='block'"), (f"file='{IMAGES}/web1-0.raw'", "dev='/srv/lun'"))
+    yield
+    for host in fleet.hosts():
+        host.run(["rm", "-f", "/srv/lun"])
+
+
+def test_block_devices(fleet, drover, with_device, undo):
+    kvm1, kvm2 = fleet.hosts()
+    assert "block-device-missing" in heavy(wait_for_finding(drover, "web1", "block-device-missing"))
+    kvm2.run(["mknod", "/srv/lun", "b", "7", "0"])
+    found = check(drover, "web1")
+    assert heavy(found) == {"block-device-unproven": "block"}
+    assert "without a WWID" in found["block-device-unproven"]["seen"]
+    # This kernel has no SCSI: what sysfs would say of a disk is made, all else is as it is.
+    for host, wwid in ((kvm1, "naa.6001405aaaa"), (kvm2, "naa.6001405bbbb")):
+        for directory in ("class", "dev"):
+            host.run(["mount", "-t", "tmpfs", "tmpfs", f"/sys/{directory}/block"])
+            undo(lambda host=host, directory=directory: host.run(["umount", f"/sys/{directory}/block"]))
+        host.write("/sys/class/block/sdz/device/wwid", wwid + "\n")
+        host.run(["ln", "-s", "../../class/block/sdz", "/sys/dev/block/7:0"])
+    found = check(drover, "web1")
+    assert heavy(found) == {"block-device-differs": "block"}
+    assert "naa.6001405bbbb on kvm2" in found["block-device-differs"]["seen"]
+    kvm2.write("/sys/class/block/sdz/device/wwid", "naa.6001405aaaa\n")
+    assert heavy(check(drover, "web1")) == {}
+
+
+# ---- network disks ----
+
+
+def renamed_server(fleet, guest, server):
+    """The guest's disk names its server, and each host resolves the name by itself."""
+    edited(fleet, guest, (f"<host name='{fleet.export.address}'", f"<host name='{server}'"))
+
+
+def resolve(undo, host, name, address):
+    before = host.read("/etc/hosts")
+    host.write("/etc/hosts", f"{before}{address} {name}\n")
+    undo(lambda: host.write("/etc/hosts", before))
+
+
+def test_one_name_for_two_iscsi_servers(fleet, drover, undo):
+    """kvm2 comes to another server under the name that the definition has: target and unit are called the same there."""
+    fleet.guest_add("web1", on="kvm1", disks=["iscsi"], off=True)
+    kvm1, kvm2 = fleet.hosts()
+    renamed_server(fleet, "web1", "store1")
+    resolve(undo, kvm1, "store1", fleet.export.address)
+    resolve(undo, kvm2, "store1", kvm2.address)
+    (name,) = re.findall(r"<source protocol='iscsi' name='(.*)/1'", kvm1.virsh("dumpxml", "web1"))
+    kvm2.run(["mkdir", "-p", "/run/tgtd"])
+    kvm2.start("tgtd", ["tgtd", "-f", "--iscsi", f"portal={kvm2.address}:3260"])
+    undo(lambda: kvm2.stop("tgtd"))
+
+    def tgtadm(mode, operation, *more):
+        kvm2.run(["tgtadm", "--lld", "iscsi", "--mode", mode, "--op", operation, "--tid", "1", *more])
+
+    kvm2.expect("tgtd", lambda: kvm2.run(["tgtadm", "--lld", "iscsi", "--mode", "target", "--op", "show"], check=False).returncode == 0, 20, "tgtd")
+    kvm2.run(["truncate", "-s", "16M", "/run/other.raw"])
+    tgtadm("target", "new", "--targetname", name)
+    tgtadm("logicalunit", "new", "--lun", "1", "--backing-store", "/run/other.raw")
+    tgtadm("logicalunit", "update", "--lun", "1", "--params", "scsi_sn=elsewhere")
+    tgtadm("target", "bind", "--initiator-address", "ALL")
+    found = wait_for_finding(drover, "web1", "unit-differs")
+    assert heavy(found)["unit-differs"] == "block"
+    assert "serial elsewhere on kvm2" in found["unit-differs"]["seen"]
+    assert "image-differs" not in found
+    assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
+    tgtadm("logicalunit", "delete", "--lun", "1")
+    kvm2.run(["truncate", "-s", "8M", "/run/other.raw"])
+    tgtadm("logicalunit", "new", "--lun", "1", "--backing-store", "/run/other.raw")
+    assert "image-differs" in heavy(check(drover, "web1"))
+
+
+def hidden(undo, host, *programs):
+    host.write("/run/not-a-program", "")
+    for program in programs:
+        host.run(["mount", "--bind", "/run/not-a-program", program])
+        undo(lambda program=program: host.run(["umount", program]))
+
+
+def test_a_host_without_the_tools(fleet, drover, undo):
+    fleet.guest_add("web1", on="kvm1", disks=["iscsi"])
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the coordinator to know web1")
+    hidden(undo, fleet.node("kvm2"), "/usr/bin/iscsi-inq")
+    found = check(drover, "web1")
+    assert heavy(found) == {"unit-unproven": "warn"}
+    assert "install libiscsi-bin" in found["unit-unproven"]["todo"]
+    hidden(undo, fleet.node("kvm2"), "/usr/bin/qemu-img")
+    found = check(drover, "web1")
+    assert heavy(found)["image-unproven"] == "warn"
+    assert "install qemu-utils" in found["image-unproven"]["todo"]
+
+
+def test_an_export_of_a_machine_without_an_agent(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", disks=["nfs"], off=True)
+    renamed_server(fleet, "web1", "10.77.0.5")
+    found = wait_for_finding(drover, "web1", "export-untraced")
+    assert heavy(found) == {"export-untraced": "warn", "image-unreachable": "block"}
+    assert "roles: [storage]" in found["export-untraced"]["todo"]
+
+
+# ---- copies ----
+
+
+def test_disks_that_can_and_cant_be_copied(fleet, drover, undo):
+    kvm2 = fleet.node("kvm2")
+    fleet.guest_add("web1", on="kvm1", disks=["local"], size=64)
+    wait_for(lambda: "storage-not-shared" in check(drover, "web1"), 20, "the coordinator to know web1")
+    found = check(drover, "web1", "--copy-storage")
+    assert heavy(found) == {} and found["copy-storage"]["severity"] == "info"
+    kvm2.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", IMAGES])
+    undo(lambda: kvm2.run(["umount", IMAGES]))
+    assert heavy(check(drover, "web1", "--copy-storage")) == {"copy-space-later": "warn"}
+    fleet.guest_add("web2", on="kvm1", disks=["local"], shareable=True)
+    wait_for(lambda: "storage-not-shared" in check(drover, "web2"), 20, "the coordinator to know web2")
+    found = check(drover, "web2", "--copy-storage")
+    assert "shareable" in found["copy-kind"]["seen"] and found["copy-kind"]["severity"] == "block"
+
+
+# ---- what an export node has ----
+
+
+def test_an_export_node_that_exports_nothing(fleet, drover, undo):
+    kvm2 = fleet.node("kvm2")
+    before = kvm2.read("/etc/drover/agent.yaml")
+    kvm2.write("/etc/drover/agent.yaml", before.replace("roles: [hypervisor]", "roles: [hypervisor, storage]"))
+    undo(lambda: (fleet.programs.agent_stop(kvm2), kvm2.write("/etc/drover/agent.yaml", before), fleet.programs.agent_start(kvm2)))
+    fleet.programs.agent_stop(kvm2)
+    fleet.programs.agent_start(kvm2)
+    fleet.programs.sessions_wait()
+    found, status = doctor(drover, "kvm2")
+    assert (status, heavy(found["kvm2"])) == (0, {"nothing-exported": "warn"})
+
+
+def test_media_mounted_read_only(fleet, drover, undo):
+    kvm2 = fleet.node("kvm2")
+    kvm2.run(["mount", "-o", "remount,bind,ro", GLUSTER])
+    undo(lambda: kvm2.run(["mount", "-o", "remount,bind,rw", GLUSTER]))
+    found, status = doctor(drover, "kvm2")
+    assert (status, found["kvm2"]["mount-read-only"]["severity"]) == (0, "info")
