@@ -24,6 +24,8 @@ static const char *text_of(const json_t *j, const char *key)
 static void add_chain(const json_t *chain, Drover__V1__Firewall *f)
 {
     const char *hook = text_of(chain, "hook");
+    if (streq(text_of(chain, "type"), "nat")) /* it changes addresses, and refuses nothing */
+        return;
     if (!streq(hook, "input") && !streq(hook, "prerouting") && !streq(hook, "ingress"))
         return;
     Drover__V1__FirewallChain *c = new0(Drover__V1__FirewallChain);
@@ -33,7 +35,8 @@ static void add_chain(const json_t *chain, Drover__V1__Firewall *f)
     xml_set(&c->name, xstrdup(text_of(chain, "name")));
     xml_set(&c->policy, xstrdup(text_of(chain, "policy")));
     message_append(&f->chains, &f->n_chains, c);
-    if (streq(c->policy, "drop"))
+    c->refuses = streq(c->policy, "drop");
+    if (c->refuses)
         f->filters = DROVER__V1__ANSWER__YES;
 }
 
@@ -57,8 +60,10 @@ static void add_rule(const json_t *rule, Drover__V1__Firewall *f)
             !streq(c->name, text_of(rule, "chain")))
             continue;
         c->rules++;
-        if (may_refuse(rule))
-            f->filters = DROVER__V1__ANSWER__YES;
+        if (!may_refuse(rule))
+            continue;
+        c->refuses = true;
+        f->filters = DROVER__V1__ANSWER__YES;
     }
 }
 

@@ -1,7 +1,9 @@
 /* The rules of `drover doctor`. Each says the exact change to make. */
 #include "coordinator/core/doctor_rules.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/firewall_text.h"
 
 #include <string.h>
 
@@ -162,15 +164,12 @@ DOCTOR(libvirt_port)
                       : l && !tls && l->tcp_port ? l->tcp_port
                       : tls                      ? 16514
                                                  : 16509;
+    _cleanup_free_ char *open =
+        firewall_open(in->evidence, in->host, tls ? "libvirt-tls" : "libvirt", number, number);
     if (fails(a) || streq(ask_reason(a), "tls-credentials"))
-        host_found(("%s can't reach its libvirt: %s", in->peer->name, ask_words(a)),
-                   ("%s to answer", a->probe->url),
-                   ("%s, or: nft add rule inet filter input tcp dport %u accept; with TLS: certificates that "
-                    "name it "
-                    "(https://libvirt.org/kbase/tlscerts.html)",
-                    tls ? "firewall-cmd --permanent --add-service=libvirt-tls && firewall-cmd --reload"
-                        : "firewall-cmd --permanent --add-service=libvirt && firewall-cmd --reload",
-                    number));
+        host_found(
+            ("%s can't reach its libvirt: %s", in->peer->name, ask_words(a)), ("%s to answer", a->probe->url),
+            ("%s; with TLS: certificates that name it (https://libvirt.org/kbase/tlscerts.html)", open));
 }
 
 DOCTOR(migration_address)
@@ -201,13 +200,10 @@ DOCTOR(migration_port)
     const Drover__V1__Listening *l = in->host->report->listening;
     unsigned min = l && l->migration_port_min ? l->migration_port_min : 49152;
     unsigned max = l && l->migration_port_max ? l->migration_port_max : 49215;
+    _cleanup_free_ char *open = firewall_open(in->evidence, in->host, NULL, min, max);
     if (ask_proven(opened) && fails(reached))
         host_found(("%s can't reach its migration ports: %s", in->peer->name, ask_words(reached)),
-                   ("TCP ports %u to %u open", min, max),
-                   ("firewall-cmd --permanent --add-port=%u-%u/tcp && firewall-cmd --reload, or: nft add "
-                    "rule inet filter "
-                    "input tcp dport %u-%u accept",
-                    min, max, min, max));
+                   ("TCP ports %u to %u open", min, max), ("%s", open));
 }
 
 DOCTOR(migration_host)
@@ -256,18 +252,26 @@ DOCTOR(clock)
 
 #define DAY_MS INT64_C(86400000)
 
+static char *issue_anew(const struct doctor *in, const Drover__V1__Certificate *c)
+{
+    if (!starts(c->purpose, "drover"))
+        return xstrdup("issue a new one: https://libvirt.org/kbase/tlscerts.html");
+    const char *address = in->host->report->migration_address, *name = in->host->name;
+    return xasprintf("issue a new one: drover pki issue agent/%s --address %s --out %s.pem; copy it to %s "
+                     "there (no restart is needed)",
+                     name, address[0] ? address : "ADDRESS", name, c->path);
+}
+
 DOCTOR(certificate_expired)
 {
     const Drover__V1__HostFacts *h = seen_of(in)->host;
     for (size_t i = 0; h && i < h->n_certificates; i++) {
         const Drover__V1__Certificate *c = h->certificates[i];
         bool late = c->not_after && (int64_t)c->not_after <= in->now_ms;
+        _cleanup_free_ char *todo = issue_anew(in, c);
         if (late || (int64_t)c->not_before > in->now_ms)
             host_found(("%s (%s) %s", c->path, c->purpose, late ? "has expired" : "is not valid yet"),
-                       ("a valid certificate"),
-                       ("%s", starts(c->purpose, "drover")
-                                  ? "issue a new one: drover pki issue agent/NAME"
-                                  : "issue a new one: https://libvirt.org/kbase/tlscerts.html"));
+                       ("a valid certificate"), ("%s", todo));
     }
 }
 
@@ -277,12 +281,10 @@ DOCTOR(certificate_expiring)
     for (size_t i = 0; h && i < h->n_certificates; i++) {
         const Drover__V1__Certificate *c = h->certificates[i];
         int64_t left = (int64_t)c->not_after - in->now_ms;
+        _cleanup_free_ char *todo = issue_anew(in, c);
         if (c->not_after && left > 0 && left < 30 * DAY_MS)
             host_found(("%s (%s) expires in %lld days", c->path, c->purpose, (long long)(left / DAY_MS)),
-                       ("30 days or more"),
-                       ("%s", starts(c->purpose, "drover")
-                                  ? "issue a new one: drover pki issue agent/NAME"
-                                  : "issue a new one: https://libvirt.org/kbase/tlscerts.html"));
+                       ("30 days or more"), ("%s", todo));
     }
 }
 

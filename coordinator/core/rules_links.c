@@ -1,4 +1,6 @@
 /* Rules about what lies between the hosts: the guests' networks, the ports of a transfer, the clocks. */
+#include "common/base/cleanup.h"
+#include "coordinator/core/firewall_text.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -122,14 +124,12 @@ RULE(migration_port)
     const Drover__V1__Listening *l = in->destination->report->listening;
     unsigned min = l && l->migration_port_min ? l->migration_port_min : 49152;
     unsigned max = l && l->migration_port_max ? l->migration_port_max : 49215;
+    _cleanup_free_ char *open = firewall_open(in->evidence, in->destination, NULL, min, max);
     if (ask_proven(opened) && (ask_refuted(reached) || is_silent(reached)))
         found(("host %s", in->destination->name),
               ("%s can't reach its migration ports: %s", in->source->name, ask_words(reached)),
               ("TCP ports %u to %u open to %s", min, max, in->source->name),
-              ("on %s: firewall-cmd --permanent --add-port=%u-%u/tcp && firewall-cmd --reload, or: nft add "
-               "rule inet "
-               "filter input tcp dport %u-%u accept",
-               in->destination->name, min, max, min, max));
+              ("on %s: %s", in->destination->name, open));
 }
 
 RULE(port_unproven)
@@ -143,8 +143,7 @@ RULE(port_unproven)
               ("see the log of drover-agent on %s", a->host->name));
 }
 
-/* What to do by what went wrong with libvirt's port. */
-static const char *libvirt_todo(const char *reason)
+static const char *certificate_todo(const char *reason)
 {
     if (streq(reason, "tls-name"))
         return "issue the destination's libvirt a certificate with the name that libvirt_remote uses";
@@ -155,24 +154,38 @@ static const char *libvirt_todo(const char *reason)
     if (streq(reason, "tls-refused") || streq(reason, "tls-credentials"))
         return "give the source a libvirt client certificate (/etc/pki/libvirt/clientcert.pem and "
                "private/clientkey.pem)";
-    return "start the listening socket there (systemctl enable --now libvirtd-tls.socket or "
-           "libvirtd-tcp.socket), and open "
-           "its port: firewall-cmd --permanent --add-service=libvirt-tls && firewall-cmd --reload, or: nft "
-           "add rule inet "
-           "filter input tcp dport { 16509, 16514 } accept";
+    return NULL;
+}
+
+/* What to do by what went wrong with libvirt's port. Owned by the caller. */
+static char *libvirt_todo(const struct preflight *in, const char *reason)
+{
+    const Drover__V1__HostReport *r = in->destination->report;
+    const Drover__V1__Listening *l = r->listening;
+    bool tls = strncmp(r->libvirt_remote, "qemu+tls:", 9) == 0;
+    unsigned own = !l ? 0 : tls ? l->tls_port : l->tcp_port, port = own ? own : tls ? 16514 : 16509;
+    const char *certificate = certificate_todo(reason);
+    if (certificate)
+        return xstrdup(certificate);
+    _cleanup_free_ char *open =
+        firewall_open(in->evidence, in->destination, tls ? "libvirt-tls" : "libvirt", port, port);
+    return xasprintf("start the listening socket there (systemctl enable --now libvirtd-%s.socket), and open "
+                     "its port: %s",
+                     tls ? "tls" : "tcp", open);
 }
 
 RULE(libvirt_port)
 {
     const struct ask *a = port_ask(in, in->source, DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT);
+    _cleanup_free_ char *todo = libvirt_todo(in, is_silent(a) ? "" : ask_reason(a));
     if (a && !ask_unknown(a) && !ask_proven(a) && a->result &&
         a->result->outcome != DROVER__V1__PROBE_OUTCOME__PROBE_NOT_APPLICABLE)
         found(("host %s", in->destination->name),
               ("%s can't reach its libvirt: %s", in->source->name, ask_words(a)),
-              ("%s to answer", a->probe->url), ("%s", libvirt_todo(ask_reason(a))));
+              ("%s to answer", a->probe->url), ("%s", todo));
     else if (is_silent(a))
         found(("host %s", in->destination->name), ("%s", ask_words(a)), ("%s to answer", a->probe->url),
-              ("%s", libvirt_todo("")));
+              ("%s", todo));
 }
 
 /* A guest's clock follows its host's when it is set anew after the move; logs and leases want one time, too. */

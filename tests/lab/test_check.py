@@ -275,7 +275,7 @@ def test_the_doctor_finds_closed_ports_and_says_how_to_open_them(fleet, drover, 
     found, status = doctor(drover)
     assert status == 3
     assert heavy(found["kvm2"]) == {"libvirt-port": "block", "migration-port": "block"}
-    assert "nft add rule inet filter input tcp dport 49152-49215 accept" in found["kvm2"]["migration-port"]["todo"]
+    assert "nft insert rule inet closed in tcp dport 49152-49215 accept" in found["kvm2"]["migration-port"]["todo"]
     assert heavy(found["kvm1"]) == {}
     found, status = doctor(drover, "kvm1")
     assert (list(found), status) == (["kvm1"], 0)

@@ -53,7 +53,8 @@ def test_a_job_of_libvirts_on_the_guest(fleet, drover):
     fleet.tick_wait("web1", at_least=3)
     kvm1 = fleet.node("kvm1")
     fleet.link("kvm2", rate="8mbit")
-    move = kvm1.popen(["virsh", "-q", "migrate", "--live", "--p2p", "web1", "qemu+tcp://10.77.0.12/system", "--migrateuri", "tcp://10.77.0.12"],
+    address = fleet.node("kvm2").address
+    move = kvm1.popen(["virsh", "-q", "migrate", "--live", "--p2p", "web1", f"qemu+tcp://{address}/system", "--migrateuri", f"tcp://{address}"],
                       stderr=-1)
     try:
         assert "libvirt has a job" in wait_for_finding(drover, "kvm1/web1", "guest-busy")["guest-busy"]["seen"]

@@ -147,6 +147,10 @@ static void a_firewall_is_judged_only_as_far_as_can_be_said(void **state)
         {CHAIN("accept") RULE("{\"accept\": null}") "]}", true, DROVER__V1__ANSWER__NO, 1},
         {CHAIN("accept") RULE("{\"match\": {}}, {\"reject\": {}}") "]}", true, DROVER__V1__ANSWER__YES, 1},
         {CHAIN("accept") RULE("{\"jump\": {\"target\": \"x\"}}") "]}", true, DROVER__V1__ANSWER__YES, 1},
+        {"{\"nftables\": [{\"chain\": {\"family\": \"ip\", \"table\": \"n\", \"name\": \"p\", \"type\": "
+         "\"nat\", "
+         "\"hook\": \"prerouting\", \"policy\": \"accept\"}}]}",
+         true, DROVER__V1__ANSWER__NO, 0},
         {"", false, DROVER__V1__ANSWER__ANSWER_UNKNOWN, 0},
         {"[]", false, DROVER__V1__ANSWER__ANSWER_UNKNOWN, 0},
     };
@@ -156,6 +160,7 @@ static void a_firewall_is_judged_only_as_far_as_can_be_said(void **state)
         assert_int_equal(firewall_parse(cases[i].json, f), cases[i].readable);
         assert_int_equal(f->filters, cases[i].filters);
         assert_int_equal(f->n_chains, cases[i].chains);
+        assert_true(!f->n_chains || f->chains[0]->refuses == (f->filters == DROVER__V1__ANSWER__YES));
         drover__v1__firewall__free_unpacked(f, NULL);
     }
 }

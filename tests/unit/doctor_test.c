@@ -197,6 +197,40 @@ static Drover__V1__Certificate *certificate(struct ward *w, const char *purpose)
     append(&w->facts->certificates, &w->facts->n_certificates, c);
     return c;
 }
+/* ---- what opens a port, by the host's own tables ---- */
+
+static void add_chain(struct ward *w, const char *table, const char *name, bool refuses)
+{
+    if (!w->facts->firewall) {
+        w->facts->firewall = new0(Drover__V1__Firewall);
+        drover__v1__firewall__init(w->facts->firewall);
+    }
+    Drover__V1__FirewallChain *c = new0(Drover__V1__FirewallChain);
+    drover__v1__firewall_chain__init(c);
+    made_string(&c->family, "inet");
+    made_string(&c->table, table);
+    made_string(&c->name, name);
+    c->refuses = refuses;
+    append(&w->facts->firewall->chains, &w->facts->firewall->n_chains, c);
+}
+SPOIL(behind_two_chains)
+{
+    firewalled(w);
+    add_chain(w, "mine", "in", true);
+    add_chain(w, "counters", "in", false);
+    add_chain(w, "theirs", "raw", true);
+}
+SPOIL(behind_firewalld)
+{
+    firewalled(w);
+    add_chain(w, "firewalld", "filter_INPUT", true);
+}
+SPOIL(behind_nothing_of_its_own)
+{
+    firewalled(w);
+    add_chain(w, "counters", "in", false);
+    w->facts->firewall->filters = DROVER__V1__ANSWER__NO;
+}
 SPOIL(expired)
 {
     certificate(w, "drover")->not_after = (uint64_t)NOW_MS;
@@ -252,7 +286,7 @@ static const struct ailment {
     {deaf_tls, "libvirt-listening", "does not listen for TLS", "listen_tls = 1", B},
     {open_to_all, "libvirt-unencrypted", "without authentication", "listen_tcp = 0", I},
     {port_closed, "libvirt-port", "connection refused",
-     "nft add rule inet filter input tcp dport 16509 accept", B},
+     "nft insert rule inet filter input tcp dport 16509 accept", B},
     {port_silent, "libvirt-port", "no answer in 3 s", "firewall-cmd --permanent --add-service=libvirt ", B},
     {no_credentials, "libvirt-port", "clientcert.pem", "https://libvirt.org/kbase/tlscerts.html", B},
     {no_address, "migration-address", "0.0.0.0", "set migration_address in /etc/drover/agent.yaml", B},
@@ -260,14 +294,21 @@ static const struct ailment {
     {foreign_address, "port-range", "no address of this host", "set migration_address", B},
     {firewalled, "migration-port", "no answer from 10.0.0.1",
      "firewall-cmd --permanent --add-port=50000-50100/tcp", B},
-    {firewalled, "migration-port", "no answer", "nft add rule inet filter input tcp dport 50000-50100 accept",
+    {firewalled, "migration-port", "no answer",
+     "nft insert rule inet filter input tcp dport 50000-50100 accept", B},
+    {behind_two_chains, "migration-port", "no answer",
+     "nft insert rule inet mine in tcp dport 50000-50100 accept && nft insert rule inet theirs raw tcp dport "
+     "50000-50100 accept (and the same in /etc/nftables.conf",
      B},
+    {behind_firewalld, "migration-port", "no answer",
+     "firewall-cmd --permanent --add-port=50000-50100/tcp && firewall-cmd --reload", B},
+    {behind_nothing_of_its_own, "migration-port", "no answer", "see what lies between", B},
     {other_address, "migration-host", "/etc/libvirt/qemu.conf:12: migration_host = \"10.9.9.9\"",
      "same address", W},
     {loopback, "host-name", "127.0.1.1", "in /etc/hosts: 10.0.0.1 kvm1", W},
     {nameless, "host-name", "Name or service not known", "in /etc/hosts: 10.0.0.1 kvm1", W},
     {late_clock, "clock-offset", "behind", "timedatectl set-ntp true", W},
-    {expired, "certificate-expired", "has expired", "drover pki issue", B},
+    {expired, "certificate-expired", "has expired", "drover pki issue agent/kvm1 ", B},
     {not_yet, "certificate-expired", "not valid yet", "tlscerts.html", B},
     {expiring, "certificate-expiring", "in 29 days", "drover pki issue", W},
     {unreadable, "certificate-unreadable", "no certificate in PEM", "replace the file", W},
