@@ -1,5 +1,6 @@
 #include "agent/io/bridges.h"
 
+#include "agent/io/openvswitch.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
@@ -99,6 +100,7 @@ size_t bridges_read(const char *sysfs, const char *run, Drover__V1__Bridge ***re
     struct found f = {0};
     find_linux(net, &f);
     find_openvswitch(net, run, &f);
+    openvswitch_ports(run, f.bridges, f.n);
     *ret = f.bridges;
     return f.n;
 }

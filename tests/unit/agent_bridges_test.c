@@ -1,4 +1,5 @@
 #include "agent/io/bridges.h"
+#include "agent/io/openvswitch.h"
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "tests/unit/made_tree.h"
@@ -64,6 +65,50 @@ static void bridges_of_open_vswitch_are_found_by_their_sockets(void **state)
     expect(&t, "bridges:\n  name: ovsbr0\n  kind: openvswitch\n  mtu: 1500\n");
 }
 
+/* As ovsdb-server 3.1 answers. */
+static void ports_of_open_vswitch_are_those_of_its_database(void **state)
+{
+    (void)state;
+    static const char answer[] =
+        "{\"id\":0,\"error\":null,\"result\":[{\"rows\":["
+        "{\"name\":\"ovsbr0\",\"ports\":[\"set\",[[\"uuid\",\"a\"],[\"uuid\",\"b\"],[\"uuid\",\"c\"]]]},"
+        "{\"name\":\"lonely\",\"ports\":[\"uuid\",\"d\"]},{\"name\":\"br0\",\"ports\":[\"uuid\",\"a\"]}]},"
+        "{\"rows\":[{\"_uuid\":[\"uuid\",\"a\"],\"name\":\"vnet0\"},{\"_uuid\":[\"uuid\",\"b\"],\"name\":"
+        "\"eth1\"},"
+        "{\"_uuid\":[\"uuid\",\"c\"],\"name\":\"ovsbr0\"},{\"_uuid\":[\"uuid\",\"d\"],\"name\":\"lonely\"}]}]"
+        "}";
+    static const char *const nonsense[] = {
+        "",
+        "[]",
+        "{",
+        "{\"result\":null}",
+        "{\"result\":[{\"rows\":1},{\"rows\":[]}]}",
+        "{\"result\":[{\"rows\":[{\"name\":5,\"ports\":7}]},{\"rows\":[3]}]}",
+        "{\"result\":[{\"rows\":[{\"name\":\"ovsbr0\",\"ports\":[\"set\",[1]]}]},{\"rows\":[{\"_uuid\":[]}]}]"
+        "}"};
+    Drover__V1__HostReport report = DROVER__V1__HOST_REPORT__INIT;
+    static const char *const names[][2] = {
+        {"br0", "linux"}, {"ovsbr0", "openvswitch"}, {"lonely", "openvswitch"}};
+    report.bridges = xcalloc(3, sizeof(report.bridges[0]));
+    for (size_t i = 0; i < 3; i++) {
+        Drover__V1__Bridge *b = report.bridges[report.n_bridges++] = new0(Drover__V1__Bridge);
+        drover__v1__bridge__init(b);
+        b->name = xstrdup(names[i][0]);
+        b->kind = xstrdup(names[i][1]);
+    }
+    for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
+        openvswitch_parse(nonsense[i], report.bridges, 3);
+    assert_int_equal(report.bridges[1]->n_ports, 0);
+    assert_true(openvswitch_parse(answer, report.bridges, 3));
+    _cleanup_free_ char *text = message_text(&report.base);
+    assert_string_equal(text, "bridges:\n  name: br0\n  kind: linux\n"
+                              "bridges:\n  name: ovsbr0\n  kind: openvswitch\n  ports: eth1\n  ports: vnet0\n"
+                              "bridges:\n  name: lonely\n  kind: openvswitch\n");
+    for (size_t i = 0; i < 3; i++)
+        drover__v1__bridge__free_unpacked(report.bridges[i], NULL);
+    free(report.bridges);
+}
+
 static void a_host_without_any_has_none(void **state)
 {
     (void)state;
@@ -90,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linux_bridges_have_ports_and_mtu),
         cmocka_unit_test(bridges_of_open_vswitch_are_found_by_their_sockets),
+        cmocka_unit_test(ports_of_open_vswitch_are_those_of_its_database),
         cmocka_unit_test(a_host_without_any_has_none),
         cmocka_unit_test(nonsense_in_sysfs_is_read_as_nothing),
     };
