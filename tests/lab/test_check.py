@@ -22,10 +22,17 @@ def test_a_clean_guest_has_no_finding_that_matters(fleet, drover, disk, format):
 
 def test_four_disks_and_two_interfaces(fleet, drover, undo):
     for host in fleet.hosts():
-        host.bridge_add("br1", uplink=False)
-        undo(lambda host=host: host.bridge_remove("br1"))
-    fleet.guest_add("web1", on="kvm1", disks=["nfs", "iscsi", "gluster", "gluster"], nic="br0")
-    assert heavy(check(drover, "web1")) == {}
+        host.bridge_add_beside("br1", "eth2")
+        undo(lambda host=host: (host.bridge_remove("br1"), host.run(["ip", "link", "delete", "eth2"])))
+    undo(fleet.guests_clear)
+    fleet.guest_add("web1", on="kvm1", disks=["nfs", "iscsi", "gluster", "local"], nic="br0", off=True)
+    edited(fleet, "web1", ("</devices>", "<interface type='bridge'><source bridge='br1'/><model type='virtio'/></interface></devices>"))
+    fleet.node("kvm1").virsh("start", "web1")
+    assert heavy(wait_for_finding(drover, "web1", "storage-not-shared")) == {"storage-not-shared": "block"}
+    assert heavy(check(drover, "web1", "--copy-storage")) == {}
+    fleet.node("kvm2").run(["ip", "link", "set", "eth2", "nomaster"])
+    found = check(drover, "web1", "--copy-storage")
+    assert heavy(found) == {"bridge-segment": "block"} and "br1" in found["bridge-segment"]["subject"]
 
 
 def test_nothing_is_left_behind(fleet, drover):

@@ -75,6 +75,12 @@ class KvmHost(Node):
         lines.append(f"link set {name} up")
         self.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n")
 
+    def bridge_add_beside(self, name, device):
+        """A bridge with an uplink of its own, `device`, to the other hosts' guests."""
+        self.fleet.switch.connect(self, GUESTS, device)
+        self.bridge_add(name)
+        self.run(["ip", "link", "set", device, "master", name, "up"])
+
     def bridges(self):
         """Names of all bridges of the host."""
         return [name for name in os.listdir(self.path("/sys/class/net")) if os.path.exists(self.path(f"/sys/class/net/{name}/bridge"))]

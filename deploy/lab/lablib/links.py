@@ -43,11 +43,11 @@ class Switch(Node):
         """The switch's interface that leads to a node."""
         return f"{_PREFIX[network]}-{node.name}"
 
-    def connect(self, node, network=FABRIC):
-        """Gives the node an interface in a network: eth0 in the fabric, eth1 in the guests' one."""
-        port = self.port(node, network)
+    def connect(self, node, network=FABRIC, device=None):
+        """Gives the node an interface in a network: eth0 in the fabric, eth1 in the guests' one; device: a further one of that name."""
+        port = self.port(node, network) + (f"-{device}" if device else "")
         self.ip([
-            f"link add {port} type veth peer name {_INSIDE[network]} netns {node.holder().pid}",
+            f"link add {port} type veth peer name {device or _INSIDE[network]} netns {node.holder().pid}",
             f"link set {port} master {network}",
             f"link set {port} up",
         ])
