@@ -53,6 +53,8 @@ static int parse(struct args *args, int argc, char **argv, const struct option_s
             only_words = true;
             continue;
         }
+        if (!word[0]) /* a variable of the shell that is not set must not come to mean "any host" */
+            return error_set(err, STATUS_INVALID_ARGUMENT, "word %d is empty; is a variable not set?", i);
         if (only_words || word[0] != '-' || word[1] == 0) {
             args->rest[args->n_rest++] = word;
             continue;
@@ -79,6 +81,9 @@ static int parse(struct args *args, int argc, char **argv, const struct option_s
                                  option->name, option->name, option->value);
             value = argv[++i];
         }
+        if (value && !value[0])
+            return error_set(err, STATUS_INVALID_ARGUMENT, "option --%s is empty; expected --%s %s",
+                             option->name, option->name, option->value);
         int r = give(args, option, value, err);
         if (r < 0)
             return r;

@@ -310,7 +310,7 @@ const struct command cmd_check = {
             "'warn' and 'info' don't. Storage, networks and ports are proven between the hosts and the "
             "storage node, "
             "in 3 s\n"
-            "at most.\n",
+            "at most; the forecast of a guest that has never been sampled takes 4 s more.\n",
     .examples = "  drover check web1 --to kvm2\n"
                 "  drover check web1 --to kvm2 --json | jq '.findings[] | select(.severity == \"block\")'\n"
                 "  drover check --explain storage-not-shared\n",

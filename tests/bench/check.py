@@ -18,6 +18,8 @@ with BenchFleet(storage=True) as fleet:
     kvm1.virsh("define", "/run/bench.xml")
     kvm1.virsh("start", "bench")
     fleet.tick_wait("bench")
-    took = [timed(fleet.drover, "check", "bench", "--to", "kvm2", "--copy-storage") for _ in range(RUNS + 1)][1:]  # the first warms up
+    took = [timed(fleet.drover, "check", "bench", "--to", "kvm2", "--copy-storage") for _ in range(RUNS + 1)]
+    # The first has to sample the guest for its forecast, unless the agent has done so by itself: one guest in 15 s.
+    first, took = took[0], took[1:]
     print(*(f"{seconds:.3f}" for seconds in took))
-    summary("check", seconds=median(took), worst=max(took), runs=RUNS)
+    summary("check", seconds=median(took), worst=max(took), never_sampled=first, runs=RUNS)

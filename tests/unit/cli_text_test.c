@@ -141,6 +141,7 @@ static void wrong_options_are_told(void **state)
         {"--frobnicate", "--help lists"},
         {"-x", "two dashes"},
         {"--host", "needs a value"},
+        {"--host=", "is empty; expected --host HOST"},
         {"--json=yes", "takes no value"},
         {"--host a --host b", "is given twice"},
         {"--timeou 5", "did you mean --timeout?"},
@@ -152,6 +153,11 @@ static void wrong_options_are_told(void **state)
         assert_non_null(strstr(err.text, cases[i][1]));
         assert_null(a.rest);
     }
+    struct args a = {0};
+    struct error err = {0};
+    char *unset[] = {(char *)"drover", (char *)"doctor", (char *)""};
+    assert_int_equal(args_parse(&a, 3, unset, global, own, &err), -STATUS_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.text, "word 2 is empty"));
 }
 
 static void near_words_are_suggested(void **state)
