@@ -119,7 +119,7 @@ void render_storage(const Drover__V1__ListStorageReply *reply, bool all, FILE *o
         const Drover__V1__HostStorage *h = reply->hosts[i];
         char why[512];
         if (!h->inspection)
-            fprintf(out, "%s was not asked: %s\n", h->host, text_clean(h->why, why, sizeof(why)));
+            fprintf(out, "%s did not tell: %s\n", h->host, text_clean(h->why, why, sizeof(why)));
         for (size_t e = 0; h->inspection && e < h->inspection->n_errors; e++)
             fprintf(out, "%s: %s\n", h->host, text_clean(h->inspection->errors[e], why, sizeof(why)));
     }

@@ -10,8 +10,7 @@
 /* All rules, in the order in which their findings are told. */
 static const struct doctor_rule rules[] = {
     {"host-up", B, ANY_HOST, doctor_host_up, NULL},
-    {"agent-silent", B, UP, doctor_agent_silent,
-     "The agent is connected but did not say what the host is like, so nothing tells whether it is ready."},
+    {"agent-silent", B, UP, doctor_agent_silent, NULL},
     {"libvirt-up", B, UP | HYPERVISOR, doctor_libvirt_up, NULL},
     {"host-uuid", B, UP | HYPERVISOR, doctor_host_uuid, NULL},
     {"service-inactive", B, INSPECTED | HYPERVISOR, doctor_service_inactive,

@@ -200,6 +200,21 @@ bool evidence_advance(struct evidence *e)
 
 /* ---- what was said ----------------------------------------------------------------------------------------------- */
 
+bool evidence_silent(const struct evidence *e, const struct fleet_host *host)
+{
+    bool asked = false;
+    for (size_t i = 0; e && i < e->n; i++) {
+        const struct ask *a = &e->asks[i];
+        if (a->host != host || a->farewell)
+            continue;
+        if (a->state == ASK_ANSWERED ||
+            (a->state == ASK_FAILED && a->code != STATUS_DEADLINE_EXCEEDED && a->code != STATUS_UNAVAILABLE))
+            return false;
+        asked = asked || a->state == ASK_FAILED;
+    }
+    return asked;
+}
+
 const char *ask_reason(const struct ask *a)
 {
     return a && a->result ? a->result->reason : "";

@@ -70,6 +70,10 @@ static inline bool ask_refuted(const struct ask *a)
 /* Why there is no proof, in words: the result's, or why there is no result. */
 const char *ask_words(const struct ask *a);
 
+/* It was asked, and no question to it was answered in time: the agent hangs, or the way to it is gone. Then nothing that it did not
+ * say tells anything of the host. */
+bool evidence_silent(const struct evidence *evidence, const struct fleet_host *host);
+
 /* The result's reason; "" without one. */
 const char *ask_reason(const struct ask *a);
 

@@ -30,6 +30,10 @@ static const struct rule rules[] = {
     {"libvirt-up", B, REPORTS, rule_libvirt_up,
      "The agent runs, but libvirt beside it does not answer. Nothing can be started or moved without it.",
      false},
+    {"agent-silent", B, SILENT, rule_agent_silent,
+     "The agent is connected and did not answer when it was asked what the host is like and what it can "
+     "prove. So nothing tells whether the host is ready.",
+     false},
     {"same-host", B, ALWAYS, rule_same_host, "The destination that was named is the host where the guest is.",
      false},
     {"host-uuid", B, LIBVIRT, rule_host_uuid,
@@ -360,7 +364,10 @@ static bool tells_all(const struct fleet_host *host)
 static bool asked(const struct rule *rule, const struct preflight *in)
 {
     const Drover__V1__HostReport *from = in->source->report, *to = in->destination->report;
-    if ((rule->when & PROBED) && !(in->evidence && in->evidence->n && from && to))
+    bool probed = in->evidence && in->evidence->n && from && to;
+    bool silent = probed && (evidence_silent(in->evidence, in->source) ||
+                             evidence_silent(in->evidence, in->destination));
+    if (((rule->when & PROBED) && (!probed || silent)) || ((rule->when & SILENT) && !silent))
         return false;
     bool moving = in->mode != DROVER__V1__MODE__MODE_DEFINITION;
     if ((rule->when & (REPORTS | LIBVIRT)) && (!from || !to))

@@ -16,7 +16,10 @@ enum {
         << 1, /* only when both are up, and hypervisors whose libvirt answers: else their reports are old or lack it */
     MOVING = 1 << 2,  /* only when the guest's memory moves */
     AT_REST = 1 << 3, /* only when just its definition moves */
-    PROBED = 1 << 4,  /* only when the agents were asked (struct preflight.evidence) */
+    PROBED =
+        1
+        << 4, /* only when the agents were asked (struct preflight.evidence), and both of the hosts answered */
+    SILENT = 1 << 5, /* only when they were asked, and one of the hosts did not */
 };
 
 struct rule {
@@ -40,6 +43,7 @@ RULE(host_told);
 RULE(host_role);
 RULE(host_maintenance);
 RULE(libvirt_up);
+RULE(agent_silent);
 RULE(same_host);
 RULE(host_uuid);
 RULE(agent_version);

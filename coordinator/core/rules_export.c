@@ -201,7 +201,17 @@ RULE(export_untraced)
         const struct ask *asked = t.host ? evidence_inspect(in->evidence, t.host) : NULL;
         if (ask_unknown(asked))
             continue;
-        if (t.asked)
+        bool silent = t.host && evidence_silent(in->evidence, t.host);
+        for (size_t h = 0; h < in->fleet->n_hosts && !t.host && !silent; h++)
+            silent = evidence_silent(in->evidence, &in->fleet->hosts[h]);
+        if (silent)
+            found(("disk %s", t.disk->target),
+                  ("%s serves %s; the agent of %s did not answer in time",
+                   t.server[0] ? t.server : "another host", t.disk->source,
+                   t.host ? t.host->name : "an export node"),
+                  ("the export found at the export node"),
+                  ("see that agent's log there (journalctl -u drover-agent), then check again"));
+        else if (t.asked)
             found(("disk %s", t.disk->target),
                   ("%s, which serves %s, knows no export that holds it",
                    t.host ? t.host->name : "no export node, though one was asked for what", t.disk->source),

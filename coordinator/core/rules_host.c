@@ -57,6 +57,18 @@ RULE(libvirt_up)
     }
 }
 
+RULE(agent_silent)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct fleet_host *h = BOTH(in)[i];
+        if (evidence_silent(in->evidence, h))
+            found(("host %s", h->name), ("its agent is connected, and answered no question in time"),
+                  ("answers: without them nothing is proven"),
+                  ("see its log there (journalctl -u drover-agent), and whether the host is overloaded; "
+                   "restarting the agent harms no guest"));
+    }
+}
+
 RULE(same_host)
 {
     if (in->source == in->destination)

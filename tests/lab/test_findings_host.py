@@ -250,8 +250,15 @@ def test_the_doctor_on_names_and_addresses(fleet, drover, undo, changed):
 
 def test_the_doctor_on_an_agent_that_is_silent(fleet, drover, undo):
     kvm2 = fleet.node("kvm2")
+    fleet.guest_add("web1", on="kvm1", disks=["gluster", "nfs"], nic="br0")
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the coordinator to know web1")
+    fleet.export.process("agent").kill(signal.SIGSTOP)
+    found = check(drover, "web1")
+    fleet.export.process("agent").kill(signal.SIGCONT)
+    assert heavy(found) == {"export-untraced": "warn"} and "did not answer" in found["export-untraced"]["seen"]
     kvm2.process("agent").kill(signal.SIGSTOP)
     undo(lambda: kvm2.process("agent").kill(signal.SIGCONT))
+    assert heavy(check(drover, "web1")) == {"agent-silent": "block"}
     assert ailing(drover, "kvm2", "agent-silent")["severity"] == "block"
     kvm2.process("agent").kill(signal.SIGCONT)
     well(drover, "kvm2", "agent-silent")

@@ -215,7 +215,7 @@ static void storage_and_networks_say_what_there_is(void **state)
     assert_has(r.out, "multipath  naa.6001405aa");
     assert_has(r.out, "dir pool   images");
     assert_has(r.out, "2 volumes");
-    assert_has(r.out, "kvm2 was not asked: no route to host");
+    assert_has(r.out, "kvm2 did not tell: no route to host");
     assert_null(strstr(r.out, "/dev/vda1"));
     run(&r, "storage --all");
     assert_has(r.out, "/dev/vda1");

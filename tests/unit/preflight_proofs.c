@@ -89,6 +89,13 @@ SPOIL(snapshot_of_a_moment_ago)
     now->snapshots = 1;
     seen(m, m->source)->guest = now;
 }
+SPOIL(mute)
+{
+    move_with_proof(m);
+    for (size_t i = 0; i < m->evidence.n; i++)
+        if (m->evidence.asks[i].host == m->destination)
+            made_silence(&m->evidence.asks[i], STATUS_DEADLINE_EXCEEDED, "kvm2 gave no answer in 3 s");
+}
 SPOIL(old_agent)
 {
     made_silence(asked(m, m->destination, KIND(CLOCK)), STATUS_UNIMPLEMENTED, "no such method");
@@ -357,6 +364,7 @@ const struct spoiled preflight_proofs[] = {
     {hung, "storage-stale", "3 s", ONLY, B},
     {no_room, "storage-full", "no space", ONLY, B},
     {denied, "storage-unproven", "denied", ONLY, B},
+    {mute, "agent-silent", "answered no question", ONLY, B},
     {old_agent, "probe-unknown", "kvm2", ONLY, W},
     {never_heard_of_nonces, "storage-unproven", "no such method", MORE, B},
     {snapshot_of_a_moment_ago, "snapshots", "1 snapshot", ONLY, B},
