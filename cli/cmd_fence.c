@@ -83,10 +83,9 @@ const struct command cmd_fence_release = {
     .name = "fence release",
     .usage = "HOST [--source-is-off]",
     .summary = "open the storage to a host again",
-    .text = "As it was before it was closed to HOST. Refused while a copy of the guest may be left there, "
-            "beside the one that "
-            "was\n"
-            "given to the destination.\n",
+    .text = "As it was before it was closed to HOST. Refused while a copy of a guest that was given "
+            "away may be left\n"
+            "there: it would write to the disks beside the other one, or with an older memory.\n",
     .examples = "  drover fence release kvm1\n",
     .exits =
         "  0  done\n  2  usage\n  3  refused, or nothing is closed to it\n  5  coordinator not reachable\n",

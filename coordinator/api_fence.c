@@ -6,6 +6,7 @@
 #include "coordinator/core/fence.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/probe_plan.h"
+#include "coordinator/io/store.h"
 #include "coordinator/round.h"
 
 #include <string.h>
@@ -66,7 +67,7 @@ static void on_opened(void *arg)
 }
 
 static void open_again(struct fencing *f)
-{
+{ /* model: C22 */
     struct round *round = round_new(f->api->config.loop, on_opened, f);
     Drover__V1__OpenStorageRequest request = DROVER__V1__OPEN_STORAGE_REQUEST__INIT;
     request.transaction = f->transaction;
@@ -89,7 +90,7 @@ static int judge(struct fencing *f, struct error *err)
 }
 
 static void on_closed(void *arg)
-{
+{ /* model: C22 */
     struct fencing *f = arg;
     const struct api *api = f->api;
     _cleanup_free_ char *text = NULL;
@@ -111,7 +112,7 @@ static void on_planned(void *arg);
 
 /* Asks the storage nodes, or with `apply` those that have said that they serve a disk. */
 static void ask_nodes(struct fencing *f, bool apply)
-{
+{ /* model: C21 */
     const struct api *api = f->api;
     Drover__V1__CloseStorageRequest request = DROVER__V1__CLOSE_STORAGE_REQUEST__INIT;
     request.transaction = f->transaction;
@@ -268,30 +269,46 @@ static const struct fleet_guest *active_on(const struct fleet_host *h, const cha
     return g && fleet_guest_active(g->guest) ? g : NULL;
 }
 
-/* A copy at the host that is shut out, beside one elsewhere: it would write to the disks again. */
-static int may_open(const struct listing *l, const Drover__V1__Closure *c, struct error *err)
+/* Unless its job is open and not granted, or has ended with the guest at the source. */
+static bool was_given(const struct listing *l, const Drover__V1__Closure *c)
 {
+    const struct api_config *config = &l->api->config;
+    const Drover__V1__Job *job = driver_job_of_guest(config->driver, c->guest);
+    if (job && streq(job->transaction, c->transaction))
+        return driver_gave_away(config->driver, job->id);
+    Drover__V1__ListJobsReply *ended = NULL;
+    bool kept = false;
+    if (store_list_ended(config->store, 0, c->guest, &ended, NULL) < 0)
+        return true;
+    for (size_t i = 0; i < ended->n_jobs; i++)
+        if (streq(ended->jobs[i]->transaction, c->transaction))
+            kept = streq(ended->jobs[i]->runs_on, c->source);
+    drover__v1__list_jobs_reply__free_unpacked(ended, NULL);
+    return !kept;
+}
+
+static int may_open(const struct listing *l, const Drover__V1__Closure *c, struct error *err)
+{ /* model: C23 */
     const struct fleet *fleet = l->api->config.fleet;
     const struct fleet_host *source = fleet_host(fleet, c->source), *to = fleet_host(fleet, c->destination);
-    bool known = source && source->up && source->synced;
-    if (!known && l->source_off)
+    struct fence_copies copies = {.asked = source && source->up && source->synced, .off = l->source_off};
+    copies.here = copies.asked && active_on(source, c->guest);
+    copies.elsewhere = !to || !to->up || !to->synced;
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        copies.elsewhere |= &fleet->hosts[i] != source && active_on(&fleet->hosts[i], c->guest);
+    copies.given = copies.here && was_given(l, c);
+    if (fence_may_open(&copies))
         return 0;
-    if (!known)
+    if (!copies.asked)
         return error_set(
             err, STATUS_FAILED_PRECONDITION,
             "whether a copy of %s is left on %s is not known, because its agent can't be asked: start it; or "
             "if the host is switched off for good, add --source-is-off",
             c->guest_name, c->source);
-    if (!active_on(source, c->guest))
-        return 0;
-    bool alone = to && to->up && to->synced;
-    for (size_t i = 0; i < fleet->n_hosts; i++)
-        alone = alone && (&fleet->hosts[i] == source || !active_on(&fleet->hosts[i], c->guest));
-    return alone ? 0
-                 : error_set(err, STATUS_FAILED_PRECONDITION,
-                             "a copy of %s is left on %s, which was given to %s: end it first (virsh destroy "
-                             "%s on %s)",
-                             c->guest_name, c->source, c->destination, c->guest_name, c->source);
+    return error_set(
+        err, STATUS_FAILED_PRECONDITION,
+        "a copy of %s is left on %s, which was given to %s: end it first (virsh destroy %s on %s)",
+        c->guest_name, c->source, c->destination, c->guest_name, c->source);
 }
 
 static void on_released(void *arg)

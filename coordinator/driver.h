@@ -57,6 +57,9 @@ struct migration;
 const struct migration *driver_may_resolve(const struct driver *driver, uint64_t job, enum resolution how,
                                            struct error *err);
 
+/* The guest of the open job was given to the destination without the source's word, and was not started at the source again. */
+bool driver_gave_away(const struct driver *driver, uint64_t job);
+
 /* Told by the driver: a job has changed, or has ended; and asked what a transfer that begins now may use (bytes per second; 0:
  * no limit). Each may be NULL. */
 struct driver_hooks {

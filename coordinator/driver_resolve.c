@@ -24,7 +24,7 @@ static bool is_up(const struct driver *d, const char *name)
 
 /* Without the source's answer. */
 static int may_grant(const struct driver *d, const struct migration *m, struct error *err)
-{
+{ /* model: C16 C17 */
     const Drover__V1__Job *job = m->job;
     const Drover__V1__Guest *there = seen_on(d, job->destination, job->guest_uuid);
     if (is_up(d, job->source))
@@ -58,7 +58,7 @@ static int may_grant(const struct driver *d, const struct migration *m, struct e
 }
 
 static int may_ask(const struct driver *d, const struct migration *m, bool to_source, struct error *err)
-{
+{ /* model: C20 */
     const Drover__V1__Job *job = m->job;
     const char *contrary = to_source ? job->destination : job->source;
     const Drover__V1__Guest *there = seen_on(d, contrary, job->guest_uuid);
@@ -70,12 +70,24 @@ static int may_ask(const struct driver *d, const struct migration *m, bool to_so
     return 0;
 }
 
-const struct migration *driver_may_resolve(const struct driver *d, uint64_t id, enum resolution how,
-                                           struct error *err)
+static const struct migration *open_job(const struct driver *d, uint64_t id)
 {
     const struct migration *m = d->migrations;
     while (m && m->job->id != id)
         m = m->next;
+    return m;
+}
+
+bool driver_gave_away(const struct driver *d, uint64_t id)
+{
+    const struct migration *m = open_job(d, id);
+    return m && m->txn.granted && !m->txn.cold_started;
+}
+
+const struct migration *driver_may_resolve(const struct driver *d, uint64_t id, enum resolution how,
+                                           struct error *err)
+{
+    const struct migration *m = open_job(d, id);
     if (!m)
         return error_set(err, STATUS_NOT_FOUND,
                          "there is no open job %llu: see `drover jobs` and `drover history`",

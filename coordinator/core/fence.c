@@ -73,3 +73,10 @@ int fence_judge(Drover__V1__Disk *const *disks, size_t n_disks, const struct fen
                                "the storage can't be closed to the source: %s", text)
                    : 0;
 }
+
+bool fence_may_open(const struct fence_copies *c)
+{
+    if (!c->asked)
+        return c->off;
+    return !c->here || (!c->elsewhere && !c->given);
+}

@@ -21,3 +21,15 @@ int fence_judge(Drover__V1__Disk *const *disks, size_t n_disks, const struct fen
 
 /* It serves one of the disks. */
 bool fence_serves(const struct fence_word *word);
+
+/* What is known of a guest to whose disks a host has been shut out. */
+struct fence_copies {
+    bool asked;     /* that host can be asked... */
+    bool off;       /* ...or an operator knows that it is switched off */
+    bool here;      /* a copy is left there */
+    bool elsewhere; /* also at another host, or that can't be asked */
+    bool given;     /* to the destination: it may have run there, and written, also if it has ended since */
+};
+
+/* Whether the host may be let in again: a copy there would write to the disks beside another, or after it. */
+bool fence_may_open(const struct fence_copies *copies);

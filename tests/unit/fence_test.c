@@ -86,12 +86,34 @@ static void without_a_disk_there_is_nothing_to_close(void **state)
     assert_int_equal(fence_judge(disks, 0, NULL, 0, &err), -STATUS_FAILED_PRECONDITION);
 }
 
+/* Found by tests/model (OPEN_ALONE): a copy that was shut out while the guest ran at the destination has an older memory than the disks,
+ * also when the one there has ended. */
+static void a_host_is_let_in_when_no_copy_there_can_write(void **state)
+{
+    (void)state;
+    const struct {
+        struct fence_copies copies;
+        bool may;
+    } rows[] = {
+        {{.asked = false}, false},
+        {{.asked = false, .off = true}, true},
+        {{.asked = true}, true},
+        {{.asked = true, .elsewhere = true, .given = true}, true},
+        {{.asked = true, .here = true}, true}, /* closed, and the coordinator died before it was given away */
+        {{.asked = true, .here = true, .off = true, .elsewhere = true}, false},
+        {{.asked = true, .here = true, .given = true}, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(fence_may_open(&rows[i].copies), rows[i].may);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(each_disk_is_closed_by_exactly_one_node, setup),
         cmocka_unit_test_setup(who_can_not_be_asked_is_named, setup),
         cmocka_unit_test_setup(without_a_disk_there_is_nothing_to_close, setup),
+        cmocka_unit_test(a_host_is_let_in_when_no_copy_there_can_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

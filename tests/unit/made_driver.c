@@ -127,6 +127,13 @@ int driver_resolve(struct driver *d, uint64_t job, enum resolution how, const ch
     return 0;
 }
 
+bool driver_gave_away(const struct driver *d, uint64_t job)
+{
+    (void)d;
+    (void)job;
+    return false;
+}
+
 const struct migration *driver_may_resolve(const struct driver *d, uint64_t job, enum resolution how,
                                            struct error *err)
 {
