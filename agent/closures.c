@@ -144,7 +144,7 @@ static int close_target(struct closures *c, const Drover__V1__CloseStorageReques
 }
 
 static int close_work(struct order *o)
-{
+{ /* model: X1 */
     struct closures *c = o->closures;
     const Drover__V1__CloseStorageRequest *q = (const Drover__V1__CloseStorageRequest *)o->request;
     Drover__V1__CloseStorageReply *answer = new0(Drover__V1__CloseStorageReply);
@@ -183,7 +183,7 @@ static int close_work(struct order *o)
 /* ---- open, list, look ---- */
 
 static int open_work(struct order *o)
-{
+{ /* model: X2 */
     struct closures *c = o->closures;
     const Drover__V1__OpenStorageRequest *q = (const Drover__V1__OpenStorageRequest *)o->request;
     Drover__V1__OpenStorageReply *answer = new0(Drover__V1__OpenStorageReply);
@@ -241,7 +241,7 @@ static int list_work(struct order *o)
 
 /* A tgtd that was started again has what its own configuration says. */
 static int look_work(struct order *o)
-{
+{ /* model: X3 */
     struct closures *c = o->closures;
     if (!c->all->n_closures)
         return 0;

@@ -116,6 +116,7 @@ static struct participant half_of(const struct transaction *txn)
         .transferred = txn->transferred,
         .owes_resume = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESUME),
         .post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY),
+        .may_post_copy = transaction_may_post_copy(txn),
         .superseded = records_generation(txn->all->records, txn->guest) > txn->record->step->generation,
     };
 }
@@ -285,7 +286,7 @@ static void look_work(struct operation *op)
     struct transaction *txn = op->txn;
     if (!txn)
         return;
-    /* A crash in a prepare hook: there was no vote, so it is a no. */
+    /* A crash in a prepare hook: there was no vote, so it is a no. model: S2 D2 */
     enum participant_event event =
         transaction_state(txn) == PARTICIPANT_NONE ? PARTICIPANT_PREPARE_NO : PARTICIPANT_LOOK;
     l->looked = drive_step(op, event, 0, &l->out, &l->err) == 0;

@@ -102,14 +102,16 @@ static int suspend(struct transaction *txn, virConnectPtr conn, struct error *er
     int e = ours ? 0 : transaction_write(txn, transaction_state(txn), err);
     if (e == 0)
         e = domain_suspend(conn, txn->guest, err);
-    if (e == 0 && domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), NULL) == 0 &&
+    if (e == 0 &&
+        !transaction_may_post_copy(txn) && /* else it may run at the destination: SETTLE has to say */
+        domain_look(conn, txn->guest, txn->role, &f, text, sizeof(text), NULL) == 0 &&
         f.guest == PARTICIPANT_PAUSED && !f.job)
         e = domain_resume(conn, txn->guest, err); /* there is nothing left that the pause is for */
     return e;
 }
 
 static int start_post_copy(struct transaction *txn, virConnectPtr conn, struct error *err)
-{
+{ /* model: S26 */
     transaction_made(txn, DROVER__V1__MADE__KIND__POST_COPY, txn->guest);
     int e = transaction_write(txn, transaction_state(txn), err);
     if (e == 0)

@@ -147,7 +147,7 @@ static Drover__V1__Vote *vote_of(struct prepare *p, const struct transaction *tx
 
 /* The images are promised on disk before they are made, and the vote is kept when they are: a repeated PREPARE in between finds none. */
 static int make_copies(struct prepare *p, struct transaction *txn)
-{
+{ /* model: D1 D2 */
     struct outcome out;
     struct error why = {0};
     Drover__V1__Vote *yes = steal(&txn->record->vote);
@@ -167,7 +167,7 @@ static int make_copies(struct prepare *p, struct transaction *txn)
 }
 
 static void work(struct operation *op)
-{
+{ /* model: S1 S2 D1 D2 */
     struct prepare *p = (struct prepare *)op;
     const Drover__V1__PrepareRequest *q = p->request;
     if (drive_admit(op, q->step, p->role, ADMIT_NEW, &p->err) < 0)

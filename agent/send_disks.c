@@ -153,7 +153,7 @@ static bool unchanged(const struct disk_sender *s, struct error *err)
 }
 
 static void give_work(struct operation *op)
-{
+{ /* model: S3, of a guest that is shut off */
     struct give *g = (struct give *)op;
     struct disk_sender *s = g->sender;
     if (op->txn && unchanged(s, &s->err))

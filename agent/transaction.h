@@ -133,6 +133,9 @@ void transaction_made_also(struct transaction *txn, Drover__V1__Made__Kind kind,
 bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind kind);
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
+/* Of a source: the job may have been begun so that libvirt, and not the destination's agent, lets the guest run there. */
+bool transaction_may_post_copy(const struct transaction *txn);
+
 /* Memory at this host; the reservation of the record. RESOURCE_EXHAUSTED when `available` does not hold it. */
 int transaction_reserve(struct transaction *txn, uint64_t bytes, uint64_t available);
 int transaction_reserve_hugepages(struct transaction *txn, uint64_t bytes, uint64_t available);

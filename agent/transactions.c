@@ -152,6 +152,15 @@ void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
             txn->record->made[i]->undone = true;
 }
 
+/* Where the policy allows it the forecast may still have been against it (ladder_init), which no record says. */
+bool transaction_may_post_copy(const struct transaction *txn)
+{
+    const Drover__V1__Record *r = txn->record;
+    bool copies = r->relocation && r->relocation->n_copies; /* libvirt does not combine the two */
+    return r->mode == DROVER__V1__MODE__MODE_POST_COPY ||
+           (r->mode == DROVER__V1__MODE__MODE_AUTO && r->policy && r->policy->post_copy && !copies);
+}
+
 int transaction_reserve(struct transaction *txn, uint64_t bytes, uint64_t available)
 {
     struct transactions *all = txn->all;

@@ -152,7 +152,7 @@ static void watch_on(struct transfer *t, const struct error *why)
 /* Neither end may be ended now, so a broken stream is taken up again, for as long as it takes. libvirt refuses that while QEMU
  * has not noticed; where nothing was sent since the last try, QEMU's half is broken as well, which loses nothing. */
 static void post_copy_sample(struct transfer *t, const Drover__V1__Progress *sample)
-{
+{ /* model: S27 S28 */
     int64_t now = clock_monotonic_ms();
     if (!sample->broken || t->taking_up || now < t->next_try_ms)
         return;

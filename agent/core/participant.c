@@ -18,6 +18,7 @@ static const unsigned moves[2][PARTICIPANT_STATES] = {
             [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(KEPT) | BIT(FENCED) | BIT(COLD),
             [PARTICIPANT_PREPARED] = BIT(MIGRATING) | BIT(KEPT) | BIT(FENCED),
             [PARTICIPANT_MIGRATING] = BIT(KEPT) | BIT(FENCED),
+            [PARTICIPANT_KEPT] = BIT(FENCED),
             [PARTICIPANT_FENCED] = BIT(RELEASED) | BIT(COLD),
         },
     [PARTICIPANT_DESTINATION] =
@@ -36,7 +37,7 @@ bool participant_may_move(enum participant_role role, enum participant_state fro
 
 bool participant_is_open(enum participant_role role, enum participant_state state)
 {
-    return state != PARTICIPANT_NONE && moves[role][state] != 0;
+    return state != PARTICIPANT_NONE && state != PARTICIPANT_KEPT && moves[role][state] != 0;
 }
 
 bool participant_can_be(enum participant_role role, enum participant_state state)
@@ -135,9 +136,16 @@ static struct participant_step keep(const struct participant *p, const struct pa
     return s;
 }
 
+/* Begun for post-copy, and ended neither here nor by libvirt: its libvirtd was killed at the switch-over. */
+static bool may_run_there(const struct participant *p, const struct participant_facts *f)
+{
+    return (p->post_copy || p->may_post_copy) && !f->job && !f->post_copy && f->guest == PARTICIPANT_PAUSED &&
+           (p->paused_by_us || !f->operators_pause);
+}
+
 /* The settle table. QEMU alive comes before the call's success, which may leave it behind, paused. */
 static struct participant_step settle_transfer(const struct participant *p, const struct participant_facts *f)
-{ /* model: S8 S9 */
+{ /* model: S8 S9 S24 */
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
     if (migrated_away(f))
@@ -146,6 +154,9 @@ static struct participant_step settle_transfer(const struct participant *p, cons
         if (f->post_copy)
             return doubt(
                 p, "the guest is in post-copy: its memory is on both hosts, neither end may be stopped");
+        if (may_run_there(p, f))
+            return doubt(p, "libvirt left the guest paused here, and may have let it run at the destination: "
+                            "if it does, end this one (virsh destroy)");
         if (p->post_copy && (f->job || f->guest != PARTICIPANT_RUNNING))
             return doubt(p,
                          "post-copy was asked for: the guest may run at the destination any moment, so the "
@@ -172,7 +183,7 @@ static struct participant_step settle_transfer(const struct participant *p, cons
 }
 
 static struct participant_step source_settle(const struct participant *p, const struct participant_facts *f)
-{ /* model: S4 S7 S10 S11 */
+{ /* model: S4 S7 S10 S11 S24 */
     switch (p->state) {
     case PARTICIPANT_NONE:
         return p->transferred ? settle_transfer(p, f) : to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
@@ -191,23 +202,24 @@ static struct participant_step source_resolve(const struct participant *p, enum 
 { /* model: S22 */
     struct participant_step s = source_settle(p, f);
     bool lost = p->state == PARTICIPANT_NONE;
+    bool paused = f->guest == PARTICIPANT_PAUSED && (lost || may_run_there(p, f));
     bool undecided = (lost || p->state == PARTICIPANT_MIGRATING) && s.answer == PARTICIPANT_IN_DOUBT &&
                      !f->job && !f->post_copy &&
-                     (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT ||
-                      (lost && f->guest == PARTICIPANT_PAUSED));
+                     (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT || paused);
     if (!undecided)
         return s;
     if (event == PARTICIPANT_SETTLE_GONE)
         return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
     s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
-    if (f->guest == PARTICIPANT_PAUSED && !f->operators_pause)
+    if (f->guest == PARTICIPANT_PAUSED && (p->paused_by_us || !f->operators_pause))
         s.actions = PARTICIPANT_RESUME_SOURCE;
     return s;
 }
 
-/* The guest runs elsewhere by now. A QEMU that is here is never ended on somebody's word, but nothing of it is kept, either. */
+/* The guest runs elsewhere by now. A QEMU that is here is never ended on somebody's word, but nothing of it is kept, either: also
+ * what was KEPT before the host was cut off is given up, else it would stay defined here, and never be started again. */
 static struct participant_step source_granted(const struct participant *p, const struct participant_facts *f)
-{
+{ /* model: S11 S23 */
     if (p->state == PARTICIPANT_FENCED || p->state == PARTICIPANT_RELEASED)
         return stay(p, PARTICIPANT_IS_GONE, NULL);
     if (p->state == PARTICIPANT_COLD)
@@ -220,9 +232,7 @@ static struct participant_step source_granted(const struct participant *p, const
                "destroy its disks; end this one (virsh destroy)");
     if (f->job)
         return doubt(p, "the guest is off and libvirt's migration call is not back");
-    if (p->state == PARTICIPANT_PREPARED || p->state == PARTICIPANT_MIGRATING || is_lost(p))
-        return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
-    return to(PARTICIPANT_KEPT, PARTICIPANT_IS_GONE); /* of NONE: a late MIGRATE is refused */
+    return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
 }
 
 static struct participant_step source_migrate(const struct participant *p, const struct participant_facts *f)
@@ -274,7 +284,7 @@ static bool left_behind(const struct participant *p, const struct participant_fa
 }
 
 static struct participant_step source_release(const struct participant *p, const struct participant_facts *f)
-{ /* model: S16 S17 */
+{ /* model: S16 S17 S24 */
     if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_KEPT || p->state == PARTICIPANT_COLD)
         return stay(p, PARTICIPANT_DONE, NULL);
     if (p->state != PARTICIPANT_FENCED && !is_lost(p))
@@ -291,7 +301,7 @@ static struct participant_step source_release(const struct participant *p, const
 
 static struct participant_step source_cold_start(const struct participant *p,
                                                  const struct participant_facts *f)
-{ /* model: S18 S19 */
+{ /* model: S18 S19 S24 */
     if (p->state != PARTICIPANT_FENCED && p->state != PARTICIPANT_COLD && !is_lost(p))
         return refuse(p, "only a guest that was settled as gone can be started again");
     if (f->guest == PARTICIPANT_UNASKED)
@@ -326,7 +336,7 @@ static struct participant_step source_step(const struct participant *p, enum par
     case PARTICIPANT_SETTLE_KEPT:
     case PARTICIPANT_SETTLE_GONE: return source_resolve(p, event, f);
     case PARTICIPANT_SETTLE_GRANTED: return source_granted(p, f);
-    case PARTICIPANT_ABORT:
+    case PARTICIPANT_ABORT: /* model: S25 */
         if (p->state == PARTICIPANT_NONE || p->state == PARTICIPANT_PREPARED)
             return to(PARTICIPANT_KEPT, PARTICIPANT_DONE);
         if (p->state == PARTICIPANT_KEPT) {
@@ -363,7 +373,7 @@ static struct participant_step lose(void)
 
 static struct participant_step destination_activate(const struct participant *p,
                                                     const struct participant_facts *f)
-{ /* model: D7 D8 D9 D10 */
+{ /* model: D7 D8 D9 D10 D17 */
     switch (p->state) {
     case PARTICIPANT_ACTIVATED: /* what became of it since is its own affair */
     case PARTICIPANT_RELEASED: return stay(p, PARTICIPANT_RUNS, NULL);
@@ -392,7 +402,7 @@ static struct participant_step destination_activate(const struct participant *p,
 
 static struct participant_step destination_abort(const struct participant *p,
                                                  const struct participant_facts *f)
-{ /* model: D3 D5 D6 */
+{ /* model: D3 D5 D6 D16 D17 */
     switch (p->state) {
     case PARTICIPANT_OWNER:
     case PARTICIPANT_ACTIVATED:
@@ -428,13 +438,13 @@ static struct participant_step destination_step(const struct participant *p, enu
                                             : stay(p, PARTICIPANT_DONE, NULL);
     case PARTICIPANT_ACTIVATE: return destination_activate(p, f);
     case PARTICIPANT_ABORT: return destination_abort(p, f);
-    case PARTICIPANT_RELEASE: /* model: D12 D13 */
+    case PARTICIPANT_RELEASE: /* model: D12 D13 D17 */
         if (p->state == PARTICIPANT_ACTIVATED || is_lost(p))
             return to(PARTICIPANT_RELEASED, PARTICIPANT_DONE);
         if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_TOMBSTONE)
             return stay(p, PARTICIPANT_DONE, NULL);
         return refuse(p, "the guest was not activated");
-    case PARTICIPANT_LOOK: /* model: D7 D8, of an agent that died between OWNER and the resume */
+    case PARTICIPANT_LOOK: /* model: D7 D8 D11, of an agent that died between OWNER and the resume */
         if (p->state == PARTICIPANT_OWNER && f->guest != PARTICIPANT_UNASKED) {
             struct participant_step s = destination_activate(p, f);
             s.answer = PARTICIPANT_NO_ANSWER;

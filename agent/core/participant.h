@@ -10,6 +10,8 @@
  *                     SETTLE,   +---------------- MIGRATE of a guest that is ---+
  *                     ABORT                       shut off: only its definition moves
  *
+ * From each of them but COLD, without a QEMU, to FENCED: an operator has given the guest to the destination (granted).
+ *
  * Destination
  *           PREPARE, yes           ACTIVATE: image there        it runs           RELEASE
  *     NONE --------------> PREPARED ------------------> OWNER -----------> ACTIVATED -----> RELEASED
@@ -23,7 +25,8 @@
  *
  * Post-copy. libvirt runs the guest at the destination as soon as it has switched over, and the rest of its memory follows:
  * from the moment that it may have been asked for, a job is never stopped and neither QEMU ended or resumed. Either the job
- * completes (GONE), or it fails before the switch-over and the source runs on (KEPT); until then SETTLE stays in doubt.
+ * completes (GONE), or it fails before the switch-over and the source runs on (KEPT); until then SETTLE stays in doubt. So it does
+ * where libvirt has left the guest paused, without a job: it may run at the destination, also if post-copy was only allowed.
  *
  * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
  * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
@@ -125,9 +128,10 @@ struct participant {
     enum participant_state state;
     bool definition_only; /* the guest is shut off */
     bool paused_by_us;    /* the ladder paused it: in the manifest */
-    bool post_copy;   /* the ladder asked for post-copy, which QEMU begins some time later: in the manifest */
-    bool superseded;  /* a later one of the guest was prepared here: pausing and starting are its affair */
-    bool transferred; /* of NONE: there was a record, and it is lost */
+    bool post_copy; /* the ladder asked for post-copy, which QEMU begins some time later: in the manifest */
+    bool may_post_copy; /* it may ask: libvirt by itself lets the guest run at the destination */
+    bool superseded;    /* a later one of the guest was prepared here: pausing and starting are its affair */
+    bool transferred;   /* of NONE: there was a record, and it is lost */
     bool
         owes_resume; /* of KEPT, in the manifest: without it a pause is another transaction's or somebody's */
 };

@@ -265,7 +265,7 @@ static void on_vote(struct txn *t, const struct txn_event *e, struct txn_actions
 /* The source's agent goes on with its migration also while nobody listens, and when it was restarted: a repeated MIGRATE
  * listens again. One that has settled refuses it, so it starts nothing that was taken back. */
 static void listen_again(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* in the model no step: a MIGRATE that was sent may come again at any time */
     snprintf(t->last, sizeof(t->last), "%.180s", said(e));
     if (t->attempt == 0)
         tell(a, "%.250s; listens again", said(e));
@@ -367,7 +367,7 @@ static void on_reply(struct txn *t, const struct txn_event *e, struct txn_action
         retry(t, a, e->now);
         return;
     }
-    if (must_learn(t, e->party)) {
+    if (must_learn(t, e->party)) { /* model: C18 */
         tell(a, "%s knows that %s has left it", t->host[TXN_SOURCE], t->guest);
         t->left = true;
         ask(t, a);
@@ -430,7 +430,7 @@ static void on_timer(struct txn *t, const struct txn_event *e, struct txn_action
 }
 
 static void on_progress(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C19 */
     if (t->state != TXN_TRANSFER)
         return;
     t->attempt = t->last[0] = 0;
@@ -454,7 +454,7 @@ static void on_cancel(struct txn *t, const struct txn_event *e, struct txn_actio
 
 /* A SETTLE that is on its way goes without the word, the next one with it. */
 static void on_resolve(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C20 */
     if (t->state != TXN_SETTLING || (e->answer != TXN_KEPT && e->answer != TXN_GONE))
         return;
     t->resolve = e->answer;
@@ -465,7 +465,7 @@ static void on_resolve(struct txn *t, const struct txn_event *e, struct txn_acti
 }
 
 static void on_grant(struct txn *t, const struct txn_event *e, struct txn_actions *a)
-{
+{ /* model: C16 C17 */
     const char *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
     if (t->state == TXN_SETTLING && t->in_doubt && !t->definition_only && !t->post_copy) {
         t->granted = true;

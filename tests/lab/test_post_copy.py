@@ -1,9 +1,14 @@
 """Post-copy, where the policy allows it: the guest runs on while its memory follows, and a cut link takes nothing away."""
 
+import os
 import signal
+import subprocess
+import sys
 
+import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
 from lablib import wait_for
+from lablib.kvmhost import LIBVIRT_PORT
 
 TICK = 0.1
 
@@ -59,5 +64,49 @@ def test_a_link_cut_in_post_copy_is_waited_out(fleet, drover):
     assert copies(fleet, "web1") == {"kvm1": "paused", "kvm2": "running"}
     fleet.link("kvm2", up=True)
     assert wait_for_job(drover, job, {"done", "failed", "cancelled"}, 120)["state"] == "done"
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+
+
+@pytest.fixture
+def finish_unanswered(fleet):
+    """The relay between the two libvirtds: it says "dropped" when Finish has run the guest at kvm2, and keeps the answer back."""
+    kvm2 = fleet.node("kvm2")
+    relay = kvm2.popen(
+        [sys.executable, f"{os.path.dirname(os.path.realpath(__file__))}/lost-finish", "--relay", kvm2.address, "--hold"],
+        stdout=subprocess.PIPE, text=True,
+    )
+    assert relay.stdout.readline() == "ready\n"
+    config = kvm2.read("/etc/drover/agent.yaml")
+    kvm2.write("/etc/drover/agent.yaml", config.replace(kvm2.libvirt_uri(), f"qemu+tcp://{kvm2.address}:{LIBVIRT_PORT + 1}/system"))
+    fleet.programs.agent_stop(kvm2)
+    fleet.programs.agent_start(kvm2)
+    fleet.programs.sessions_wait()
+    yield relay
+    kvm2.write("/etc/drover/agent.yaml", config)
+    relay.kill()
+    relay.wait()
+    fleet.programs.agent_stop(kvm2)
+    fleet.programs.agent_start(kvm2)
+
+
+def test_a_guest_that_libvirtd_left_paused_is_not_resumed_beside_the_other(fleet, drover, finish_unanswered):
+    fleet.guest_add("web1", on="kvm1", memory=64, tick_ms=int(TICK * 1000))
+    fleet.tick_wait("web1")
+    kvm1 = fleet.node("kvm1")
+    started = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", "--allow", "post-copy", "--detach", "--json")
+    job = str(document(started)["jobs"][0]["id"])
+    assert finish_unanswered.stdout.readline() == "dropped\n"
+    kvm1.libvirtd_stop(signal.SIGKILL)
+    kvm1.libvirtd_start()
+    wait_for_job(drover, job, {"in_doubt", "in-doubt"}, 60)
+    assert copies(fleet, "web1") == {"kvm1": "paused", "kvm2": "running"}
+    assert "may have let it run at the destination" in job_state(drover, job)["text"]
+    refused = drover("job", job, "--resolve", "source", check=False)
+    assert refused.returncode == 3 and "libvirt on kvm2 says that web1 is there" in refused.stderr, refused
+    kvm1.virsh("destroy", "web1")
+    wait_for(lambda: "nothing says that it migrated" in job_state(drover, job)["text"], 30, "kvm1 to be asked again")
+    drover("job", job, "--resolve", "destination")
+    assert wait_for_job(drover, job, {"done", "failed"}, 60)["state"] == "done"
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_goes_on(fleet, "web1", "kvm2")

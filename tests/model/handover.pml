@@ -26,22 +26,25 @@
  *   C11..C13   on_counted                      S15        drive.c: end_lease             D14        drive.c: end_lease
  *   C14        retry, ask                      S16 S17    source_release                 D15        transactions.c: tidy
  *   C15        on_restart                      S18 S19    source_cold_start
- *                                              S20        transactions.c: tidy
- *                                              S21        ladder_run.c: suspend
- *                                              S22        source_resolve (C: on_resolve)
+ * C20        on_resolve                       S20        transactions.c: tidy         D17        destination_activate, _abort and
+ *                                              S21        ladder_run.c: suspend                   RELEASE of a lost record
+ *                                              S22        source_resolve
+ *                                              S24        source_settle, _release and
+ *                                                         _cold_start of a lost record
+ *                                              S25        PARTICIPANT_ABORT of a source
  *
- * ABORT to a source (PARTICIPANT_ABORT in source_step), an export node and post-copy are not sent or begun by today's coordinator:
- * none is here. The operator's word (S22) is a true one: gone if the destination has the guest's image. Not here either: the operator
- * who gives the guest to the destination while the source can't be asked (C: on_grant, S: source_granted). That word is that no QEMU of
- * it can run at the source; golden traces (tests/data/transaction/grant*.trace) and participants_test hold what follows from it.
- * Nor a record that was lost (`transferred` in the code, source_step and destination_step of NONE) or that comes back from a backup, a
- * disk that fails, a clock that jumps: tests/sim has them, and lost_record_test. A resume is owed in the code (S14) only while it has not
- * been done; here it always is.
+ * Labels that are not here are in post_copy.pml (C19, S26 to S28, D16) and granted.pml (C16 to C18, C21 to C23, S23, X1 to X3).
+ * The operator's word (S22) is a true one: gone if the destination has the guest's image.
+ * A record that comes back from a backup, a disk that fails, a clock that jumps are not here: tests/sim has them. A resume is owed in the
+ * code (S14) only while it has not been done; here it always is.
  * -DDEFINITION: the guest is shut off, its definition moves (C, S3, D7). -DTRANSIENT: libvirt forgets a guest that is off. S20, D15: only once the coordinator is through with it.
+ * -DLOST_RECORDS: F6, a record is lost after MIGRATE was sent (`transferred`), alone or with the fence; not one that owes a resume or an
+ * undoing, and what is on its way to or from the agent is lost with it, as when it is started anew. -DALONE: the coordinator dies for good once the transfer is on; the guest must run all the same.
  *
  * Mistakes, each a -D; `run` checks that each is found: AUTORESUME, GUESS_KEPT, KEEP_WITH_JOB, KEEP_UNWRITTEN, LEASE_DESTROYS,
  * NO_GENERATION, NO_EPOCH, RESUME_OLD, COLD_OLD, ACTIVATE_EARLY, FENCE_LATE, RELEASE_EARLY, OFF_IS_GONE, UNASKED_IS_LOST,
- * ABORT_HEARD_ONLY, SEND_FIRST, NO_RETRY, PAUSE_UNWRITTEN, FENCE_EARLY, HELD_IS_FOREIGN, WORD_OBEYED. The code had FENCE_EARLY (a guest
+ * ABORT_HEARD_ONLY, SEND_FIRST, NO_RETRY, PAUSE_UNWRITTEN, FENCE_EARLY, HELD_IS_FOREIGN, WORD_OBEYED; of LOST_RECORDS: LOST_IS_KEPT,
+ * RESUME_LOST; of ALONE: NO_MESH. The code had FENCE_EARLY (a guest
  * that the ladder had paused stayed so for ever if a new migration was refused before it was resumed) and HELD_IS_FOREIGN (RELEASE
  * refused for ever) until the model found them. NO_EPOCH breaks only the rule that a deposed coordinator is not obeyed: within one
  * journal, generations and the agents' records keep the guest safe without it. */
@@ -178,9 +181,28 @@ byte at; /* its source */
 #define LATE(x) false
 #define UNDOES true
 #else
+#ifdef LOST_RECORDS
+#define FRESH(x) (x[t] == NONE && fence[h] < MINE(t) && !transferred[t])
+#else
 #define FRESH(x) (x[t] == NONE && fence[h] < MINE(t))
-#define LATE(x) (x[t] == NONE && fence[h] >= MINE(t))
+#endif
+#define LATE(x) (x[t] == NONE && fence[h] >= MINE(t) && !x##_LOST)
 #define UNDOES (fence[h] <= MINE(t))
+#endif
+/* Of NONE, and MIGRATE was sent: the record is lost. */
+#ifdef LOST_RECORDS
+bool transferred[2], lost_s[2], lost_d[2];
+#define S_LOST (S[t] == NONE && lost_s[t] && transferred[t] && fence[h] <= MINE(t))
+#define D_LOST (D[t] == NONE && lost_d[t] && transferred[t] && fence[h] <= MINE(t))
+#define HAS_PEER (!lost_s[t])
+#define FOUND_S lost_s[t] = false
+#define FOUND_D lost_d[t] = false
+#else
+#define FOUND_S skip
+#define FOUND_D skip
+#define S_LOST false
+#define D_LOST false
+#define HAS_PEER true
 #endif
 #define OVER (n > t || c == IDLE) /* 24 hours later: TRANSACTION_KEEP_MS */
 #define ACTIVATED_BY (GOT(ACTIVATE) || mesh[t] || D[t] == OWNER) /* by D11 alone, if OWNER */
@@ -206,6 +228,7 @@ inline taken(a) /* ACTIVATE, of which the mesh's and the agent's own look need n
 {
     if
     :: GOT(ACTIVATE) -> take(ACTIVATE, a)
+    :: D[t] == OWNER -> printf("D11\n"); reply = 0
     :: else -> reply = 0
     fi
 }
@@ -256,7 +279,7 @@ inline source_is(state)
 
 inline destination_is(state)
 {
-    assert(state != OWNER || S[t] == FENCED || S[t] == RELEASED);
+    assert(state != OWNER || S[t] == FENCED || S[t] == RELEASED || !HAS_PEER);
     if
     :: D[t] == NONE -> raise(MINE(t))
     :: else
@@ -285,6 +308,31 @@ inline say()
 #define DO(d) deeds = d; busy[h] = true; goto act
 
 /* Deeds, in their order. */
+#ifdef LOST_RECORDS
+#ifdef RESUME_LOST
+#define LOST_RUNS (vm[h] == RUN || vm[h] == PAUSED)
+#else
+#define LOST_RUNS (vm[h] == RUN)
+#endif
+inline lose_fence()
+{
+    if
+    :: fence[h] = 0
+    :: skip
+    fi
+}
+inline drop(messages) /* what was on its way to it, or from it */
+{
+    sent[t] = sent[t] & ~(messages);
+    old[t] = old[t] & ~(messages);
+    mesh[t] = false;
+    if
+    :: t == 1 -> sent[0] = 0; old[0] = 0
+    :: else
+    fi
+}
+#endif
+
 #define D_RESUME_SOURCE 1
 #define D_SUSPEND 2
 #define D_RETIRE 4
@@ -340,7 +388,9 @@ end:
 #else
         source_is(FENCED); DO(D_TELL_PEER) }
 #endif
-    :: atomic { FREE && S[t] == FENCED && !mesh[t] -> printf("S13\n"); mesh[t] = true }
+#ifndef NO_MESH
+    :: atomic { FREE && S[t] == FENCED && !mesh[t] && HAS_PEER -> printf("S13\n"); mesh[t] = true }
+#endif
     :: atomic { FREE && S[t] == KEPT && up[h] && IS_PAUSED(h) && (pause[t] || !held[h]) && NEWEST ->
         printf("S14\n"); DO(D_RESUME_SOURCE) }
     :: atomic { FREE && S[t] == PREPARED -> printf("S15\n"); source_is(KEPT) }
@@ -355,11 +405,41 @@ end:
         printf("S19\n"); take(START, START_OK); say() }
     /* The operator knows what only a dead QEMU and a forgetful libvirt knew. */
     :: atomic { FREE && GOT(SETTLE) && c == SETTLING && n == t && UNDECIDED && !HAS_COPY(1 - h) ->
-        printf("S22\n"); take(SETTLE, IS_KEPT); died = true; source_is(KEPT); say() }
+        printf("S22 C20\n"); take(SETTLE, IS_KEPT); died = true; source_is(KEPT); say() }
     :: atomic { FREE && GOT(SETTLE) && c == SETTLING && n == t && UNDECIDED && HAS_COPY(1 - h) ->
-        printf("S22\n"); take(SETTLE, IS_GONE); source_is(FENCED); say() }
+        printf("S22 C20\n"); take(SETTLE, IS_GONE); source_is(FENCED); say() }
+    :: atomic { c == SETTLING && n == t && FREE && (FRESH(S) || S[t] == PREPARED) -> printf("S25\n"); source_is(KEPT) } /* sent by nobody today */
+#ifdef LOST_RECORDS
+#ifdef LOST_IS_KEPT
+    :: atomic { FREE && GOT(SETTLE) && S_LOST -> printf("S24\n"); take(SETTLE, IS_KEPT); source_is(KEPT); say() }
+#endif
+    :: atomic { FREE && GOT(SETTLE) && S_LOST && up[h] && LOST_RUNS && !HAS_JOB(h) -> printf("S24\n"); take(SETTLE, IS_KEPT); source_is(KEPT); say() }
+    :: atomic { FREE && GOT(SETTLE) && S_LOST && up[h] && vm[h] == OFF_MIGRATED -> printf("S24\n"); take(SETTLE, IS_GONE); source_is(FENCED); say() }
+    :: atomic { FREE && GOT(SETTLE) && c == SETTLING && n == t && S_LOST && up[h] && !HAS_JOB(h) && vm[h] != RUN && vm[h] != OFF_MIGRATED ->
+        printf("S22 C20\n");
+        if
+        :: D[t] == OWNER || D[t] == ACTIVATED || (IS_OFF(h) && HAS_COPY(1 - h)) -> take(SETTLE, IS_GONE); source_is(FENCED); say()
+        :: else -> take(SETTLE, IS_KEPT); died = died || IS_OFF(h); source_is(KEPT);
+            if
+            :: vm[h] == PAUSED -> DO(D_RESUME_SOURCE)
+            :: vm[h] == HELD -> runs(h) /* by hand: it looks like his own pause */; say()
+            :: else -> say()
+            fi
+        fi }
+    :: atomic { FREE && GOT(RELEASE_S) && S_LOST && up[h] && (IS_OFF(h) || LEFT_BEHIND) ->
+        printf("S24\n"); take(RELEASE_S, RELEASED_S); source_is(FENCED); DO(D_RETIRE) }
+    :: atomic { FREE && GOT(START) && S_LOST && up[h] && IS_OFF(h) -> printf("S24\n"); take(START, START_OK); source_is(COLD); DO(D_START) }
+    :: atomic { FREE && GOT(START) && S_LOST && up[h] && vm[h] == RUN -> printf("S24\n"); take(START, START_OK); source_is(COLD); say() }
+    /* Its guest is paused, and runs or was lost elsewhere: told so, the operator ends it. */
+    :: atomic { FREE && S_LOST && c != SETTLING && n == t && D[t] != PREPARED && IS_PAUSED(h) && !HAS_JOB(h) && !HAS_COPY(h) ->
+        printf("O\n"); vm[h] = OFF; held[h] = false }
+    :: atomic { FREE && (S_LOST || (lost_s[t] && S[t] == FENCED)) && (c == RELEASING || c == COLD_START) && n == t && IS_PAUSED(h) && !HAS_JOB(h) -> printf("O\n"); vm[h] = OFF; held[h] = false }
+    :: atomic { faults > 0 && FREE && transferred[t] && n == t && !lost_s[t] && (S[t] == MIGRATING || S[t] == FENCED || (S[t] == KEPT && !IS_PAUSED(h))) ->
+        printf("F6 record of the source\n"); faults--; forget(); lost_s[t] = true; S[t] = NONE; pause[t] = false;
+        drop(PREPARE_S | MIGRATE | SETTLE | RELEASE_S | START); lose_fence() }
+#endif
     :: atomic { FREE && OVER && ((S[t] == KEPT && !IS_PAUSED(h)) || S[t] == COLD || S[t] == RELEASED) ->
-        printf("S20\n"); raise(MINE(t)); S[t] = NONE }
+        printf("S20\n"); raise(MINE(t)); FOUND_S; S[t] = NONE }
     :: atomic { FREE && S[t] == MIGRATING && job == COPYING && up[h] && vm[h] == RUN && !pause[t] -> printf("S21\n");
 #ifndef PAUSE_UNWRITTEN
         pause[t] = true;
@@ -454,7 +534,22 @@ end:
 #ifdef LEASE_DESTROYS
     :: atomic { FREE && D[t] == PREPARED && up[h] && IS_PAUSED(h) -> printf("D14\n"); destination_is(TOMBSTONE); DO(D_UNDO) }
 #endif
-    :: atomic { FREE && OVER && (D[t] == TOMBSTONE || D[t] == RELEASED) -> printf("D15\n"); raise(MINE(t)); D[t] = NONE }
+#ifdef LOST_RECORDS
+    :: atomic { FREE && GOT(ACTIVATE) && D_LOST && up[h] && COMPLETE(h) -> printf("D17\n"); take(ACTIVATE, RUNS);
+        image[t] = true; destination_is(OWNER); DO(D_DEFINE | D_RESUME) }
+    :: atomic { FREE && GOT(ABORT) && D_LOST -> printf("D17\n"); take(ABORT, ABORT_OK); image[t] = true; destination_is(TOMBSTONE);
+        if
+        :: up[h] -> DO(D_UNDO)
+        :: else -> reply = 0
+        fi }
+    :: atomic { FREE && GOT(RELEASE_D) && D_LOST -> printf("D17\n"); take(RELEASE_D, RELEASED_D); destination_is(RELEASED); say() }
+    :: atomic { faults > 0 && FREE && transferred[t] && n == t && !lost_d[t] &&
+        (D_OPEN(t) || (D[t] == TOMBSTONE && !image[t] && !definition[t])) ->
+        printf("F6 record of the destination\n"); faults--; forget(); lost_d[t] = true; D[t] = NONE;
+        memory[t] = false; image[t] = false; definition[t] = false;
+        drop(PREPARE_D | ABORT | ACTIVATE | RELEASE_D); lose_fence() }
+#endif
+    :: atomic { FREE && OVER && (D[t] == TOMBSTONE || D[t] == RELEASED) -> printf("D15\n"); raise(MINE(t)); FOUND_D; D[t] = NONE }
     :: atomic { faults > 0 && FREE && D[t] == NONE && fence[h] < MINE(t) && sent[t] ->
         printf("F1 agent %d, fence\n", h); faults--; forget(); fence[h] = MINE(t) }
     :: atomic { !seen[h] && sent[t] -> seen[h] = true }
@@ -523,7 +618,14 @@ end:
     do
     :: atomic { c == IDLE -> printf("C1 from %d\n", from[n]); c = PREPARING; TELL(PREPARE_S); run Source(n, from[n]); run Destination(n, TO(n)) }
     :: atomic { c == PREPARING && HEARD(YES_S) && !asked -> printf("C2\n"); asked = true; TELL(PREPARE_D) }
-    :: atomic { c == PREPARING && HEARD(YES_S) && HEARD(YES_D) -> printf("C3\n"); c = TRANSFER; TELL(MIGRATE) }
+    :: atomic { c == PREPARING && HEARD(YES_S) && HEARD(YES_D) -> printf("C3\n"); c = TRANSFER; TELL(MIGRATE);
+#ifdef LOST_RECORDS
+        transferred[n] = true;
+#endif
+#ifdef ALONE
+        goto gone
+#endif
+        }
     :: atomic { c == PREPARING -> printf("C4\n"); c = SETTLING; TELL(SETTLE) }
 #ifdef ACTIVATE_EARLY
     :: atomic { c == TRANSFER && vm[TO(n)] == PAUSED -> printf("C5\n"); c = ACTIVATING; TELL(ACTIVATE) }
@@ -574,7 +676,12 @@ end:
         fi }
     :: atomic { faults > 0 && (c == SETTLING || c == ABORTING || c == ACTIVATING || c == COLD_START) && sent[n] ->
         printf("F3\n"); faults--; sent[n] = 0; back[n] = 0 }
-    od
+    od;
+#ifdef ALONE
+gone:
+end_gone:
+    false
+#endif
 }
 
 /* What a job's failure leaves: the half that was filled is dropped, a complete image is not (Finish's answer was lost). */
@@ -664,6 +771,14 @@ end:
     :: atomic { timeout ->
         if
         :: c == SETTLING && IS_OFF(from[n]) && S[n] == NONE -> printf("in doubt\n") /* it died before anything was written */
+#ifdef LOST_RECORDS
+        :: c == ACTIVATING && IS_OFF(TO(n)) && D[n] == NONE -> printf("in doubt\n") /* it may have run there */
+#endif
+#ifdef ALONE
+        :: c == TRANSFER ->
+            assert(S[0] != FENCED || vm[1] == RUN || died);
+            assert(S[0] == FENCED || vm[0] != OFF_MIGRATED) /* else unsettled: MIGRATING, and libvirt does not say that it is gone */
+#endif
         :: else ->
             assert(c == DONE || c == ABORTED);
             for (t : 0 .. MIGRATIONS - 1) {

@@ -54,11 +54,51 @@ static void what_was_given_away_is_gone_only_without_a_qemu(void **state)
     }
 }
 
+/* Found by tests/model (KEPT_STAYS): it had said KEPT to nobody, its host was switched off, and the guest was given away. It stayed defined
+ * at both hosts, and a destination that lost the image could not have it started here. */
+static void what_was_kept_and_given_away_is_released_and_started_like_the_rest(void **state)
+{
+    (void)state;
+    struct participant p = {.role = PARTICIPANT_SOURCE, .state = PARTICIPANT_KEPT};
+    const struct participant_facts f = {.guest = PARTICIPANT_OFF};
+    p.state = participant_step(&p, PARTICIPANT_SETTLE_GRANTED, &f).then;
+    assert_int_equal(participant_step(&p, PARTICIPANT_RELEASE, &f).actions, PARTICIPANT_RETIRE);
+    struct participant_step s = participant_step(&p, PARTICIPANT_COLD_START, &f);
+    assert_int_equal(s.answer, PARTICIPANT_DONE);
+    assert_int_equal(s.actions, PARTICIPANT_START);
+    assert_false(participant_is_open(PARTICIPANT_SOURCE,
+                                     PARTICIPANT_KEPT)); /* else it would lock the guest for ever */
+}
+
+/* Found by tests/model (LEFT_IS_KEPT): post-copy was allowed, pre-copy converged, and libvirtd was killed after Finish had let the guest
+ * run at the destination: it leaves the guest paused here. */
+static void what_libvirt_may_have_let_run_there_is_not_resumed_here(void **state)
+{
+    (void)state;
+    struct participant p = {
+        .role = PARTICIPANT_SOURCE, .state = PARTICIPANT_MIGRATING, .may_post_copy = true};
+    struct participant_facts f = {.guest = PARTICIPANT_PAUSED};
+    struct participant_step s = participant_step(&p, PARTICIPANT_SETTLE, &f);
+    assert_int_equal(s.answer, PARTICIPANT_IN_DOUBT);
+    assert_int_equal(s.then, PARTICIPANT_MIGRATING);
+    assert_int_equal(s.actions, 0);
+    s = participant_step(&p, PARTICIPANT_SETTLE_KEPT, &f); /* an operator has looked: it does not run there */
+    assert_int_equal(s.then, PARTICIPANT_KEPT);
+    assert_int_equal(s.actions, PARTICIPANT_RESUME_SOURCE);
+    p.paused_by_us = f.operators_pause = true; /* the ladder's pause, which libvirt calls the operator's */
+    assert_int_equal(participant_step(&p, PARTICIPANT_SETTLE, &f).answer, PARTICIPANT_IN_DOUBT);
+    assert_int_equal(participant_step(&p, PARTICIPANT_SETTLE_KEPT, &f).actions, PARTICIPANT_RESUME_SOURCE);
+    f.guest = PARTICIPANT_RUNNING; /* it failed before the switch-over */
+    assert_int_equal(participant_step(&p, PARTICIPANT_SETTLE, &f).answer, PARTICIPANT_IS_KEPT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_operator_decides_only_what_nobody_else_can),
         cmocka_unit_test(what_was_given_away_is_gone_only_without_a_qemu),
+        cmocka_unit_test(what_was_kept_and_given_away_is_released_and_started_like_the_rest),
+        cmocka_unit_test(what_libvirt_may_have_let_run_there_is_not_resumed_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
