@@ -269,9 +269,8 @@ static void listen_again(struct txn *t, const struct txn_event *e, struct txn_ac
     snprintf(t->last, sizeof(t->last), "%.180s", said(e));
     if (t->attempt == 0)
         tell(a, "%.250s; listens again", said(e));
-    int64_t ms = TXN_RETRY_MIN_MS << (t->attempt < 4 ? t->attempt : 4);
+    arm(a, TXN_RETRY_MIN_MS << (t->attempt < 4 ? t->attempt : 4));
     t->attempt++;
-    arm(a, ms);
 }
 
 static void on_transfer_end(struct txn *t, const struct txn_event *e, struct txn_actions *a)
@@ -433,7 +432,8 @@ static void on_progress(struct txn *t, const struct txn_event *e, struct txn_act
 { /* model: C19 */
     if (t->state != TXN_TRANSFER)
         return;
-    t->attempt = t->last[0] = 0;
+    t->attempt = 0;
+    t->last[0] = 0;
     t->heard = e->now;
     if (!e->post_copy || t->post_copy)
         return;

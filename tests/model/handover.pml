@@ -418,7 +418,7 @@ end:
     :: atomic { FREE && GOT(SETTLE) && c == SETTLING && n == t && S_LOST && up[h] && !HAS_JOB(h) && vm[h] != RUN && vm[h] != OFF_MIGRATED ->
         printf("S22 C20\n");
         if
-        :: D[t] == OWNER || D[t] == ACTIVATED || (IS_OFF(h) && HAS_COPY(1 - h)) -> take(SETTLE, IS_GONE); source_is(FENCED); say()
+        :: D[t] == OWNER || D[t] == ACTIVATED || vm[1 - h] == RUN || defined[1 - h] || (IS_OFF(h) && HAS_COPY(1 - h)) -> /* may_ask, too */ take(SETTLE, IS_GONE); source_is(FENCED); say()
         :: else -> take(SETTLE, IS_KEPT); died = died || IS_OFF(h); source_is(KEPT);
             if
             :: vm[h] == PAUSED -> DO(D_RESUME_SOURCE)
