@@ -23,6 +23,25 @@ static int resume_source(struct transaction *txn, virConnectPtr conn, char *text
     return 0;
 }
 
+static int pause_source(struct transaction *txn, virConnectPtr conn, char *text, size_t size,
+                        struct error *err)
+{
+    char seen[200];
+    struct participant_facts f = {0};
+    int e = domain_look(conn, txn->guest, PARTICIPANT_SOURCE, &f, seen, sizeof(seen), err);
+    if (e == 0 && f.guest == PARTICIPANT_RUNNING)
+        e = domain_suspend(conn, txn->guest, err);
+    if (e < 0)
+        return e;
+    transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE);
+    transaction_undone(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
+    transaction_write(txn, transaction_state(txn),
+                      NULL); /* else it is done once more when the agent is started */
+    if (f.guest == PARTICIPANT_RUNNING || f.guest == PARTICIPANT_PAUSED)
+        snprintf(text, size, "guest %s is paused here, as an operator had it", transaction_guest_name(txn));
+    return 0;
+}
+
 static int define(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
 {
     const Drover__V1__Definition *d = txn->record->definition;
@@ -44,6 +63,22 @@ static int resume(struct transaction *txn, virConnectPtr conn, char *text, size_
     return e;
 }
 
+/* The source has kept the guest, so a copy that runs here is a second one: an operator has resumed the image before it was anybody's
+ * guest. It is ended, and whoever asked for the end is told, for both have written to the disks. */
+static int drop_image(struct transaction *txn, virConnectPtr conn, bool ours, struct error *err)
+{
+    bool runs = domain_is_resumed_image(conn, txn->guest);
+    if (runs && !txn->record->warning[0]) {
+        txn->record->warning = xasprintf("a copy of %s ran on %s as well: its image, which waited there "
+                                         "paused, was resumed by somebody; it was ended",
+                                         transaction_guest_name(txn), txn->all->agent->config->name);
+        int e = transaction_write(txn, transaction_state(txn), err);
+        if (e < 0)
+            return e;
+    }
+    return domain_drop_image(conn, txn->guest, ours, runs, err);
+}
+
 /* Only what the manifest says, and only for the newest transaction of the guest: an image that is here now may be that of a
  * later one. */
 static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
@@ -56,7 +91,7 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
     bool newest = records_generation(txn->all->records, txn->guest) <= txn->record->step->generation;
     int e = 0;
     if (newest && txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
-        e = domain_drop_image(conn, txn->guest, definition, err);
+        e = drop_image(txn, conn, definition, err);
     if (e == 0 && newest && definition)
         e = domain_undefine(conn, txn->guest, err);
     if (e < 0)
@@ -71,7 +106,7 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
 
 static int end(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
 {
-    int e = domain_drop_image(conn, txn->guest, true, err);
+    int e = domain_drop_image(conn, txn->guest, true, false, err);
     if (e == 0)
         snprintf(text, size, "the paused QEMU of guest %s that libvirt left here was ended",
                  transaction_guest_name(txn));
@@ -112,25 +147,27 @@ static int start(struct transaction *txn, virConnectPtr conn, char *text, size_t
 int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_action action, char *text,
              size_t size, struct error *err)
 {
-    deed fn = action == PARTICIPANT_RESUME_SOURCE ? resume_source
-              : action == PARTICIPANT_DEFINE      ? define
-              : action == PARTICIPANT_RESUME      ? resume
-              : action == PARTICIPANT_UNDO        ? undo
-              : action == PARTICIPANT_END         ? end
-              : action == PARTICIPANT_RETIRE      ? retire
-              : action == PARTICIPANT_START       ? start
-                                                  : NULL;
+    deed fn = action == PARTICIPANT_RESUME_SOURCE  ? resume_source
+              : action == PARTICIPANT_PAUSE_SOURCE ? pause_source
+              : action == PARTICIPANT_DEFINE       ? define
+              : action == PARTICIPANT_RESUME       ? resume
+              : action == PARTICIPANT_UNDO         ? undo
+              : action == PARTICIPANT_END          ? end
+              : action == PARTICIPANT_RETIRE       ? retire
+              : action == PARTICIPANT_START        ? start
+                                                   : NULL;
     if (!fn)
         return error_set(err, STATUS_INTERNAL, "action %d is not libvirt's", (int)action);
     if (!conn)
         return error_set(err, STATUS_UNAVAILABLE, "libvirt can't be asked");
-    const char *name = action == PARTICIPANT_RESUME_SOURCE ? "resume_source"
-                       : action == PARTICIPANT_DEFINE      ? "define"
-                       : action == PARTICIPANT_RESUME      ? "resume"
-                       : action == PARTICIPANT_UNDO        ? "undo"
-                       : action == PARTICIPANT_END         ? "end"
-                       : action == PARTICIPANT_RETIRE      ? "retire"
-                                                           : "start";
+    const char *name = action == PARTICIPANT_RESUME_SOURCE  ? "resume_source"
+                       : action == PARTICIPANT_PAUSE_SOURCE ? "pause_source"
+                       : action == PARTICIPANT_DEFINE       ? "define"
+                       : action == PARTICIPANT_RESUME       ? "resume"
+                       : action == PARTICIPANT_UNDO         ? "undo"
+                       : action == PARTICIPANT_END          ? "end"
+                       : action == PARTICIPANT_RETIRE       ? "retire"
+                                                            : "start";
     failpoint("agent.deed.%s.before", name);
     int e = fn(txn, conn, text, size, err);
     failpoint("agent.deed.%s.after", name);

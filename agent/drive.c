@@ -91,7 +91,10 @@ static void look(struct transaction *txn, virConnectPtr *conn, struct participan
     struct transactions *all = txn->all;
     struct error why = {0};
     /* Read before libvirt is asked: what became true meanwhile is seen next time. */
-    *f = (struct participant_facts){.committed = txn->committed, .call_succeeded = txn->call_succeeded};
+    *f = (struct participant_facts){.committed = txn->committed,
+                                    .call_succeeded = txn->call_succeeded,
+                                    .ran_to_the_end = txn->ran_to_the_end,
+                                    .ran_here = txn->ran_here};
     bool calling = txn->calling;
     if (!*conn && all->agent->libvirt)
         *conn = libvirt_ref(all->agent->libvirt, &why);
@@ -115,6 +118,7 @@ static struct participant half_of(const struct transaction *txn)
         .paused_by_us = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE),
         .transferred = txn->transferred,
         .owes_resume = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESUME),
+        .others_pause = transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE),
         .post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY),
         .may_post_copy = transaction_may_post_copy(txn),
         .superseded = records_generation(txn->all->records, txn->guest) > txn->record->step->generation,
@@ -123,6 +127,8 @@ static struct participant half_of(const struct transaction *txn)
 
 /* ---- act ---- */
 
+#define KEPTS_DEEDS ((unsigned)(PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE_SOURCE)) /* one at a time */
+
 static int act(struct transaction *txn, virConnectPtr conn, const struct participant_step *s,
                struct outcome *out)
 {
@@ -130,11 +136,12 @@ static int act(struct transaction *txn, virConnectPtr conn, const struct partici
                                                    PARTICIPANT_END,    PARTICIPANT_RETIRE, PARTICIPANT_START};
     struct error why = {0};
     /* The answer KEPT does not wait for it: it is what makes the destination let go of the disks. */
-    if (s->actions & PARTICIPANT_RESUME_SOURCE &&
-        deeds_do(txn, conn, PARTICIPANT_RESUME_SOURCE, out->text, sizeof(out->text), &why) < 0)
-        snprintf(out->text, sizeof(out->text), "%s; it is tried again until it runs", why.text);
+    unsigned kept = s->actions & KEPTS_DEEDS;
+    if (kept && deeds_do(txn, conn, (enum participant_action)kept, out->text, sizeof(out->text), &why) < 0)
+        snprintf(out->text, sizeof(out->text), "%s; it is tried again until it %s", why.text,
+                 kept == PARTICIPANT_RESUME_SOURCE ? "runs" : "is paused");
     else
-        out->actions &= ~(unsigned)PARTICIPANT_RESUME_SOURCE;
+        out->actions &= ~KEPTS_DEEDS;
     for (unsigned i = 0; i < sizeof(mine) / sizeof(mine[0]); i++)
         if (s->actions & mine[i] && deeds_do(txn, conn, mine[i], out->text, sizeof(out->text), &why) < 0) {
             snprintf(out->text, sizeof(out->text), "%s", why.text);
@@ -161,6 +168,20 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
         transaction_unreserve(txn);
 }
 
+/* Durable as soon as it is known: a restart of the agent forgets what libvirt told. */
+static int note_pause(struct transaction *txn, struct error *err)
+{
+    bool is = txn->others_pause && !transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE);
+    if (transaction_state(txn) != PARTICIPANT_MIGRATING ||
+        is == transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE))
+        return 0;
+    if (is)
+        transaction_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE, txn->guest);
+    else
+        transaction_undone(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
+    return transaction_write(txn, PARTICIPANT_MIGRATING, err);
+}
+
 int drive_step(struct operation *op, enum participant_event event, int64_t deadline_ms, struct outcome *ret,
                struct error *err)
 {
@@ -171,6 +192,9 @@ int drive_step(struct operation *op, enum participant_event event, int64_t deadl
     struct participant half;
     int64_t asked = 0;
     *ret = (struct outcome){0};
+    int e = note_pause(txn, err);
+    if (e < 0)
+        return e;
     for (;;) {
         if (!looked_enough(txn, event, &f, ret->text, sizeof(ret->text)))
             look(txn, &conn, &f, ret->text, sizeof(ret->text));
@@ -197,11 +221,8 @@ int drive_step(struct operation *op, enum participant_event event, int64_t deadl
         snprintf(ret->text, sizeof(ret->text), seen[0] ? "%s; seen: %s" : "%s", s.why, seen);
     }
     manifest(txn, &s, &f);
-    if (s.first != half.state) {
-        int e = transaction_write(txn, s.first, err);
-        if (e < 0)
-            return e;
-    }
+    if (s.first != half.state && (e = transaction_write(txn, s.first, err)) < 0)
+        return e;
     if (act(txn, conn, &s, ret) < 0)
         return 0;
     return s.then != s.first ? transaction_write(txn, s.then, err) : 0;
@@ -233,7 +254,7 @@ void drive_done(struct transaction *txn, unsigned actions)
     }
     if (actions & PARTICIPANT_TELL_PEER)
         handover_start(txn);
-    if (actions & PARTICIPANT_RESUME_SOURCE)
+    if (actions & KEPTS_DEEDS)
         drive_look_later(txn);
     transfer_stepped(txn);
     if (txn->sender && txn->state != PARTICIPANT_PREPARED)

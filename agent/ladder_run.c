@@ -13,7 +13,7 @@ struct ladder_run {
     void (*downtime)(void *arg, int64_t ms);
     void *arg;
     bool adopted, begun; /* libvirt's job was, before this program; QEMU sends */
-    bool cancelled;
+    bool cancelled, pauses;
     int64_t before; /* ms of libvirt's job before the memory's part */
     char why[256];
 };
@@ -69,6 +69,7 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
         guest.n_windows = 0; /* the disks come first, and the guest would stand still for them, too */
         ladder_init(&run->ladder, &policy, &guest, ret_start);
     }
+    run->pauses = adopt && ladder_run_paused_since(txn);
     if (adopt &&
         policy.mode != LADDER_OFFLINE) { /* begun by what was known then: the samples show how it is */
         run->ladder.rung = LADDER_RUNG_LIVE;
@@ -183,6 +184,7 @@ void ladder_run_break_post_copy(struct ladder_run *run)
 static void obey(struct ladder_run *run, const struct ladder_actions *a)
 {
     log_info("transaction %s: %s: %s", run->txn->id, ladder_rung_name(a->rung), a->why);
+    run->pauses |= a->action == LADDER_PAUSE;
     switch (a->action) {
     case LADDER_SET_DOWNTIME: run->downtime(run->arg, a->downtime); break;
     case LADDER_CANCEL:
@@ -196,7 +198,7 @@ static void obey(struct ladder_run *run, const struct ladder_actions *a)
     run->said(run->arg, a->why);
 }
 
-void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, int64_t paused_for)
+void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, int64_t paused_for, bool others)
 {
     /* Before QEMU's part there is nothing to judge; when it is done, nothing that could be taken back. */
     if (p->bytes_total == 0 || (p->paused && p->bytes_left == 0))
@@ -216,11 +218,17 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
         .paused = p->paused,
         .post_copy = p->post_copy,
         .paused_for = paused_for,
+        .others = others,
     };
     struct ladder_actions actions;
     ladder_step(&run->ladder, &sample, &actions);
     if (actions.action != LADDER_NOTHING)
         obey(run, &actions);
+}
+
+bool ladder_run_pauses(const struct ladder_run *run)
+{
+    return run->pauses;
 }
 
 int64_t ladder_run_time_left(const struct ladder_run *run)

@@ -27,8 +27,12 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
                                   struct ladder_start *ret_start);
 struct ladder_run *ladder_run_free(struct ladder_run *run);
 
-/* `paused_for`: ms, 0 if the guest runs. */
-void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *sample, int64_t paused_for);
+/* `paused_for`: ms, 0 if the guest runs. `others`: somebody else paused it. */
+void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *sample, int64_t paused_for,
+                       bool others);
+
+/* It has asked for a pause, or had in the program's last run. */
+bool ladder_run_pauses(const struct ladder_run *run);
 
 /* Breaks QEMU's stream of a post-copy that stands still (io/domain.h). */
 void ladder_run_break_post_copy(struct ladder_run *run);

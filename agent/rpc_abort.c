@@ -7,6 +7,7 @@
 
 struct abort_call {
     struct unary u;
+    char *warning;
     Drover__V1__AbortReply_Closure reply;
 };
 
@@ -15,6 +16,8 @@ static void work(struct operation *op)
     struct abort_call *a = (struct abort_call *)op;
     unary_work(&a->u, PARTICIPANT_ABORT, ADMIT_LATE);
     struct transaction *txn = op->txn;
+    if (txn)
+        a->warning = xstrdup(txn->record->warning);
     if (a->u.stepped && txn && txn->record->unheard) {
         txn->record->unheard = false;
         transaction_write(txn, transaction_state(txn), NULL); /* else it is kept longer than it must be */
@@ -31,6 +34,7 @@ static void done(struct operation *op)
             rpc_call_fail(u->call, &u->err);
         } else {
             Drover__V1__AbortReply reply = DROVER__V1__ABORT_REPLY__INIT;
+            reply.warning = a->warning ? a->warning : reply.warning;
             reply.text = u->late ? (char *)"nothing of it is held here" : u->out.text;
             failpoint("agent.%s.ABORT.before_answer",
                       u->role == PARTICIPANT_SOURCE ? "source" : "destination");
@@ -39,6 +43,7 @@ static void done(struct operation *op)
                       u->role == PARTICIPANT_SOURCE ? "source" : "destination");
         }
     }
+    free(a->warning);
     free(a);
 }
 

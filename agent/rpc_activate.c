@@ -8,6 +8,7 @@
 struct activate {
     struct unary u;
     Drover__V1__Step step; /* borrows the request's strings */
+    bool paused;
     Drover__V1__ActivateReply_Closure reply;
     int64_t since;
 };
@@ -19,6 +20,10 @@ static void work(struct operation *op)
     /* Written with the tombstone itself, which nobody may forget before the coordinator has heard of it. */
     if (txn && txn->role == PARTICIPANT_DESTINATION && participant_is_open(txn->role, transaction_state(txn)))
         txn->record->unheard = true;
+    /* Durable with OWNER. */
+    if (a->paused && txn && txn->role == PARTICIPANT_DESTINATION &&
+        transaction_state(txn) == PARTICIPANT_PREPARED)
+        transaction_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE, txn->guest);
     unary_work(&a->u, PARTICIPANT_ACTIVATE, a->step.transferred ? ADMIT_LATE : ADMIT_KNOWN);
     if (a->u.late)
         snprintf(a->u.out.text, sizeof(a->u.out.text),
@@ -47,11 +52,13 @@ static void done(struct operation *op)
 
 /* `epoch`: that of a coordinator, or of nobody (0): what gives a peer the right is that it has fenced itself, and it may not
  * have heard of a new coordinator yet. */
-static void begin(struct transactions *all, const Drover__V1__Step *step, uint64_t epoch,
+static void begin(struct transactions *all, const Drover__V1__ActivateRequest *request, uint64_t epoch,
                   Drover__V1__ActivateReply_Closure reply, struct rpc_call *call)
 {
+    const Drover__V1__Step *step = request->step;
     struct activate *a = new0(struct activate);
     a->reply = reply;
+    a->paused = request->paused;
     a->since = clock_monotonic_ms();
     a->u.op.work = work;
     a->u.op.done = done;
@@ -69,8 +76,8 @@ static void begin(struct transactions *all, const Drover__V1__Step *step, uint64
 void rpc_activate(Drover__V1__Agent_Service *service, const Drover__V1__ActivateRequest *request,
                   Drover__V1__ActivateReply_Closure reply, void *call)
 {
-    begin(service_agent(service)->transactions, request->step, request->step ? request->step->epoch : 0,
-          reply, call);
+    begin(service_agent(service)->transactions, request, request->step ? request->step->epoch : 0, reply,
+          call);
 }
 
 void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__ActivateRequest *request,
@@ -78,5 +85,5 @@ void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__Acti
 {
     struct transactions *all =
         (struct transactions *)((char *)service - offsetof(struct transactions, peer_service));
-    begin(all, request->step, 0, reply, call);
+    begin(all, request, 0, reply, call);
 }

@@ -14,6 +14,7 @@ struct settle {
     struct unary u;
     Drover__V1__SettleReply_Closure reply;
     enum participant_event event;
+    bool paused; /* by an operator, in mid-transfer */
     int64_t since;
 };
 
@@ -21,6 +22,11 @@ static void work(struct operation *op)
 { /* model: S6 */
     struct settle *s = (struct settle *)op;
     unary_work(&s->u, s->event, ADMIT_LATE);
+    const struct transaction *txn = op->txn;
+    if (txn) /* where it is kept the pause is made good and struck off */
+        s->paused = transaction_state(txn) == PARTICIPANT_KEPT
+                        ? transaction_had_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE)
+                        : transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
     if (!s->u.late)
         return;
     if (!s->u.step->transferred &&
@@ -56,6 +62,7 @@ static void answer(struct settle *s, struct transaction *txn)
                     : s->u.out.answer == PARTICIPANT_IS_GONE ? DROVER__V1__OUTCOME__GONE
                                                              : DROVER__V1__OUTCOME__OUTCOME_UNKNOWN;
     reply.text = s->u.out.text;
+    reply.paused = s->paused;
     reply.result = &result;
     if (txn) {
         transfer_result(txn, &result);

@@ -40,6 +40,7 @@ struct transaction {
     enum participant_state state;
     uint64_t generation, epoch;
     bool post_copy;           /* may have been asked for: in the manifest */
+    int64_t suspended_ms;     /* source: monotonic; libvirt told that the guest stopped, 0: or that it runs */
     int64_t resumed_ms;       /* destination: monotonic; libvirt let the guest run by itself; 0: it did not */
     int64_t changed_ms;       /* realtime */
     int64_t heard_ms;         /* monotonic; of the coordinator or the peer */
@@ -56,6 +57,9 @@ struct transaction {
 
     /* Set on the loop, read by anyone. */
     atomic_bool calling, call_succeeded, committed;
+    atomic_bool others_pause;   /* source: somebody else paused it in mid-transfer (core/stop.h) */
+    atomic_bool ran_to_the_end; /* source: the guest ended here, and was not stopped before */
+    atomic_bool ran_here;       /* destination: libvirt told that the guest runs */
 };
 
 struct turn;
@@ -131,6 +135,7 @@ void transaction_made(struct transaction *txn, Drover__V1__Made__Kind kind, cons
 void transaction_made_also(struct transaction *txn, Drover__V1__Made__Kind kind,
                            const char *what); /* one of several */
 bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind kind);
+bool transaction_had_made(const struct transaction *txn, Drover__V1__Made__Kind kind); /* undone or not */
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
 /* Of a source: the job may have been begun so that libvirt, and not the destination's agent, lets the guest run there. */

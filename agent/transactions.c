@@ -145,6 +145,14 @@ bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind 
     return false;
 }
 
+bool transaction_had_made(const struct transaction *txn, Drover__V1__Made__Kind kind)
+{
+    for (size_t i = 0; i < txn->record->n_made; i++)
+        if (txn->record->made[i]->kind == kind)
+            return true;
+    return false;
+}
+
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
 {
     for (size_t i = 0; i < txn->record->n_made; i++)
@@ -283,6 +291,17 @@ static void destination_event(struct transaction *t, const struct libvirt_event 
     if (t->state == PARTICIPANT_PREPARED && event->kind == LIBVIRT_LIFECYCLE &&
         event->event == VIR_DOMAIN_EVENT_RESUMED && !t->resumed_ms)
         t->resumed_ms = event->at_ms;
+    t->ran_here |= t->resumed_ms != 0;
+}
+
+static void source_event(struct transaction *t, const struct libvirt_event *event)
+{
+    if (event->kind == LIBVIRT_LIFECYCLE && event->event == VIR_DOMAIN_EVENT_SUSPENDED)
+        t->suspended_ms = event->at_ms;
+    else if (event->kind == LIBVIRT_LIFECYCLE && event->event == VIR_DOMAIN_EVENT_RESUMED)
+        t->suspended_ms = 0;
+    if (t->transfer)
+        transfer_event(t, event);
 }
 
 static void on_libvirt(void *arg, const struct libvirt_event *event)
@@ -296,8 +315,8 @@ static void on_libvirt(void *arg, const struct libvirt_event *event)
     for (struct transaction *t = all->list; t; t = t->next)
         if (streq(t->guest, event->uuid) && t->role == PARTICIPANT_DESTINATION)
             destination_event(t, event);
-        else if (streq(t->guest, event->uuid) && t->transfer)
-            transfer_event(t, event);
+        else if (streq(t->guest, event->uuid))
+            source_event(t, event);
 }
 
 /* It has something to undo, or to resume, still. */
@@ -362,6 +381,7 @@ static void on_record(void *arg, Drover__V1__Record *record)
     txn->epoch = record->step->epoch;
     txn->changed_ms = (int64_t)record->changed;
     txn->post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY);
+    txn->others_pause = transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
     txn->next = all->list;
     all->list = txn;
     all->memory_reserved += record->memory;

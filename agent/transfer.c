@@ -2,6 +2,7 @@
 #include "agent/transaction.h"
 
 #include "agent/copies.h"
+#include "agent/core/stop.h"
 #include "agent/io/commit_point.h"
 #include "agent/io/migration.h"
 #include "agent/ladder_run.h"
@@ -35,6 +36,9 @@ struct transfer {
     bool back;          /* the call is; or the adopted job is gone */
     struct error why;   /* of the call */
     int64_t stopped_ms; /* monotonic; the guest's last stop here, 0: it runs */
+    struct stop stop;   /* whose that is */
+    bool ours;          /* the stop is libvirt's, as asked for; or it was found stopped, and nobody knows */
+    bool seen_running;
     int64_t committed_ms, fenced_ms, activated_ms;
     enum participant_answer activation; /* NO_ANSWER until the destination has answered */
     char activation_text[200];
@@ -185,6 +189,31 @@ static void set_downtime(void *arg, int64_t ms)
     migration_set_downtime(t->migration, ms);
 }
 
+/* An operator has paused the guest: it is moved as it is, no limit of a pause holds, and it is not let run. */
+static void note_pause(struct transfer *t)
+{
+    if (t->stop.state != STOP_OTHER || t->ours || ladder_run_pauses(t->ladder) || t->txn->others_pause)
+        return;
+    t->txn->others_pause = true;
+    decision(t, "an operator has paused the guest (virsh suspend): it goes on as it is, and stays paused "
+                "where it ends");
+    drive_look(t->txn);
+}
+
+static void note_sample(struct transfer *t, const Drover__V1__Progress *sample)
+{
+    if (!sample->paused) {
+        t->seen_running |= !sample->post_copy;
+        return;
+    }
+    if (!t->stopped_ms) { /* nobody told: it was so before */
+        t->stopped_ms = clock_monotonic_ms();
+        t->ours |= !t->seen_running;
+    }
+    stop_sample(&t->stop, true, (int64_t)sample->bytes_total, (int64_t)sample->bytes_done);
+    note_pause(t);
+}
+
 static void count_harm(struct transfer *t, const Drover__V1__Progress *sample)
 {
     if (sample->elapsed > t->elapsed)
@@ -197,7 +226,10 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     struct transfer *t = arg;
     int64_t stopped = t->stopped_ms ? clock_monotonic_ms() - t->stopped_ms : 0;
     count_harm(t, sample);
-    ladder_run_sample(t->ladder, sample, stopped);
+    note_sample(t, sample);
+    if (t->stop.state != STOP_OPEN || t->ours ||
+        ladder_run_pauses(t->ladder)) /* else it is not known yet whose it is */
+        ladder_run_sample(t->ladder, sample, stopped, t->txn->others_pause);
     Drover__V1__Progress progress = *sample;
     progress.remaining = sample->broken ? -1 : ladder_run_time_left(t->ladder);
     if (t->iteration > progress.iteration)
@@ -205,7 +237,7 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     if (sample->post_copy) {
         progress.phase = (char *)"post-copy";
         post_copy_sample(t, sample);
-    } else if (t->stopped_ms) {
+    } else if (t->stopped_ms && !t->txn->others_pause) {
         progress.phase = (char *)"switch-over";
         progress.downtime = stopped;
     }
@@ -218,7 +250,7 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
 static void learn(struct transfer *t)
 {
     Drover__V1__Result result;
-    if (t->learnt || t->was_broken || !t->foretold || t->forecast.disk_bytes ||
+    if (t->learnt || t->was_broken || t->txn->others_pause || !t->foretold || t->forecast.disk_bytes ||
         t->activation != PARTICIPANT_RUNS || !transfer_result(t->txn, &result))
         return;
     t->learnt = true;
@@ -261,19 +293,29 @@ void transfer_event(struct transaction *txn, const struct libvirt_event *event)
     struct transfer *t = txn->transfer;
     if (event->kind == LIBVIRT_ITERATION) {
         t->iteration = (uint32_t)event->event;
+        stop_pass(&t->stop);
+        note_pause(t);
         migration_sample(t->migration); /* what remains is judged right after a sync */
     } else if (event->kind == LIBVIRT_JOB_COMPLETED) {
         migration_result(event->params, event->n_params, &t->result);
         t->has_result = true;
         learn(t);
-    } else if (event->event == VIR_DOMAIN_EVENT_SUSPENDED && !t->stopped_ms) {
-        t->stopped_ms = event->at_ms;
+    } else if (event->event == VIR_DOMAIN_EVENT_SUSPENDED) {
+        t->stopped_ms = t->stopped_ms ? t->stopped_ms : event->at_ms;
+        stop_begins(&t->stop);
+        migration_sample(t->migration);
     } else if (event->event == VIR_DOMAIN_EVENT_RESUMED) {
         t->stopped_ms = 0;
+        stop_ends(&t->stop);
+        if (event->detail ==
+            VIR_DOMAIN_EVENT_RESUMED_UNPAUSED) /* else libvirt did it, since the transfer has failed */
+            txn->others_pause = false;
     } else if (event->event == VIR_DOMAIN_EVENT_STOPPED &&
                event->detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED) {
         txn->call_succeeded = true;
         drive_look(txn);
+    } else if (event->event == VIR_DOMAIN_EVENT_STOPPED) {
+        txn->ran_to_the_end = t->seen_running && !t->stopped_ms;
     }
 }
 
@@ -296,6 +338,12 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
     if (adopt)
         t->stopped_ms = ladder_run_paused_since(txn);
+    else
+        t->stopped_ms = txn->suspended_ms;
+    if (t->stopped_ms)
+        stop_begins(&t->stop);
+    t->ours = t->start.paused;
+    t->seen_running = !adopt && !t->start.paused && !t->stopped_ms; /* MIGRATE has just looked */
     struct migration_config config = job_of(t);
     struct error err = {0};
     if (commit_point_watch(agent->loop, LIBVIRT_STATUS_DIR, transaction_guest_name(txn), txn->guest,
@@ -419,7 +467,7 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
     *ret = t->result;
     ret->throttled = (int64_t)t->throttled;
     ret->post_copy = txn->post_copy;
-    if (runs && t->stopped_ms) {
+    if (runs && t->stopped_ms && !txn->others_pause) {
         int64_t pause = t->activated_ms - t->ran_for - t->stopped_ms;
         ret->pause = pause > 0 ? pause : 0;
         if (t->has_result)

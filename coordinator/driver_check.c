@@ -56,6 +56,8 @@ static char *figures(const struct migration *m)
     say_ms(r->total, total);
     say_ms(r->pause ? r->pause : r->downtime, paused);
     say_bytes(r->bytes, bytes);
+    if (m->txn.paused) /* for as long as the operator wanted */
+        return xasprintf("moved from %s in %s, %s", m->job->source, total, bytes);
     bool measured =
         r->bytes || r->pause || r->downtime; /* not of a definition, nor where a crash lost the figures */
     if (!measured)
@@ -100,6 +102,19 @@ static void say_left(Drover__V1__Job *job)
     set_text(&job->todo, todo);
 }
 
+/* What an operator did in mid-transfer, and may have forgotten. */
+static void say_paused(struct migration *m, const struct seen *at, const char *host)
+{
+    Drover__V1__Job *job = m->job;
+    if (!m->txn.paused || !at->asked || !at->exists || at->state != DROVER__V1__GUEST_STATE__GUEST_PAUSED)
+        return;
+    _cleanup_free_ char *text =
+        xasprintf("%s; an operator paused it in mid-transfer (virsh suspend)", job->text);
+    _cleanup_free_ char *todo = xasprintf("`virsh resume %s` on %s when it is to run", job->guest, host);
+    set_text(&job->text, text);
+    set_text(&job->todo, todo);
+}
+
 static void say_done(struct migration *m, const struct check *c)
 {
     Drover__V1__Job *job = m->job;
@@ -126,6 +141,7 @@ static void say_done(struct migration *m, const struct check *c)
         set_text(&job->text, text);
         set_text(&job->todo, todo);
     }
+    say_paused(m, there, job->destination);
     say_left(job);
 }
 
@@ -144,9 +160,19 @@ static void say_cold(struct migration *m, const struct check *c)
 static const char *first_todo(const Drover__V1__Job *job)
 {
     for (size_t i = 0; i < job->n_findings; i++)
-        if (job->findings[i]->severity == DROVER__V1__SEVERITY__BLOCK && job->findings[i]->todo[0])
+        if ((job->findings[i]->severity == DROVER__V1__SEVERITY__BLOCK && job->findings[i]->todo[0]) ||
+            streq(job->findings[i]->id, COPY_ENDED))
             return job->findings[i]->todo;
     return "";
+}
+
+static void say_copy_ended(Drover__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_findings; i++)
+        if (streq(job->findings[i]->id, COPY_ENDED)) {
+            _cleanup_free_ char *text = xasprintf("%s; %s", job->text, job->findings[i]->seen);
+            set_text(&job->text, text);
+        }
 }
 
 static void say_kept(struct migration *m, const struct check *c)
@@ -166,7 +192,9 @@ static void say_kept(struct migration *m, const struct check *c)
         text = xasprintf("%s is safe on %s and %s there: %s", job->guest, job->source, state_words(at),
                          m->txn.why);
     set_text(&job->text, text);
+    say_copy_ended(job);
     set_text(&job->todo, first_todo(job));
+    say_paused(m, at, job->source);
     if (!at->asked || at->exists)
         set_text(&job->runs_on, job->source);
     job->state = m->txn.cancelled ? DROVER__V1__JOB_STATE__JOB_CANCELLED : DROVER__V1__JOB_STATE__JOB_FAILED;

@@ -11,6 +11,8 @@
 #include "coordinator/driver.h"
 #include "proto/journal.pb-c.h"
 
+#define COPY_ENDED "copy-ended" /* the finding: ABORT has ended a copy that ran */
+
 struct event {
     struct event *next;
     struct txn_event event;

@@ -40,14 +40,19 @@ static void forget(struct call *c)
         free(c);
 }
 
-static void answered(struct call *c, enum txn_event_kind kind, enum txn_answer answer, const char *text)
+static void feed(struct call *c, struct txn_event event)
 {
     struct migration *m = c->migration;
-    struct txn_event event = {
-        .kind = kind, .message = c->message, .party = c->party, .answer = answer, .text = text};
+    event.message = c->message;
+    event.party = c->party;
     forget(c);
     if (m)
         migration_feed(m, &event);
+}
+
+static void answered(struct call *c, enum txn_event_kind kind, enum txn_answer answer, const char *text)
+{
+    feed(c, (struct txn_event){.kind = kind, .answer = answer, .text = text});
 }
 
 /* True if the call has failed, or nobody waits for it: then there is nothing more to do. */
@@ -225,7 +230,8 @@ static void on_settled(const Drover__V1__SettleReply *reply, void *data)
     enum txn_answer answer = reply->outcome == DROVER__V1__OUTCOME__KEPT   ? TXN_KEPT
                              : reply->outcome == DROVER__V1__OUTCOME__GONE ? TXN_GONE
                                                                            : TXN_UNKNOWN;
-    answered(c, TXN_EVENT_ANSWER, answer, reply->text);
+    feed(c, (struct txn_event){
+                .kind = TXN_EVENT_ANSWER, .answer = answer, .paused = reply->paused, .text = reply->text});
 }
 
 /* Where the source's own word to the destination was lost, the guest waited for the coordinator's. */
@@ -255,8 +261,30 @@ static void on_activated(const Drover__V1__ActivateReply *reply, void *data)
     answered(c, TXN_EVENT_ANSWER, answer, reply->text);
 }
 
+/* Of a copy that should not have run; it is told once, also if ABORT is repeated. */
+static void keep_warning(struct migration *m, const char *host, const char *text)
+{
+    Drover__V1__Finding f = DROVER__V1__FINDING__INIT, *one = &f;
+    for (size_t i = 0; i < m->job->n_findings; i++)
+        if (streq(m->job->findings[i]->id, COPY_ENDED))
+            return;
+    _cleanup_free_ char *todo =
+        xasprintf("check the file systems of %s: both copies have written to its disks", m->job->guest);
+    f.id = (char *)COPY_ENDED;
+    f.severity = DROVER__V1__SEVERITY__WARN;
+    f.subject = (char *)host;
+    f.seen = (char *)text;
+    f.expected = (char *)"an image that waits is left alone until the migration has ended";
+    f.todo = todo;
+    findings_add(&m->job->n_findings, &m->job->findings, &one, 1);
+    migration_log(m, text);
+}
+
 static void on_aborted(const Drover__V1__AbortReply *reply, void *data)
 {
+    struct call *c = data;
+    if (reply && c->migration && reply->warning[0])
+        keep_warning(c->migration, host_of(c), reply->warning);
     if (!failed(data, reply))
         answered(data, TXN_EVENT_ANSWER, TXN_OK, reply->text);
 }
@@ -359,6 +387,7 @@ static void activate(struct call *c, struct rpc_stub *stub, Drover__V1__Step *st
 {
     Drover__V1__ActivateRequest r = DROVER__V1__ACTIVATE_REQUEST__INIT;
     r.step = step;
+    r.paused = c->migration->txn.paused;
     stub->timeout_ms = UNDO_MS;
     drover__v1__agent__activate(&stub->base, &r, on_activated, c);
 }

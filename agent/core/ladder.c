@@ -410,7 +410,7 @@ static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct 
         cancel_for_deadline(l, s, needed, a);
         return;
     }
-    if (l->policy.max_pause == 0 || l->policy.mode == LADDER_OFFLINE)
+    if (l->policy.max_pause == 0 || l->policy.mode == LADDER_OFFLINE || s->others)
         return;
     double total = (double)s->paused_for + more, max = (double)l->policy.max_pause;
     bool last_chance = s->paused_for + CANCEL_TAKES + GAP / 2 >= l->policy.max_pause;

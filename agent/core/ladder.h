@@ -52,6 +52,7 @@ struct ladder_sample {
     bool post_copy;     /* the guest runs at the destination */
     bool paused;        /* the guest runs nowhere: paused by this ladder, or by QEMU to switch over */
     int64_t paused_for; /* ms */
+    bool others;        /* an operator paused it: no limit holds for that, but the deadline's */
 };
 
 enum ladder_action {

@@ -128,6 +128,12 @@ static bool is_lost(const struct participant *p)
 static struct participant_step keep(const struct participant *p, const struct participant_facts *f)
 {
     struct participant_step s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    bool migrated = p->state == PARTICIPANT_MIGRATING || p->state == PARTICIPANT_KEPT;
+    if (p->others_pause) {
+        if (migrated && !p->superseded && !f->job && f->guest != PARTICIPANT_UNASKED)
+            s.actions = PARTICIPANT_PAUSE_SOURCE;
+        return s;
+    }
     bool ran_before = p->state == PARTICIPANT_MIGRATING || (p->state == PARTICIPANT_KEPT && p->owes_resume);
     /* With a job, the pause is that of a later transaction, whose record is lost. */
     if (ran_before && !p->superseded && !f->job && f->guest == PARTICIPANT_PAUSED &&
@@ -175,6 +181,10 @@ static struct participant_step settle_transfer(const struct participant *p, cons
     }
     if (f->job)
         return doubt(p, "the guest is off and libvirt's migration call is not back");
+    if (f->ran_to_the_end &&
+        p->state ==
+            PARTICIPANT_MIGRATING) /* so whatever has arrived at the destination is older than the disks */
+        return keep(p, f);
     return doubt(p,
                  f->guest == PARTICIPANT_ABSENT
                      ? "the guest is not known here, and nothing says that it migrated"
@@ -211,7 +221,7 @@ static struct participant_step source_resolve(const struct participant *p, enum 
     if (event == PARTICIPANT_SETTLE_GONE)
         return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
     s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
-    if (f->guest == PARTICIPANT_PAUSED && (p->paused_by_us || !f->operators_pause))
+    if (f->guest == PARTICIPANT_PAUSED && !p->others_pause && (p->paused_by_us || !f->operators_pause))
         s.actions = PARTICIPANT_RESUME_SOURCE;
     return s;
 }
@@ -279,8 +289,8 @@ static struct participant_step source_look(const struct participant *p, const st
  * pause looks like an operator's. */
 static bool left_behind(const struct participant *p, const struct participant_facts *f)
 {
-    return f->guest == PARTICIPANT_PAUSED && !f->job && (p->paused_by_us || !f->operators_pause) &&
-           !f->post_copy && !p->superseded;
+    bool in_the_transfer = p->paused_by_us || p->others_pause || !f->operators_pause;
+    return f->guest == PARTICIPANT_PAUSED && !f->job && in_the_transfer && !f->post_copy && !p->superseded;
 }
 
 static struct participant_step source_release(const struct participant *p, const struct participant_facts *f)
@@ -359,7 +369,8 @@ static struct participant_step own(const struct participant *p, const struct par
 {
     struct participant_step s = {PARTICIPANT_OWNER, PARTICIPANT_ACTIVATED, PARTICIPANT_DEFINE,
                                  PARTICIPANT_RUNS, NULL};
-    if (!p->definition_only && f->guest != PARTICIPANT_RUNNING)
+    bool stays_paused = p->others_pause || f->ran_here; /* somebody paused it there, or before it came */
+    if (!p->definition_only && f->guest != PARTICIPANT_RUNNING && !stays_paused)
         s.actions |= PARTICIPANT_RESUME;
     return s;
 }

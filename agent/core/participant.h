@@ -28,6 +28,9 @@
  * completes (GONE), or it fails before the switch-over and the source runs on (KEPT); until then SETTLE stays in doubt. So it does
  * where libvirt has left the guest paused, without a job: it may run at the destination, also if post-copy was only allowed.
  *
+ * An operator's pause in mid-transfer (virsh suspend) makes the transfer shorter and changes nothing else: the guest ends paused
+ * where it ends, at the source too, where libvirt itself lets it run when the transfer has failed.
+ *
  * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
  * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
  * right to migrate, FENCED the right to run. */
@@ -69,6 +72,8 @@ struct participant_facts {
     bool call_succeeded;  /* libvirt's migrate call has returned success, or its "migrated" event came */
     bool committed;       /* libvirt has durably decided to end the paused QEMU (io/commit_point.h) */
     bool operators_pause; /* paused, by somebody else */
+    bool ran_to_the_end;  /* source: it ran here, and was not stopped to switch over, until it ended */
+    bool ran_here;        /* destination: it has run here since its image was complete */
 };
 
 enum participant_event {
@@ -100,6 +105,8 @@ enum participant_action {
     PARTICIPANT_END = 1 << 7,    /* the paused QEMU that libvirt left behind at a source that is FENCED */
     PARTICIPANT_RETIRE = 1 << 8, /* archive the definition, undefine */
     PARTICIPANT_START = 1 << 9,  /* from its disks */
+    PARTICIPANT_PAUSE_SOURCE =
+        1 << 10, /* as an operator had it: libvirt lets it run when a transfer has failed */
 };
 
 enum participant_answer {
@@ -115,7 +122,7 @@ enum participant_answer {
 
 /* `first` is durable before any action is begun and before the answer leaves; `then` is written once all actions have
  * succeeded. An action that fails turns the answer into PARTICIPANT_IN_DOUBT, and the same event may come again; but for
- * RESUME_SOURCE: KEPT is what makes the destination let go of the disks, so it is said all the same. */
+ * RESUME_SOURCE and PAUSE_SOURCE: KEPT is what makes the destination let go of the disks, so it is said all the same. */
 struct participant_step {
     enum participant_state first, then;
     unsigned actions; /* bits of enum participant_action */
@@ -132,6 +139,8 @@ struct participant {
     bool may_post_copy; /* it may ask: libvirt by itself lets the guest run at the destination */
     bool superseded;    /* a later one of the guest was prepared here: pausing and starting are its affair */
     bool transferred;   /* of NONE: there was a record, and it is lost */
+    bool
+        others_pause; /* an operator paused it in mid-transfer, in the manifest: it ends paused, wherever that is */
     bool
         owes_resume; /* of KEPT, in the manifest: without it a pause is another transaction's or somebody's */
 };

@@ -175,7 +175,23 @@ int domain_start(virConnectPtr conn, const char *uuid, const char *xml, bool per
     return virDomainCreate(domain) < 0 ? error_libvirt(err, "cannot start guest %s again", uuid) : 0;
 }
 
-int domain_drop_image(virConnectPtr conn, const char *uuid, bool ours, struct error *err)
+bool domain_is_resumed_image(virConnectPtr conn, const char *uuid)
+{
+    _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, NULL);
+    int state = 0, reason = 0;
+    return domain && virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_RUNNING &&
+           reason == VIR_DOMAIN_RUNNING_UNPAUSED;
+}
+
+/* Somebody started it here from its disks: no image of a migration, whatever its UUID. */
+static bool was_booted(virDomainPtr domain)
+{
+    int state = 0, reason = 0;
+    return virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_RUNNING &&
+           reason == VIR_DOMAIN_RUNNING_BOOTED;
+}
+
+int domain_drop_image(virConnectPtr conn, const char *uuid, bool ours, bool running, struct error *err)
 {
     struct error why = {0};
     _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, &why);
@@ -184,13 +200,13 @@ int domain_drop_image(virConnectPtr conn, const char *uuid, bool ours, struct er
     int active = virDomainIsActive(domain), persistent = virDomainIsPersistent(domain);
     if (active < 0 || persistent < 0)
         return error_libvirt(err, "cannot ask for the state of guest %s", uuid);
-    if (!active)
+    if (!active || (was_booted(domain) && !ours))
         return 0;
     if (persistent && !ours)
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "guest %s is defined here by somebody else; its QEMU is left alone", uuid);
     int state = state_of(domain);
-    if (state != VIR_DOMAIN_PAUSED && state != VIR_DOMAIN_CRASHED)
+    if (state != VIR_DOMAIN_PAUSED && state != VIR_DOMAIN_CRASHED && !running)
         return error_set(
             err, STATUS_FAILED_PRECONDITION,
             "guest %s runs here though this transaction never started it; look at both hosts and end the "

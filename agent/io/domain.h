@@ -29,9 +29,13 @@ int domain_resume(virConnectPtr conn, const char *uuid, struct error *err);
 /* Starts it from its disks: from libvirt's definition, or if there is none from `xml`. Success if it runs already. */
 int domain_start(virConnectPtr conn, const char *uuid, const char *xml, bool persistent, struct error *err);
 
-/* Ends an image that never became anybody's guest. One that runs, or has a definition that is not `ours`, was not made by
- * the transaction: FAILED_PRECONDITION, and nothing is done. Success if there is none. */
-int domain_drop_image(virConnectPtr conn, const char *uuid, bool ours, struct error *err);
+/* An image that came and was paused, and that somebody resumed: it was neither booted here nor let run by libvirt itself. */
+bool domain_is_resumed_image(virConnectPtr conn, const char *uuid);
+
+/* Ends an image that never became anybody's guest. One that has a definition that is not `ours` or runs (but `running`: one that was
+ * resumed) was not made by the transaction: FAILED_PRECONDITION, and nothing is done. Success if there is none, or a guest that was
+ * booted here. */
+int domain_drop_image(virConnectPtr conn, const char *uuid, bool ours, bool running, struct error *err);
 
 /* Keeps nvram, snapshots' and checkpoints' files. Success if there is none; FAILED_PRECONDITION if it is active. */
 int domain_undefine(virConnectPtr conn, const char *uuid, struct error *err);

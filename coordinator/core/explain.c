@@ -18,6 +18,10 @@ static const struct finding_about elsewhere[] = {
     {"mode", "In the prepare phase, the agent was asked for a mode that it does not have.", B, false},
     {"guest-unreadable",
      "In the prepare phase, libvirt on the source did not tell the guest, or its definition.", B, false},
+    {"copy-ended",
+     "When a migration was undone, a copy of the guest ran at the destination, whose image somebody had "
+     "resumed by hand.",
+     DROVER__V1__SEVERITY__WARN, false},
     {"hook",
      "An executable of the operator's in a host's hooks.d/prepare said no; of a later phase: failed, which "
      "changed nothing.",

@@ -5,28 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const unsigned allowed[TXN_N_STATES] = {
-    [TXN_NEW] = 1u << TXN_PREPARING,     [TXN_PREPARING] = 1u << TXN_TRANSFER | 1u << TXN_SETTLING,
-    [TXN_TRANSFER] = 1u << TXN_SETTLING, [TXN_SETTLING] = 1u << TXN_ABORTING | 1u << TXN_ACTIVATING,
-    [TXN_ABORTING] = 1u << TXN_ABORTED,  [TXN_ACTIVATING] = 1u << TXN_RELEASING | 1u << TXN_COLD_START,
-    [TXN_RELEASING] = 1u << TXN_DONE,    [TXN_COLD_START] = 1u << TXN_DONE,
-};
-
-bool txn_may_move(enum txn_state from, enum txn_state to)
-{
-    return from < TXN_N_STATES && to < TXN_N_STATES && (allowed[from] & 1u << to);
-}
-
-bool txn_ended(const struct txn *t)
-{
-    return t->state == TXN_DONE || t->state == TXN_ABORTED;
-}
-
-uint64_t txn_generation(const struct txn *t, enum txn_message message)
-{
-    return message == TXN_COLD ? t->cold_generation : t->generation;
-}
-
 /* ---- actions ----------------------------------------------------------------------------------------------------- */
 
 static struct txn_action *add(struct txn_actions *a, enum txn_action_kind kind)
@@ -290,6 +268,9 @@ static void on_transfer_end(struct txn *t, const struct txn_event *e, struct txn
 
 static void on_settled(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 { /* model: C6 C7 */
+    t->paused |= e->paused;
+    if (e->paused)
+        tell(a, "an operator paused %s in mid-transfer: it stays paused", t->guest);
     if (e->answer == TXN_KEPT) {
         tell(a, "%s keeps %s", t->host[TXN_SOURCE], t->guest);
         blame(t, "the transfer didn't complete");
@@ -304,7 +285,11 @@ static void on_activated(struct txn *t, const struct txn_event *e, struct txn_ac
 { /* model: C8 C9 */
     const char *to = t->host[TXN_DESTINATION];
     if (e->answer == TXN_RUNNING) {
-        tell(a, t->definition_only ? "%s is defined on %s" : "%s runs on %s", t->guest, to);
+        tell(a,
+             t->definition_only ? "%s is defined on %s"
+             : t->paused        ? "%s is on %s, paused"
+                                : "%s runs on %s",
+             t->guest, to);
         enter(t, a, TXN_RELEASING, e->now);
     } else {
         blame(t, "%s lost %s's memory: %.200s", to, t->guest, said(e));

@@ -98,6 +98,7 @@ struct txn_event {
     enum txn_party party;
     enum txn_answer answer;
     bool post_copy;
+    bool paused;      /* the answer to SETTLE: by an operator, in mid-transfer */
     int64_t now;      /* ms of a clock that never goes back, within one life of the process */
     const char *text; /* may be NULL */
 };
@@ -140,6 +141,7 @@ struct txn {
     bool cold_started;
     bool granted;   /* to the destination, without the source's word */
     bool post_copy; /* neither end may be ended before the source is settled, and no cancel has an effect */
+    bool paused;    /* an operator paused the guest in mid-transfer: it ends so */
     char why[320];  /* the first thing that went wrong; empty if nothing did */
 
     /* What a restart may forget. */

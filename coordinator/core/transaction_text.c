@@ -4,44 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const state_names[TXN_N_STATES] = {
-    [TXN_NEW] = "new",
-    [TXN_PREPARING] = "preparing",
-    [TXN_TRANSFER] = "transfer",
-    [TXN_SETTLING] = "settling",
-    [TXN_ABORTING] = "aborting",
-    [TXN_ACTIVATING] = "activating",
-    [TXN_RELEASING] = "releasing",
-    [TXN_COLD_START] = "cold-start",
-    [TXN_DONE] = "done",
-    [TXN_ABORTED] = "aborted",
-};
-
-static const char *const message_names[TXN_N_MESSAGES] = {
-    [TXN_PREPARE] = "PREPARE",   [TXN_MIGRATE] = "MIGRATE", [TXN_SETTLE] = "SETTLE",   [TXN_ABORT] = "ABORT",
-    [TXN_ACTIVATE] = "ACTIVATE", [TXN_RELEASE] = "RELEASE", [TXN_COLD] = "COLD_START",
-};
-
-const char *txn_state_name(enum txn_state state)
-{
-    return state < TXN_N_STATES ? state_names[state] : "?";
-}
-
-bool txn_state_parse(const char *name, enum txn_state *ret)
-{
-    for (unsigned s = 0; s < TXN_N_STATES; s++)
-        if (strcmp(state_names[s], name) == 0) {
-            *ret = (enum txn_state)s;
-            return true;
-        }
-    return false;
-}
-
-const char *txn_message_name(enum txn_message message)
-{
-    return message < TXN_N_MESSAGES ? message_names[message] : "?";
-}
-
 bool txn_cancel_text(const struct txn *t, char *text, size_t size)
 {
     const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];

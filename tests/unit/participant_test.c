@@ -21,7 +21,7 @@ static void each(visit fn)
         for (unsigned state = 0; state < PARTICIPANT_STATES; state++)
             for (unsigned event = 0; event < PARTICIPANT_EVENTS; event++)
                 for (unsigned guest = PARTICIPANT_UNASKED; guest <= PARTICIPANT_RUNNING; guest++)
-                    for (unsigned bits = 0; bits < 2048; bits++) {
+                    for (unsigned bits = 0; bits < 16384; bits++) {
                         if (!participant_can_be(role, state))
                             continue;
                         struct participant p = {role,
@@ -31,9 +31,10 @@ static void each(visit fn)
                                                 .post_copy = bits & 512,
                                                 .may_post_copy = bits & 1024,
                                                 .transferred = bits & 128,
-                                                .owes_resume = bits & 256};
-                        struct participant_facts f = {guest,     bits & 4,  bits & 8,
-                                                      bits & 16, bits & 32, bits & 64};
+                                                .owes_resume = bits & 256,
+                                                .others_pause = bits & 8192};
+                        struct participant_facts f = {guest,     bits & 4,  bits & 8,    bits & 16,
+                                                      bits & 32, bits & 64, bits & 2048, bits & 4096};
                         struct participant_step s = participant_step(&p, event, &f);
                         fn(&p, event, &f, &s);
                     }
@@ -80,8 +81,10 @@ static void check_words(const struct participant *p, enum participant_event e,
     case PARTICIPANT_IS_LOST: assert_int_equal(s->first, PARTICIPANT_TOMBSTONE); break;
     default: break;
     }
-    if (s->actions & PARTICIPANT_RESUME_SOURCE)
+    if (s->actions & (PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE_SOURCE))
         assert_int_equal(s->first, PARTICIPANT_KEPT);
+    if (p->others_pause) /* who paused it wants it so */
+        assert_false(s->actions & (PARTICIPANT_RESUME_SOURCE | PARTICIPANT_RESUME));
     if (s->actions & (PARTICIPANT_RESUME | PARTICIPANT_DEFINE))
         assert_int_equal(s->first, PARTICIPANT_OWNER);
     if (s->actions & PARTICIPANT_UNDO)
@@ -92,7 +95,7 @@ static void check_words(const struct participant *p, enum participant_event e,
         assert_int_equal(s->first, PARTICIPANT_COLD);
     if (s->actions & PARTICIPANT_END) /* only what was settled as gone, and only if nobody paused it */
         assert_true((p->state == PARTICIPANT_FENCED || is_lost(p)) && f->guest == PARTICIPANT_PAUSED &&
-                    !f->job && (p->paused_by_us || !f->operators_pause) && !p->superseded);
+                    !f->job && (p->paused_by_us || p->others_pause || !f->operators_pause) && !p->superseded);
     if (s->actions & (PARTICIPANT_START_JOB | PARTICIPANT_STOP_JOB))
         assert_int_equal(s->first, PARTICIPANT_MIGRATING);
     if (is_lost(p) && e == PARTICIPANT_SETTLE && s->first == PARTICIPANT_KEPT)
@@ -213,6 +216,9 @@ static void the_settle_table(void **state)
         {PARTICIPANT_MIGRATING, {PARTICIPANT_ABSENT, .call_succeeded = true}, PARTICIPANT_IS_GONE, 0},
         {PARTICIPANT_MIGRATING, {PARTICIPANT_OFF}, PARTICIPANT_IN_DOUBT, 0},
         {PARTICIPANT_MIGRATING, {PARTICIPANT_ABSENT}, PARTICIPANT_IN_DOUBT, 0},
+        {PARTICIPANT_MIGRATING, {PARTICIPANT_OFF, .ran_to_the_end = true}, PARTICIPANT_IS_KEPT, 0},
+        {PARTICIPANT_MIGRATING, {PARTICIPANT_OFF, true, .ran_to_the_end = true}, PARTICIPANT_IN_DOUBT, 0},
+        {PARTICIPANT_MIGRATING, {PARTICIPANT_OFF_MIGRATED, .ran_to_the_end = true}, PARTICIPANT_IS_GONE, 0},
         {PARTICIPANT_MIGRATING, {PARTICIPANT_ABSENT, .job = true}, PARTICIPANT_IN_DOUBT, 0},
         {PARTICIPANT_KEPT, {PARTICIPANT_UNASKED}, PARTICIPANT_IS_KEPT, 0},
         {PARTICIPANT_FENCED, {PARTICIPANT_UNASKED}, PARTICIPANT_IS_GONE, 0},
