@@ -106,11 +106,19 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
 
 static int end(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
 {
-    int e = domain_drop_image(conn, txn->guest, true, false, err);
-    if (e == 0)
-        snprintf(text, size, "the paused QEMU of guest %s that libvirt left here was ended",
-                 transaction_guest_name(txn));
-    return e;
+    bool source = txn->role == PARTICIPANT_SOURCE;
+    bool ours = source || transaction_has_made(txn, DROVER__V1__MADE__KIND__DEFINITION);
+    int e = domain_drop_image(conn, txn->guest, ours, false, err);
+    if (e < 0)
+        return e;
+    snprintf(text, size,
+             source ? "the paused QEMU of guest %s that libvirt left here was ended"
+                    : "the image of guest %s, which may be older than its disks, was ended",
+             transaction_guest_name(txn));
+    if (source)
+        return 0;
+    transaction_undone(txn, DROVER__V1__MADE__KIND__FROM_DISKS); /* what is started now is the guest */
+    return transaction_write(txn, transaction_state(txn), err);
 }
 
 static int retire(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)

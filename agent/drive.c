@@ -119,6 +119,10 @@ static struct participant half_of(const struct transaction *txn)
         .transferred = txn->transferred,
         .owes_resume = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESUME),
         .others_pause = transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE),
+        .from_disks = transaction_had_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS),
+        .image_ended = transaction_had_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS) &&
+                       !transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS),
+        .copies = transaction_has_made(txn, DROVER__V1__MADE__KIND__IMAGE),
         .post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY),
         .may_post_copy = transaction_may_post_copy(txn),
         .superseded = records_generation(txn->all->records, txn->guest) > txn->record->step->generation,
@@ -161,6 +165,9 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
         transaction_made(txn, DROVER__V1__MADE__KIND__RESUME, txn->guest);
     if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
         transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
+    bool image = s->first == PARTICIPANT_OWNER && s->actions & PARTICIPANT_END;
+    if (image || (s->by_word && txn->record->cold_generation))
+        transaction_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS, txn->guest);
     if (s->first == PARTICIPANT_OWNER) /* from here on the copied disks may hold what is nowhere else */
         transaction_undone(txn, DROVER__V1__MADE__KIND__IMAGE);
     if (s->first == PARTICIPANT_TOMBSTONE || s->first == PARTICIPANT_RELEASED ||

@@ -19,7 +19,8 @@ struct handover {
     struct loop_timer *timer;
     struct attempt *attempt;
     int64_t retry_ms;
-    bool paused; /* an operator paused it in mid-transfer */
+    bool paused;              /* an operator paused it in mid-transfer */
+    uint64_t cold_generation; /* from its disks, by an operator's word */
 };
 
 static void send(void *arg);
@@ -73,6 +74,7 @@ static void send(void *arg)
     Drover__V1__ActivateRequest request = DROVER__V1__ACTIVATE_REQUEST__INIT;
     request.step = &h->step;
     request.paused = h->paused;
+    request.cold_generation = h->cold_generation;
     struct rpc_stub stub =
         rpc_stub(client, &drover__v1__peer__descriptor, .timeout_ms = ANSWER_MS, .once = true, .wait = true);
     failpoint("agent.mesh.ACTIVATE.before_send");
@@ -88,6 +90,8 @@ void handover_start(struct transaction *txn)
     struct handover *h = txn->handover = new0(struct handover);
     h->txn = txn;
     h->retry_ms = RETRY_MIN_MS;
+    if (transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS))
+        h->cold_generation = txn->record->cold_generation;
     h->paused = transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
     drover__v1__endpoint__init(&h->peer);
     h->peer.agent_url = xstrdup(peer->agent_url);

@@ -8,7 +8,8 @@
 struct activate {
     struct unary u;
     Drover__V1__Step step; /* borrows the request's strings */
-    bool paused;
+    bool paused, from_disks;
+    uint64_t cold_generation;
     Drover__V1__ActivateReply_Closure reply;
     int64_t since;
 };
@@ -24,7 +25,12 @@ static void work(struct operation *op)
     if (a->paused && txn && txn->role == PARTICIPANT_DESTINATION &&
         transaction_state(txn) == PARTICIPANT_PREPARED)
         transaction_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE, txn->guest);
-    unary_work(&a->u, PARTICIPANT_ACTIVATE, a->step.transferred ? ADMIT_LATE : ADMIT_KNOWN);
+    if (a->cold_generation && txn && txn->role == PARTICIPANT_DESTINATION &&
+        transaction_state(txn) == PARTICIPANT_PREPARED)
+        txn->record->cold_generation = a->cold_generation;
+    unary_work(&a->u, a->cold_generation ? PARTICIPANT_ACTIVATE_COLD : PARTICIPANT_ACTIVATE,
+               a->step.transferred ? ADMIT_LATE : ADMIT_KNOWN);
+    a->from_disks = op->txn && transaction_had_made(op->txn, DROVER__V1__MADE__KIND__FROM_DISKS);
     if (a->u.late)
         snprintf(a->u.out.text, sizeof(a->u.out.text),
                  "there is no record of this transaction, and a later one of the guest was prepared here");
@@ -40,6 +46,7 @@ static void done(struct operation *op)
                            : answer == PARTICIPANT_IS_LOST ? DROVER__V1__ACTIVATION__LOST
                                                            : DROVER__V1__ACTIVATION__ACTIVATION_UNKNOWN;
         reply.text = a->u.out.text;
+        reply.from_disks = a->from_disks;
         if (a->u.op.txn && a->u.op.txn->resumed_ms)
             reply.ran_for = clock_monotonic_ms() - a->u.op.txn->resumed_ms;
         reply.took = clock_monotonic_ms() - a->since;
@@ -59,6 +66,7 @@ static void begin(struct transactions *all, const Drover__V1__ActivateRequest *r
     struct activate *a = new0(struct activate);
     a->reply = reply;
     a->paused = request->paused;
+    a->cold_generation = request->cold_generation;
     a->since = clock_monotonic_ms();
     a->u.op.work = work;
     a->u.op.done = done;

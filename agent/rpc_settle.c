@@ -15,14 +15,19 @@ struct settle {
     Drover__V1__SettleReply_Closure reply;
     enum participant_event event;
     bool paused; /* by an operator, in mid-transfer */
+    uint64_t cold_generation;
+    bool from_disks;
     int64_t since;
 };
 
 static void work(struct operation *op)
 { /* model: S6 */
     struct settle *s = (struct settle *)op;
+    if (op->txn && s->event == PARTICIPANT_SETTLE_GONE && transaction_state(op->txn) != PARTICIPANT_FENCED)
+        op->txn->record->cold_generation = s->cold_generation; /* durable with FENCED */
     unary_work(&s->u, s->event, ADMIT_LATE);
     const struct transaction *txn = op->txn;
+    s->from_disks = txn && transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS);
     if (txn) /* where it is kept the pause is made good and struck off */
         s->paused = transaction_state(txn) == PARTICIPANT_KEPT
                         ? transaction_had_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE)
@@ -63,6 +68,7 @@ static void answer(struct settle *s, struct transaction *txn)
                                                              : DROVER__V1__OUTCOME__OUTCOME_UNKNOWN;
     reply.text = s->u.out.text;
     reply.paused = s->paused;
+    reply.from_disks = s->from_disks;
     reply.result = &result;
     if (txn) {
         transfer_result(txn, &result);
@@ -112,6 +118,7 @@ void rpc_settle(Drover__V1__Agent_Service *service, const Drover__V1__SettleRequ
 {
     struct settle *s = new0(struct settle);
     s->reply = reply;
+    s->cold_generation = request->cold_generation;
     s->event = request->granted                                ? PARTICIPANT_SETTLE_GRANTED
                : request->resolve == DROVER__V1__OUTCOME__KEPT ? PARTICIPANT_SETTLE_KEPT
                : request->resolve == DROVER__V1__OUTCOME__GONE ? PARTICIPANT_SETTLE_GONE

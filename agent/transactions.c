@@ -99,6 +99,11 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
         if (e < 0)
             return e;
     }
+    if (state == PARTICIPANT_OWNER && transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS)) {
+        int e = records_raise(txn->all->records, r->step->epoch, txn->guest, r->cold_generation, err);
+        if (e < 0)
+            return e;
+    }
     char *word = r->state;
     uint64_t changed = r->changed;
     r->state = (char *)participant_state_name(state);

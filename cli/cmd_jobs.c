@@ -78,6 +78,7 @@ static int resolve(struct cli *cli, uint64_t id, const char *to, const struct ar
     request.to = (char *)to;
     request.source_off = args_flag(args, "source-is-off");
     request.fence = args_flag(args, "fence");
+    request.with_memory = args_flag(args, "with-memory");
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     int exit = client_ask(cli, "ResolveJob", &request.base, true, EXIT_REFUSED, &reply);
     if (exit)
@@ -105,6 +106,10 @@ static int run_job(struct cli *cli, const struct args *args)
     if ((off || fence) && ((off && fence) || !to || strcmp(to, "destination") != 0)) {
         error_set(&err, STATUS_INVALID_ARGUMENT,
                   "--source-is-off and --fence go with --resolve destination, one at a time");
+        return cli_usage(cli, &cmd_job, &err);
+    }
+    if (args_flag(args, "with-memory") && (!to || strcmp(to, "destination") != 0)) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "--with-memory goes with --resolve destination");
         return cli_usage(cli, &cmd_job, &err);
     }
     if (to)
@@ -159,12 +164,14 @@ static const struct option_spec job_options[] = {
     {"fence", NULL,
      "with --resolve destination: the source can't be asked; its access to the guest's disks is closed first",
      false},
+    {"with-memory", NULL,
+     "with --resolve destination: it goes on in its memory, for it can't have run on at the source", false},
     {NULL, NULL, NULL, false},
 };
 
 const struct command cmd_job = {
     .name = "job",
-    .usage = "ID [--explain | --resolve source|destination [--source-is-off | --fence]]",
+    .usage = "ID [--explain | --resolve source|destination [--source-is-off | --fence] [--with-memory]]",
     .summary = "all about one job, open or ended",
     .text =
         "With where the guest is, the findings of the checks, and the job's log.\n"
@@ -173,32 +180,35 @@ const struct command cmd_job = {
         "source while\n"
         "nothing says that it migrated. 'source': it stays there, shut off, and the destination drops its "
         "image.\n"
-        "'destination': the source gives it up, and the destination runs its image, or if that is gone the "
-        "source starts\n"
-        "it from its disks. Refused where libvirt says otherwise.\n"
+        "'destination': the source gives it up, and the destination ends its image and starts the guest from "
+        "its disks.\n"
+        "Refused where libvirt says otherwise.\n"
         "\n"
-        "A destination's image is the guest as it was when it was paused for the switch-over. Give it to the "
-        "destination\n"
-        "only if the guest can't have run on at the source after that (libvirt lets it, when it hears "
-        "nothing of the\n"
-        "destination): its memory would be older than its disks, and it would spoil them.\n"
+        "The image is the guest as it was when it was paused for the switch-over. libvirt lets it run on at "
+        "the source when it\n"
+        "hears nothing of the destination, and no host can tell later whether it did: then its memory is "
+        "older than its\n"
+        "disks, and running it would spoil them. --with-memory runs the image all the same, and nothing of "
+        "the guest is\n"
+        "lost. That is right only if you know that the guest did not run at the source after the switch-over "
+        "had begun: the\n"
+        "host lost its power, or its QEMU was killed, before that moment, or the guest was seen paused there "
+        "(virsh domstate)\n"
+        "until it was ended. If you don't know, leave it out. Where all its disks were copied with the "
+        "guest, they are as old as the\n"
+        "image, and it goes on in its memory in any case.\n"
         "\n"
-        "Both ask the source. Where its agent is gone for good, and the destination has a complete image:\n"
-        "'destination' with --source-is-off runs it without the source's word. That is safe only if no QEMU "
-        "of "
-        "the guest\n"
-        "is left at the source: see that it is switched off, or kill it there. Before the host is started "
-        "again, see that\n"
-        "it can't start the guest (autostart). With --fence the storage nodes' agents first close the "
-        "guest's disks "
-        "to all\n"
-        "but the destination, and prove it, so that a copy that still runs can't harm them: for iSCSI "
-        "targets of tgtd; "
-        "for\n"
-        "all others it is refused with what is missing. They stay closed until `drover fence release`. The "
-        "job waits for the source, to tell it; the same once more "
-        "ends "
-        "that.\n",
+        "Both ask the source. Where its agent is gone for good, 'destination' with --source-is-off does "
+        "without its word.\n"
+        "That is safe only if no QEMU of the guest is left at the source: see that it is switched off, or "
+        "kill it there.\n"
+        "Before the host is started again, see that it can't start the guest (autostart). With --fence the "
+        "storage nodes'\n"
+        "agents first close the guest's disks to all but the destination, and prove it, so that a copy that "
+        "still runs can't\n"
+        "harm them: for iSCSI targets of tgtd; for all others it is refused with what is missing. They stay "
+        "closed until\n"
+        "`drover fence release`. The job waits for the source, to tell it; the same once more ends that.\n",
     .examples = "  drover job 12\n  drover job 12 --explain\n  drover job 12 --json | jq .result\n  drover "
                 "job 12 --resolve "
                 "destination\n",

@@ -23,6 +23,7 @@ struct fencing {
     size_t n_disks;
     char **keep; /* the destination's addresses */
     size_t n_keep;
+    bool with_memory;
     bool closing; /* it is being done, or was */
     struct error why;
     struct round *round;
@@ -95,7 +96,7 @@ static void on_closed(void *arg)
     const struct api *api = f->api;
     _cleanup_free_ char *text = NULL;
     /* Between the look and the deed the source may have come back. */
-    if (judge(f, &f->why) < 0 || driver_resolve(api->config.driver, f->job, RESOLVE_FENCED,
+    if (judge(f, &f->why) < 0 || driver_resolve(api->config.driver, f->job, RESOLVE_FENCED, f->with_memory,
                                                 api_operator(f->call), &text, &f->why) < 0) {
         open_again(f);
         return;
@@ -175,7 +176,7 @@ void api_resolve_fenced(const struct api *api, const Drover__V1__ResolveJobReque
 {
     struct error err = {0};
     const Drover__V1__Job *job = NULL;
-    if (driver_may_resolve(api->config.driver, request->id, RESOLVE_FENCED, &err))
+    if (driver_may_resolve(api->config.driver, request->id, RESOLVE_FENCED, request->with_memory, &err))
         job = driver_job(api->config.driver, request->id);
     const struct fleet_host *host = job ? fleet_host(api->config.fleet, job->destination) : NULL;
     const struct fleet_guest *image = host ? fleet_guest_on(host, job->guest_uuid) : NULL;
@@ -190,6 +191,7 @@ void api_resolve_fenced(const struct api *api, const Drover__V1__ResolveJobReque
                           .call = call,
                           .reply = reply,
                           .job = request->id,
+                          .with_memory = request->with_memory,
                           .transaction = xstrdup(job->transaction),
                           .guest = xstrdup(job->guest),
                           .guest_uuid = xstrdup(job->guest_uuid),

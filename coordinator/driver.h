@@ -48,14 +48,17 @@ enum resolution {
 };
 
 /* FAILED_PRECONDITION unless the job is in doubt about that, or if a libvirt that can be asked says otherwise; without the source's
- * answer also unless the source can't be asked and the destination has a complete image. *ret_text as above. */
-int driver_resolve(struct driver *driver, uint64_t job, enum resolution how, const char *by, char **ret_text,
-                   struct error *err);
+ * answer also unless the source can't be asked. *ret_text as above.
+ *
+ * The destination starts the guest from its disks, for its image may be older than they are. It goes on in the image `with_memory`, and
+ * where all disks that the guest writes to came with it: these are as old as the image. */
+int driver_resolve(struct driver *driver, uint64_t job, enum resolution how, bool with_memory, const char *by,
+                   char **ret_text, struct error *err);
 
 /* Whether driver_resolve would do it; NULL if not. */
 struct migration;
 const struct migration *driver_may_resolve(const struct driver *driver, uint64_t job, enum resolution how,
-                                           struct error *err);
+                                           bool with_memory, struct error *err);
 
 /* The guest of the open job was given to the destination without the source's word, and was not started at the source again. */
 bool driver_gave_away(const struct driver *driver, uint64_t job);

@@ -141,6 +141,13 @@ static void say_done(struct migration *m, const struct check *c)
         set_text(&job->text, text);
         set_text(&job->todo, todo);
     }
+    if (m->txn.from_disks) {
+        _cleanup_free_ char *text =
+            xasprintf("%s; it was started there from its disks, by an operator's word", job->text);
+        set_text(&job->text, text);
+        if (!job->todo[0])
+            set_text(&job->todo, "check the guest: what was only in its memory is lost");
+    }
     say_paused(m, there, job->destination);
     say_left(job);
 }

@@ -29,6 +29,7 @@ struct migration *migration_new(struct driver *driver, Drover__V1__Job *job, Dro
         .granted = journal->granted,
         .post_copy = journal->post_copy,
         .paused = journal->paused,
+        .from_disks = journal->from_disks,
     };
     snprintf(m->txn.why, sizeof(m->txn.why), "%s", journal->why);
     return m;
@@ -143,6 +144,7 @@ static int write_journal(struct migration *m, struct error *err)
     j->granted = m->txn.granted;
     j->post_copy = m->txn.post_copy;
     j->paused = m->txn.paused;
+    j->from_disks = m->txn.from_disks;
     size_t size = drover__v1__journal__get_packed_size(j);
     _cleanup_free_ uint8_t *packed = xcalloc(size, 1);
     drover__v1__journal__pack(j, packed);

@@ -2,6 +2,7 @@
 #include "coordinator/driver_internal.h"
 
 #include "common/base/memory.h"
+#include "coordinator/core/probe_plan.h"
 
 #include <string.h>
 
@@ -22,8 +23,27 @@ static bool is_up(const struct driver *d, const char *name)
     return host && host->up;
 }
 
+static bool is_copied(const struct migration *m, const char *target)
+{
+    const Drover__V1__Relocation *r = m->journal->relocation;
+    for (size_t i = 0; r && i < r->n_copies; i++)
+        if (streq(r->copies[i]->target, target))
+            return true;
+    return false;
+}
+
+/* The guest may have written to a disk of its image after that was complete, at the source. */
+static bool may_be_old(const struct migration *m)
+{
+    const Drover__V1__Guest *guest = m->journal->guest;
+    bool shared = !guest;
+    for (size_t i = 0; guest && i < guest->n_disks; i++)
+        shared |= disk_is_written(guest->disks[i]) && !is_copied(m, guest->disks[i]->target);
+    return shared && !m->txn.definition_only;
+}
+
 /* Without the source's answer. */
-static int may_grant(const struct driver *d, const struct migration *m, struct error *err)
+static int may_grant(const struct driver *d, const struct migration *m, bool from_disks, struct error *err)
 { /* model: C16 C17 */
     const Drover__V1__Job *job = m->job;
     const Drover__V1__Guest *there = seen_on(d, job->destination, job->guest_uuid);
@@ -47,13 +67,19 @@ static int may_grant(const struct driver *d, const struct migration *m, struct e
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "%s's agent can't be asked whether it has a complete image of %s: make it reachable",
                          job->destination, job->guest);
+    bool copies = m->journal->relocation && m->journal->relocation->n_copies;
+    if (!there && from_disks && !copies)
+        return 0;
     if (!there || there->state != DROVER__V1__GUEST_STATE__GUEST_PAUSED || there->state_reason != PAUSED_USER)
-        return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "%s has no complete image of %s (libvirt there: %s): there is nothing to run",
-                         job->destination, job->guest,
-                         !there                                                  ? "not active"
-                         : there->state == DROVER__V1__GUEST_STATE__GUEST_PAUSED ? "still being filled"
-                                                                                 : "not paused");
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            from_disks && !copies
+                ? "%s has an image of %s that is not to be ended on a guess (libvirt there: %s): look at it"
+                : "%s has no complete image of %s (libvirt there: %s): there is nothing to run",
+            job->destination, job->guest,
+            !there                                                  ? "not active"
+            : there->state == DROVER__V1__GUEST_STATE__GUEST_PAUSED ? "still being filled"
+                                                                    : "not paused");
     return 0;
 }
 
@@ -85,7 +111,7 @@ bool driver_gave_away(const struct driver *d, uint64_t id)
 }
 
 const struct migration *driver_may_resolve(const struct driver *d, uint64_t id, enum resolution how,
-                                           struct error *err)
+                                           bool with_memory, struct error *err)
 {
     const struct migration *m = open_job(d, id);
     if (!m)
@@ -100,18 +126,21 @@ const struct migration *driver_may_resolve(const struct driver *d, uint64_t id, 
                          "job %llu is not in doubt about whose %s is (%s): there is nothing to resolve",
                          (unsigned long long)id, m->job->guest, m->job->text),
                NULL;
-    int r = asks ? may_ask(d, m, how == RESOLVE_SOURCE, err) : may_grant(d, m, err);
+    int r = asks ? may_ask(d, m, how == RESOLVE_SOURCE, err)
+                 : may_grant(d, m, !with_memory && may_be_old(m), err);
     return r < 0 ? NULL : m;
 }
 
-int driver_resolve(struct driver *d, uint64_t id, enum resolution how, const char *by, char **ret_text,
-                   struct error *err)
+int driver_resolve(struct driver *d, uint64_t id, enum resolution how, bool with_memory, const char *by,
+                   char **ret_text, struct error *err)
 {
     struct error own = {0};
     err = err ? err : &own;
-    struct migration *m = (struct migration *)driver_may_resolve(d, id, how, err);
+    struct migration *m = (struct migration *)driver_may_resolve(d, id, how, with_memory, err);
     if (!m)
         return -(int)err->code;
+    bool from_disks = !with_memory && may_be_old(m);
+    const char *runs = from_disks ? "starts it from its disks" : "runs it in its memory";
     const char *guest = m->job->guest, *from = m->job->source, *to = m->job->destination;
     switch (how) {
     case RESOLVE_SOURCE:
@@ -119,18 +148,21 @@ int driver_resolve(struct driver *d, uint64_t id, enum resolution how, const cha
                               to, from);
         break;
     case RESOLVE_DESTINATION:
-        *ret_text = xasprintf("%s is asked to give %s up, and %s to run it", from, guest, to);
+        *ret_text = xasprintf("%s is asked to give %s up; then %s %s", from, guest, to, runs);
         break;
     default:
-        *ret_text = m->txn.granted
-                        ? xasprintf("%s is waited for no longer", from)
-                        : xasprintf("%s runs %s; before %s is started again, see that it can't start %s", to,
-                                    guest, from, guest);
+        *ret_text =
+            m->txn.granted
+                ? xasprintf("%s is waited for no longer", from)
+                : xasprintf("%s has %s and %s; before %s is started again, see that it can't start %s", to,
+                            guest, runs, from, guest);
     }
-    struct txn_event event = {.kind = TXN_EVENT_GRANT, .text = by};
+    struct txn_event event = {.kind = TXN_EVENT_GRANT, .from_disks = from_disks, .text = by};
     if (how == RESOLVE_SOURCE || how == RESOLVE_DESTINATION)
-        event = (struct txn_event){
-            .kind = TXN_EVENT_RESOLVE, .answer = how == RESOLVE_SOURCE ? TXN_KEPT : TXN_GONE, .text = by};
+        event = (struct txn_event){.kind = TXN_EVENT_RESOLVE,
+                                   .answer = how == RESOLVE_SOURCE ? TXN_KEPT : TXN_GONE,
+                                   .from_disks = how == RESOLVE_DESTINATION && from_disks,
+                                   .text = by};
     migration_feed(m, &event);
     return 0;
 }

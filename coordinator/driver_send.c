@@ -230,8 +230,11 @@ static void on_settled(const Drover__V1__SettleReply *reply, void *data)
     enum txn_answer answer = reply->outcome == DROVER__V1__OUTCOME__KEPT   ? TXN_KEPT
                              : reply->outcome == DROVER__V1__OUTCOME__GONE ? TXN_GONE
                                                                            : TXN_UNKNOWN;
-    feed(c, (struct txn_event){
-                .kind = TXN_EVENT_ANSWER, .answer = answer, .paused = reply->paused, .text = reply->text});
+    feed(c, (struct txn_event){.kind = TXN_EVENT_ANSWER,
+                               .answer = answer,
+                               .paused = reply->paused,
+                               .from_disks = reply->from_disks,
+                               .text = reply->text});
 }
 
 /* Where the source's own word to the destination was lost, the guest waited for the coordinator's. */
@@ -258,7 +261,10 @@ static void on_activated(const Drover__V1__ActivateReply *reply, void *data)
                                                                                   : TXN_UNKNOWN;
     if (answer == TXN_RUNNING)
         count_handover(c->migration);
-    answered(c, TXN_EVENT_ANSWER, answer, reply->text);
+    feed(c, (struct txn_event){.kind = TXN_EVENT_ANSWER,
+                               .answer = answer,
+                               .from_disks = reply->from_disks,
+                               .text = reply->text});
 }
 
 /* Of a copy that should not have run; it is told once, also if ABORT is repeated. */
@@ -366,6 +372,7 @@ static void settle(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step
     r.step = step;
     r.reason = c->migration->txn.why;
     r.granted = c->migration->txn.granted;
+    r.cold_generation = c->migration->txn.resolve_cold ? c->migration->txn.cold_generation : 0;
     r.resolve = c->migration->txn.resolve == TXN_KEPT   ? DROVER__V1__OUTCOME__KEPT
                 : c->migration->txn.resolve == TXN_GONE ? DROVER__V1__OUTCOME__GONE
                                                         : DROVER__V1__OUTCOME__OUTCOME_UNKNOWN;
@@ -388,6 +395,7 @@ static void activate(struct call *c, struct rpc_stub *stub, Drover__V1__Step *st
     Drover__V1__ActivateRequest r = DROVER__V1__ACTIVATE_REQUEST__INIT;
     r.step = step;
     r.paused = c->migration->txn.paused;
+    r.cold_generation = c->migration->txn.from_disks ? c->migration->txn.cold_generation : 0;
     stub->timeout_ms = UNDO_MS;
     drover__v1__agent__activate(&stub->base, &r, on_activated, c);
 }

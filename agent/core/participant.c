@@ -1,89 +1,11 @@
 #include "agent/core/participant.h"
 
-#include <string.h>
-
-#define BIT(state) (1u << PARTICIPANT_##state)
-
-static const char *const names[PARTICIPANT_STATES] = {
-    [PARTICIPANT_NONE] = "NONE",           [PARTICIPANT_PREPARED] = "PREPARED",
-    [PARTICIPANT_MIGRATING] = "MIGRATING", [PARTICIPANT_KEPT] = "KEPT",
-    [PARTICIPANT_FENCED] = "FENCED",       [PARTICIPANT_COLD] = "COLD",
-    [PARTICIPANT_OWNER] = "OWNER",         [PARTICIPANT_ACTIVATED] = "ACTIVATED",
-    [PARTICIPANT_TOMBSTONE] = "TOMBSTONE", [PARTICIPANT_RELEASED] = "RELEASED",
-};
-
-static const unsigned moves[2][PARTICIPANT_STATES] = {
-    [PARTICIPANT_SOURCE] =
-        {
-            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(KEPT) | BIT(FENCED) | BIT(COLD),
-            [PARTICIPANT_PREPARED] = BIT(MIGRATING) | BIT(KEPT) | BIT(FENCED),
-            [PARTICIPANT_MIGRATING] = BIT(KEPT) | BIT(FENCED),
-            [PARTICIPANT_KEPT] = BIT(FENCED),
-            [PARTICIPANT_FENCED] = BIT(RELEASED) | BIT(COLD),
-        },
-    [PARTICIPANT_DESTINATION] =
-        {
-            [PARTICIPANT_NONE] = BIT(PREPARED) | BIT(TOMBSTONE) | BIT(OWNER) | BIT(RELEASED),
-            [PARTICIPANT_PREPARED] = BIT(OWNER) | BIT(TOMBSTONE),
-            [PARTICIPANT_OWNER] = BIT(ACTIVATED) | BIT(TOMBSTONE),
-            [PARTICIPANT_ACTIVATED] = BIT(RELEASED),
-        },
-};
-
-bool participant_may_move(enum participant_role role, enum participant_state from, enum participant_state to)
-{
-    return from == to || (moves[role][from] & (1u << to));
-}
-
-bool participant_is_open(enum participant_role role, enum participant_state state)
-{
-    return state != PARTICIPANT_NONE && state != PARTICIPANT_KEPT && moves[role][state] != 0;
-}
-
-bool participant_can_be(enum participant_role role, enum participant_state state)
-{
-    unsigned reachable = BIT(NONE);
-    for (unsigned i = 0; i < PARTICIPANT_STATES; i++)
-        reachable |= moves[role][i];
-    return (unsigned)state < PARTICIPANT_STATES && (reachable & (1u << state));
-}
-
-const char *participant_state_name(enum participant_state state)
-{
-    return (unsigned)state < PARTICIPANT_STATES ? names[state] : "?";
-}
-
-const char *participant_event_name(enum participant_event event)
-{
-    static const char *const event_names[PARTICIPANT_EVENTS] = {
-        [PARTICIPANT_PREPARE_YES] = "PREPARE-YES",
-        [PARTICIPANT_PREPARE_NO] = "PREPARE-NO",
-        [PARTICIPANT_MIGRATE] = "MIGRATE",
-        [PARTICIPANT_SETTLE] = "SETTLE",
-        [PARTICIPANT_SETTLE_KEPT] = "SETTLE-KEPT",
-        [PARTICIPANT_SETTLE_GONE] = "SETTLE-GONE",
-        [PARTICIPANT_SETTLE_GRANTED] = "SETTLE-GRANTED",
-        [PARTICIPANT_ABORT] = "ABORT",
-        [PARTICIPANT_ACTIVATE] = "ACTIVATE",
-        [PARTICIPANT_RELEASE] = "RELEASE",
-        [PARTICIPANT_COLD_START] = "COLD-START",
-        [PARTICIPANT_LOOK] = "LOOK",
-    };
-    return (unsigned)event < PARTICIPANT_EVENTS ? event_names[event] : "?";
-}
-
-enum participant_state participant_state_of(const char *name)
-{
-    for (unsigned i = 0; i < PARTICIPANT_STATES; i++)
-        if (strcmp(names[i], name) == 0)
-            return (enum participant_state)i;
-    return PARTICIPANT_STATES;
-}
+#include <stddef.h>
 
 static struct participant_step stay(const struct participant *p, enum participant_answer answer,
                                     const char *why)
 {
-    return (struct participant_step){p->state, p->state, 0, answer, why};
+    return (struct participant_step){p->state, p->state, 0, answer, why, false};
 }
 
 static struct participant_step doubt(const struct participant *p, const char *why)
@@ -98,7 +20,7 @@ static struct participant_step refuse(const struct participant *p, const char *w
 
 static struct participant_step to(enum participant_state state, enum participant_answer answer)
 {
-    return (struct participant_step){state, state, 0, answer, NULL};
+    return (struct participant_step){state, state, 0, answer, NULL, false};
 }
 
 static bool alive(const struct participant_facts *f)
@@ -173,7 +95,7 @@ static struct participant_step settle_transfer(const struct participant *p, cons
                          "be stopped is lost: its end is waited for");
         if (f->job)
             return (struct participant_step){p->state, p->state, PARTICIPANT_STOP_JOB, PARTICIPANT_NO_ANSWER,
-                                             NULL};
+                                             NULL,     false};
         if (p->state == PARTICIPANT_NONE && f->guest != PARTICIPANT_RUNNING)
             return doubt(p, "the guest is paused here, and the record that would say whether it was given "
                             "away is lost: was the state directory restored?");
@@ -218,8 +140,11 @@ static struct participant_step source_resolve(const struct participant *p, enum 
                      (f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT || paused);
     if (!undecided)
         return s;
-    if (event == PARTICIPANT_SETTLE_GONE)
-        return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+    if (event == PARTICIPANT_SETTLE_GONE) {
+        s = to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+        s.by_word = true;
+        return s;
+    }
     s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
     if (f->guest == PARTICIPANT_PAUSED && !p->others_pause && (p->paused_by_us || !f->operators_pause))
         s.actions = PARTICIPANT_RESUME_SOURCE;
@@ -305,8 +230,8 @@ static struct participant_step source_release(const struct participant *p, const
     if (alive(f) && !end)
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
                       : refuse(p, "somebody started the guest here again; its definition is left alone");
-    return (struct participant_step){PARTICIPANT_FENCED, PARTICIPANT_RELEASED, end | PARTICIPANT_RETIRE,
-                                     PARTICIPANT_DONE, NULL};
+    return (struct participant_step){
+        PARTICIPANT_FENCED, PARTICIPANT_RELEASED, end | PARTICIPANT_RETIRE, PARTICIPANT_DONE, NULL, false};
 }
 
 static struct participant_step source_cold_start(const struct participant *p,
@@ -367,8 +292,8 @@ static struct participant_step source_step(const struct participant *p, enum par
 
 static struct participant_step own(const struct participant *p, const struct participant_facts *f)
 {
-    struct participant_step s = {PARTICIPANT_OWNER, PARTICIPANT_ACTIVATED, PARTICIPANT_DEFINE,
-                                 PARTICIPANT_RUNS, NULL};
+    struct participant_step s = {
+        PARTICIPANT_OWNER, PARTICIPANT_ACTIVATED, PARTICIPANT_DEFINE, PARTICIPANT_RUNS, NULL, false};
     bool stays_paused = p->others_pause || f->ran_here; /* somebody paused it there, or before it came */
     if (!p->definition_only && f->guest != PARTICIPANT_RUNNING && !stays_paused)
         s.actions |= PARTICIPANT_RESUME;
@@ -382,8 +307,27 @@ static struct participant_step lose(void)
     return s;
 }
 
+/* The image is ended, then the guest started from its disks; each is noted before the next, so that what is ended is never the guest. */
+static struct participant_step own_from_disks(const struct participant *p, const struct participant_facts *f)
+{
+    if (f->guest == PARTICIPANT_RUNNING && !p->image_ended)
+        return doubt(p,
+                     "somebody has resumed its image here, which may be older than the disks: end it (virsh "
+                     "destroy), then it is started from them");
+    bool off = f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT;
+    if (p->state != PARTICIPANT_OWNER && off && p->copies)
+        return lose();
+    struct participant_step s = {
+        PARTICIPANT_OWNER, PARTICIPANT_ACTIVATED, PARTICIPANT_DEFINE, PARTICIPANT_RUNS, NULL, false};
+    if (!p->image_ended)
+        s.actions |= PARTICIPANT_END;
+    if (f->guest != PARTICIPANT_RUNNING)
+        s.actions |= PARTICIPANT_START;
+    return s;
+}
+
 static struct participant_step destination_activate(const struct participant *p,
-                                                    const struct participant_facts *f)
+                                                    const struct participant_facts *f, bool from_disks)
 { /* model: D7 D8 D9 D10 D17 */
     switch (p->state) {
     case PARTICIPANT_ACTIVATED: /* what became of it since is its own affair */
@@ -395,6 +339,8 @@ static struct participant_step destination_activate(const struct participant *p,
         break;
     default: break;
     }
+    if (p->state == PARTICIPANT_OWNER) /* what was decided first holds */
+        from_disks = p->from_disks;
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
     if (p->definition_only)
@@ -403,7 +349,11 @@ static struct participant_step destination_activate(const struct participant *p,
         return doubt(p, "the image is not complete");
     if (f->post_copy)
         return doubt(p, "the guest is here in post-copy: a part of its memory is still at the source");
-    if (f->guest == PARTICIPANT_PAUSED || f->guest == PARTICIPANT_RUNNING)
+    bool here = f->guest == PARTICIPANT_PAUSED || f->guest == PARTICIPANT_RUNNING;
+    if (from_disks &&
+        (!is_lost(p) || f->guest == PARTICIPANT_PAUSED)) /* what runs without a record is the guest */
+        return own_from_disks(p, f);
+    if (here)
         return own(p, f);
     if (is_lost(p)) /* it may have run here, and been shut off */
         return doubt(p, "the guest does not run here, and there is no record of this transaction: was the "
@@ -447,7 +397,8 @@ static struct participant_step destination_step(const struct participant *p, enu
     case PARTICIPANT_PREPARE_NO: /* model: D2 */
         return p->state == PARTICIPANT_NONE ? to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE)
                                             : stay(p, PARTICIPANT_DONE, NULL);
-    case PARTICIPANT_ACTIVATE: return destination_activate(p, f);
+    case PARTICIPANT_ACTIVATE: return destination_activate(p, f, false);
+    case PARTICIPANT_ACTIVATE_COLD: return destination_activate(p, f, true);
     case PARTICIPANT_ABORT: return destination_abort(p, f);
     case PARTICIPANT_RELEASE: /* model: D12 D13 D17 */
         if (p->state == PARTICIPANT_ACTIVATED || is_lost(p))
@@ -457,7 +408,7 @@ static struct participant_step destination_step(const struct participant *p, enu
         return refuse(p, "the guest was not activated");
     case PARTICIPANT_LOOK: /* model: D7 D8 D11, of an agent that died between OWNER and the resume */
         if (p->state == PARTICIPANT_OWNER && f->guest != PARTICIPANT_UNASKED) {
-            struct participant_step s = destination_activate(p, f);
+            struct participant_step s = destination_activate(p, f, false);
             s.answer = PARTICIPANT_NO_ANSWER;
             return s;
         }

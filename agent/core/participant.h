@@ -15,6 +15,7 @@
  * Destination
  *           PREPARE, yes           ACTIVATE: image there        it runs           RELEASE
  *     NONE --------------> PREPARED ------------------> OWNER -----------> ACTIVATED -----> RELEASED
+ *      |                      |    ACTIVATE-COLD          | (that: image ended, guest started from its disks)
  *      | PREPARE, no          | ABORT                     |
  *      | ABORT                | ACTIVATE: image gone      | image died before it ran
  *      +-----> TOMBSTONE <----+---------------------------+
@@ -30,6 +31,10 @@
  *
  * An operator's pause in mid-transfer (virsh suspend) makes the transfer shorter and changes nothing else: the guest ends paused
  * where it ends, at the source too, where libvirt itself lets it run when the transfer has failed.
+ *
+ * An operator's word that the guest is the destination's (SETTLE-GONE, SETTLE-GRANTED) does not say whether it has run on at the source
+ * since the image that waits at the destination was complete; then that is older than the disks, and would spoil them. So the image is
+ * ended, and the guest starts from its disks (ACTIVATE-COLD), unless the word is for its memory, too.
  *
  * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
  * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
@@ -86,6 +91,7 @@ enum participant_event {
     PARTICIPANT_SETTLE_GRANTED, /* an operator gave the guest to the destination while this host could not be asked */
     PARTICIPANT_ABORT,
     PARTICIPANT_ACTIVATE,
+    PARTICIPANT_ACTIVATE_COLD, /* by an operator's word, which does not say how old the image is: from the disks */
     PARTICIPANT_RELEASE,
     PARTICIPANT_COLD_START,
     PARTICIPANT_LOOK, /* nobody asked: the job ended, the guest stopped, libvirt came up, the agent started */
@@ -101,8 +107,10 @@ enum participant_action {
     PARTICIPANT_TELL_PEER = 1 << 3, /* the mesh's ACTIVATE */
     PARTICIPANT_DEFINE = 1 << 4,
     PARTICIPANT_RESUME = 1 << 5,
-    PARTICIPANT_UNDO = 1 << 6,   /* by the manifest */
-    PARTICIPANT_END = 1 << 7,    /* the paused QEMU that libvirt left behind at a source that is FENCED */
+    PARTICIPANT_UNDO = 1 << 6, /* by the manifest */
+    PARTICIPANT_END =
+        1
+        << 7, /* the paused QEMU that libvirt left behind at a source that is FENCED, or an image that may be old */
     PARTICIPANT_RETIRE = 1 << 8, /* archive the definition, undefine */
     PARTICIPANT_START = 1 << 9,  /* from its disks */
     PARTICIPANT_PAUSE_SOURCE =
@@ -128,6 +136,7 @@ struct participant_step {
     unsigned actions; /* bits of enum participant_action */
     enum participant_answer answer;
     const char *why; /* in doubt or refused: what was seen; static */
+    bool by_word;    /* FENCED: by an operator's, who alone knows */
 };
 
 struct participant {
@@ -135,9 +144,12 @@ struct participant {
     enum participant_state state;
     bool definition_only; /* the guest is shut off */
     bool paused_by_us;    /* the ladder paused it: in the manifest */
-    bool post_copy; /* the ladder asked for post-copy, which QEMU begins some time later: in the manifest */
+    bool post_copy;     /* the ladder asked for post-copy, which QEMU begins some time later: in the manifest */
     bool may_post_copy; /* it may ask: libvirt by itself lets the guest run at the destination */
     bool superseded;    /* a later one of the guest was prepared here: pausing and starting are its affair */
+    bool from_disks;    /* of OWNER: it is started from its disks... */
+    bool image_ended;   /* ...and the image that was here is ended; both in the manifest */
+    bool copies;        /* disks came with the guest, complete only if its image is */
     bool transferred;   /* of NONE: there was a record, and it is lost */
     bool
         others_pause; /* an operator paused it in mid-transfer, in the manifest: it ends paused, wherever that is */

@@ -269,6 +269,7 @@ static void on_transfer_end(struct txn *t, const struct txn_event *e, struct txn
 static void on_settled(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 { /* model: C6 C7 */
     t->paused |= e->paused;
+    t->from_disks |= e->from_disks;
     if (e->paused)
         tell(a, "an operator paused %s in mid-transfer: it stays paused", t->guest);
     if (e->answer == TXN_KEPT) {
@@ -285,8 +286,10 @@ static void on_activated(struct txn *t, const struct txn_event *e, struct txn_ac
 { /* model: C8 C9 */
     const char *to = t->host[TXN_DESTINATION];
     if (e->answer == TXN_RUNNING) {
+        t->from_disks &= e->from_disks; /* else the source itself had given it over before */
         tell(a,
              t->definition_only ? "%s is defined on %s"
+             : t->from_disks    ? "%s was started from its disks on %s"
              : t->paused        ? "%s is on %s, paused"
                                 : "%s runs on %s",
              t->guest, to);
@@ -443,6 +446,7 @@ static void on_resolve(struct txn *t, const struct txn_event *e, struct txn_acti
     if (t->state != TXN_SETTLING || (e->answer != TXN_KEPT && e->answer != TXN_GONE))
         return;
     t->resolve = e->answer;
+    t->resolve_cold = e->from_disks;
     t->attempt = 0;
     tell(a, "%.100s says that %s is %s's: %s is asked with that word", said(e), t->guest,
          t->host[e->answer == TXN_KEPT ? TXN_SOURCE : TXN_DESTINATION], t->host[TXN_SOURCE]);
@@ -454,7 +458,9 @@ static void on_grant(struct txn *t, const struct txn_event *e, struct txn_action
     const char *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
     if (t->state == TXN_SETTLING && t->in_doubt && !t->definition_only && !t->post_copy) {
         t->granted = true;
-        tell(a, "%.100s gives %s to %s without %s's word", said(e), t->guest, to, from);
+        t->from_disks = e->from_disks;
+        tell(a, "%.100s gives %s to %s without %s's word, to go on %s", said(e), t->guest, to, from,
+             t->from_disks ? "from its disks" : "in its memory");
         enter(t, a, TXN_ACTIVATING, e->now);
     } else if (t->state == TXN_RELEASING && t->granted && !(t->answered & TXN_BIT(TXN_SOURCE))) {
         tell(a, "%.100s says that %s does not come back: it is waited for no longer", said(e), from);

@@ -20,6 +20,8 @@
  *
  * An operator may give the guest to the destination while the source can't be asked (GRANT): from SETTLING straight to ACTIVATING.
  * The source is told, and asked (SETTLE), before it is released or starts anything: it has the last word on whether its copy is gone.
+ * No agent can see whether the guest has run on at the source since the destination's image was complete (a lost Finish): then that is
+ * older than the disks. So the destination ends it and starts the guest from its disks, unless the operator's word is for its memory, too.
  *
  * After a restart PREPARING and TRANSFER become SETTLING; every other state sends its messages again (they are idempotent
  * at the agents). An answer that does not belong to the state is ignored: it is late, or a repetition.
@@ -98,8 +100,10 @@ struct txn_event {
     enum txn_party party;
     enum txn_answer answer;
     bool post_copy;
-    bool paused;      /* the answer to SETTLE: by an operator, in mid-transfer */
-    int64_t now;      /* ms of a clock that never goes back, within one life of the process */
+    bool paused; /* the answer to SETTLE: by an operator, in mid-transfer */
+    bool
+        from_disks; /* GRANT, RESOLVE: the word is not for the memory; answers: it was not, it was started so */
+    int64_t now;    /* ms of a clock that never goes back, within one life of the process */
     const char *text; /* may be NULL */
 };
 
@@ -139,10 +143,11 @@ struct txn {
     bool cancelled;
     bool transferred; /* MIGRATE may have been sent */
     bool cold_started;
-    bool granted;   /* to the destination, without the source's word */
-    bool post_copy; /* neither end may be ended before the source is settled, and no cancel has an effect */
-    bool paused;    /* an operator paused the guest in mid-transfer: it ends so */
-    char why[320];  /* the first thing that went wrong; empty if nothing did */
+    bool granted;    /* to the destination, without the source's word */
+    bool post_copy;  /* neither end may be ended before the source is settled, and no cancel has an effect */
+    bool paused;     /* an operator paused the guest in mid-transfer: it ends so */
+    bool from_disks; /* by an operator's word: the destination ends its image, and starts the guest anew */
+    char why[320];   /* the first thing that went wrong; empty if nothing did */
 
     /* What a restart may forget. */
     unsigned asked;    /* whom PREPARE may have reached */
@@ -152,6 +157,7 @@ struct txn {
     int64_t entered, heard;
     bool in_doubt;
     bool left;               /* granted: the source has said since that the guest is gone there */
+    bool resolve_cold;       /* that word: not for the memory */
     enum txn_answer resolve; /* KEPT or GONE: an operator's word, which SETTLE carries; else TXN_OK */
     char last[320];          /* the last thing heard from whom this state waits for, for txn_waiting */
 };

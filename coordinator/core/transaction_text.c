@@ -69,12 +69,13 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
         }
         snprintf(text, size, "whether %s is still on %s is not known, so it is not started anywhere else",
                  guest, from);
-        snprintf(todo, todo_size,
-                 "make %s's agent and libvirt reachable; it goes on by itself. If %s is off there for good, "
-                 "say whose it is: `drover job ID --resolve destination` if %s has its complete image (with "
-                 "--fence or --source-is-off if %s can't be asked any more), else `--resolve source`, and "
-                 "start it on %s",
-                 from, guest, to, from, from);
+        snprintf(
+            todo, todo_size,
+            "make %s's agent and libvirt reachable; it goes on by itself. If %s is off there for good, "
+            "say whose it is: `drover job ID --resolve destination` to start it from its disks on %s (with "
+            "--fence or --source-is-off if %s can't be asked any more; see --with-memory), or `--resolve "
+            "source`, and start it on %s",
+            from, guest, to, from, from);
         break;
     case TXN_ABORTING:
         snprintf(text, size, "%s is safe on %s; %s must still give back what it reserved", guest, from, to);

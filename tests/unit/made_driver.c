@@ -114,16 +114,16 @@ int driver_cancel(struct driver *d, uint64_t job, const char *by, char **ret_tex
     return 0;
 }
 
-int driver_resolve(struct driver *d, uint64_t job, enum resolution how, const char *by, char **ret_text,
-                   struct error *err)
+int driver_resolve(struct driver *d, uint64_t job, enum resolution how, bool with_memory, const char *by,
+                   char **ret_text, struct error *err)
 {
     if (!driver_job(d, job))
         return error_set(err, STATUS_NOT_FOUND, "no open job %llu", (unsigned long long)job);
-    *ret_text = xasprintf("resolved to the %s by %s",
+    *ret_text = xasprintf("resolved to the %s%s by %s",
                           how == RESOLVE_SOURCE       ? "source"
                           : how == RESOLVE_SOURCE_OFF ? "destination, whose source is off,"
                                                       : "destination",
-                          by);
+                          with_memory ? " with its memory" : "", by);
     return 0;
 }
 
@@ -135,9 +135,10 @@ bool driver_gave_away(const struct driver *d, uint64_t job)
 }
 
 const struct migration *driver_may_resolve(const struct driver *d, uint64_t job, enum resolution how,
-                                           struct error *err)
+                                           bool with_memory, struct error *err)
 {
     (void)how;
+    (void)with_memory;
     error_set(err, driver_job(d, job) ? STATUS_FAILED_PRECONDITION : STATUS_NOT_FOUND, "no job in doubt %llu",
               (unsigned long long)job);
     return NULL;

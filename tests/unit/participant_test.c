@@ -32,7 +32,11 @@ static void each(visit fn)
                                                 .may_post_copy = bits & 1024,
                                                 .transferred = bits & 128,
                                                 .owes_resume = bits & 256,
-                                                .others_pause = bits & 8192};
+                                                .others_pause = bits & 8192,
+                                                .from_disks =
+                                                    bits & 2, /* of a destination, those of a source */
+                                                .image_ended = bits & 256,
+                                                .copies = bits & 512};
                         struct participant_facts f = {guest,     bits & 4,  bits & 8,    bits & 16,
                                                       bits & 32, bits & 64, bits & 2048, bits & 4096};
                         struct participant_step s = participant_step(&p, event, &f);
@@ -87,13 +91,22 @@ static void check_words(const struct participant *p, enum participant_event e,
         assert_false(s->actions & (PARTICIPANT_RESUME_SOURCE | PARTICIPANT_RESUME));
     if (s->actions & (PARTICIPANT_RESUME | PARTICIPANT_DEFINE))
         assert_int_equal(s->first, PARTICIPANT_OWNER);
+    if (s->actions & PARTICIPANT_RESUME) /* the word was for the disks */
+        assert_false(p->state == PARTICIPANT_OWNER ? p->from_disks : e == PARTICIPANT_ACTIVATE_COLD);
+    if (s->by_word)
+        assert_true(e == PARTICIPANT_SETTLE_GONE && s->first == PARTICIPANT_FENCED &&
+                    p->state != PARTICIPANT_FENCED);
     if (s->actions & PARTICIPANT_UNDO)
         assert_int_equal(s->first, PARTICIPANT_TOMBSTONE);
     if (s->actions & (PARTICIPANT_RETIRE | PARTICIPANT_TELL_PEER))
         assert_int_equal(s->first, PARTICIPANT_FENCED);
+    bool source = p->role == PARTICIPANT_SOURCE;
     if (s->actions & PARTICIPANT_START)
-        assert_int_equal(s->first, PARTICIPANT_COLD);
-    if (s->actions & PARTICIPANT_END) /* only what was settled as gone, and only if nobody paused it */
+        assert_int_equal(s->first, source ? PARTICIPANT_COLD : PARTICIPANT_OWNER);
+    if (s->actions & PARTICIPANT_END && !source) /* never what runs, and never what was started */
+        assert_true(s->first == PARTICIPANT_OWNER && f->guest != PARTICIPANT_RUNNING && !p->image_ended);
+    if (s->actions & PARTICIPANT_END &&
+        source) /* only what was settled as gone, and only if nobody paused it */
         assert_true((p->state == PARTICIPANT_FENCED || is_lost(p)) && f->guest == PARTICIPANT_PAUSED &&
                     !f->job && (p->paused_by_us || p->others_pause || !f->operators_pause) && !p->superseded);
     if (s->actions & (PARTICIPANT_START_JOB | PARTICIPANT_STOP_JOB))
@@ -116,7 +129,8 @@ static void check_words(const struct participant *p, enum participant_event e,
                     (f->guest == PARTICIPANT_ABSENT || f->guest == PARTICIPANT_OFF ||
                      f->guest == PARTICIPANT_OFF_MIGRATED));
     if (p->role == PARTICIPANT_DESTINATION)
-        assert_false(s->actions & (PARTICIPANT_RETIRE | PARTICIPANT_RESUME_SOURCE | PARTICIPANT_START));
+        assert_false(s->actions &
+                     (PARTICIPANT_RETIRE | PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE_SOURCE));
 }
 
 static void words_and_deeds_rest_on_what_is_durable(void **state)

@@ -53,11 +53,15 @@ static void show(struct talk *t, const struct txn_actions *actions)
             if (!t->has_durable || t->durable.state != t->txn.state)
                 fprintf(t->out, "NOT DURABLE: ");
             fprintf(t->out, "send %s to %s%s\n", txn_message_name(a->message), parties[a->party],
-                    a->message != TXN_SETTLE     ? ""
+                    a->message == TXN_ACTIVATE   ? (t->txn.from_disks ? ", from its disks"
+                                                    : t->txn.paused   ? ", paused"
+                                                                      : "")
+                    : a->message != TXN_SETTLE   ? ""
                     : t->txn.granted             ? ", which is told that it was given away"
                     : t->txn.resolve == TXN_KEPT ? " with the word kept"
-                    : t->txn.resolve == TXN_GONE ? " with the word gone"
-                                                 : "");
+                    : t->txn.resolve != TXN_GONE ? ""
+                    : t->txn.resolve_cold        ? " with the word gone, but its disks"
+                                                 : " with the word gone");
             break;
         case TXN_ACTION_ARM: fprintf(t->out, "timer %lld\n", (long long)a->ms); break;
         case TXN_ACTION_TELL: fprintf(t->out, "tell %s\n", a->text); break;
@@ -90,10 +94,13 @@ static bool parse(const char *line, struct txn_event *e, char text[200])
         e->party = (enum txn_party)party;
         e->answer = answer < 0 ? TXN_OK : (enum txn_answer)answer;
         e->text = text;
+        e->paused = strncmp(text, "paused", 6) == 0;
+        e->from_disks = strncmp(text, "from its disks", 14) == 0;
         return true;
     }
     static const char *const kinds[] = {"start", "restart", "?",     "?",      "progress",
                                         "timer", "cancel",  "grant", "resolve"};
+    e->from_disks = (strcmp(a, "grant") == 0 || strcmp(a, "resolve") == 0) && strcmp(c, "memory") != 0;
     int kind = lookup(kinds, 9, a);
     if (kind < 0 || kind == 2 || kind == 3)
         return false;
@@ -127,6 +134,8 @@ static void feed(struct talk *t, const char *line)
         t->txn.cancelled = was.cancelled;
         t->txn.cold_started = was.cold_started;
         t->txn.granted = was.granted;
+        t->txn.paused = was.paused;
+        t->txn.from_disks = was.from_disks;
         t->txn.post_copy = was.post_copy;
         memcpy(t->txn.why, was.why, sizeof(was.why));
         e.kind = TXN_EVENT_RESTART;

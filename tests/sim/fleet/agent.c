@@ -81,9 +81,12 @@ static int raise_fence(struct world *w, int host, const struct record *r, enum p
     struct agent *a = agent_of(w, host);
     bool refused = r->state == PARTICIPANT_NONE && state == PARTICIPANT_KEPT;
     uint64_t old = a->generation;
-    if (!((r->state == PARTICIPANT_NONE && !refused) || state == PARTICIPANT_COLD) || old >= r->generation)
+    bool anew = state == PARTICIPANT_OWNER && r->from_disks; /* under the next generation */
+    uint64_t generation = r->generation + anew;
+    if (!((r->state == PARTICIPANT_NONE && !refused) || state == PARTICIPANT_COLD || anew) ||
+        old >= generation)
         return 0;
-    a->generation = r->generation;
+    a->generation = generation;
     if (disk_write_fence(w, host))
         return 1;
     a->generation = old;
@@ -144,6 +147,8 @@ static struct participant half_of(const struct world *w, int host, int txn, bool
                                 .state = r->state,
                                 .definition_only = w->definition_only,
                                 .transferred = transferred,
+                                .from_disks = r->from_disks,
+                                .image_ended = r->image_ended,
                                 .owes_resume = r->owed || w->mutation == RESUME_UNOWED,
                                 .superseded = a->generation > r->generation && w->mutation != RESUME_OLD};
 }
@@ -253,6 +258,8 @@ static void write_first(struct world *w, int host)
     int txn = a->ops[0].message.txn;
     struct record *r = &a->records[txn];
     r->owed |= (a->step.actions & PARTICIPANT_RESUME_SOURCE) != 0;
+    r->from_disks |= (a->step.first == PARTICIPANT_OWNER && a->step.actions & PARTICIPANT_END) ||
+                     (a->step.by_word && a->ops[0].message.from_disks);
     if (a->step.actions & PARTICIPANT_DEFINE && w->persistent)
         r->definition = true;
     if (a->step.first == PARTICIPANT_TOMBSTONE || a->step.first == PARTICIPANT_RELEASED ||

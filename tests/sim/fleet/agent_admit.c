@@ -75,6 +75,8 @@ enum participant_event agent_event_of(struct world *w, int host, const struct me
     };
     if (m->what == TXN_PREPARE)
         return votes_yes(w, host, m) ? PARTICIPANT_PREPARE_YES : PARTICIPANT_PREPARE_NO;
+    if (m->what == TXN_ACTIVATE && m->from_disks)
+        return PARTICIPANT_ACTIVATE_COLD;
     if (m->what == TXN_SETTLE && m->granted)
         return PARTICIPANT_SETTLE_GRANTED;
     if (m->what == TXN_SETTLE && m->resolve != TXN_OK)

@@ -17,6 +17,7 @@ void agent_tell_peer(struct world *w, int host, int txn)
                         .txn = txn,
                         .generation = r->generation,
                         .epoch = a->epoch,
+                        .from_disks = r->from_disks,
                         .call = -1,
                         .life = a->life};
     world_trace(w, "%d tells its peer", host);
@@ -32,7 +33,8 @@ void agent_tell_peer(struct world *w, int host, int txn)
 void agent_answer(struct world *w, int host, const struct message *m, enum txn_answer answer)
 {
     if (m->call >= 0) {
-        network_answer(w, host, m->call, m->life, answer);
+        bool from_disks = w->hosts[host].agent.records[m->txn].from_disks;
+        network_answer(w, host, m->call, m->life, (int)answer | (from_disks ? FROM_DISKS : 0));
     } else if (m->call == -1 && (answer == TXN_RUNNING || answer == TXN_LOST) && !world_chance(w, w->loss) &&
                !(w->cut_off & 1u << HOSTS)) {
         struct event *e = world_after(w, 1, EV_PEER_ANSWER);

@@ -82,6 +82,7 @@ static void send(struct world *w, const struct txn_action *a)
                         .epoch = c->epoch,
                         .transferred = c->txn.transferred && w->mutation != FORGET_TRANSFER,
                         .granted = c->txn.granted,
+                        .from_disks = a->message == TXN_SETTLE ? c->txn.resolve_cold : c->txn.from_disks,
                         .resolve = a->message == TXN_SETTLE ? c->txn.resolve : TXN_OK,
                         .call = call,
                         .life = w->calls[call].life};
@@ -195,7 +196,8 @@ static void on_call(struct world *w, const struct event *e)
     struct txn_event event = {.kind = e->kind == EV_ANSWER ? TXN_EVENT_ANSWER : TXN_EVENT_NO_ANSWER,
                               .message = call->message,
                               .party = call->party,
-                              .answer = (enum txn_answer)e->b};
+                              .from_disks = e->b & FROM_DISKS,
+                              .answer = (enum txn_answer)(e->b & ~FROM_DISKS)};
     mutate(w, &event);
     world_trace(w, "C: %s %s (%d)", txn_message_name(call->message),
                 event.kind == TXN_EVENT_ANSWER ? "is answered" : "has failed", e->b);
@@ -237,6 +239,7 @@ static void start(struct world *w)
     c->txn.cancelled = was.cancelled;
     c->txn.transferred = was.transferred;
     c->txn.granted = was.granted;
+    c->txn.from_disks = was.from_disks;
     c->txn.cold_started = was.cold_started;
     c->txn.post_copy = was.post_copy;
     feed(w, &(struct txn_event){.kind = TXN_EVENT_RESTART});
@@ -255,19 +258,28 @@ static void run_by_hand(struct world *w, int host, enum qemu was)
     w->image_died = true;
 }
 
+/* An operator who knows that the image is as new as the disks may say so. */
+static bool from_disks(struct world *w, const struct domain *image)
+{
+    return w->mutation != OLD_IMAGE && !w->definition_only && (image->stale || world_chance(w, 500));
+}
+
 static void tell_the_truth(struct world *w, int destination)
 {
     const struct host *there = &w->hosts[destination];
     enum participant_state state = there->agent.disk.records[w->coordinator.current].state;
-    bool gone = (there->domain.qemu == Q_PAUSED && !there->domain.stale) || there->domain.qemu == Q_RUN ||
-                there->domain.defined || state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
-    world_trace(w, "the operator says %s", gone ? "destination" : "source");
+    bool gone = there->domain.qemu == Q_PAUSED || there->domain.qemu == Q_RUN || there->domain.defined ||
+                state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
+    bool cold = from_disks(w, &there->domain);
+    world_trace(w, "the operator says %s%s", gone ? "destination" : "source",
+                gone && cold ? ", from its disks" : "");
     w->image_died |= !gone;
-    feed(w, &(struct txn_event){.kind = TXN_EVENT_RESOLVE, .answer = gone ? TXN_GONE : TXN_KEPT});
+    feed(w, &(struct txn_event){
+                .kind = TXN_EVENT_RESOLVE, .answer = gone ? TXN_GONE : TXN_KEPT, .from_disks = gone && cold});
 }
 
-/* While the source can't be asked: its QEMU is gone for certain and has not run since the image that is at the destination was
- * complete. */
+/* While the source can't be asked: its QEMU is gone for certain. Whether it has run since the image that is at the destination was
+ * complete, nobody knows. */
 static void grant(struct world *w)
 {
     const struct coordinator *c = &w->coordinator;
@@ -275,10 +287,11 @@ static void grant(struct world *w)
         return;
     int source = w->source_of[c->current];
     const struct domain *there = &w->hosts[1 - source].domain;
-    if (w->hosts[source].domain.qemu != Q_OFF || there->qemu != Q_PAUSED || there->stale)
+    if (w->hosts[source].domain.qemu != Q_OFF || there->qemu != Q_PAUSED)
         return;
-    world_trace(w, "the operator gives the guest to %s", hosts[1 - source]);
-    feed(w, &(struct txn_event){.kind = TXN_EVENT_GRANT});
+    bool cold = from_disks(w, there);
+    world_trace(w, "the operator gives the guest to %s%s", hosts[1 - source], cold ? ", from its disks" : "");
+    feed(w, &(struct txn_event){.kind = TXN_EVENT_GRANT, .from_disks = cold});
 }
 
 static void operator_looks(struct world *w)

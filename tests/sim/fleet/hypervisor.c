@@ -31,6 +31,7 @@ static void runs(struct world *w, int host)
     if (d->stale)
         world_violate(w, "an image whose disks are newer is let run at host %d", host);
     d->qemu = Q_RUN;
+    w->image_died = false;
     other->stale |= other->qemu == Q_PAUSED;
 }
 
@@ -305,8 +306,10 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
     case PARTICIPANT_END:
         if (d->qemu == Q_RUN)
             world_violate(w, "a running guest is ended at host %d", host);
+        w->image_died |= r->from_disks; /* by an operator's word */
         d->qemu = Q_OFF;
-        return true;
+        r->image_ended |= r->role == PARTICIPANT_DESTINATION;
+        return r->role == PARTICIPANT_SOURCE || disk_write_record(w, host, txn);
     case PARTICIPANT_RETIRE:
         if (d->qemu != Q_OFF && w->persistent)
             world_violate(w, "the definition of an active guest is taken away at host %d", host);

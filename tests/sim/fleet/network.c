@@ -67,7 +67,7 @@ int network_call(struct world *w, int txn, enum txn_message what, enum txn_party
     return id;
 }
 
-void network_answer(struct world *w, int from, int call, unsigned life, enum txn_answer answer)
+void network_answer(struct world *w, int from, int call, unsigned life, int answer)
 {
     if (call < 0)
         return;
@@ -80,6 +80,6 @@ void network_answer(struct world *w, int from, int call, unsigned life, enum txn
     }
     struct event *e = world_after(w, delay(w), lost ? EV_FAILED : EV_ANSWER);
     e->a = call;
-    e->b = (int)answer;
+    e->b = answer;
     e->life = life;
 }

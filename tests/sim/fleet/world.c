@@ -14,6 +14,7 @@ const char *const mutation_names[MUTATIONS] = {
     [ACTIVATE_EARLY] = "activate-early",
     [FORGET_TRANSFER] = "forget-transfer",
     [RESUME_UNOWED] = "resume-unowed",
+    [OLD_IMAGE] = "old-image",
     [GO_ON_UNSURE] = "go-on-unsure",
 };
 

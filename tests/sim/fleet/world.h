@@ -30,6 +30,7 @@ enum mutation {
     ACTIVATE_EARLY,   /* the coordinator activates when libvirt's call succeeded, without settling */
     FORGET_TRANSFER,  /* a message does not say that MIGRATE may have been sent: a lost record never was */
     RESUME_UNOWED,    /* what was KEPT is resumed whenever it is paused */
+    OLD_IMAGE,        /* an operator's word runs the image that waits, however old */
     GO_ON_UNSURE,     /* an agent whose write has failed after it came through goes on */
     MUTATIONS
 };
@@ -68,6 +69,7 @@ struct message {
     unsigned connection;     /* to the receiver: what was on its way in an earlier one does not arrive */
     enum txn_answer resolve; /* the operator's word; TXN_OK: none */
     bool transferred, granted;
+    bool from_disks; /* an operator's word that is not for the memory */
 };
 
 struct event {
@@ -99,7 +101,8 @@ struct record { /* durable */
     bool image, definition; /* the manifest */
     bool memory;            /* reserved */
     bool owed;              /* a resume */
-    int64_t changed;        /* by the host's clock */
+    bool from_disks, image_ended;
+    int64_t changed; /* by the host's clock */
 };
 
 struct stable { /* an agent's state directory */
@@ -255,11 +258,12 @@ void disk_read(struct world *w, int host);
 
 /* ---- network.c ---- */
 
-enum { TO_COORDINATOR = HOSTS };
+enum { TO_COORDINATOR = HOSTS, FROM_DISKS = 1 << 8 };
 
 /* A message that may be lost, late, or come twice. */
 void network_send(struct world *w, int host, const struct message *m, bool mesh);
-void network_answer(struct world *w, int from, int call, unsigned life, enum txn_answer answer);
+void network_answer(struct world *w, int from, int call, unsigned life,
+                    int answer); /* with FROM_DISKS, or not */
 int network_call(struct world *w, int txn, enum txn_message what, enum txn_party party);
 
 /* ---- the parties ---- */

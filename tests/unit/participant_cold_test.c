@@ -1,0 +1,135 @@
+/* A guest that an operator's word has given to the destination starts from its disks: whatever crashes in between, and however often it
+ * is asked, the image that may be old never runs, and what was started is never ended. */
+#include "agent/core/participant.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum qemu { NONE, IMAGE, GUEST, GUEST_PAUSED }; /* IMAGE: paused, and older than the disks */
+
+struct world {
+    uint8_t state, qemu, noted, ended; /* the record's, and what its manifest says of the image */
+    uint8_t image_ran, guest_ended;
+};
+
+enum { SPACE = 4096 };
+static struct world worlds[SPACE];
+static unsigned n_worlds;
+
+static void push(const struct world *w)
+{
+    for (unsigned i = 0; i < n_worlds; i++)
+        if (memcmp(&worlds[i], w, sizeof(*w)) == 0)
+            return;
+    assert_true(n_worlds < SPACE);
+    worlds[n_worlds++] = *w;
+}
+
+static void act(struct world *w, enum participant_action action)
+{
+    if (action == PARTICIPANT_RESUME) {
+        w->image_ran |= w->qemu == IMAGE;
+        w->qemu = w->qemu == NONE ? NONE : GUEST;
+    } else if (action == PARTICIPANT_END) {
+        w->guest_ended |= w->qemu == GUEST || w->qemu == GUEST_PAUSED;
+        w->qemu = NONE;
+    } else if (action == PARTICIPANT_START && w->qemu == NONE) {
+        w->qemu = GUEST;
+    }
+}
+
+/* Every prefix of what is done is a world: the agent may have crashed there. */
+static void deliver(const struct world *from, enum participant_event e)
+{
+    static const enum participant_action order[] = {PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_END,
+                                                    PARTICIPANT_START};
+    static const enum participant_guest seen[] = {PARTICIPANT_ABSENT, PARTICIPANT_PAUSED, PARTICIPANT_RUNNING,
+                                                  PARTICIPANT_PAUSED};
+    struct world w = *from;
+    const struct participant p = {
+        .role = PARTICIPANT_DESTINATION, .state = w.state, .from_disks = w.noted, .image_ended = w.ended};
+    const struct participant_facts f = {.guest = seen[w.qemu]};
+    struct participant_step s = participant_step(&p, e, &f);
+    w.noted |= s.first == PARTICIPANT_OWNER && s.actions & PARTICIPANT_END;
+    w.state = s.first;
+    push(&w);
+    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        if (s.actions & order[i]) {
+            act(&w, order[i]);
+            push(&w);
+            if (order[i] == PARTICIPANT_END) {
+                w.ended = 1;
+                push(&w);
+            }
+        }
+    w.state = s.then;
+    push(&w);
+}
+
+static void it_starts_from_its_disks_whatever_crashes(void **state)
+{
+    (void)state;
+    bool ended = false;
+    push(&(struct world){.state = PARTICIPANT_PREPARED, .qemu = IMAGE});
+    for (unsigned i = 0; i < n_worlds; i++) {
+        const struct world w = worlds[i];
+        assert_false(w.image_ran);
+        assert_false(w.guest_ended);
+        if (w.state == PARTICIPANT_ACTIVATED) {
+            assert_true(w.qemu == GUEST || w.qemu == GUEST_PAUSED);
+            ended = true;
+        }
+        deliver(&w, PARTICIPANT_ACTIVATE_COLD);
+        deliver(&w, PARTICIPANT_LOOK);
+        if (w.noted)
+            deliver(
+                &w,
+                PARTICIPANT_ACTIVATE); /* the source is back, and says that its image is complete: too late */
+        if (w.qemu == GUEST) {         /* somebody pauses what was started */
+            struct world paused = w;
+            paused.qemu = GUEST_PAUSED;
+            push(&paused);
+        }
+    }
+    assert_true(ended);
+}
+
+static struct participant_step given(enum participant_state state, enum participant_guest guest, bool copies)
+{
+    const struct participant p = {.role = PARTICIPANT_DESTINATION, .state = state, .copies = copies};
+    const struct participant_facts f = {.guest = guest};
+    return participant_step(&p, PARTICIPANT_ACTIVATE_COLD, &f);
+}
+
+static void what_is_here_decides_whether_it_can(void **state)
+{
+    (void)state;
+    /* The source had said so itself, before it was lost: its image is as new as the disks, and runs. */
+    assert_int_equal(given(PARTICIPANT_ACTIVATED, PARTICIPANT_RUNNING, false).answer, PARTICIPANT_RUNS);
+    assert_int_equal(given(PARTICIPANT_OWNER, PARTICIPANT_PAUSED, false).actions,
+                     PARTICIPANT_DEFINE | PARTICIPANT_RESUME);
+    /* Somebody resumed the image by hand. */
+    assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_RUNNING, false).answer, PARTICIPANT_IN_DOUBT);
+    /* It is being filled still. */
+    assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_INCOMING, false).answer, PARTICIPANT_IN_DOUBT);
+    /* Disks that hosts share need no image; those that came with it were not complete without it. */
+    assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_ABSENT, false).then, PARTICIPANT_ACTIVATED);
+    assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_ABSENT, true).answer, PARTICIPANT_IS_LOST);
+    assert_int_equal(given(PARTICIPANT_TOMBSTONE, PARTICIPANT_ABSENT, false).answer, PARTICIPANT_IS_LOST);
+    assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_UNASKED, false).answer, PARTICIPANT_IN_DOUBT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_starts_from_its_disks_whatever_crashes),
+        cmocka_unit_test(what_is_here_decides_whether_it_can),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
