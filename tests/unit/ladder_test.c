@@ -321,7 +321,18 @@ static void a_young_jobs_switch_over_is_not_taken_for_a_broken_link(void **state
     j.now.paused_for = 20;
     step(&j);
     assert_string_equal(j.log, "");
-    /* A pause that lasts is judged all the same. */
+    /* An operator's is no pause of ours... */
+    j.now.others = true;
+    for (int i = 0; i < 40; i++) {
+        j.now.elapsed += 100;
+        j.now.paused_for += 100;
+        step(&j);
+    }
+    assert_string_equal(j.log, "");
+    j.now.others = false;
+    j.now.elapsed = 300;
+    j.now.paused_for = 20;
+    /* ...but one that lasts is judged all the same. */
     for (int i = 0; i < 40 && j.last.action != LADDER_CANCEL; i++) {
         j.now.elapsed += 100;
         j.now.paused_for += 100;
