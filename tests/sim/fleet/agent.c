@@ -406,7 +406,7 @@ void agent_crash(struct world *w, int host)
             e->life = a->listener_life[t];
         }
         a->listener[t] = -1;
-        a->calling[t] = a->succeeded[t] = a->committed[t] = a->telling[t] = a->told[t] = false;
+        a->calling[t] = a->succeeded[t] = a->committed[t] = a->telling[t] = a->told[t] = a->ended[t] = false;
     }
     disk_read(w, host);
     a->n_ops = 0;

@@ -10,7 +10,7 @@ static void tells(struct world *w, int host, int what)
     e->b = what;
 }
 
-enum { TOLD_CHANGE, TOLD_COMMITTED, TOLD_MIGRATED, TOLD_CALL_FAILED };
+enum { TOLD_CHANGE, TOLD_COMMITTED, TOLD_MIGRATED, TOLD_CALL_FAILED, TOLD_ENDED };
 
 static void next(struct world *w, int64_t ms)
 {
@@ -214,6 +214,8 @@ void libvirt_qemu_dies(struct world *w, int host)
     }
     if (w->hosts[1 - host].domain.qemu == Q_INCOMING)
         w->hosts[1 - host].domain.qemu = Q_OFF;
+    if (was == Q_RUN)
+        tells(w, host, TOLD_ENDED); /* it had not stopped to switch over */
     end_job(w, TOLD_CALL_FAILED);
 }
 
@@ -233,6 +235,7 @@ void libvirt_event(struct world *w, const struct event *e)
         struct agent *a = &h->agent;
         a->committed[e->a] |= e->b == TOLD_COMMITTED;
         a->succeeded[e->a] |= e->b == TOLD_MIGRATED;
+        a->ended[e->a] |= e->b == TOLD_ENDED;
         if (e->b == TOLD_MIGRATED || e->b == TOLD_CALL_FAILED)
             a->calling[e->a] = false;
         agent_look(w, e->host, e->a, 0);
@@ -245,7 +248,8 @@ struct participant_facts libvirt_look(const struct world *w, int host, int txn, 
 {
     const struct host *h = &w->hosts[host];
     const struct agent *a = &h->agent;
-    struct participant_facts f = {.committed = a->committed[txn], .call_succeeded = a->succeeded[txn]};
+    struct participant_facts f = {
+        .committed = a->committed[txn], .call_succeeded = a->succeeded[txn], .ran_to_the_end = a->ended[txn]};
     f.job = a->calling[txn];
     if (!h->libvirt_up)
         return f;

@@ -125,7 +125,7 @@ struct agent {
     uint64_t epoch, generation;
     struct record records[TXNS];
     int64_t heard[TXNS];
-    bool calling[TXNS], succeeded[TXNS], committed[TXNS], telling[TXNS], told[TXNS];
+    bool calling[TXNS], succeeded[TXNS], committed[TXNS], telling[TXNS], told[TXNS], ended[TXNS];
     int listener[TXNS]; /* the MIGRATE call that waits, or -1 */
     unsigned listener_life[TXNS];
     struct operation ops[OPS];
