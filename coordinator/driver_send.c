@@ -181,7 +181,9 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
         migration_log(m, event->decision);
     if (!event->ended) {
         bool post_copy = event->progress && event->progress->post_copy;
-        migration_feed(m, &(struct txn_event){.kind = TXN_EVENT_PROGRESS, .post_copy = post_copy});
+        bool broken = post_copy && event->progress->broken;
+        migration_feed(
+            m, &(struct txn_event){.kind = TXN_EVENT_PROGRESS, .post_copy = post_copy, .broken = broken});
         return;
     }
     m->transfer_ended = clock_monotonic_ms();

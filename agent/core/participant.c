@@ -226,6 +226,9 @@ static struct participant_step source_release(const struct participant *p, const
         return refuse(p, "the guest has not been settled as gone");
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
+    if (is_lost(p) && alive(f) && f->guest != PARTICIPANT_RUNNING)
+        return doubt(p, "the guest is paused here, and there is no record of this transaction: was the state "
+                        "directory restored? If nothing needs it, end it (virsh destroy)");
     unsigned end = left_behind(p, f) ? PARTICIPANT_END : 0;
     if (alive(f) && !end)
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")

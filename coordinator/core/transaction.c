@@ -163,14 +163,19 @@ static void enter(struct txn *t, struct txn_actions *a, enum txn_state to, int64
     ask(t, a);
 }
 
+static void tell_doubt(const struct txn *t, struct txn_actions *a)
+{
+    char text[320], todo[320];
+    txn_waiting(t, text, sizeof(text), todo, sizeof(todo));
+    tell(a, "in doubt: %.300s", text);
+}
+
 /* Asks again later, ever more seldom. */
 static void retry(struct txn *t, struct txn_actions *a, int64_t now)
 { /* model: C14 */
     if (now - t->entered >= TXN_DOUBT_AFTER_MS && !t->in_doubt) {
         t->in_doubt = true;
-        char text[320], todo[320];
-        txn_waiting(t, text, sizeof(text), todo, sizeof(todo));
-        tell(a, "in doubt: %.300s", text);
+        tell_doubt(t, a);
     }
     int64_t ms = t->attempt < 5 ? TXN_RETRY_MIN_MS << t->attempt : TXN_RETRY_MAX_MS;
     t->attempt++;
@@ -278,6 +283,7 @@ static void on_settled(struct txn *t, const struct txn_event *e, struct txn_acti
         enter(t, a, TXN_ABORTING, e->now);
     } else {
         tell(a, "%s has left %s", t->guest, t->host[TXN_SOURCE]);
+        t->transferred = true; /* also by another coordinator, of which this journal does not know */
         enter(t, a, TXN_ACTIVATING, e->now);
     }
 }
@@ -416,6 +422,22 @@ static void on_timer(struct txn *t, const struct txn_event *e, struct txn_action
     }
 }
 
+/* It is taken up again as long as it takes. But where a QEMU has died, only somebody who looks can know. */
+static void watch_post_copy(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{
+    if (!e->broken) {
+        t->broken = 0;
+        t->in_doubt = false;
+        return;
+    }
+    if (!t->broken)
+        t->broken = e->now;
+    if (t->in_doubt || e->now - t->broken < TXN_DOUBT_AFTER_MS)
+        return;
+    t->in_doubt = true;
+    tell_doubt(t, a);
+}
+
 static void on_progress(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 { /* model: C19 */
     if (t->state != TXN_TRANSFER)
@@ -423,6 +445,8 @@ static void on_progress(struct txn *t, const struct txn_event *e, struct txn_act
     t->attempt = 0;
     t->last[0] = 0;
     t->heard = e->now;
+    if (e->post_copy && t->post_copy)
+        watch_post_copy(t, e, a);
     if (!e->post_copy || t->post_copy)
         return;
     t->post_copy = true; /* a restarted coordinator should know, too */

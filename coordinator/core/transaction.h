@@ -99,8 +99,8 @@ struct txn_event {
     enum txn_message message;
     enum txn_party party;
     enum txn_answer answer;
-    bool post_copy;
-    bool paused; /* the answer to SETTLE: by an operator, in mid-transfer */
+    bool post_copy, broken; /* PROGRESS; broken: and its stream is */
+    bool paused;            /* the answer to SETTLE: by an operator, in mid-transfer */
     bool
         from_disks; /* GRANT, RESOLVE: the word is not for the memory; answers: it was not, it was started so */
     int64_t now;    /* ms of a clock that never goes back, within one life of the process */
@@ -155,6 +155,7 @@ struct txn {
     unsigned flying;   /* asked in this state and not answered yet */
     unsigned attempt;
     int64_t entered, heard;
+    int64_t broken; /* since when the stream of a post-copy is; 0: it is not */
     bool in_doubt;
     bool left;               /* granted: the source has said since that the guest is gone there */
     bool resolve_cold;       /* that word: not for the memory */

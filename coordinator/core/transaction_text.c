@@ -55,16 +55,28 @@ bool txn_cancel_text(const struct txn *t, char *text, size_t size)
     return false;
 }
 
+static void half_there(const struct txn *t, char *text, size_t size, char *todo, size_t todo_size)
+{
+    const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
+    snprintf(text, size,
+             "%s runs on %s in post-copy and a part of its memory is still on %s: neither is stopped", guest,
+             to, from);
+    snprintf(
+        todo, todo_size,
+        "make %s and %s reach each other; it goes on by itself. If its QEMU on either has died, its memory "
+        "is lost: end what is left of it (virsh destroy), say `drover job ID --resolve source` once it "
+        "settles, and start it on %s",
+        from, to, from);
+}
+
 static void what_is_missing(const struct txn *t, char *text, size_t size, char *todo, size_t todo_size)
 {
     const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
     switch (t->state) {
+    case TXN_TRANSFER: half_there(t, text, size, todo, todo_size); break;
     case TXN_SETTLING:
         if (t->post_copy) {
-            snprintf(text, size,
-                     "%s runs on %s in post-copy and a part of its memory is still on %s: neither is stopped",
-                     guest, to, from);
-            snprintf(todo, todo_size, "make %s and %s reach each other; it goes on by itself", from, to);
+            half_there(t, text, size, todo, todo_size);
             break;
         }
         snprintf(text, size, "whether %s is still on %s is not known, so it is not started anywhere else",

@@ -35,6 +35,8 @@ static void without_its_record_libvirt_is_the_truth(void **state)
         {S, P(SETTLE_GONE), {P(RUNNING)}, P(KEPT), P(IS_KEPT), 0},
         {S, P(RELEASE), {P(OFF)}, P(RELEASED), P(DONE), P(RETIRE)},
         {S, P(RELEASE), {P(RUNNING)}, P(NONE), P(REFUSED), 0},
+        /* Found by tests/sim: the paused QEMU was a later migration's image, and was ended. */
+        {S, P(RELEASE), {P(PAUSED)}, P(NONE), P(IN_DOUBT), 0},
         {S, P(COLD_START), {P(OFF)}, P(COLD), P(DONE), P(START)},
         {S, P(COLD_START), {P(RUNNING)}, P(COLD), P(DONE), 0},
         {S, P(COLD_START), {P(PAUSED)}, P(NONE), P(IN_DOUBT), 0},

@@ -107,8 +107,8 @@ static void check_words(const struct participant *p, enum participant_event e,
         assert_true(s->first == PARTICIPANT_OWNER && f->guest != PARTICIPANT_RUNNING && !p->image_ended);
     if (s->actions & PARTICIPANT_END &&
         source) /* only what was settled as gone, and only if nobody paused it */
-        assert_true((p->state == PARTICIPANT_FENCED || is_lost(p)) && f->guest == PARTICIPANT_PAUSED &&
-                    !f->job && (p->paused_by_us || p->others_pause || !f->operators_pause) && !p->superseded);
+        assert_true(p->state == PARTICIPANT_FENCED && f->guest == PARTICIPANT_PAUSED && !f->job &&
+                    (p->paused_by_us || p->others_pause || !f->operators_pause) && !p->superseded);
     if (s->actions & (PARTICIPANT_START_JOB | PARTICIPANT_STOP_JOB))
         assert_int_equal(s->first, PARTICIPANT_MIGRATING);
     if (is_lost(p) && e == PARTICIPANT_SETTLE && s->first == PARTICIPANT_KEPT)
