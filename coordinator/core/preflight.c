@@ -358,7 +358,7 @@ bool preflight_about(size_t index, struct finding_about *ret)
 
 static bool tells_all(const struct fleet_host *host)
 {
-    return host->up && host->report->hypervisor && host->report->libvirt_up;
+    return host->up && host->report && host->report->hypervisor && host->report->libvirt_up;
 }
 
 static bool asked(const struct rule *rule, const struct preflight *in)
