@@ -38,16 +38,13 @@ struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__
     return p;
 }
 
-struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *arg, const char *text),
-                                  void (*downtime)(void *arg, int64_t ms), void *arg, bool adopt,
-                                  struct ladder_start *ret_start)
+static void ladder_make(struct transaction *txn, struct ladder *ladder, struct ladder_start *ret_start)
 {
     const Drover__V1__Record *r = txn->record;
-    struct ladder_run *run = new0(struct ladder_run);
-    struct ladder_policy policy = ladder_run_policy(r->mode, r->policy);
-    struct model_input guest = {.overhead =
-                                    samples_overhead(txn->all->agent->samples, txn->record->peer->host)};
     const struct samples *samples = txn->all->agent->samples;
+    struct ladder_policy policy = ladder_run_policy(r->mode, r->policy);
+    struct model_input guest = {.overhead = samples_overhead(samples, r->peer->host)};
+    bool copies = r->relocation && r->relocation->n_copies;
     const char *source;
     int64_t age;
     if (r->guest)
@@ -57,24 +54,53 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
     int64_t limit = r->policy ? (int64_t)r->policy->bandwidth : 0;
     if (limit && (!guest.bandwidth || limit < guest.bandwidth))
         guest.bandwidth = limit;
+    if (copies) /* libvirt does not combine the two */
+        policy.post_copy = false;
+    ladder_init(ladder, &policy, &guest, ret_start);
+    if (ret_start->paused && policy.mode != LADDER_OFFLINE && copies) {
+        guest.n_windows = 0; /* the disks come first, and the guest would stand still for them, too */
+        ladder_init(ladder, &policy, &guest, ret_start);
+    }
+}
+
+void ladder_run_begin(struct transaction *txn)
+{
+    Drover__V1__Record *r = txn->record;
+    struct ladder ladder;
+    struct ladder_start start;
+    ladder_make(txn, &ladder, &start);
+    if (!r->begun) {
+        r->begun = new0(Drover__V1__Begun);
+        drover__v1__begun__init(r->begun);
+    }
+    r->begun->paused = start.paused;
+    r->begun->auto_converge = start.auto_converge;
+    r->begun->post_copy = start.post_copy;
+}
+
+struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *arg, const char *text),
+                                  void (*downtime)(void *arg, int64_t ms), void *arg, bool adopt,
+                                  struct ladder_start *ret_start)
+{
+    const Drover__V1__Begun *begun = txn->record->begun;
+    struct ladder_run *run = new0(struct ladder_run);
     run->txn = txn;
     run->said = said;
     run->downtime = downtime;
     run->arg = arg;
     run->adopted = adopt;
-    if (r->relocation && r->relocation->n_copies) /* libvirt does not combine the two */
-        policy.post_copy = false;
-    ladder_init(&run->ladder, &policy, &guest, ret_start);
-    if (ret_start->paused && policy.mode != LADDER_OFFLINE && r->relocation && r->relocation->n_copies) {
-        guest.n_windows = 0; /* the disks come first, and the guest would stand still for them, too */
-        ladder_init(&run->ladder, &policy, &guest, ret_start);
-    }
     run->pauses = adopt && ladder_run_paused_since(txn);
-    if (adopt &&
-        policy.mode != LADDER_OFFLINE) { /* begun by what was known then: the samples show how it is */
-        run->ladder.rung = LADDER_RUNG_LIVE;
-        ret_start->paused = false;
+    ladder_make(txn, &run->ladder, ret_start);
+    if (begun) {
+        ret_start->paused = begun->paused;
+        ret_start->auto_converge = begun->auto_converge;
+        ret_start->post_copy = begun->post_copy;
+    } else if (adopt) { /* by an older agent */
+        ret_start->paused = txn->record->mode == DROVER__V1__MODE__MODE_OFFLINE;
+        ret_start->post_copy = false;
     }
+    ladder_adopt(&run->ladder, ret_start,
+                 adopt && transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY));
     return run;
 }
 

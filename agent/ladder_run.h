@@ -20,7 +20,10 @@ struct ladder_run;
 
 struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__Policy *policy);
 
-/* Decides how the job is to be begun: *ret_start, whose `why` is the first decision. Borrows the transaction. `said` gets every
+/* Decides how the job is to be begun, into the record, to be written with MIGRATING. The loop's, in the guest's turn. */
+void ladder_run_begin(struct transaction *txn);
+
+/* *ret_start is how the job is begun, or was; its `why` is the first decision. Borrows the transaction. `said` gets every
  * later decision; `downtime` is called when the limit of the switch-over is to be changed. */
 struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *arg, const char *text),
                                   void (*downtime)(void *arg, int64_t ms), void *arg, bool adopt,

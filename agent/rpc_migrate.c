@@ -4,6 +4,7 @@
 
 #include "agent/copies.h"
 #include "agent/io/message.h"
+#include "agent/ladder_run.h"
 #include "agent/service.h"
 #include "common/base/memory.h"
 
@@ -47,11 +48,20 @@ static void remember(struct transaction *txn, const Drover__V1__MigrateRequest *
         r->mode = q->mode;
 }
 
+/* How the job is begun is in the record before it is. What is known beforehand of guest and link is the loop's. */
+static void begin(struct operation *op)
+{
+    struct migrate *m = (struct migrate *)op;
+    if (!op->txn || op->txn->role != PARTICIPANT_SOURCE || transaction_state(op->txn) != PARTICIPANT_PREPARED)
+        return;
+    remember(op->txn, m->request);
+    if (op->txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
+        ladder_run_begin(op->txn);
+}
+
 static void work(struct operation *op)
 {
     struct migrate *m = (struct migrate *)op;
-    if (op->txn && op->txn->role == PARTICIPANT_SOURCE && transaction_state(op->txn) == PARTICIPANT_PREPARED)
-        remember(op->txn, m->request);
     if (op->txn)
         op->txn->begin_bandwidth = m->request->begin_bandwidth;
     m->copy = op->txn && op->txn->role == PARTICIPANT_SOURCE &&
@@ -91,6 +101,7 @@ void rpc_migrate(Drover__V1__Agent_Service *service, const Drover__V1__MigrateRe
     (void)reply; /* a stream: rpc_call_item */
     struct migrate *m = new0(struct migrate);
     m->request = request;
+    m->u.op.begin = begin;
     m->u.op.work = work;
     m->u.op.done = done;
     const Drover__V1__Endpoint *d = request->destination;

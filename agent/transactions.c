@@ -165,11 +165,13 @@ void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
             txn->record->made[i]->undone = true;
 }
 
-/* Where the policy allows it the forecast may still have been against it (ladder_init), which no record says. */
+/* A record of an older agent does not say how the job was begun: where the policy allows it, it may. */
 bool transaction_may_post_copy(const struct transaction *txn)
 {
     const Drover__V1__Record *r = txn->record;
     bool copies = r->relocation && r->relocation->n_copies; /* libvirt does not combine the two */
+    if (r->begun)
+        return r->begun->post_copy;
     return r->mode == DROVER__V1__MODE__MODE_POST_COPY ||
            (r->mode == DROVER__V1__MODE__MODE_AUTO && r->policy && r->policy->post_copy && !copies);
 }

@@ -31,6 +31,7 @@ struct transfer {
     bool learnt;                 /* from forecast and fact */
     char *to;                    /* the destination's name */
     bool limited;                /* the bandwidth, by the policy */
+    bool adopted;                /* and no sample yet: stopped_ms is only what the manifest says */
     struct ladder_start start;   /* its `why` is told to the first who listens */
     struct listener *listeners;
     bool back;          /* the call is; or the adopted job is gone */
@@ -49,6 +50,7 @@ struct transfer {
     uint64_t sent;              /* at the last try */
     int64_t elapsed;            /* of the last sample */
     double throttled;           /* ms of vCPU time */
+    uint32_t throttle;          /* percent, the most; libvirt's statistics of a job that has ended have none */
     uint32_t iteration;
     bool has_result; /* libvirt's statistics of the whole job */
     Drover__V1__Result result;
@@ -216,14 +218,21 @@ static void note_sample(struct transfer *t, const Drover__V1__Progress *sample)
 
 static void count_harm(struct transfer *t, const Drover__V1__Progress *sample)
 {
-    if (sample->elapsed > t->elapsed)
+    if (t->elapsed && sample->elapsed > t->elapsed) /* of an adopted job, what came before is not known */
         t->throttled += (double)(sample->elapsed - t->elapsed) * sample->throttle / 100;
+    if (sample->throttle > t->throttle)
+        t->throttle = sample->throttle;
     t->elapsed = sample->elapsed;
 }
 
 static void on_sample(void *arg, const Drover__V1__Progress *sample)
 {
     struct transfer *t = arg;
+    if (t->adopted && !sample->paused) { /* the program ended before the pause that it had written down */
+        t->stopped_ms = 0;
+        stop_ends(&t->stop);
+    }
+    t->adopted = false;
     int64_t stopped = t->stopped_ms ? clock_monotonic_ms() - t->stopped_ms : 0;
     count_harm(t, sample);
     note_sample(t, sample);
@@ -301,7 +310,9 @@ void transfer_event(struct transaction *txn, const struct libvirt_event *event)
         t->has_result = true;
         learn(t);
     } else if (event->event == VIR_DOMAIN_EVENT_SUSPENDED) {
-        t->stopped_ms = t->stopped_ms ? t->stopped_ms : event->at_ms;
+        if (!t->stopped_ms || t->adopted)
+            t->stopped_ms = event->at_ms;
+        t->adopted = false;
         stop_begins(&t->stop);
         migration_sample(t->migration);
     } else if (event->event == VIR_DOMAIN_EVENT_RESUMED) {
@@ -336,6 +347,7 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->to = xstrdup(r->peer->host);
     t->limited = r->policy && r->policy->bandwidth;
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
+    t->adopted = adopt;
     if (adopt)
         t->stopped_ms = ladder_run_paused_since(txn);
     else
@@ -466,6 +478,8 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
     bool runs = t->activation == PARTICIPANT_RUNS;
     *ret = t->result;
     ret->throttled = (int64_t)t->throttled;
+    if (t->throttle > ret->throttle)
+        ret->throttle = t->throttle;
     ret->post_copy = txn->post_copy;
     if (runs && t->stopped_ms && !txn->others_pause) {
         int64_t pause = t->activated_ms - t->ran_for - t->stopped_ms;

@@ -1,22 +1,19 @@
 #include "agent/core/ladder.h"
 #include "agent/core/ladder_learn.h"
-#include "agent/core/outlook.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 enum {
-    FIRST_DOWNTIME = 100, /* ms: raised when that is worth it */
-    LIVE_DOWNTIME = 300,  /* ms, QEMU's own default: the most without a max_pause */
-    RESERVE = 1000,       /* ms before the deadline in which a cancel or a pause takes effect */
-    STALLED = 5,          /* syncs */
-    GAP = 500,            /* ms between samples at worst */
-    SETTLED = 2000,       /* ms of sending after which the bandwidth is trusted */
-    STALL = 20,           /* a link that stalls for a twentieth of the time that is left is not given up */
-    REPEAT = 2000,        /* ms after which what had no effect is asked for again */
-    CANCEL_TAKES = 200,   /* ms */
-    SLACK = 7,            /* percent */
+    RESERVE = 1000,     /* ms before the deadline in which a cancel or a pause takes effect */
+    STALLED = 5,        /* syncs */
+    GAP = 500,          /* ms between samples at worst */
+    SETTLED = 2000,     /* ms of sending after which the bandwidth is trusted */
+    STALL = 20,         /* a link that stalls for a twentieth of the time that is left is not given up */
+    REPEAT = 2000,      /* ms after which what had no effect is asked for again */
+    CANCEL_TAKES = 200, /* ms */
+    SLACK = 7,          /* percent */
     PATIENCE_MIN = 10000,
     PATIENCE_MAX = 300000,
 };
@@ -82,69 +79,6 @@ static int64_t time_left(const struct ladder *l, const struct ladder_sample *s)
     return l->policy.deadline > 0 ? l->policy.deadline - s->elapsed - RESERVE : INT64_MAX;
 }
 
-void ladder_init(struct ladder *l, const struct ladder_policy *policy, const struct model_input *guest,
-                 struct ladder_start *ret_start)
-{
-    *l = (struct ladder){
-        .policy = *policy,
-        .overhead = guest->overhead,
-        .memory = guest->memory,
-        .bandwidth = (double)guest->bandwidth,
-        .began_at = -1,
-        .synced_at = -1,
-        .least = INT64_MAX,
-        .curve = {.cold = (double)guest->memory},
-    };
-    for (unsigned i = 0; i < guest->n_windows && i < MODEL_MAX_WINDOWS / 2; i++) {
-        l->windows[l->n_windows] = guest->windows[i];
-        l->windows[l->n_windows++].exact = false; /* it was before; what the job shows counts more */
-    }
-    l->max_downtime = LIVE_DOWNTIME;
-    if (policy->max_pause > 0) {
-        int64_t most = (policy->max_pause - guest->overhead) * 9 / 10;
-        l->max_downtime = most > 1 ? most : 1;
-    }
-    l->downtime = l->max_downtime < FIRST_DOWNTIME ? l->max_downtime : FIRST_DOWNTIME;
-
-    struct model_input in = *guest;
-    in.downtime = l->max_downtime;
-    struct model_forecast f;
-    model_forecast(&in, &f);
-    l->curve = f.curve;
-    bool sure = f.converges && f.confidence > 0.8;
-    in.downtime = l->downtime;
-    model_forecast(&in, &f);
-    bool easy = f.converges && f.confidence > 0.8; /* with the limit that it begins with */
-    struct outlook best;
-    outlook_make(policy, guest, &best);
-    struct ladder_start start = {
-        .auto_converge = policy->auto_converge && policy->mode <= LADDER_LIVE && !sure,
-        .post_copy = policy->mode == LADDER_POST_COPY ||
-                     (policy->mode == LADDER_AUTO && policy->post_copy && !easy && best.way != MODEL_OFFLINE),
-        .paused = policy->mode == LADDER_OFFLINE ||
-                  (policy->mode == LADDER_AUTO && best.way == MODEL_OFFLINE && best.allowed),
-        .downtime = l->downtime,
-    };
-    l->auto_converge = start.auto_converge;
-    l->post_copy = start.post_copy;
-    if (start.paused) {
-        char pause[24];
-        l->rung = LADDER_RUNG_PAUSED;
-        if (policy->mode == LADDER_OFFLINE)
-            snprintf(start.why, sizeof(start.why), "paused from the start, as asked");
-        else
-            snprintf(
-                start.why, sizeof(start.why),
-                "%.160s, and a first pass would not make the pause shorter: paused for %s from the start",
-                best.why, say_time(pause, (double)best.outcome.downtime));
-    } else {
-        snprintf(start.why, sizeof(start.why), "%.190s; starts live%s%s", best.why,
-                 start.auto_converge ? ", with auto-converge" : "",
-                 start.post_copy ? ", and may go on as post-copy" : "");
-    }
-    *ret_start = start;
-}
-
 static struct model_progress progress_of(const struct ladder *l, const struct ladder_sample *s,
                                          int64_t downtime)
 {
@@ -187,7 +121,13 @@ static void weigh_waiting(const struct ladder *l, const struct ladder_sample *s,
                           struct option *best)
 {
     int64_t most = highest_limit(l, left);
-    for (int64_t downtime = l->downtime;; downtime = downtime * 3 / 2 + 1) {
+    /* A guest that is slowed down obeys less than the model thinks. */
+    int64_t least = as_it_is && !l->auto_converge && l->downtime > LADDER_FIRST_DOWNTIME
+                        ? LADDER_FIRST_DOWNTIME
+                        : l->downtime;
+    for (int64_t downtime = least;; downtime = downtime * 3 / 2 + 1) {
+        if (downtime < l->downtime && downtime * 3 / 2 > l->downtime)
+            downtime = l->downtime;
         if (downtime > most)
             downtime = most;
         /* With some slack: QEMU judges by the bandwidth of its last 100 ms. */
@@ -256,7 +196,7 @@ static void cancel_for_pause(struct ladder *l, struct ladder_actions *a)
     double ms = (double)l->least / fmax(l->bandwidth, 1) * 1e3 * 1.1 + (double)l->overhead;
     act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
     a->needs_pause = llround(ms);
-    int64_t max = l->policy.max_pause > 0 ? l->policy.max_pause : LIVE_DOWNTIME;
+    int64_t max = l->policy.max_pause > 0 ? l->policy.max_pause : LADDER_LIVE_DOWNTIME;
     say(a, "cancelled: never less than %s remained, at %s/s: needs a pause of %s, you allowed %s",
         say_bytes(least, (double)l->least), say_bytes(rate, l->bandwidth), say_time(needs, ms),
         say_time(allowed, (double)max));

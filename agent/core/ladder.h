@@ -20,6 +20,9 @@
 
 enum { LADDER_PAUSE_WORTH = 5 };
 
+/* ms; the limit that a job begins with, and the highest without a max_pause: QEMU's own default. */
+enum { LADDER_FIRST_DOWNTIME = 100, LADDER_LIVE_DOWNTIME = 300 };
+
 enum ladder_mode { LADDER_AUTO, LADDER_LIVE, LADDER_POST_COPY, LADDER_OFFLINE };
 
 struct ladder_policy {
@@ -110,10 +113,13 @@ struct ladder {
 };
 
 /* `guest`: what the forecast was made from; its windows may be none and its bandwidth 0. Its overhead is kept as the time that
- * a switch-over takes besides the sending (device state, handover). For an adopted job, call it all the same and
- * ignore `ret_start` but for the downtime. */
+ * a switch-over takes besides the sending (device state, handover). */
 void ladder_init(struct ladder *l, const struct ladder_policy *policy, const struct model_input *guest,
                  struct ladder_start *ret_start);
+
+/* After ladder_init, for a job that an earlier run of the agent began: how it was begun holds, not how it would be now, and the
+ * samples show the rung. `post_copy_asked`: it may have asked for it, and from then on there is no other way. */
+void ladder_adopt(struct ladder *l, const struct ladder_start *begun, bool post_copy_asked);
 
 /* Gives at most one action. A pause, post-copy or cancel that can't be seen in the samples after 2 s is given again; a job
  * that has ended has no more samples. */

@@ -3,8 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { FIRST_DOWNTIME = 100, LIVE_DOWNTIME = 300 }; /* ms; the ladder's */
-enum { QEMU_LOOKS = 100 };                          /* ms between its looks at what remains */
+enum { QEMU_LOOKS = 100 }; /* ms between its looks at what remains */
 
 static bool within(const struct ladder_policy *p, int64_t pause, int64_t time)
 {
@@ -13,7 +12,7 @@ static bool within(const struct ladder_policy *p, int64_t pause, int64_t time)
 
 static int64_t highest_downtime(const struct ladder_policy *p, const struct model_input *guest)
 {
-    int64_t most = p->max_pause ? (p->max_pause - guest->overhead) * 9 / 10 : LIVE_DOWNTIME;
+    int64_t most = p->max_pause ? (p->max_pause - guest->overhead) * 9 / 10 : LADDER_LIVE_DOWNTIME;
     return most > 1 ? most : 1;
 }
 
@@ -94,7 +93,7 @@ void outlook_make(const struct ladder_policy *policy, const struct model_input *
     int64_t most = highest_downtime(policy, guest);
     bool offline = policy->mode == LADDER_OFFLINE, pause = policy->mode == LADDER_AUTO && policy->offline;
     *ret = (struct outlook){.way = offline ? MODEL_OFFLINE : MODEL_PAUSE};
-    in.downtime = most < LIVE_DOWNTIME ? most : LIVE_DOWNTIME;
+    in.downtime = most < LADDER_LIVE_DOWNTIME ? most : LADDER_LIVE_DOWNTIME;
     model_forecast(&in, &f);
     ret->confidence = f.confidence;
     snprintf(ret->why, sizeof(ret->why), "%s", f.why);
@@ -109,7 +108,7 @@ void outlook_make(const struct ladder_policy *policy, const struct model_input *
     }
     struct model_forecast lowest;
     int64_t limit = in.downtime;
-    in.downtime = most < FIRST_DOWNTIME ? most : FIRST_DOWNTIME;
+    in.downtime = most < LADDER_FIRST_DOWNTIME ? most : LADDER_FIRST_DOWNTIME;
     model_forecast(&in, &lowest);
     consider(policy, MODEL_LIVE, true, &lowest.outcome[MODEL_LIVE], &best, ret);
     in.downtime = limit;

@@ -26,8 +26,8 @@ def assert_goes_on(fleet, guest, host, repeats=False):
         watch.wait(3, host=host)
     report = fleet.tick_report(guest)
     assert report["boots"] == 1
-    assert report["missing"] == []
-    assert len(report["doubled"]) <= (3 if repeats else 0)
+    assert report["missing"] == [], report
+    assert len(report["doubled"]) <= (3 if repeats else 0), report
 
 
 def document(result):

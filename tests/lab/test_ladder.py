@@ -97,30 +97,80 @@ def test_a_guest_that_becomes_wild_is_paused(fleet, drover):
     assert_goes_on(fleet, "web1", "kvm2")
 
 
-# --mode live, which never pauses, comes by a raised limit to an end of its own.
-@pytest.mark.parametrize(("rung", "mode"), [("live", "live"), ("raised", "live"), ("paused", "auto")])
-def test_a_restarted_agent_goes_on_with_the_ladder(fleet, drover, rung, mode):
-    reach = {
-        "live": lambda seen: said(seen, "starts live"),
-        "raised": fell_back,
-        "paused": lambda seen: seen.get("progress", {}).get("paused"),
-    }[rung]
-    guest(fleet, "200mbit")
-    options = ["--mode", mode, "--max-pause", "30s", "--detach", "--json"]
-    job = document(drover("migrate", "web1", "--to", "kvm2", *options))["jobs"][0]["id"]
+def since_restart(job):
+    """What the ladder said after it was adopted."""
+    lines = log_of(job)
+    adopted = [number for number, line in enumerate(lines) if "the agent was restarted" in line]
+    return lines[adopted[0] + 1:] if adopted else []
+
+
+def goes_on(*words):
+    """The rung that it was killed on is not the last: another is taken after."""
+    return lambda job: any(word in line for line in since_restart(job) for word in words)
+
+
+def is_adopted(job):
+    """It watches on what it finds under way; what had ended meanwhile, it only settles."""
+    return said(job, "the agent was restarted") or said(job, "agent was restarted; listens again")
+
+
+# The rung: the options, what the guest and its link are, when it is reached, what must have come of it. --mode live, which never
+# pauses, comes by a raised limit to an end of its own.
+HOPELESS, BRISK = {"rate": "200mbit"}, {"rate": "400mbit", "working_set": 60, "dirty": 60}
+RUNGS = {
+    "wait": (["--mode", "live", "--max-pause", "30s"], HOPELESS, lambda seen: said(seen, "starts live"), goes_on("a downtime limit of")),
+    "wait, and pause": (
+        ["--max-pause", "30s"], HOPELESS, lambda seen: said(seen, "starts live"), goes_on("paused for", "a downtime limit of"),
+    ),
+    "wait, and post-copy": (
+        ["--allow", "post-copy"], HOPELESS, lambda seen: said(seen, "starts live"),
+        lambda ended: goes_on("post-copy, each page")(ended) and ended["result"]["post_copy"],
+    ),
+    "raised": (["--mode", "live", "--max-pause", "30s"], HOPELESS, fell_back, is_adopted),
+    "throttled": (
+        ["--mode", "live", "--allow", "auto-converge", "--max-pause", "1200ms"], BRISK,
+        lambda seen: seen.get("progress", {}).get("throttle", 0) > 0,
+        lambda ended: is_adopted(ended) and ended["result"]["throttled"] > 0,
+    ),
+    "post-copy": (
+        ["--allow", "post-copy"], HOPELESS, lambda seen: said(seen, "post-copy, each page"),
+        lambda ended: is_adopted(ended) and ended["result"]["post_copy"],
+    ),
+    "paused": (["--max-pause", "30s"], HOPELESS, lambda seen: seen.get("progress", {}).get("paused"), is_adopted),
+    "offline": (["--mode", "offline"], HOPELESS, lambda seen: seen.get("progress", {}).get("paused"), is_adopted),
+}
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_restarted_agent_goes_on_with_the_ladder(fleet, drover, rung):
+    options, made, reach, came_of_it = RUNGS[rung]
+    guest(fleet, **made)
+    job = document(drover("migrate", "web1", "--to", "kvm2", *options, "--detach", "--json"))["jobs"][0]["id"]
 
     def reached():
         seen = job_state(drover, job)
+        assert seen["state"] not in ("done", "failed", "cancelled"), seen["log"]
         return reach(seen) and seen.get("progress", {}).get("bytes_done", 0) > 0
 
     wait_for(reached, 60, f"the rung {rung}", poll=0.1)
     kvm1 = fleet.node("kvm1")
     fleet.programs.agent_stop(kvm1, signal.SIGKILL)
     fleet.programs.agent_start(kvm1)
-    ended = wait_for_job(drover, job, {"done", "failed", "cancelled"}, 90)
-    assert ended["state"] == "done", ended
-    # It watches on what it finds under way; what had ended meanwhile, it only settles.
-    assert said(ended, "the agent was restarted") or said(ended, "agent was restarted; listens again"), ended["log"]
+    ended = wait_for_job(drover, job, {"done", "failed", "cancelled"}, 120)
+    assert ended["state"] == "done", log_of(ended)
+    assert came_of_it(ended), (ended["log"], ended["result"])
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+
+
+def test_what_slowing_the_guest_down_cost_it_is_shown(fleet, drover):
+    guest(fleet, **BRISK)
+    drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--allow", "auto-converge", "--max-pause", "1200ms")
+    job = last_job(drover)
+    result = job["result"]
+    assert result["throttle"] >= 20 and result["throttled"] > 0, result
+    assert f"slowed down by up to {result['throttle']} %" in drover("job", str(job["id"])).stdout
+    assert "of CPU time while it was slowed down" in drover("job", str(job["id"]), "--explain").stdout
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_goes_on(fleet, "web1", "kvm2")
 

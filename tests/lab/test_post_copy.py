@@ -41,6 +41,7 @@ def test_a_hopeless_guest_goes_over_without_a_long_pause(fleet, drover):
     assert told["way"] == "post-copy" and told["allowed"], told
     assert job["result"]["post_copy"] and job["result"]["faults"] > 0, job["result"]
     assert job["result"]["pause"] < 1000 < told["time"], (job["result"], told)
+    assert "post-copy with" in drover("job", str(job["id"])).stdout
     assert "waits for pages" in drover("job", str(job["id"]), "--explain").stdout
 
 

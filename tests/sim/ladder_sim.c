@@ -283,6 +283,7 @@ static struct result run_best(const struct world *w)
 struct tally {
     unsigned guests, ended, moved, movable, near_best, long_pauses, late, missed, worse;
     unsigned rungs[LADDER_RUNGS];
+    unsigned far[LADDER_RUNGS][LADDER_RUNGS]; /* what it came to, what would have been best */
 };
 
 static void run_world(uint64_t seed, bool broken, bool verbose, struct tally *t)
@@ -311,6 +312,7 @@ static void run_world(uint64_t seed, bool broken, bool verbose, struct tally *t)
     t->missed += best.moved && !l.moved;
     t->worse += best.moved && l.moved && !near;
     t->rungs[l.rung]++;
+    t->far[l.rung][best.rung] += best.moved && !near;
     if (verbose || (!broken && (!l.over || l.long_pause || l.late)))
         printf("  seed %llu: %s%s%s%s %s: cost %.1f s (time %.1f, pause %.2f); best: %s %s cost %.1f s (time "
                "%.1f, pause %.2f)%s\n",
@@ -348,6 +350,11 @@ int main(int argc, char **argv)
         run_world(seed + i, broken, verbose, &t);
     for (int i = 0; i < LADDER_RUNGS; i++)
         printf("%-10s %u\n", ladder_rung_name((enum ladder_rung)i), t.rungs[i]);
+    for (int i = 0; i < LADDER_RUNGS; i++)
+        for (int k = 0; k < LADDER_RUNGS; k++)
+            if (t.far[i][k] * 100 > t.guests / 10)
+                printf("far from the best: %s where %s was: %u\n", ladder_rung_name((enum ladder_rung)i),
+                       ladder_rung_name((enum ladder_rung)k), t.far[i][k]);
     printf("not moved where a rung would have: %u; moved at more than 1.1 x the best cost: %u\n", t.missed,
            t.worse);
     double near_best = t.movable ? (double)t.near_best / t.movable : 1;

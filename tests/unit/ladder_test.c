@@ -183,6 +183,48 @@ static void a_guest_that_goes_wild_is_paused(void **state)
     assert_true(j.ladder.rung == LADDER_RUNG_PAUSED || j.ladder.downtime > 2000);
 }
 
+/* A pause of 2.5 s was thought to be needed; then a pass shows that less will do. */
+static void a_limit_is_lowered_when_less_will_do(void **state)
+{
+    (void)state;
+    struct job j;
+    struct model_input guest = guest_of(512);
+    struct ladder_policy policy = {.mode = LADDER_LIVE, .max_pause = 3000, .deadline = 1800000};
+    job_start(&j, &policy, &guest);
+    sends(&j, 5000);
+    sync_with(&j, 300);
+    assert_int_equal(j.last.action, LADDER_SET_DOWNTIME);
+    assert_true(j.ladder.downtime > 2000);
+    sends(&j, 1500);
+    sync_with(&j, 155); /* 5 MiB in 1.5 s */
+    assert_int_equal(j.last.action, LADDER_SET_DOWNTIME);
+    assert_true(j.ladder.downtime <= 300);
+    sends(&j, 1400);
+    sync_with(&j, 20);
+    assert_int_equal(j.last.action, LADDER_NOTHING); /* and stays */
+}
+
+/* QEMU takes vCPU time away step by step, which shows in what remains only at the end. */
+static void there_is_patience_while_the_guest_is_slowed_down(void **state)
+{
+    (void)state;
+    for (int slowed = 0; slowed < 2; slowed++) {
+        struct job j;
+        struct model_input guest = guest_of(256);
+        struct ladder_policy policy = {.mode = LADDER_LIVE, .max_pause = 500, .auto_converge = true};
+        job_start(&j, &policy, &guest);
+        sends(&j, 2500);
+        for (int i = 0; i < 16 && j.last.action != LADDER_CANCEL; i++) {
+            sync_with(&j, 200);
+            if (j.last.action != LADDER_CANCEL)
+                sends(&j, 1900);
+            if (slowed && i % 2)
+                j.now.throttle = j.now.throttle ? j.now.throttle + 10 : 20;
+        }
+        assert_int_equal(j.last.action == LADDER_CANCEL, !slowed);
+    }
+}
+
 static void live_never_pauses_by_hand(void **state)
 {
     (void)state;
@@ -388,6 +430,50 @@ static void a_restarted_agent_goes_on(void **state)
     assert_int_equal(j.last.action, LADDER_NOTHING);
 }
 
+/* What the job was begun for holds, whatever the forecast would say now. */
+static void an_adopted_job_has_the_rungs_it_was_begun_with(void **state)
+{
+    (void)state;
+    struct ladder_policy policy = {.max_pause = 300, .deadline = 1800000, .post_copy = true};
+    struct model_input calm = guest_of(256), wild = guest_of(256);
+    calm.n_windows = wild.n_windows = 1;
+    calm.windows[0] = (struct model_window){.length = 1000, .dirtied = MiB};
+    wild.windows[0] = (struct model_window){.length = 1000, .dirtied = 200 * MiB};
+    for (int begun = 0; begun < 2; begun++) {
+        struct job j;
+        job_start(&j, &policy, begun ? &calm : &wild);
+        assert_int_equal(j.start.post_copy, !begun);
+        ladder_adopt(&j.ladder, &(struct ladder_start){.post_copy = begun}, false);
+        j.now.elapsed = 5000;
+        for (int i = 0; i < 10 && j.ladder.rung < LADDER_RUNG_PAUSED; i++) {
+            sync_with(&j, 200);
+            sends(&j, 1500);
+        }
+        assert_int_equal(j.ladder.rung, begun ? LADDER_RUNG_POST_COPY : LADDER_RUNG_RAISED);
+    }
+}
+
+/* The agent ended after it had written down that it would ask, and nobody knows whether it has: there is no way back. */
+static void post_copy_that_may_have_been_asked_for_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct job j;
+    struct model_input guest = guest_of(256);
+    job_start(&j, &usual, &guest);
+    ladder_adopt(&j.ladder, &(struct ladder_start){.post_copy = true}, true);
+    j.now.elapsed = 5000;
+    step(&j);
+    assert_int_equal(j.last.action, LADDER_START_POST_COPY);
+    j.now.post_copy = true;
+    sends(&j, 3000);
+    assert_int_equal(j.last.action, LADDER_NOTHING);
+    job_start(&j, &usual, &guest);
+    ladder_adopt(&j.ladder, &(struct ladder_start){.post_copy = true}, true);
+    j.now.elapsed = usual.deadline + 5000;
+    step(&j); /* not cancelled, either */
+    assert_int_equal(j.last.action, LADDER_START_POST_COPY);
+}
+
 static void a_pause_that_did_not_happen_is_asked_for_again(void **state)
 {
     (void)state;
@@ -441,6 +527,8 @@ int main(void)
         cmocka_unit_test(too_small_a_max_pause_is_cancelled_with_the_pause_that_would_do),
         cmocka_unit_test(a_guest_that_calms_down_stays_live),
         cmocka_unit_test(a_guest_that_goes_wild_is_paused),
+        cmocka_unit_test(a_limit_is_lowered_when_less_will_do),
+        cmocka_unit_test(there_is_patience_while_the_guest_is_slowed_down),
         cmocka_unit_test(live_never_pauses_by_hand),
         cmocka_unit_test(post_copy_is_never_cancelled),
         cmocka_unit_test(offline_is_paused_from_the_start_and_keeps_the_deadline),
@@ -449,6 +537,8 @@ int main(void)
         cmocka_unit_test(the_pause_is_given_up_when_the_link_breaks_down_in_it),
         cmocka_unit_test(a_young_jobs_switch_over_is_not_taken_for_a_broken_link),
         cmocka_unit_test(a_restarted_agent_goes_on),
+        cmocka_unit_test(an_adopted_job_has_the_rungs_it_was_begun_with),
+        cmocka_unit_test(post_copy_that_may_have_been_asked_for_is_asked_for_again),
         cmocka_unit_test(a_pause_that_did_not_happen_is_asked_for_again),
         cmocka_unit_test(odd_samples_do_no_harm),
     };
