@@ -4,9 +4,10 @@ import json
 import os
 import signal
 import subprocess
+from types import SimpleNamespace
 
 import pytest
-from lablib import Fleet, LabError, images, proc, wait_for
+from lablib import Fleet, LabError, images, proc, ticks, wait_for
 from lablib.state import DATA, RUN
 
 
@@ -114,6 +115,25 @@ def test_guest_that_runs_twice_is_seen(fleet):
     report = fleet.tick_report("twice")
     assert report["boots"] == 1 and report["doubled"] != []
     os.unlink(kvm1.path("/srv/gluster/twice"))
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "missing", "doubled"),
+    [
+        ("boot tick_ms=100\ntick 9\ntick 1", "0\ntick 11\n", [], []),
+        ("boot tick_ms=100\ntick 9\ntick 10", "\ntick 11\n", [], []),
+        ("boot tick_ms=100\ntick 9\n", "tick 10\ntick 11\n", [], []),
+        ("boot tick_ms=100\ntick 9\ntick 10", "tick 11\n", [10], []),
+        ("boot tick_ms=100\ntick 9\ntick 10\n", "tick 10\ntick 11\n", [], [10]),
+    ],
+)
+def test_a_tick_that_a_migration_cut_in_two_is_one(tmp_path, source, destination, missing, doubled):
+    hosts = [SimpleNamespace(name=name, data_dir=tmp_path / name) for name in ("kvm1", "kvm2")]
+    for host, said in zip(hosts, (source, destination)):
+        (host.data_dir / "libvirt/ticks").mkdir(parents=True)
+        (host.data_dir / "libvirt/ticks/vm.log").write_text(said)
+    report = ticks.report(ticks.read(hosts, "vm"))
+    assert (report["missing"], report["doubled"]) == (missing, doubled)
 
 
 def test_shareable_disk_and_guest_that_starts_again(fleet):

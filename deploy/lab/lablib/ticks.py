@@ -25,10 +25,12 @@ def ticks_file(host, guest):
 
 @dataclass
 class Log:
-    """One host's part. gaps: [last before, first after]."""
+    """One host's part. gaps: [last before, first after]; head and tail: what is of a line that the other host has the rest of."""
 
     ticks: list = field(default_factory=list)
     boots: int = 0
+    head: bytes | None = None
+    tail: bytes = b""
 
     @property
     def gaps(self):
@@ -47,6 +49,9 @@ def read(hosts, guest):
         log = Log(boots=sum(1 for line in lines if _BOOT.search(line)))
         # What is after the last newline isn't complete: "tick 1" may become "tick 12".
         log.ticks = [int(match[1]) for match in map(_TICK.search, lines[:-1]) if match]
+        if len(lines) > 1 and not _TICK.search(lines[0]) and not _BOOT.search(lines[0]):
+            log.head = lines[0]
+        log.tail = lines[-1]
         logs[host.name] = log
     return logs
 
@@ -56,7 +61,9 @@ def report(logs):
 
     After more than one boot the numbers begin again, and neither can be told: both are None.
     """
-    every = sorted(tick for log in logs.values() for tick in log.ticks)
+    logs_of = logs.values()
+    cut = [_TICK.fullmatch(a.tail + b.head) for a in logs_of for b in logs_of if a is not b and a.tail and b.head is not None]
+    every = sorted([tick for log in logs_of for tick in log.ticks] + [int(match[1]) for match in cut if match])
     boots = sum(log.boots for log in logs.values())
     missing = doubled = None
     if boots <= 1:
