@@ -1,6 +1,7 @@
 /* ForecastMove: asks the guest's host what a migration would be. */
 #include "common/base/memory.h"
 #include "coordinator/api_methods.h"
+#include "coordinator/core/post_copy.h"
 #include "coordinator/core/preflight.h"
 #include "coordinator/io/agents.h"
 #include "coordinator/move.h"
@@ -88,6 +89,7 @@ void api_forecast_move(Drover__V1__Coordinator_Service *service,
     Drover__V1__ForecastRequest ask = DROVER__V1__FORECAST_REQUEST__INIT;
     ask.guest = guest->guest->uuid;
     ask.mode = preflight_mode(request->mode, guest->guest);
+    post_copy_fit(&policy, ask.mode, to->report);
     ask.policy = &policy;
     ask.destination = &destination;
     ask.refresh = request->refresh;

@@ -4,6 +4,7 @@
 #include "coordinator/core/explain.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/placement.h"
+#include "coordinator/core/post_copy.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/relocation.h"
 #include "coordinator/probes.h"
@@ -75,8 +76,8 @@ struct move {
     struct probes *probes;
     char *source, *destination, *why; /* as chosen before the agents were asked; owned */
     struct preflight in;
-    Drover__V1__Policy policy;
-    const struct intent *intent; /* whose; NULL: the default's */
+    Drover__V1__Policy wanted, policy; /* of the guest, and what of it the destination can do */
+    const struct intent *intent;       /* whose; NULL: the default's */
     struct placement placement;
     struct findings findings;
     Drover__V1__Relocation *relocation; /* NULL: nothing differs at the destination */
@@ -120,7 +121,7 @@ static int resolve(struct move *m, struct error *err)
     int r = fleet_find_guest(c->fleet, request->guest, &m->in.guest, err);
     if (r < 0)
         return r;
-    r = move_policy(c->policies, c->policy, m->in.guest->guest, request, &m->policy, &m->intent, err);
+    r = move_policy(c->policies, c->policy, m->in.guest->guest, request, &m->wanted, &m->intent, err);
     if (r < 0)
         return r;
     if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)
@@ -144,6 +145,7 @@ static int choose(struct move *m, const char *name, struct error *err)
 {
     const struct move_config *c = &m->config;
     _cleanup_free_ struct promised *sums = move_promised(c->fleet, c->driver);
+    m->policy = m->wanted;
     if (name[0]) {
         struct fleet_host *to;
         int r = fleet_find_host(c->fleet, name, &to, err);
@@ -160,6 +162,7 @@ static int choose(struct move *m, const char *name, struct error *err)
         m->relocation = relocation_make(&m->in);
         m->n_changes = relocation_changes(&m->in, m->relocation, &m->changes);
         accept_apply(&m->findings, m->request->accept, m->request->n_accept);
+        post_copy_fit(&m->policy, m->in.mode, m->in.destination->report);
     }
     return 0;
 }

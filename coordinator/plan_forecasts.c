@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/plan_outlook.h"
+#include "coordinator/core/post_copy.h"
 #include "coordinator/io/agents.h"
 
 enum { FORECAST_MS = 20000 }; /* two dirty samples, and the link */
@@ -73,7 +74,9 @@ static void ask(struct plan_forecasts *f, Drover__V1__PlanStep *step)
     Drover__V1__ForecastRequest question = DROVER__V1__FORECAST_REQUEST__INIT;
     question.guest = step->guest_uuid;
     question.mode = step->mode;
-    question.policy = &f->policy;
+    Drover__V1__Policy policy = f->policy;
+    post_copy_fit(&policy, step->mode, to->report);
+    question.policy = &policy;
     question.destination = &destination;
     struct asked *a = new0(struct asked);
     *a = (struct asked){f, step};

@@ -13,6 +13,7 @@ enum {
     STALL = 20,         /* a link that stalls for a twentieth of the time that is left is not given up */
     REPEAT = 2000,      /* ms after which what had no effect is asked for again */
     CANCEL_TAKES = 200, /* ms */
+    PAUSE_TAKES = 40,   /* ms, in which the guest dirties on; that is sent once more in the pause */
     SLACK = 7,          /* percent */
     PATIENCE_MIN = 10000,
     PATIENCE_MAX = 300000,
@@ -93,13 +94,19 @@ static struct model_progress progress_of(const struct ladder *l, const struct la
     };
 }
 
-/* What a pause would last now: what remains, and what was dirtied since the last sync. */
+/* ms of a pause when so much remains, and the last sync is `since` ms ago when it begins: what was dirtied since is sent, too, also
+ * of the pages that remain anyhow. */
+static double pause_of(const struct ladder *l, double remaining, int64_t since, unsigned throttle)
+{
+    double seconds = (double)since / 1e3 * (100 - (throttle < 99 ? throttle : 99)) / 100;
+    double bytes = remaining + model_dirtied(&l->curve, seconds);
+    return bytes / fmax(l->bandwidth, 1) * 1e3 + (double)l->overhead;
+}
+
 static double pause_now(const struct ladder *l, const struct ladder_sample *s)
 {
-    double since =
-        l->synced_at < 0 ? 0 : (double)(s->elapsed - l->synced_at) / 1e3 * (100 - s->throttle) / 100;
-    double bytes = fmin((double)s->remaining + model_dirtied(&l->curve, since), (double)l->memory);
-    return bytes / fmax(l->bandwidth, 1) * 1e3 + (double)l->overhead;
+    int64_t since = l->synced_at < 0 ? 0 : s->elapsed - l->synced_at;
+    return pause_of(l, (double)s->remaining, since + PAUSE_TAKES, s->throttle);
 }
 
 static void take_if_better(struct option *best, const struct option *o)
@@ -158,7 +165,7 @@ static void weigh_pause(const struct ladder *l, const struct ladder_sample *s, i
     struct model_progress p = progress_of(l, s, l->downtime);
     int64_t waited = 0;
     for (unsigned i = 0; i <= (later ? PASSES : 0); i++) {
-        double pause = (double)p.remaining / (double)p.bandwidth * 1e3 + (double)p.overhead;
+        double pause = pause_of(l, (double)p.remaining, PAUSE_TAKES, p.throttle);
         struct option o = {.action = i == 0 ? LADDER_PAUSE : LADDER_NOTHING,
                            .time = waited + llround(pause),
                            .pause = llround(pause)};
@@ -283,8 +290,10 @@ static void decide(struct ladder *l, const struct ladder_sample *s, struct ladde
     bool wait = !waiting_fails(l, s) || l->auto_converge;
     if (!patience_over(l, s))
         weigh_waiting(l, s, left, wait, &best);
+    l->hopeful = !isinf(best.cost);
     weigh_pause(l, s, left, wait && !patience_over(l, s), &best);
     weigh_post_copy(l, s, left, &best);
+    l->ends_at = isinf(best.cost) ? -1 : s->elapsed + best.time;
     if (isinf(best.cost))
         nothing_ends(l, s, a);
     else
@@ -340,10 +349,20 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
 
 /* Paused: it ends by itself, or the limit is kept by giving up. A young job has shown little of its link (the first samples
  * hold QEMU's start, or zero pages only), so a fresh pause in it is not judged by that: QEMU begins none that it thinks long. */
+/* Bytes per second, not more than between the last two samples of the pause: there is no time to be sure that it got less. */
+static double rate_in_pause(const struct ladder *l, const struct ladder_sample *s)
+{
+    int64_t ms = s->elapsed - l->last.elapsed;
+    if (!l->seen || !l->last.paused || ms < 50)
+        return l->bandwidth;
+    return fmin(l->bandwidth, fmax((double)(s->sent - l->last.sent) / (double)ms * 1e3, 1));
+}
+
 static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
     bool known = l->bandwidth > 0 && (settled(l, s) || s->paused_for >= GAP);
-    double more = known ? (double)s->remaining / l->bandwidth * 1e3 : 0;
+    double now = rate_in_pause(l, s);
+    double more = known ? (double)s->remaining / now * 1e3 + (double)l->overhead / 2 : 0;
     int64_t left = time_left(l, s);
     double needed = more;
     if (left <= 0 || (left < INT64_MAX && hopeless(l, s, left, &needed))) {
@@ -363,7 +382,7 @@ static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct 
     say(a,
         "cancelled: the link slowed down to %s/s in the pause, %s remain, and the pause would exceed the %s "
         "that you allowed",
-        say_bytes(rate, l->bandwidth), say_bytes(remain, (double)s->remaining),
+        say_bytes(rate, now), say_bytes(remain, (double)s->remaining),
         say_time(allowed, (double)l->policy.max_pause));
 }
 
@@ -389,6 +408,10 @@ void ladder_step(struct ladder *l, const struct ladder_sample *s, struct ladder_
     bool sync = ladder_learn(l, s);
     if (!l->seen && s->paused)
         l->rung = LADDER_RUNG_PAUSED; /* by an earlier run of the agent, or QEMU is about to end it */
+    if (l->rung == LADDER_RUNG_PAUSED && l->seen && l->last.paused && !s->paused) {
+        l->rung = LADDER_RUNG_LIVE; /* somebody let it run again */
+        l->asked = LADDER_NOTHING;
+    }
     if (s->post_copy)
         l->rung = LADDER_RUNG_POST_COPY;
 
@@ -418,9 +441,12 @@ int64_t ladder_time_left(const struct ladder *l)
 {
     if (!l->seen || l->bandwidth <= 0)
         return -1;
+    double left = (double)l->last.remaining;
     if (l->rung >= LADDER_RUNG_PAUSED)
-        return llround((double)l->last.remaining / l->bandwidth * 1e3);
-    struct model_progress p = progress_of(l, &l->last, l->downtime);
-    struct model_outcome out = model_continue(&p, 0);
-    return out.ends ? out.time : -1;
+        return llround(left / l->bandwidth * 1e3);
+    if (l->syncs > 0)
+        return l->ends_at < 0 ? -1 : l->ends_at > l->last.elapsed ? l->ends_at - l->last.elapsed : 0;
+    /* Pages that were never touched are counted, and cost next to nothing. */
+    double data = (double)l->memory - (double)l->zero - (double)l->last.sent;
+    return llround(fmin(left, data > 0 ? data : left) / l->bandwidth * 1e3) + l->tail;
 }

@@ -92,7 +92,9 @@ struct ladder {
     struct model_curve curve;
     double bandwidth;                         /* bytes per second, smoothed; 0: not known */
     int64_t downtime, max_downtime, overhead; /* ms */
-    int64_t memory;                           /* bytes */
+    int64_t memory, zero;                     /* bytes; of it never touched, as far as is known */
+    int64_t tail;                             /* ms expected after the first pass; 0: not known */
+    int64_t ends_at; /* elapsed, by what was decided at the last sync; -1: nothing ends it */
     int64_t began_at,
         began_sent;      /* elapsed, and bytes sent, when the link was first seen at work; -1: not yet */
     int64_t synced_at;   /* elapsed at the last sync; -1: not seen, the agent came later */
@@ -109,6 +111,7 @@ struct ladder {
     unsigned stalled; /* syncs since `mark` */
     bool auto_converge;
     bool post_copy; /* the job was begun so that it can be asked for */
+    bool hopeful;   /* at the last sync, waiting was expected to end it */
     bool seen;      /* there is a last sample */
 };
 
@@ -125,7 +128,8 @@ void ladder_adopt(struct ladder *l, const struct ladder_start *begun, bool post_
  * that has ended has no more samples. */
 void ladder_step(struct ladder *l, const struct ladder_sample *sample, struct ladder_actions *actions);
 
-/* ms until the end by the model, -1: not known (or it doesn't end as things are). */
+/* ms until the end: by the forecast in the first pass, then by what was decided at the last sync; -1: not known (or nothing is
+ * expected to end it). */
 int64_t ladder_time_left(const struct ladder *l);
 
 /* "live", "raised", "throttled", "paused", "post-copy", "cancelled" */

@@ -82,7 +82,8 @@ static void on_sync(struct ladder *l, const struct ladder_sample *s)
     learn_window(l, s);
     if (l->syncs++ == 0)
         l->first_pass = s->elapsed;
-    bool slower = l->seen && s->throttle > l->last.throttle; /* the guest is; it takes some passes to show */
+    /* The guest is, which takes some passes to show, and is expected to be enough. */
+    bool slower = l->seen && s->throttle > l->last.throttle && l->hopeful;
     if (l->mark == 0 || (double)s->remaining < 0.9 * (double)l->mark || slower) {
         l->mark = s->remaining > 0 ? s->remaining : 1;
         l->improved_at = s->elapsed;

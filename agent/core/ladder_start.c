@@ -11,6 +11,8 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
         .policy = *policy,
         .overhead = guest->overhead,
         .memory = guest->memory,
+        .zero = guest->zero,
+        .ends_at = -1,
         .bandwidth = (double)guest->bandwidth,
         .began_at = -1,
         .synced_at = -1,
@@ -39,6 +41,10 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
     bool easy = f.converges && f.confidence > 0.8; /* with the limit that it begins with */
     struct outlook best;
     outlook_make(policy, guest, &best);
+    if (best.allowed && best.confidence > 0 && guest->bandwidth > 0) {
+        int64_t first = (guest->memory - guest->zero) * 1000 / guest->bandwidth;
+        l->tail = best.outcome.time > first ? best.outcome.time - first : 0;
+    }
     struct ladder_start start = {
         .auto_converge = policy->auto_converge && policy->mode <= LADDER_LIVE && !sure,
         .post_copy = policy->mode == LADDER_POST_COPY ||

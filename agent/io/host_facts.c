@@ -133,6 +133,18 @@ static void read_sizes(const char *dir, int node, Drover__V1__HostFacts *f)
     tree_list_free(names, n);
 }
 
+char *userfaultfd_read(const char *procfs)
+{
+    char *value = tree_text("%s/sys/vm/unprivileged_userfaultfd", procfs);
+    if (value)
+        return value;
+    _cleanup_free_ char *release = tree_text("%s/sys/kernel/osrelease", procfs);
+    unsigned major, minor;
+    bool newer =
+        release && sscanf(release, "%u.%u", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 2));
+    return newer ? xstrdup("none") : NULL; /* the setting came with Linux 5.2 */
+}
+
 void hugepages_read(const char *sysfs, const char *procfs, Drover__V1__HostFacts *f)
 {
     char **nodes;

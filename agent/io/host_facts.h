@@ -14,6 +14,9 @@ Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct a
 /* `etc_libvirt`: /etc/libvirt. Each setting that matters to migrations, with the file and line that say so, or the default. */
 void settings_read(const char *etc_libvirt, Drover__V1__HostFacts *facts);
 
+/* One setting of a file there; NULL: it is not set. */
+char *setting_read(const char *etc_libvirt, const char *file, const char *key);
+
 /* Units that systemd knows of those that matter; without systemd by /run/NAME.pid. The parser takes what "systemctl show" prints. */
 void services_read(const struct limit *limit, const char *run, const char *proc,
                    Drover__V1__HostFacts *facts);
@@ -27,4 +30,7 @@ void firewall_read(const struct limit *limit, const char *ip_tables, Drover__V1_
 bool firewall_parse(const char *json, Drover__V1__Firewall *firewall);
 
 void hugepages_read(const char *sysfs, const char *procfs, Drover__V1__HostFacts *facts);
+
+/* vm.unprivileged_userfaultfd; "none": this kernel has no userfaultfd at all; NULL: it can't be told (Linux before 5.2). */
+char *userfaultfd_read(const char *procfs);
 void os_read(const char *etc, Drover__V1__HostFacts *facts);

@@ -121,6 +121,8 @@ static void read_on_worker(void *arg)
         return;
     read_hugepages(rd->report);
     rd->report->listening = listening_read("/etc/libvirt", "/run", "/proc");
+    xml_set(&rd->report->userfaultfd, userfaultfd_read("/proc"));
+    xml_set(&rd->report->qemu_user, setting_read("/etc/libvirt", "qemu.conf", "user"));
     read_libvirt(rd);
 }
 

@@ -74,24 +74,42 @@ static char *value_in(const char *line, size_t n, const char *key)
     return strndup(p, (size_t)(stop - p));
 }
 
+/* The last one counts. *ret_line is where; NULL if there is none. */
+static char *value_of(const char *text, const char *key, unsigned *ret_line)
+{
+    char *found = NULL;
+    unsigned number = 1;
+    for (const char *line = text; *line; number++) {
+        const char *end = strchrnul(line, '\n');
+        char *value = value_in(line, (size_t)(end - line), key);
+        if (value) {
+            free(found);
+            found = value;
+            *ret_line = number;
+        }
+        line = *end ? end + 1 : end;
+    }
+    return found;
+}
+
 static void add(const struct known *k, const char *path, const char *text, Drover__V1__HostFacts *f)
 {
     Drover__V1__Setting *s = new0(Drover__V1__Setting);
     drover__v1__setting__init(s);
     xml_set(&s->key, xstrdup(k->key));
-    xml_set(&s->value, xstrdup(k->otherwise));
-    unsigned number = 1;
-    for (const char *line = text; *line; number++) { /* the last one counts */
-        const char *end = strchrnul(line, '\n');
-        char *value = value_in(line, (size_t)(end - line), k->key);
-        if (value) {
-            xml_set(&s->value, value);
-            xml_set(&s->file, xstrdup(path));
-            s->line = number;
-        }
-        line = *end ? end + 1 : end;
-    }
+    char *value = value_of(text, k->key, &s->line);
+    if (value)
+        xml_set(&s->file, xstrdup(path));
+    xml_set(&s->value, value ? value : xstrdup(k->otherwise));
     message_append(&f->settings, &f->n_settings, s);
+}
+
+char *setting_read(const char *etc_libvirt, const char *file, const char *key)
+{
+    unsigned line;
+    _cleanup_free_ char *path = xasprintf("%s/%s", etc_libvirt, file);
+    _cleanup_free_ char *text = tree_load(path, FILE_MAX_BYTES);
+    return text ? value_of(text, key, &line) : NULL;
 }
 
 void settings_read(const char *etc_libvirt, Drover__V1__HostFacts *f)

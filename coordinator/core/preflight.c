@@ -82,6 +82,17 @@ static const struct rule rules[] = {
      "nothing "
      "but a lock on the disk stops the second copy.",
      false},
+    {"post-copy-missing", B, REPORTS | MOVING, rule_post_copy_missing,
+     "Post-copy was asked for, and the destination's QEMU may not use userfaultfd, by which it waits for "
+     "pages: it "
+     "would refuse the migration. libvirt's packages of some distributions set vm.unprivileged_userfaultfd "
+     "for it.",
+     true},
+    {"post-copy-left-out", W, REPORTS | MOVING, rule_post_copy_missing,
+     "The policy allows post-copy, and the destination's QEMU may not use userfaultfd, by which it waits for "
+     "pages. "
+     "The guest moves without post-copy among the rungs of the ladder.",
+     false},
     {"guest-elsewhere", B, ALWAYS, rule_guest_elsewhere,
      "The guest is active on another host as well. Its disks are in danger; nothing is made worse by moving "
      "one of the two.",

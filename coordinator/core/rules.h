@@ -74,6 +74,7 @@ RULE(guest_busy);
 RULE(guest_state);
 RULE(mode_allowed);
 RULE(post_copy_handover);
+RULE(post_copy_missing);
 RULE(name_free);
 RULE(uuid_free);
 RULE(guest_elsewhere);

@@ -1,4 +1,6 @@
 /* Rules about the guest itself: what state it is in, and what it has that can't be taken along. */
+#include "common/base/cleanup.h"
+#include "coordinator/core/post_copy.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -80,7 +82,8 @@ RULE(post_copy_handover)
 {
     const Drover__V1__Guest *g = in->guest->guest;
     bool may = in->mode == DROVER__V1__MODE__MODE_POST_COPY || in->mode == DROVER__V1__MODE__MODE_AUTO;
-    if (!may || !in->policy->post_copy)
+    _cleanup_free_ char *missing = post_copy_missing(in->destination->report);
+    if (!may || !in->policy->post_copy || missing)
         return;
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
@@ -91,6 +94,22 @@ RULE(post_copy_handover)
                 ("a disk with QEMU's lock, or a handover that waits for the source"),
                 ("leave post-copy out of the policy's allow, unless the network between the hosts is sure"));
     }
+}
+
+/* It blocks where post-copy is all that was asked for, and is left out where it is one way of several. */
+RULE(post_copy_missing)
+{
+    bool only = in->mode == DROVER__V1__MODE__MODE_POST_COPY;
+    _cleanup_free_ char *missing = post_copy_missing(in->destination->report);
+    if (!missing || !in->policy->post_copy || (!only && in->mode != DROVER__V1__MODE__MODE_AUTO) ||
+        only != (rule->severity == DROVER__V1__SEVERITY__BLOCK))
+        return;
+    found(("post-copy to %s", in->destination->name), ("%s", missing),
+          ("userfaultfd for QEMU, which refuses a migration that may come to post-copy without it"),
+          ("sysctl vm.unprivileged_userfaultfd=1 on %s, and a file in /etc/sysctl.d that says so; or do "
+           "without "
+           "post-copy",
+           in->destination->name));
 }
 
 /* A second running copy is never made worse by moving one of them. */

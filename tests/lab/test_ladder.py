@@ -128,7 +128,7 @@ RUNGS = {
     ),
     "raised": (["--mode", "live", "--max-pause", "30s"], HOPELESS, fell_back, is_adopted),
     "throttled": (
-        ["--mode", "live", "--allow", "auto-converge", "--max-pause", "1200ms"], BRISK,
+        ["--mode", "live", "--allow", "auto-converge", "--max-pause", "800ms"], BRISK,
         lambda seen: seen.get("progress", {}).get("throttle", 0) > 0,
         lambda ended: is_adopted(ended) and ended["result"]["throttled"] > 0,
     ),
@@ -165,7 +165,7 @@ def test_a_restarted_agent_goes_on_with_the_ladder(fleet, drover, rung):
 
 def test_what_slowing_the_guest_down_cost_it_is_shown(fleet, drover):
     guest(fleet, **BRISK)
-    drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--allow", "auto-converge", "--max-pause", "1200ms")
+    drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--allow", "auto-converge", "--max-pause", "800ms")
     job = last_job(drover)
     result = job["result"]
     assert result["throttle"] >= 20 and result["throttled"] > 0, result

@@ -11,6 +11,8 @@ from lablib import wait_for
 from lablib.kvmhost import LIBVIRT_PORT
 
 TICK = 0.1
+QEMU_CONF = "/etc/libvirt/qemu.conf"
+SETTING = "/proc/sys/vm/unprivileged_userfaultfd"
 
 
 def guest(fleet):
@@ -43,6 +45,33 @@ def test_a_hopeless_guest_goes_over_without_a_long_pause(fleet, drover):
     assert job["result"]["pause"] < 1000 < told["time"], (job["result"], told)
     assert "post-copy with" in drover("job", str(job["id"])).stdout
     assert "waits for pages" in drover("job", str(job["id"]), "--explain").stdout
+
+
+def test_without_userfaultfd_it_is_no_rung(fleet, drover, undo):
+    """The agent judges by qemu.conf and the kernel; libvirtd goes on as it was started."""
+    with open(SETTING) as file:
+        if file.read().strip() != "0":
+            pytest.skip(f"{SETTING} lets every user have it on this machine")
+    kvm2 = fleet.node("kvm2")
+    before = kvm2.read(QEMU_CONF)
+
+    def agent_reads(text):
+        kvm2.write(QEMU_CONF, text)
+        fleet.programs.agent_stop(kvm2)
+        fleet.programs.agent_start(kvm2)
+        fleet.programs.sessions_wait()
+
+    undo(lambda: agent_reads(before))
+    agent_reads(before.replace('user = "root"', 'user = "libvirt-qemu"'))
+    guest(fleet)
+    refused = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", "--allow", "post-copy", check=False)
+    assert refused.returncode == 3 and "post-copy-missing" in refused.stdout + refused.stderr, refused
+    moved = drover("migrate", "web1", "--to", "kvm2", "--allow", "post-copy,offline", "--max-pause", "30s")
+    assert "post-copy-left-out" in moved.stdout and "vm.unprivileged_userfaultfd is 0 on kvm2" in moved.stdout, moved.stdout
+    assert "may go on as post-copy" not in moved.stdout
+    assert not document(drover("history", "--json"))["jobs"][0]["result"]["post_copy"]
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
 
 
 def test_a_link_cut_in_post_copy_is_waited_out(fleet, drover):

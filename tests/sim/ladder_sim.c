@@ -152,10 +152,11 @@ static void judge(const struct world *w, const struct qemu *q, struct result *re
     res->cost = cost_of((double)q->now, (double)q->pause, q->throttled + q->post_copied);
 }
 
-/* No rung needs longer than this without a deadline: the patience of nothing_ends, and some. */
+/* No rung needs longer than this without a deadline: the patience of nothing_ends, and some; auto-converge takes nine steps of two
+ * passes first. */
 static int64_t cap_of(const struct world *w)
 {
-    return w->policy.deadline > 0 ? w->policy.deadline + HOUR : HOUR / 2;
+    return w->policy.deadline > 0 ? w->policy.deadline + HOUR : w->policy.auto_converge ? HOUR : HOUR / 2;
 }
 
 static struct result run_ladder(const struct world *w, bool verbose)
@@ -177,6 +178,8 @@ static struct result run_ladder(const struct world *w, bool verbose)
     setup.downtime = start.downtime;
     struct qemu q;
     qemu_init(&q, &setup);
+    if (start.paused)
+        qemu_pause(&q);
     if (verbose)
         printf("  %s\n", start.why);
 

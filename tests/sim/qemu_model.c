@@ -100,12 +100,13 @@ static void send_pages(struct qemu *q, double bytes)
         double cost = has(q->nonzero, i) ? q->setup.page : q->setup.page * ZERO_BYTES / QEMU_PAGE_BYTES;
         q->send_due -= cost;
         scan -= q->setup.page;
-        q->sent += cost;
-        q->slice_sent += cost;
-        q->period_sent += cost;
     }
-    if (q->n_pending == 0 && q->send_due > 0)
-        q->send_due = 0;
+    /* By what went over the wire, not by these large pages: QEMU's own are of 4 KiB. */
+    double idle = fmax(q->send_due, 0), wire = bytes - idle;
+    q->send_due -= idle;
+    q->sent += wire;
+    q->slice_sent += wire;
+    q->period_sent += wire;
 }
 
 static void sync_bitmap(struct qemu *q)

@@ -244,6 +244,45 @@ static void the_system_by_its_release_file(void **state)
     }
 }
 
+static void userfaultfd_by_the_setting_or_the_kernels_release(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *setting, *release, *told;
+    } cases[] = {
+        {"1\n", "6.1.0-18-amd64\n", "1"},
+        {"0\n", "6.1.0-18-amd64\n", "0"},
+        {NULL, "6.1.0-18-amd64\n", "none"},
+        {NULL, "5.2.1\n", "none"},
+        {NULL, "4.18.0-372.el8\n", NULL},
+        {NULL, "5.1.9\n", NULL},
+        {NULL, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_(made_tree_deinit) struct made_tree t;
+        made_tree_init(&t);
+        if (cases[i].setting)
+            made_tree_add(&t, "sys/vm/unprivileged_userfaultfd", cases[i].setting);
+        if (cases[i].release)
+            made_tree_add(&t, "sys/kernel/osrelease", cases[i].release);
+        _cleanup_free_ char *told = userfaultfd_read(t.root);
+        assert_true(cases[i].told ? told && streq(told, cases[i].told) : !told);
+    }
+}
+
+static void one_setting_alone(void **state)
+{
+    (void)state;
+    _cleanup_(made_tree_deinit) struct made_tree t;
+    made_tree_init(&t);
+    _cleanup_free_ char *none = setting_read(t.root, "qemu.conf", "user");
+    assert_null(none);
+    made_tree_add(&t, "qemu.conf", "#user = \"qemu\"\nuser = \"root\"\nuser = 'libvirt-qemu'\n");
+    _cleanup_free_ char *user = setting_read(t.root, "qemu.conf", "user");
+    assert_string_equal(user, "libvirt-qemu");
+    assert_null(setting_read(t.root, "qemu.conf", "group"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +294,8 @@ int main(void)
         cmocka_unit_test(a_certificate_tells_its_end_and_names),
         cmocka_unit_test(huge_pages_of_the_host_and_its_nodes),
         cmocka_unit_test(the_system_by_its_release_file),
+        cmocka_unit_test(userfaultfd_by_the_setting_or_the_kernels_release),
+        cmocka_unit_test(one_setting_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,18 @@ SPOIL(post_copy_allowed)
     m->policy.post_copy = true;
     m->in.mode = DROVER__V1__MODE__MODE_AUTO;
 }
+SPOIL(post_copy_without_userfaultfd)
+{
+    post_copy_allowed(m);
+    m->in.mode = DROVER__V1__MODE__MODE_POST_COPY;
+    made_string(&m->to->userfaultfd, "none");
+}
+SPOIL(maybe_without_userfaultfd)
+{
+    post_copy_allowed(m);
+    made_string(&m->to->userfaultfd, "0");
+    made_string(&m->to->qemu_user, "libvirt-qemu");
+}
 SPOIL(twice)
 {
     made_guest(m->third, "web1", UUID_A);
@@ -288,6 +300,8 @@ const struct spoiled preflight_cases[] = {
     {running_but_definition, "guest-state", "running", MORE, B},
     {post_copy, "mode-allowed", "post-copy", JOINED, B},
     {post_copy_allowed, "post-copy-handover", "no lock", MORE, W},
+    {post_copy_without_userfaultfd, "post-copy-missing", "no userfaultfd", MORE, B},
+    {maybe_without_userfaultfd, "post-copy-left-out", "unprivileged_userfaultfd is 0", MORE, W},
     {twice, "guest-elsewhere", "kvm3", MORE, B},
     {defined_elsewhere, "guest-remembered", "kvm3", MORE, W},
     {remembered, "guest-remembered", "kvm3", MORE, W},

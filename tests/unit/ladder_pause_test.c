@@ -1,0 +1,147 @@
+/* The ladder and the limits of a pause. */
+#include "ladder_job.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void too_small_a_max_pause_is_cancelled_with_the_pause_that_would_do(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.max_pause = 500, .deadline = 1800000, .offline = true};
+    struct model_input guest = guest_of(256);
+    job_start(&j, &policy, &guest);
+    sends(&j, 2500);
+    for (int i = 0; i < 30 && j.last.action != LADDER_CANCEL; i++) {
+        sync_with(&j, 200);
+        if (j.last.action != LADDER_CANCEL)
+            sends(&j, 1700);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_int_equal(j.last.needs_pause, 2300);
+    assert_int_equal(j.last.rung, LADDER_RUNG_CANCELLED);
+    assert_string_equal(
+        j.last.why, "cancelled: never less than 200 MiB remained, at 100 MiB/s: needs a pause of 2.3 s, you "
+                    "allowed 500 ms");
+    /* Once cancelled, only the cancel itself is asked for again. */
+    sends(&j, 1000);
+    assert_int_equal(j.last.action, LADDER_NOTHING);
+    sends(&j, 1500);
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+}
+
+static void offline_is_paused_from_the_start_and_keeps_the_deadline(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.mode = LADDER_OFFLINE, .max_pause = 100, .deadline = 20000};
+    struct model_input guest = guest_of(1000);
+    job_start(&j, &policy, &guest);
+    assert_true(j.start.paused);
+    assert_string_equal(j.start.why, "paused from the start, as asked");
+    j.now.paused = true;
+    sends(&j, 9000);
+    assert_string_equal(j.log, "");
+    for (int i = 0; i < 200 && j.last.action == LADDER_NOTHING; i++) {
+        j.now.elapsed += 100; /* the link stalls */
+        step(&j);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_true(j.now.elapsed <= 19000);
+}
+
+static void the_pause_is_given_up_when_the_link_breaks_down_in_it(void **state)
+{
+    (void)state;
+    struct job j;
+    struct model_input guest = guest_of(256);
+    job_start(&j, &usual, &guest);
+    sends(&j, 2500);
+    for (int i = 0; i < 10 && j.ladder.rung != LADDER_RUNG_PAUSED; i++) {
+        sync_with(&j, 180);
+        if (j.ladder.rung != LADDER_RUNG_PAUSED)
+            sends(&j, 1500);
+    }
+    assert_int_equal(j.ladder.rung, LADDER_RUNG_PAUSED);
+    j.now.paused = true;
+    for (int i = 0; i < 40 && j.last.action != LADDER_CANCEL; i++) {
+        j.now.elapsed += 100;
+        j.now.paused_for += 100;
+        step(&j);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_true(j.now.paused_for <= 2800);
+    assert_non_null(strstr(j.last.why, "the pause would exceed the 3 s that you allowed"));
+}
+
+/* Where the suspend takes a moment, the guest dirties pages that were to be sent anyhow, and QEMU sends them twice. */
+static void a_pause_that_only_just_fits_is_not_begun(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.max_pause = 450, .deadline = 1800000, .offline = true};
+    struct model_input guest = guest_of(1000);
+    job_start(&j, &policy, &guest);
+    sends(&j, 10000);
+    for (int i = 0; i < 30 && j.last.action != LADDER_CANCEL; i++) {
+        sync_with(&j, 25);
+        assert_int_not_equal(j.last.action,
+                             LADDER_PAUSE); /* 250 ms and 100, but 25 MiB come again in 40 ms */
+        sends(&j, 100);
+    }
+}
+
+/* Seen on real guests: the first sample held no byte, the second was of QEMU's own switch-over. */
+static void a_young_jobs_switch_over_is_not_taken_for_a_broken_link(void **state)
+{
+    (void)state;
+    struct job j;
+    struct model_input guest = guest_of(256);
+    guest.bandwidth = 0;
+    job_start(&j, &usual, &guest);
+    j.now.bandwidth = 0;
+    step(&j);
+    j.now.elapsed = 300;
+    j.now.sent = 100;
+    j.now.remaining = 58 * MiB;
+    j.now.paused = true;
+    j.now.paused_for = 20;
+    step(&j);
+    assert_string_equal(j.log, "");
+    /* An operator's is no pause of ours... */
+    j.now.others = true;
+    for (int i = 0; i < 40; i++) {
+        j.now.elapsed += 100;
+        j.now.paused_for += 100;
+        step(&j);
+    }
+    assert_string_equal(j.log, "");
+    j.now.others = false;
+    j.now.elapsed = 300;
+    j.now.paused_for = 20;
+    /* ...but one that lasts is judged all the same. */
+    for (int i = 0; i < 40 && j.last.action != LADDER_CANCEL; i++) {
+        j.now.elapsed += 100;
+        j.now.paused_for += 100;
+        step(&j);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_true(j.now.paused_for <= 2800);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(too_small_a_max_pause_is_cancelled_with_the_pause_that_would_do),
+        cmocka_unit_test(offline_is_paused_from_the_start_and_keeps_the_deadline),
+        cmocka_unit_test(the_pause_is_given_up_when_the_link_breaks_down_in_it),
+        cmocka_unit_test(a_pause_that_only_just_fits_is_not_begun),
+        cmocka_unit_test(a_young_jobs_switch_over_is_not_taken_for_a_broken_link),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
