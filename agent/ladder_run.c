@@ -226,8 +226,10 @@ static void obey(struct ladder_run *run, const struct ladder_actions *a)
 
 void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, int64_t paused_for, bool others)
 {
-    /* Before QEMU's part there is nothing to judge; when it is done, nothing that could be taken back. */
-    if (p->bytes_total == 0 || (p->paused && p->bytes_left == 0))
+    /* Before QEMU's part there is nothing to judge; when all is sent, only whether the other end takes it in before the deadline. */
+    int64_t deadline = run->ladder.policy.deadline;
+    bool late = deadline > 0 && p->elapsed - run->before >= deadline;
+    if (p->bytes_total == 0 || (p->paused && p->bytes_left == 0 && !late))
         return;
     if (!run->begun && p->disk_total)
         run->before = p->elapsed; /* the disks were copied first: the policy's deadline is for the memory */

@@ -50,7 +50,7 @@ struct transfer {
     uint64_t sent;              /* at the last try */
     int64_t elapsed;            /* of the last sample */
     double throttled;           /* ms of vCPU time */
-    uint32_t throttle;          /* percent, the most; libvirt's statistics of a job that has ended have none */
+    uint32_t throttle; /* percent, the most; libvirt's statistics of a job that has ended have none */
     uint32_t iteration;
     bool has_result; /* libvirt's statistics of the whole job */
     Drover__V1__Result result;
@@ -372,6 +372,10 @@ void transfer_start(struct transaction *txn, bool adopt)
         t->migration = migration_adopt(&config);
         if (t->start.downtime && !t->start.paused)
             migration_set_downtime(t->migration, t->start.downtime);
+    } else if (t->start.refused) {
+        error_set(&t->why, STATUS_FAILED_PRECONDITION, "%s", t->start.why);
+        t->back = true;
+        drive_look(txn);
     } else {
         txn->calling = true;
         t->migration = migration_start(&config);

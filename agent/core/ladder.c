@@ -213,7 +213,18 @@ static void cancel_for_deadline(struct ladder *l, const struct ladder_sample *s,
                                 struct ladder_actions *a)
 {
     char more[24], left[24], remain[24];
+    /* Where it is the pause that there was no way around, that is the reason. */
+    bool steady = l->syncs > 1 && l->policy.mode <= LADDER_LIVE && !l->post_copy;
+    if (steady && !s->paused && !pause_fits(l, (double)l->least / fmax(l->bandwidth, 1) * 1e3)) {
+        cancel_for_pause(l, a);
+        return;
+    }
     act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
+    if (s->sent <= 0) {
+        say(a, "cancelled: nothing has been sent, and the deadline leaves %s",
+            say_time(left, fmax(0, (double)(l->policy.deadline - s->elapsed))));
+        return;
+    }
     say(a, "cancelled: %s remain, which takes %s more; the deadline leaves %s",
         say_bytes(remain, (double)s->remaining), say_time(more, needed),
         say_time(left, fmax(0, (double)(l->policy.deadline - s->elapsed))));
@@ -442,6 +453,8 @@ int64_t ladder_time_left(const struct ladder *l)
     if (!l->seen || l->bandwidth <= 0)
         return -1;
     double left = (double)l->last.remaining;
+    if (l->rung == LADDER_RUNG_CANCELLED)
+        return -1;
     if (l->rung >= LADDER_RUNG_PAUSED)
         return llround(left / l->bandwidth * 1e3);
     if (l->syncs > 0)

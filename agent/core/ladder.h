@@ -81,6 +81,7 @@ struct ladder_start {
     bool auto_converge, post_copy;
     bool
         paused; /* without VIR_MIGRATE_LIVE: as asked, or since a first pass would not make the pause shorter */
+    bool refused;     /* not at all: no switch-over is as short as max_pause; why says it */
     int64_t downtime; /* ms, the first limit; set before the job is begun or right after */
     char why[256];
 };

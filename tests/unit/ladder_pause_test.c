@@ -134,6 +134,59 @@ static void a_young_jobs_switch_over_is_not_taken_for_a_broken_link(void **state
     assert_true(j.now.paused_for <= 2800);
 }
 
+/* Of every kind of end a switch-over is a part. */
+static void a_max_pause_below_any_switch_over_is_not_begun(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.max_pause = 20, .deadline = 1800000, .offline = true};
+    struct model_input guest = guest_of(256);
+    job_start(&j, &policy, &guest);
+    assert_true(j.start.refused);
+    assert_string_equal(j.start.why,
+                        "a switch-over alone takes about 100 ms between these hosts: needs a pause of "
+                        "that, you allowed 20 ms");
+    policy.mode = LADDER_OFFLINE; /* a pause of any length was asked for */
+    job_start(&j, &policy, &guest);
+    assert_false(j.start.refused);
+    policy = (struct ladder_policy){.max_pause = 100};
+    job_start(&j, &policy, &guest);
+    assert_false(j.start.refused);
+}
+
+/* The deadline came before the ladder's patience was over, but the pause is why it could not end before. */
+static void at_the_deadline_the_pause_that_would_do_is_named(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.max_pause = 500, .deadline = 12000, .offline = true};
+    struct model_input guest = guest_of(256);
+    job_start(&j, &policy, &guest);
+    sends(&j, 2500);
+    for (int i = 0; i < 30 && j.last.action != LADDER_CANCEL; i++) {
+        sync_with(&j, 200);
+        if (j.last.action != LADDER_CANCEL)
+            sends(&j, 1700);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_true(j.now.elapsed <= 12000);
+    assert_int_equal(j.last.needs_pause, 2300);
+    assert_int_equal(ladder_time_left(&j.ladder), -1);
+}
+
+static void a_deadline_before_anything_is_sent_cancels(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.max_pause = 500, .deadline = 3000, .offline = true};
+    struct model_input guest = guest_of(256);
+    job_start(&j, &policy, &guest);
+    j.now = (struct ladder_sample){.elapsed = 3100};
+    step(&j);
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_string_equal(j.last.why, "cancelled: nothing has been sent, and the deadline leaves 0 ms");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +195,9 @@ int main(void)
         cmocka_unit_test(the_pause_is_given_up_when_the_link_breaks_down_in_it),
         cmocka_unit_test(a_pause_that_only_just_fits_is_not_begun),
         cmocka_unit_test(a_young_jobs_switch_over_is_not_taken_for_a_broken_link),
+        cmocka_unit_test(a_max_pause_below_any_switch_over_is_not_begun),
+        cmocka_unit_test(at_the_deadline_the_pause_that_would_do_is_named),
+        cmocka_unit_test(a_deadline_before_anything_is_sent_cancels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

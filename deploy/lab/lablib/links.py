@@ -55,8 +55,9 @@ class Switch(Node):
     def rate(self, node, rate, network=FABRIC):
         """Limits what the node sends and receives. rate: like 200mbit."""
         bits = parse_rate(rate)
-        # A burst of 10 ms, and never less than one segment that veth passes on in one piece.
-        burst = max(bits // 8 // 100, 65536)
+        # A burst of 10 ms, and never less than what veth passes on in one piece (68,130 bytes were seen): one that waits when the rate
+        # is lowered, and is larger than the new burst, would never go out, nor anything after it.
+        burst = max(bits // 8 // 100, 131072)
         qdisc = ["root", "tbf", "rate", f"{bits}bit", "burst", str(burst), "latency", "50ms"]
         self.run(["tc", "qdisc", "replace", "dev", self.port(node, network), *qdisc])
         node.run(["tc", "qdisc", "replace", "dev", _INSIDE[network], *qdisc])
