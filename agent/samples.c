@@ -77,6 +77,25 @@ static struct sampled *find(const struct samples *s, const char *guest)
     return NULL;
 }
 
+static struct link *link_to(const struct samples *s, const char *host)
+{
+    for (struct link *l = s->links; l; l = l->next)
+        if (streq(l->host, host))
+            return l;
+    return NULL;
+}
+
+static struct link *link_made(struct samples *s, const char *host)
+{
+    struct link *l = link_to(s, host);
+    if (l)
+        return l;
+    l = new0(struct link);
+    *l = (struct link){.next = s->links, .host = xstrdup(host), .source = ""};
+    s->links = l;
+    return l;
+}
+
 /* ---- taking ---- */
 
 static void take(void *arg)
@@ -107,6 +126,13 @@ static void fulfil(struct samples *s, const char *guest, const struct error *why
     }
 }
 
+static void fail_first(struct samples *s, const struct error *why)
+{
+    char guest[37];
+    memcpy(guest, s->wishes->guest, sizeof(guest));
+    fulfil(s, guest, why);
+}
+
 static void taken(void *arg)
 {
     struct taking *t = arg;
@@ -119,11 +145,13 @@ static void taken(void *arg)
             g->next = s->guests;
             s->guests = g;
         }
-        s->changed = true;
-        g->at_ms = clock_monotonic_ms();
-        g->n = t->n;
-        g->resident = t->resident;
-        memcpy(g->windows, t->windows, sizeof(g->windows));
+        if (t->n || !t->stop) { /* what was given up says nothing new */
+            s->changed = true;
+            g->at_ms = clock_monotonic_ms();
+            g->n = t->n;
+            g->resident = t->resident;
+            memcpy(g->windows, t->windows, sizeof(g->windows));
+        }
         s->taking = NULL;
         fulfil(s, t->guest, t->n ? NULL : &t->err);
         next(s);
@@ -147,14 +175,11 @@ static void next(struct samples *s)
     if (s->taking)
         return;
     struct error why = {0};
-    if (s->wishes && transactions_moving(s->agent->transactions)) {
-        char guest[37];
-        memcpy(guest, s->wishes->guest, sizeof(guest));
-        error_set(&why, STATUS_UNAVAILABLE, "a migration is on at this host");
-        fulfil(s, guest, &why);
-    } else if (s->wishes) {
+    error_set(&why, STATUS_UNAVAILABLE, "a migration is on at this host");
+    while (s->wishes && transactions_moving(s->agent->transactions))
+        fail_first(s, &why);
+    if (s->wishes)
         begin(s, s->wishes->guest);
-    }
 }
 
 static void forget_gone(struct samples *s)
@@ -256,8 +281,6 @@ static void keep(struct samples *s)
         workers_submit(s->workers, keep_work, keep_done, keeping_new(s));
 }
 
-static struct link *link_made(struct samples *s, const char *host);
-
 static void recall(struct samples *s)
 {
     static const char *const sources[] = {"measured", "migration"};
@@ -316,14 +339,18 @@ static void on_timer(void *arg)
         begin(s, oldest->uuid);
 }
 
+void samples_give_up(struct samples *s)
+{
+    if (s->taking)
+        s->taking->stop = true;
+}
+
 void samples_refresh(struct samples *s, const char *guest, void (*fn)(void *arg, const struct error *why),
                      void *arg)
 {
     struct wish *w = new0(struct wish);
+    *w = (struct wish){.next = s->wishes, .fn = fn, .arg = arg};
     snprintf(w->guest, sizeof(w->guest), "%s", guest);
-    w->fn = fn;
-    w->arg = arg;
-    w->next = s->wishes;
     s->wishes = w;
     next(s);
 }
@@ -344,14 +371,6 @@ int64_t samples_guest(const struct samples *s, const char *guest, struct model_i
     return clock_monotonic_ms() - g->at_ms;
 }
 
-static struct link *link_to(const struct samples *s, const char *host)
-{
-    for (struct link *l = s->links; l; l = l->next)
-        if (streq(l->host, host))
-            return l;
-    return NULL;
-}
-
 int64_t samples_link(const struct samples *s, const char *host, const char **ret_source, int64_t *ret_age)
 {
     const struct link *l = link_to(s, host);
@@ -364,19 +383,6 @@ void samples_learn_setup(struct samples *s, int64_t ms)
 {
     s->setup_ms += (ms - s->setup_ms) / 2;
     s->changed = true;
-}
-
-static struct link *link_made(struct samples *s, const char *host)
-{
-    struct link *l = link_to(s, host);
-    if (l)
-        return l;
-    l = new0(struct link);
-    l->host = xstrdup(host);
-    l->source = "";
-    l->next = s->links;
-    s->links = l;
-    return l;
 }
 
 void samples_learn_fact(struct samples *s, const char *host, const Drover__V1__Forecast *forecast,
@@ -440,8 +446,7 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
               (int64_t)(disk_bytes % (uint64_t)in.bandwidth * 1000 / (uint64_t)in.bandwidth);
     r->bytes = (uint64_t)o.outcome.bytes + disk_bytes;
     r->pause = o.outcome.downtime;
-    if (r->time < r->pause)
-        r->time = r->pause;
+    r->time = r->time > r->pause ? r->time : r->pause;
     r->throttle = o.outcome.throttle;
 }
 
@@ -465,11 +470,8 @@ struct samples *samples_free(struct samples *s)
         return NULL;
     struct error why = {0};
     error_set(&why, STATUS_UNAVAILABLE, "the agent is stopping");
-    while (s->wishes) {
-        char guest[37];
-        memcpy(guest, s->wishes->guest, sizeof(guest));
-        fulfil(s, guest, &why);
-    }
+    while (s->wishes)
+        fail_first(s, &why);
     loop_timer_cancel(s->timer);
     if (s->taking) {
         s->taking->stop = true;

@@ -29,6 +29,9 @@ int64_t samples_overhead(const struct samples *samples, const char *host);
 void samples_learn_setup(struct samples *samples, int64_t ms);
 void samples_learn_link(struct samples *samples, const char *host, int64_t bandwidth, const char *source);
 
+/* A migration begins: what is being sampled is given up. */
+void samples_give_up(struct samples *samples);
+
 /* Takes samples of the guest now; fn is called once, also when that isn't possible (then `why` is not NULL). */
 void samples_refresh(struct samples *samples, const char *guest,
                      void (*fn)(void *arg, const struct error *why), void *arg);

@@ -118,6 +118,7 @@ void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__Th
 /* ---- the source: asks, sends ---- */
 
 struct measure {
+    struct measure *next;
     struct transactions *all;
     void (*fn)(void *arg, int64_t bandwidth, const struct error *why);
     void *arg;
@@ -173,10 +174,10 @@ static void send_paced(void *arg)
         error_set(&m->err, STATUS_UNAVAILABLE, "throughput to %s: the connection broke", m->address);
 }
 
-static void measured(void *arg)
+static void measure_end(struct measure *m, int64_t bandwidth, const struct error *why)
 {
-    struct measure *m = arg;
-    m->fn(m->arg, m->bandwidth, m->bandwidth ? NULL : &m->err);
+    m->fn(m->arg, bandwidth, bandwidth ? NULL : why);
+    transactions_unref(m->all);
     free(m->address);
     free(m->destination.host);
     free(m->destination.agent_url);
@@ -184,6 +185,32 @@ static void measured(void *arg)
 }
 
 static void ask(void *arg);
+
+/* For all that wait for that link; then the next one begins. */
+static void measured(void *arg)
+{
+    struct measure *m = arg, *same = NULL;
+    struct transactions *all = m->all;
+    all->measures = m->next;
+    for (struct measure **p = &all->measures, *w; (w = *p);) {
+        if (!all->closing && !streq(w->destination.host, m->destination.host)) {
+            p = &w->next;
+            continue;
+        }
+        *p = w->next;
+        w->next = same;
+        same = w;
+    }
+    if (all->measures)
+        loop_post(all->agent->loop, ask, all->measures);
+    int64_t bandwidth = m->bandwidth;
+    struct error why = m->err;
+    m->next = same;
+    for (struct measure *w = m, *next; w; w = next) {
+        next = w->next;
+        measure_end(w, bandwidth, &why);
+    }
+}
 
 static void on_port(const Drover__V1__ThroughputReply *reply, void *arg)
 {
@@ -207,6 +234,8 @@ static void ask(void *arg)
 {
     struct measure *m = arg;
     struct rpc_client *client = NULL;
+    if (!m->until_ms)
+        m->until_ms = clock_monotonic_ms() + CONNECT_MS;
     if (m->all->closing || transactions_moving(m->all))
         error_set(&m->err, STATUS_UNAVAILABLE, "a migration is on at this host");
     else
@@ -225,12 +254,19 @@ void throughput_measure(struct transactions *all, const Drover__V1__Endpoint *de
                         void (*fn)(void *arg, int64_t bandwidth, const struct error *why), void *arg)
 {
     struct measure *m = new0(struct measure);
-    *m = (struct measure){.all = all, .fn = fn, .arg = arg, .until_ms = clock_monotonic_ms() + CONNECT_MS};
+    *m = (struct measure){.all = all, .fn = fn, .arg = arg};
+    all->refs++;
     drover__v1__endpoint__init(&m->destination);
     m->destination.host = xstrdup(destination->host);
     m->destination.agent_url = xstrdup(destination->agent_url);
     uuid_t nonce;
     uuid_generate_random(nonce);
     uuid_unparse_lower(nonce, m->nonce);
-    ask(m);
+    bool first = !all->measures;
+    struct measure **last = &all->measures;
+    while (*last)
+        last = &(*last)->next;
+    *last = m;
+    if (first)
+        ask(m);
 }

@@ -94,6 +94,16 @@ static struct model_progress progress_of(const struct ladder *l, const struct la
     };
 }
 
+/* What remains, as far as it holds data: in the first pass QEMU counts pages that were never touched, and cost next to nothing. More than
+ * was known to be touched may be by now; far more, and nothing is known. */
+static double to_send(const struct ladder *l, const struct ladder_sample *s)
+{
+    double left = (double)s->remaining, data = (double)l->memory - (double)l->zero;
+    if (l->syncs > 0 || l->zero == 0 || (double)s->sent > 1.1 * data)
+        return left;
+    return fmin(left, fmax(data - (double)s->sent, 0));
+}
+
 /* ms of a pause when so much remains, and the last sync is `since` ms ago when it begins: what was dirtied since is sent, too, also
  * of the pages that remain anyhow. */
 static double pause_of(const struct ladder *l, double remaining, int64_t since, unsigned throttle)
@@ -106,7 +116,7 @@ static double pause_of(const struct ladder *l, double remaining, int64_t since, 
 static double pause_now(const struct ladder *l, const struct ladder_sample *s)
 {
     int64_t since = l->synced_at < 0 ? 0 : s->elapsed - l->synced_at;
-    return pause_of(l, (double)s->remaining, since + PAUSE_TAKES, s->throttle);
+    return pause_of(l, to_send(l, s), since + PAUSE_TAKES, s->throttle);
 }
 
 static void take_if_better(struct option *best, const struct option *o)
@@ -317,13 +327,16 @@ static bool settled(const struct ladder *l, const struct ladder_sample *s)
     return l->began_at >= 0 && s->elapsed - l->began_at > SETTLED;
 }
 
-/* No rate that was seen would do: neither that of now, nor the mean. */
+/* No rate that was seen would do: not that of now, nor the mean, nor the one at which the first pass gets on (pages that were never
+ * touched are passed over). */
 static bool hopeless(const struct ladder *l, const struct ladder_sample *s, int64_t left, double *ret_needed)
 {
     if (!settled(l, s) || s->elapsed - l->began_at < left / STALL)
         return false;
-    double mean = (double)(s->sent - l->began_sent) / (double)(s->elapsed - l->began_at) * 1e3;
-    *ret_needed = (double)s->remaining / fmax(fmax(l->bandwidth, mean), 1) * 1e3;
+    double seconds = (double)(s->elapsed - l->began_at) / 1e3;
+    double mean = (double)(s->sent - l->began_sent) / seconds;
+    double passed = l->syncs == 0 ? ((double)l->memory - (double)s->remaining) / seconds : 0;
+    *ret_needed = to_send(l, s) / fmax(fmax(l->bandwidth, fmax(mean, passed)), 1) * 1e3;
     return *ret_needed > 1.25 * (double)left;
 }
 
@@ -373,7 +386,7 @@ static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct 
 {
     bool known = l->bandwidth > 0 && (settled(l, s) || s->paused_for >= GAP);
     double now = rate_in_pause(l, s);
-    double more = known ? (double)s->remaining / now * 1e3 + (double)l->overhead / 2 : 0;
+    double more = known ? to_send(l, s) / now * 1e3 + (double)l->overhead / 2 : 0;
     int64_t left = time_left(l, s);
     double needed = more;
     if (left <= 0 || (left < INT64_MAX && hopeless(l, s, left, &needed))) {
@@ -450,16 +463,10 @@ void ladder_step(struct ladder *l, const struct ladder_sample *s, struct ladder_
 
 int64_t ladder_time_left(const struct ladder *l)
 {
-    if (!l->seen || l->bandwidth <= 0)
+    if (!l->seen || l->bandwidth <= 0 || l->rung == LADDER_RUNG_CANCELLED)
         return -1;
-    double left = (double)l->last.remaining;
-    if (l->rung == LADDER_RUNG_CANCELLED)
-        return -1;
-    if (l->rung >= LADDER_RUNG_PAUSED)
-        return llround(left / l->bandwidth * 1e3);
-    if (l->syncs > 0)
+    if (l->syncs > 0 && l->rung < LADDER_RUNG_PAUSED)
         return l->ends_at < 0 ? -1 : l->ends_at > l->last.elapsed ? l->ends_at - l->last.elapsed : 0;
-    /* Pages that were never touched are counted, and cost next to nothing. */
-    double data = (double)l->memory - (double)l->zero - (double)l->last.sent;
-    return llround(fmin(left, data > 0 ? data : left) / l->bandwidth * 1e3) + l->tail;
+    return llround(to_send(l, &l->last) / l->bandwidth * 1e3) +
+           (l->rung < LADDER_RUNG_PAUSED ? l->tail : l->overhead / 2);
 }
