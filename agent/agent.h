@@ -32,5 +32,6 @@ struct agent {
     struct samples *samples;
     struct transactions *transactions;
     char instance[37];  /* random, new at each start */
+    char *boot_id;      /* the kernel's; NULL: not known */
     int64_t started_ms; /* realtime */
 };

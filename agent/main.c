@@ -1,6 +1,7 @@
 /* drover-agent: puts the parts together, runs the loop, takes them apart. */
 #include "agent/agent.h"
 #include "agent/io/guests.h"
+#include "agent/io/host_facts.h"
 #include "agent/io/host_report.h"
 #include "agent/io/libvirt.h"
 #include "agent/io/measure.h"
@@ -234,6 +235,7 @@ static int start(struct program *p, struct error *err)
     uuid_generate_random(instance);
     uuid_unparse_lower(instance, a->instance);
     a->started_ms = clock_realtime_ms();
+    a->boot_id = boot_id_read("/proc");
     a->config = p->config;
     int r = make_state_dir(p->config->state_dir, err);
     if (r == 0)
@@ -288,6 +290,7 @@ static void stop(struct program *p)
     libvirt_free(a->libvirt);
     rpc_tls_free(a->tls);
     agent_config_free(p->config);
+    free(a->boot_id);
     xmlCleanupParser();
 }
 

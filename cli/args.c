@@ -1,5 +1,6 @@
 #include "cli/args.h"
 
+#include "cli/text.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
@@ -79,6 +80,9 @@ static int parse(struct args *args, int argc, char **argv, const struct option_s
             if (i + 1 == argc)
                 return error_set(err, STATUS_INVALID_ARGUMENT, "option --%s needs a value: --%s %s",
                                  option->name, option->name, option->value);
+            /* `drover maintenance --rolling --help`: nobody means a value of that name. */
+            if (streq(argv[i + 1], "--help"))
+                continue;
             value = argv[++i];
         }
         if (value && !value[0])
@@ -130,6 +134,24 @@ const char *args_nth(const struct args *args, const char *name, size_t nth)
 const char *args_value(const struct args *args, const char *name)
 {
     return args_nth(args, name, 0);
+}
+
+char *args_again(const struct args *args, const char *const *without)
+{
+    char *all = xstrdup("");
+    for (size_t i = 0; i < args->n_given; i++) {
+        const struct arg_given *g = &args->given[i];
+        bool out = false;
+        for (size_t k = 0; without[k]; k++)
+            out = out || streq(g->option->name, without[k]);
+        if (out)
+            continue;
+        _cleanup_free_ char *word = g->value ? text_shell_word(g->value) : xstrdup("");
+        char *longer = xasprintf("%s --%s%s%s", all, g->option->name, g->value ? " " : "", word);
+        free(all);
+        all = longer;
+    }
+    return all;
 }
 
 int args_first_word(int argc, char **argv, const struct option_spec *global)

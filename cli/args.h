@@ -36,6 +36,9 @@ const char *args_value(const struct args *args, const char *name); /* NULL: not 
 /* The i-th value of a repeated option; NULL past the last. */
 const char *args_nth(const struct args *args, const char *name, size_t i);
 
+/* What was given, as words for a shell with a space before each, without the options named (up to NULL). The caller's. */
+char *args_again(const struct args *args, const char *const *without);
+
 /* The first word of argv that is neither an option nor an option's value, as far as `global` tells; 0: none. */
 int args_first_word(int argc, char **argv, const struct option_spec *global);
 

@@ -62,6 +62,9 @@ static int set_maintenance(struct cli *cli, const struct args *args, bool on)
     if (on && r->guests_total)
         fprintf(cli->out, "; it has %u guest%s, %u running: `drover evacuate %s` moves them away",
                 r->guests_total, r->guests_total == 1 ? "" : "s", r->guests_running, clean);
+    if (!on && r->guests_away)
+        fprintf(cli->out, "; %u guest%s that moved away %s not back: `drover return %s`", r->guests_away,
+                r->guests_away == 1 ? "" : "s", r->guests_away == 1 ? "is" : "are", clean);
     fputs(".\n", cli->out);
     return EXIT_DONE;
 }

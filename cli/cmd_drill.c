@@ -2,17 +2,15 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/drill.h"
 #include "cli/json.h"
 #include "cli/render.h"
 #include "cli/text.h"
 #include "common/base/memory.h"
 
-#include "proto/coordinator.pb-c.h"
-
-/* 1: it can be emptied, 0: it can't; negative: it could not be asked, and that was told. */
-static int drill(struct cli *cli, const char *host, json_t *all)
+int drill(struct cli *cli, const char *host, const Drover__V1__PlanRequest *how, json_t *all)
 {
-    Drover__V1__PlanRequest q = DROVER__V1__PLAN_REQUEST__INIT;
+    Drover__V1__PlanRequest q = *how;
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     char clean[256], took[TEXT_MAX];
     q.kind = (char *)"evacuate";
@@ -50,13 +48,14 @@ static int run(struct cli *cli, const struct args *args)
     if (exit)
         return exit;
     const Drover__V1__ListHostsReply *hosts = (const Drover__V1__ListHostsReply *)reply;
+    const Drover__V1__PlanRequest how = DROVER__V1__PLAN_REQUEST__INIT;
     json_t *all = json_array();
     const char *only = args->n_rest ? args->rest[0] : NULL;
     for (size_t i = 0; i < hosts->n_hosts; i++) {
         const Drover__V1__HostStatus *h = hosts->hosts[i];
         if ((only && !streq(only, h->name)) || (h->report && !h->report->hypervisor))
             continue;
-        if (drill(cli, h->name, all) <= 0)
+        if (drill(cli, h->name, &how, all) <= 0)
             exit = EXIT_REFUSED;
     }
     if (cli->json)

@@ -5,7 +5,9 @@
 #include "cli/job.h"
 #include "cli/json.h"
 #include "cli/order.h"
+#include "cli/power_off.h"
 #include "cli/render.h"
+#include "cli/rolling_options.h"
 #include "cli/text.h"
 #include "cli/watch.h"
 #include "common/base/memory.h"
@@ -16,15 +18,8 @@
 static int take_order(const struct args *args, const struct order *order, Drover__V1__PlanRequest *q,
                       struct error *err)
 {
-    const Drover__V1__MigrateGuestRequest *r = &order->request;
     const char *window = args_value(args, "window");
-    q->mode = r->mode;
-    q->policy = r->policy;
-    q->policy_given = r->policy_given;
-    q->n_policy_given = r->n_policy_given;
-    q->accept = r->accept;
-    q->n_accept = r->n_accept;
-    q->copy_storage = r->copy_storage;
+    order_of_plan(order, q);
     q->dry_run = args_flag(args, "dry-run");
     if (!window)
         return 0;
@@ -58,8 +53,24 @@ static int show_dry(struct cli *cli, const Drover__V1__Job *job)
     return dry_exit(job);
 }
 
-static int ask(struct cli *cli, Drover__V1__PlanRequest *q, bool detach)
+/* Then the operator's command for the hosts that are empty now. */
+static int hook(struct cli *cli, const struct args *args, const Drover__V1__PlanRequest *q,
+                const Drover__V1__Job *job, int exit)
 {
+    bool ended = exit == EXIT_DONE || exit == EXIT_PARTLY;
+    if (!args_value(args, "power-off-hook"))
+        return exit;
+    if (!ended && !cli->json)
+        fputs("The power-off hook is not run: the consolidation has not ended.\n", cli->out);
+    if (!ended || !*job->emptied)
+        return exit;
+    int both[] = {exit, power_off(cli, args, q, job)};
+    return both[1] == EXIT_INTERRUPTED ? both[1] : exits_join(both, 2);
+}
+
+static int ask(struct cli *cli, const struct args *args, Drover__V1__PlanRequest *q)
+{
+    bool detach = args_flag(args, "detach");
     ProtobufCMessage *reply = NULL;
     int exit = client_ask(cli, "MakePlan", &q->base, !q->dry_run, EXIT_REFUSED, &reply);
     if (exit)
@@ -87,6 +98,7 @@ static int ask(struct cli *cli, Drover__V1__PlanRequest *q, bool detach)
     }
     if (cli->json)
         cli_print_json(cli, json_of_message(&job->base));
+    exit = hook(cli, args, q, job, exit);
     reply_free(job);
     return exit;
 }
@@ -98,7 +110,7 @@ static int run_plan(struct cli *cli, const struct args *args, const struct comma
     _cleanup_(order_deinit) struct order order = {0};
     if (order_parse(args, &order, &err) < 0 || take_order(args, &order, q, &err) < 0)
         return cli_usage(cli, command, &err);
-    return ask(cli, q, args_flag(args, "detach"));
+    return ask(cli, args, q);
 }
 
 static int run_evacuate(struct cli *cli, const struct args *args)
@@ -159,6 +171,15 @@ static int run_balance(struct cli *cli, const struct args *args)
 
 static int run_consolidate(struct cli *cli, const struct args *args)
 {
+    struct error err;
+    int64_t timeout;
+    if (args_flag(args, "detach") && args_value(args, "power-off-hook")) {
+        error_set(&err, STATUS_INVALID_ARGUMENT,
+                  "--power-off-hook is run by this command, which --detach ends; expected one of them");
+        return cli_usage(cli, &cmd_consolidate, &err);
+    }
+    if (option_time(args, "exec-timeout", EXEC_TIMEOUT, &timeout, &err) < 0)
+        return cli_usage(cli, &cmd_consolidate, &err);
     return run_better(cli, args, &cmd_consolidate, "consolidate");
 }
 
@@ -272,16 +293,31 @@ const struct command cmd_balance = {
     .run = run_balance,
 };
 
+static const struct option_spec consolidate_options[] = {
+    {"power-off-hook", "CMD", "what is run by sh -c, on this machine, for each host that is empty then",
+     false},
+    {"exec-timeout", "TIME", "how long CMD may take (default: " EXEC_TIMEOUT ")", false},
+    {"site", "SITE", "only the guests of this site", false},
+    PLAN_OPTIONS,
+};
+
 const struct command cmd_consolidate = {
     .name = "consolidate",
-    .usage = "[--site SITE] [--dry-run] [--detach]",
+    .usage = "[--site SITE] [--power-off-hook CMD] [--dry-run] [--detach]",
     .summary = "bring the guests together on as few hosts as there is room",
     .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free. The hosts "
             "that have no guest afterwards "
             "are listed; what is\n"
-            "done with them is yours to say (`drover maintenance on HOST`, then power them off).\n",
-    .examples = "  drover consolidate --dry-run --json | jq -r .emptied\n",
+            "done with them is yours to say. With --power-off-hook, each of them goes into maintenance, so "
+            "that it gets no\n"
+            "guests any more, libvirt there is asked whether it is empty, and CMD is run for it with "
+            "DROVER_HOST,\n"
+            "DROVER_ADDRESS and DROVER_SITE, as by `drover maintenance --rolling`. It stays in maintenance "
+            "until\n"
+            "`drover maintenance off HOST`.\n",
+    .examples = "  drover consolidate --dry-run --json | jq -r .emptied\n"
+                "  drover consolidate --power-off-hook 'ssh root@$DROVER_ADDRESS poweroff'\n",
     .exits = PLAN_EXITS,
-    .options = better_options,
+    .options = consolidate_options,
     .run = run_consolidate,
 };

@@ -15,6 +15,8 @@ _drover() {
             skip=
         elif [[ $word == --coordinator || $word == --tls-ca || $word == --tls-cert || $word == --timeout ]]; then
             skip=1
+        elif [[ $command == maintenance && ! $sub && $word == --rolling ]]; then
+            sub=$word
         elif [[ $word == -* ]]; then
             continue
         elif [[ ! $command ]]; then
@@ -25,7 +27,7 @@ _drover() {
     done
     COMPREPLY=()
     case $prev in
-    --to | --host | --on)
+    --to | --host | --on | --rolling)
         if [[ $command == move ]]; then words=$(_drover_column 2 hosts); else words=$(_drover_column 1 hosts); fi
         ;;
     --from | --site | --to-site)
@@ -55,7 +57,9 @@ _drover() {
         words="ipc:///run/drover/coordinator.sock tls+tcp://"
         ;;
     *)
-        if [[ $cur == -* ]]; then
+        if [[ $command == maintenance && ! $sub ]]; then
+            words="on off --rolling"
+        elif [[ $cur == -* ]]; then
             words="$(drover $command $sub --help 2>/dev/null | awk '$1 ~ /^--/ { print $1 }')
                 --json --help --coordinator --tls-ca --tls-cert --timeout"
         elif [[ ! $command ]]; then
@@ -66,8 +70,6 @@ _drover() {
             words="list release"
         elif [[ $command == fence ]]; then
             words=$(_drover_column 1 hosts)
-        elif [[ $command == maintenance && ! $sub ]]; then
-            words="on off"
         elif [[ $command == pki && $sub == issue ]]; then
             words="agent/ coordinator/ operator/"
         else

@@ -112,8 +112,9 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
         return cli_usage(cli, command, &err);
     int exit;
     const char *space = strchr(command->name, ' ');
-    size_t own_words = space ? 2 : 1;
-    if (space && (args.n_rest < 2 || !streq(args.rest[1], space + 1))) {
+    bool word = space && space[1] != '-'; /* `maintenance --rolling` is told by an option, not by a word */
+    size_t own_words = word ? 2 : 1;
+    if (word && (args.n_rest < 2 || !streq(args.rest[1], space + 1))) {
         error_set(&err, STATUS_INVALID_ARGUMENT,
                   "which command is meant? Write options after it: drover %s ...", command->name);
         args_deinit(&args);

@@ -102,3 +102,15 @@ int order_parse(const struct args *args, struct order *order, struct error *err)
     r->policy_given = order->given;
     return result;
 }
+
+void order_of_plan(const struct order *order, Drover__V1__PlanRequest *plan)
+{
+    const Drover__V1__MigrateGuestRequest *r = &order->request;
+    plan->mode = r->mode;
+    plan->policy = r->policy;
+    plan->policy_given = r->policy_given;
+    plan->n_policy_given = r->n_policy_given;
+    plan->accept = r->accept;
+    plan->n_accept = r->n_accept;
+    plan->copy_storage = r->copy_storage;
+}

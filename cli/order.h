@@ -13,6 +13,8 @@ struct order {
 
 /* Points into itself and into the arguments: not to be copied. */
 int order_parse(const struct args *args, struct order *order, struct error *err);
+/* The same for each guest of a plan; points into the order. */
+void order_of_plan(const struct order *order, Drover__V1__PlanRequest *plan);
 void order_deinit(struct order *order);
 
 #define MODE_OPTION                                                                                          \

@@ -1,6 +1,9 @@
 #include "cli/text.h"
 
+#include "common/base/memory.h"
+
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -182,4 +185,37 @@ char *text_version(uint32_t n, char buffer[TEXT_MAX])
     else
         snprintf(buffer, TEXT_MAX, "-");
     return buffer;
+}
+
+char *text_url_host(const char *url, char *buffer, size_t size)
+{
+    const char *at = strstr(url, "://");
+    *buffer = 0;
+    if (!at || strncmp(url, "ipc:", 4) == 0)
+        return buffer;
+    at += 3;
+    bool bracket = *at == '[';
+    at += bracket;
+    size_t n = bracket ? strcspn(at, "]") : strcspn(at, ":/");
+    snprintf(buffer, size, "%.*s", (int)n, at);
+    return buffer;
+}
+
+char *text_shell_word(const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+    if (*text && !text[strspn(text, plain)])
+        return xstrdup(text);
+    char *word = xcalloc(strlen(text) * 4 + 3, 1), *out = word;
+    *out++ = '\'';
+    for (; *text; text++) {
+        if (*text == '\'') {
+            memcpy(out, "'\\''", 4);
+            out += 4;
+        } else {
+            *out++ = *text;
+        }
+    }
+    *out = '\'';
+    return word;
 }

@@ -51,11 +51,19 @@ static void list_hosts(Drover__V1__Coordinator_Service *service, const Drover__V
                        Drover__V1__ListHostsReply_Closure reply, void *call)
 {
     const struct fleet *fleet = api_of(service)->config.fleet;
+    struct fleet_host *only = NULL;
+    struct error err = {0};
+    if (request->host[0] && fleet_find_host(fleet, request->host, &only, &err) < 0) {
+        rpc_call_fail(call, &err);
+        return;
+    }
     _cleanup_free_ Drover__V1__HostStatus *hosts = xcalloc(fleet->n_hosts + 1, sizeof(*hosts));
     _cleanup_free_ Drover__V1__Usage *usages = xcalloc(fleet->n_hosts + 1, sizeof(*usages));
     _cleanup_free_ Drover__V1__HostStatus **list = xcalloc(fleet->n_hosts + 1, sizeof(*list));
     size_t n = 0, i = request->from;
     for (size_t bytes = 0; i < fleet->n_hosts && bytes < PAGE_BYTES; i++) {
+        if (only && only != &fleet->hosts[i])
+            continue;
         hosts[n] = host_status(&fleet->hosts[i], &usages[n]);
         bytes += drover__v1__host_status__get_packed_size(&hosts[n]);
         list[n] = &hosts[n];

@@ -117,9 +117,12 @@ void api_set_maintenance(Drover__V1__Coordinator_Service *service,
     struct error err = {0};
     struct fleet_host *host = NULL;
     bool changed = false;
+    size_t away = 0;
     int r = no_plans(api, &err);
     if (r == 0)
         r = fleet_find_host(api->config.fleet, request->host, &host, &err);
+    if (r == 0)
+        r = plans_away(api->config.plans, host, &away, &err);
     if (r == 0)
         r = plans_set_maintenance(api->config.plans, host, request->on, &changed, &err);
     if (r < 0) {
@@ -129,6 +132,7 @@ void api_set_maintenance(Drover__V1__Coordinator_Service *service,
     Drover__V1__SetMaintenanceReply answer = DROVER__V1__SET_MAINTENANCE_REPLY__INIT;
     answer.changed = changed;
     answer.guests_total = (uint32_t)host->n_guests;
+    answer.guests_away = (uint32_t)away;
     for (size_t g = 0; g < host->n_guests; g++)
         answer.guests_running += fleet_guest_active(host->guests[g].guest);
     reply(&answer, call);

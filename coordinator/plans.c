@@ -161,6 +161,18 @@ static bool moved_lately(void *arg, const char *guest_uuid)
     return moved->n && bsearch(guest_uuid, moved->uuids, moved->n, sizeof(*moved->uuids), by_uuid);
 }
 
+int plans_away(const struct plans *p, const struct fleet_host *host, size_t *ret, struct error *err)
+{
+    _cleanup_(away_deinit) struct away_list away = {0};
+    int r = store_each_away(p->config.store, host->name, add_away, &away, err);
+    if (r < 0)
+        return r;
+    *ret = 0;
+    for (size_t i = 0; i < away.n; i++)
+        *ret += !fleet_guest_on(host, away.list[i].guest_uuid);
+    return 0;
+}
+
 /* As the request says it; where it says nothing, the default. */
 static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Policy *ret,
                      struct error *err)

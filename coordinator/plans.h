@@ -49,6 +49,9 @@ struct plans_watch *plans_unwatch(struct plans_watch *watch);
 /* After each change of the fleet's snapshot. */
 void plans_fleet_changed(struct plans *plans);
 
+/* How many guests evacuations took from the host that are not back. */
+int plans_away(const struct plans *plans, const struct fleet_host *host, size_t *ret, struct error *err);
+
 /* Durable. *ret_changed: it was not so before. */
 int plans_set_maintenance(struct plans *plans, struct fleet_host *host, bool on, bool *ret_changed,
                           struct error *err);

@@ -46,6 +46,11 @@ void os_read(const char *etc, Drover__V1__HostFacts *f)
         xml_set(&f->initiator, strndup(name + 14, strcspn(name + 14, " \t\r\n")));
 }
 
+char *boot_id_read(const char *procfs)
+{
+    return tree_text("%s/sys/kernel/random/boot_id", procfs);
+}
+
 /* ---- names and addresses ---- */
 
 static void add_address(const struct sockaddr *a, char ***list, size_t *n)

@@ -30,7 +30,10 @@ void firewall_read(const struct limit *limit, const char *ip_tables, Drover__V1_
 bool firewall_parse(const char *json, Drover__V1__Firewall *firewall);
 
 void hugepages_read(const char *sysfs, const char *procfs, Drover__V1__HostFacts *facts);
+/* Of the kernel that runs, new at each boot; NULL if it can't be read. The caller's. */
+char *boot_id_read(const char *procfs);
 
 /* vm.unprivileged_userfaultfd; "none": this kernel has no userfaultfd at all; NULL: it can't be told (Linux before 5.2). */
 char *userfaultfd_read(const char *procfs);
+
 void os_read(const char *etc, Drover__V1__HostFacts *facts);

@@ -163,6 +163,8 @@ static void put_identity(const struct agent *a, Drover__V1__HostReport *r)
     r->storage = c->storage;
     r->agent_version = xstrdup(DROVER_VERSION);
     r->instance = xstrdup(a->instance);
+    if (a->boot_id)
+        r->boot_id = xstrdup(a->boot_id);
     r->started = (uint64_t)a->started_ms;
     r->agent_url = xstrdup(c->agent_url);
     if (!c->hypervisor)

@@ -283,6 +283,17 @@ static void one_setting_alone(void **state)
     assert_null(setting_read(t.root, "qemu.conf", "group"));
 }
 
+static void the_boot_id_is_the_kernels(void **state)
+{
+    (void)state;
+    _cleanup_(made_tree_deinit) struct made_tree t;
+    made_tree_init(&t);
+    assert_null(boot_id_read(t.root));
+    made_tree_add(&t, "sys/kernel/random/boot_id", "5e1b6c1f-31c4-4e1f-9d2a-0d2f3a4b5c6d\n");
+    _cleanup_free_ char *id = boot_id_read(t.root);
+    assert_string_equal(id, "5e1b6c1f-31c4-4e1f-9d2a-0d2f3a4b5c6d");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +307,7 @@ int main(void)
         cmocka_unit_test(the_system_by_its_release_file),
         cmocka_unit_test(userfaultfd_by_the_setting_or_the_kernels_release),
         cmocka_unit_test(one_setting_alone),
+        cmocka_unit_test(the_boot_id_is_the_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,12 @@ static void the_fleet_is_listed(void **state)
     assert_string_equal(h->hosts[0]->report->name, "kvm1");
     assert_string_equal(h->hosts[1]->why, "no route to host");
     assert_int_equal(h->hosts[1]->since, 77);
+    hosts.host = (char *)"kvm2";
+    h = api_call(&w, "ListHosts", &hosts);
+    assert_int_equal(h->n_hosts, 1);
+    assert_string_equal(h->hosts[0]->name, "kvm2");
+    hosts.host = (char *)"kmv2";
+    assert_int_equal(api_status(&w, "ListHosts", &hosts), STATUS_NOT_FOUND);
 
     Drover__V1__ListGuestsRequest guests = DROVER__V1__LIST_GUESTS_REQUEST__INIT;
     const Drover__V1__ListGuestsReply *g = api_call(&w, "ListGuests", &guests);

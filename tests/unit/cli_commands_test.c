@@ -51,10 +51,13 @@ static void usage_is_checked_before_anything_is_asked(void **state)
 static void every_command_has_help(void **state)
 {
     (void)state;
-    static const char *const names[] = {"hosts",    "vms",       "doctor",  "storage",    "networks",
-                                        "check",    "migrate",   "jobs",    "job",        "watch",
-                                        "cancel",   "history",   "free",    "fence list", "fence release",
-                                        "pki init", "pki issue", "pki list"};
+    static const char *const names[] = {"hosts",    "vms",         "doctor",
+                                        "storage",  "networks",    "check",
+                                        "migrate",  "jobs",        "job",
+                                        "watch",    "cancel",      "history",
+                                        "free",     "fence list",  "fence release",
+                                        "pki init", "pki issue",   "pki list",
+                                        "evacuate", "consolidate", "maintenance --rolling"};
     struct cli_run all;
     run(&all, "--help");
     assert_int_equal(all.exit, EXIT_DONE);
@@ -90,7 +93,8 @@ static void plans(void **state)
         {"pause 5", EXIT_REFUSED, ""},
         {"maintenance on kvm1", EXIT_DONE,
          "kvm1 is in maintenance; it has 4 guests, 3 running: `drover evacuate kvm1`"},
-        {"maintenance off kvm1", EXIT_DONE, "kvm1 was already out of maintenance."},
+        {"maintenance off kvm1", EXIT_DONE,
+         "kvm1 was already out of maintenance; 2 guests that moved away are not back: `drover return kvm1`."},
         {"move --from tokyo", EXIT_USAGE, ""},
         {"evacuate kvm1 --window soon", EXIT_USAGE, ""},
     };
@@ -107,10 +111,12 @@ static void the_manual_page_has_every_option(void **state)
 {
     (void)state;
     static const char *const helps[] = {
-        "--help",         "vms --help",      "storage --help",   "check --help",    "migrate --help",
-        "history --help", "pki init --help", "pki issue --help", "pki list --help", "evacuate --help",
-        "return --help",  "move --help",     "cancel --help"};
-    char page[16384] = "";
+        "--help",          "vms --help",         "storage --help",
+        "check --help",    "migrate --help",     "history --help",
+        "pki init --help", "pki issue --help",   "pki list --help",
+        "evacuate --help", "return --help",      "move --help",
+        "cancel --help",   "consolidate --help", "maintenance --rolling --help"};
+    char page[32768] = "";
     FILE *f = fopen(file_of("DROVER_MAN"), "re");
     assert_non_null(f);
     page[fread(page, 1, sizeof(page) - 1, f)] = 0;

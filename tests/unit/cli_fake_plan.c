@@ -61,5 +61,6 @@ void set_maintenance(Drover__V1__Coordinator_Service *service,
     message.changed = request->on;
     message.guests_total = 4;
     message.guests_running = 3;
+    message.guests_away = 2;
     reply(&message, call);
 }

@@ -1,0 +1,260 @@
+/* The plans of one host of a rolling maintenance: it is emptied, and filled again. */
+#include "cli/roll_internal.h"
+
+#include "cli/job.h"
+#include "cli/render.h"
+#include "cli/text.h"
+#include "common/base/memory.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { DRY_RUN_MS = 600000 }; /* each guest's move is proven, and its memory sampled */
+
+static Drover__V1__PlanRequest request_of(const struct roll_task *t, const char *kind)
+{
+    Drover__V1__PlanRequest q = *t->roll->order->evacuate;
+    q.kind = (char *)kind;
+    q.host = (char *)t->h->name;
+    if (streq(kind, "return"))
+        q.to = q.to_site = (char *)"";
+    return q;
+}
+
+static void tell_left(struct roll_task *t, const Drover__V1__Job *job)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        abort();
+    render_left(job, f);
+    fclose(f);
+    char *rest = NULL;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        roll_tell(t->roll, t->h->name, "left", job->id, "%s", line);
+}
+
+void roll_host_done(struct roll_task *t)
+{
+    t->h->phase = ROLLING_DONE;
+    t->h->job = 0;
+    t->roll->rolling.crowded = false;
+    roll_tell(t->roll, t->h->name, "done", 0, "done");
+    roll_turn(t->roll);
+}
+
+static void job_ended(struct roll_task *t)
+{
+    const Drover__V1__Job *job = t->job;
+    if (job->state != DROVER__V1__JOB_STATE__JOB_DONE) {
+        tell_left(t, job);
+        roll_host_stop(t, job_exit(job), job->text, job->todo);
+        return;
+    }
+    roll_tell(t->roll, t->h->name, t->h->phase == ROLLING_EMPTIES ? "empty" : "returned", job->id, "%s",
+              job->text);
+    t->h->job = 0;
+    if (t->h->phase == ROLLING_EMPTIES)
+        roll_host_emptied(t);
+    else
+        roll_host_done(t);
+}
+
+/* A guest that is not well where it arrived has paused the plan: nobody may be there to resume it. */
+static bool paused_by_itself(const Drover__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_steps && job->paused; i++)
+        if (job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_ILL)
+            return true;
+    return false;
+}
+
+static void heard(struct roll_task *t)
+{
+    const Drover__V1__Job *job = t->job;
+    for (; t->log_told < job->n_log; t->log_told++)
+        roll_tell(t->roll, t->h->name, "log", job->id, "%s", job->log[t->log_told]->text);
+    if (!job_is_open(job)) {
+        job_ended(t);
+    } else if (paused_by_itself(job)) {
+        _cleanup_free_ char *todo =
+            xasprintf("look at the guest that is not well; `drover resume %" PRIu64
+                      "` lets the others follow, `drover cancel %" PRIu64 "` ends the plan",
+                      job->id, job->id);
+        roll_host_stop(t, EXIT_FAILED, "its plan has paused: a guest that moved is not well", todo);
+    } else if (job->paused != t->paused_told) {
+        t->paused_told = job->paused;
+        roll_tell(t->roll, t->h->name, job->paused ? "paused" : "resumed", job->id,
+                  job->paused ? "job %" PRIu64 " is paused, and waited for; `drover resume` lets it go on"
+                              : "job %" PRIu64 " goes on",
+                  job->id);
+    }
+}
+
+static void follow(struct roll_task *t);
+
+struct following {
+    struct roll_task *t;
+    uint64_t id;
+};
+
+static void on_job(const Drover__V1__Job *job, void *data)
+{
+    struct following *f = data;
+    struct roll_task *t = f->t;
+    bool ours = t->h->job == f->id && !roll_is_over(t) && !t->roll->rolling.leaving;
+    if (!job)
+        free(f);
+    if (!ours)
+        return;
+    if (!job) {
+        struct error why = *rpc_status();
+        roll_failed(t, &why, follow);
+        return;
+    }
+    t->failures = 0;
+    Drover__V1__Job *copy = job_copy(job);
+    if (!copy)
+        return;
+    reply_free(t->job);
+    t->job = copy;
+    heard(t);
+}
+
+static void follow(struct roll_task *t)
+{
+    Drover__V1__WatchJobRequest request = DROVER__V1__WATCH_JOB_REQUEST__INIT;
+    request.id = t->h->job;
+    struct following *f = new0(struct following);
+    *f = (struct following){t, t->h->job};
+    struct rpc_stub stub = rpc_stub(client_rpc(t->roll->client), &drover__v1__coordinator__descriptor,
+                                    .wait = true, .stream = true);
+    drover__v1__coordinator__watch_job(&stub.base, &request, on_job, f);
+}
+
+static void begin_following(struct roll_task *t, uint64_t id)
+{
+    reply_free(steal(&t->job));
+    t->h->job = id;
+    t->log_told = 0;
+    t->paused_told = false;
+    if (!t->roll->rolling.leaving)
+        follow(t);
+}
+
+static void on_made(struct roll_task *t, const void *reply, const struct error *why)
+{
+    const Drover__V1__Job *job = reply;
+    if (why) { /* it may have been made all the same */
+        roll_failed(t, why, roll_plan);
+        return;
+    }
+    begin_following(t, job->id);
+}
+
+static void make_plan(struct roll_task *t)
+{
+    Drover__V1__PlanRequest q = request_of(t, t->h->phase == ROLLING_RETURNS ? "return" : "evacuate");
+    roll_ask(t, "MakePlan", &q.base, ROLL_ANSWER_MS, true, on_made);
+}
+
+static void on_dry_run(struct roll_task *t, const void *reply, const struct error *why)
+{
+    const Drover__V1__Job *job = reply;
+    struct roll *roll = t->roll;
+    if (roll->rolling.leaving)
+        return;
+    if (why) {
+        roll_failed(t, why, roll_plan);
+        return;
+    }
+    size_t stay = 0;
+    char took[TEXT_MAX];
+    for (size_t i = 0; i < job->n_steps; i++)
+        stay += job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED;
+    if (stay) {
+        tell_left(t, job);
+        if (rolling_no_room(&roll->rolling, (size_t)(t - roll->tasks))) {
+            roll_tell(roll, t->h->name, "waits", 0,
+                      "can't be emptied while other hosts are: it waits for them");
+            roll_turn(roll);
+            return;
+        }
+        _cleanup_free_ char *text =
+            xasprintf("it can't be emptied: %zu of %zu guests would stay", stay, job->n_steps);
+        roll_host_stop(t, EXIT_REFUSED, text, "see to the guests that are named above");
+        return;
+    }
+    if (!job->n_steps)
+        roll_tell(roll, t->h->name, "asked", 0, "has no guest: its libvirt is asked whether that is so");
+    else if (job->outlook && job->outlook->finish >= 0)
+        roll_tell(roll, t->h->name, "asked", 0, "%zu guests can move; it takes about %s", job->n_steps,
+                  text_ms(job->outlook->finish, took));
+    else
+        roll_tell(roll, t->h->name, "asked", 0, "%zu guests can move", job->n_steps);
+    t->h->phase = ROLLING_EMPTIES;
+    make_plan(t);
+}
+
+static void dry_run(struct roll_task *t)
+{
+    Drover__V1__PlanRequest q = request_of(t, "evacuate");
+    q.dry_run = true;
+    roll_ask(t, "MakePlan", &q.base, DRY_RUN_MS, false, on_dry_run);
+}
+
+static void join(struct roll_task *t, const Drover__V1__Job *job)
+{
+    bool evacuate = streq(job->kind, "evacuate");
+    if (!evacuate && t->h->phase != ROLLING_RETURNS) {
+        _cleanup_free_ char *text =
+            xasprintf("its guests are just being brought back (job %" PRIu64 ")", job->id);
+        _cleanup_free_ char *todo = xasprintf(
+            "wait for that (drover watch %" PRIu64 "); leave the host out if it was its last step", job->id);
+        roll_host_stop(t, EXIT_REFUSED, text, todo);
+        return;
+    }
+    if (evacuate)
+        t->h->phase = ROLLING_EMPTIES;
+    roll_tell(t->roll, t->h->name, "joined", job->id, "%s by job %" PRIu64 ", which is under way",
+              evacuate ? "is emptied" : "is filled again", job->id);
+    begin_following(t, job->id);
+}
+
+static void on_jobs(struct roll_task *t, const void *reply, const struct error *why)
+{
+    const Drover__V1__ListJobsReply *jobs = reply;
+    if (t->roll->rolling.leaving)
+        return;
+    if (why) {
+        roll_failed(t, why, roll_plan);
+        return;
+    }
+    for (size_t i = 0; i < jobs->n_jobs; i++) {
+        const Drover__V1__Job *job = jobs->jobs[i];
+        if ((streq(job->kind, "evacuate") && streq(job->source, t->h->name) &&
+             t->h->phase != ROLLING_RETURNS) ||
+            (streq(job->kind, "return") && streq(job->destination, t->h->name))) {
+            join(t, job);
+            return;
+        }
+    }
+    if (t->h->phase == ROLLING_ASKED)
+        dry_run(t);
+    else
+        make_plan(t);
+}
+
+void roll_plan(struct roll_task *t)
+{
+    Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
+    request.limit = 4096;
+    roll_ask(t, "ListJobs", &request.base, ROLL_ANSWER_MS, false, on_jobs);
+}
+
+void roll_host_empty(struct roll_task *t)
+{
+    t->h->phase = ROLLING_ASKED;
+    roll_plan(t);
+}

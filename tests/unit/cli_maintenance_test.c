@@ -1,0 +1,416 @@
+/* drover maintenance --rolling and consolidate --power-off-hook, against the hosts of cli_fake_fleet.c: what is run for
+ * whom, what stops it, and how to go on. Scripts of the tests are the operator's commands. */
+#include "cli/exits.h"
+#include "common/base/cleanup.h"
+#include "common/base/loop.h"
+#include "common/base/memory.h"
+#include "tests/unit/cli_run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+static char dir[128];
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static void drop(const char *name)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+    unlink(path);
+}
+
+static bool there(const char *name)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+/* What the command noted: a line for each run. */
+static void assert_noted(const char *text)
+{
+    char noted[4096] = "";
+    _cleanup_free_ char *path = xasprintf("%s/noted", dir);
+    FILE *f = fopen(path, "re");
+    if (f) {
+        noted[fread(noted, 1, sizeof(noted) - 1, f)] = 0;
+        fclose(f);
+    }
+    assert_string_equal(noted, text);
+}
+
+static void script(const char *name, const char *text)
+{
+    _cleanup_free_ char *whole = xasprintf(
+        "#!/bin/sh\ncd %s\necho \"$DROVER_HOST $DROVER_ADDRESS $DROVER_SITE\" >>noted\n%s\n", dir, text);
+    put(name, whole, 0755);
+}
+
+/* Each test begins with all files gone and every host as at first. */
+static int clean(void **state)
+{
+    (void)state;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (e->d_name[0] != '.' && !streq(e->d_name, "socket"))
+            drop(e->d_name);
+    if (d)
+        closedir(d);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    int r = start_fake(state);
+    const char *url = getenv("DROVER_COORDINATOR");
+    if (r == 0 && url)
+        snprintf(dir, sizeof(dir), "%.*s", (int)(strlen(url) - strlen("ipc:///socket")),
+                 url + strlen("ipc://"));
+    return r;
+}
+
+static int tear_down(void **state)
+{
+    clean(state);
+    return stop_fake(state);
+}
+
+static char *rolling(const char *hosts, const char *more)
+{
+    return xasprintf("maintenance --rolling %s --exec %s/reboot%s%s", hosts, dir, *more ? " " : "", more);
+}
+
+/* In this order, wherever else there is something between them. */
+static void assert_in_order(const char *text, const char *const *parts)
+{
+    const char *at = text;
+    for (; *parts; parts++) {
+        const char *found = strstr(at, *parts);
+        if (!found)
+            fail_msg("'%s' is not (in its place) in:\n%s", *parts, text);
+        at = found + strlen(*parts);
+    }
+}
+
+#define REBOOT "echo booting; echo second-boot-$$ >$DROVER_HOST.boot"
+
+static void hosts_one_after_the_other(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", REBOOT);
+    _cleanup_free_ char *line = rolling("hv1,hv2 hv3", "--reboots");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_in_order(r.out,
+                    (const char *const[]){"hv1: hv1 is empty: libvirt there has no guest",
+                                          "hv1: is in maintenance and empty; runs: ", "hv1 | booting",
+                                          "hv1: is back, and ready: its boot id is another one than before",
+                                          "hv1: hv1 is filled", "hv1: done", "hv2 | booting", "hv2: done",
+                                          "hv3 | booting", "hv3: done",
+                                          "hv1: out of maintenance; the command has been run.", NULL});
+    assert_null(strstr(r.out, "To go on"));
+    assert_noted("hv1 10.0.0.11 tokyo\nhv2 10.0.0.11 tokyo\nhv3 10.0.0.11 tokyo\n");
+}
+
+static void usage(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"maintenance --rolling hv1", "--exec CMD is missing"},
+        {"maintenance --rolling hv1,hv1 --exec x", "hv1 is named twice"},
+        {"maintenance --rolling hv1,,hv2 --exec x", "is no list of hosts"},
+        {"maintenance --rolling hv1 --exec x --parallel 0", "--parallel"},
+        {"maintenance --rolling hv1 --exec x --back-timeout soon", "--back-timeout"},
+        {"maintenance --roling hv1 --exec x", "Usage: drover maintenance"},
+        {"consolidate --power-off-hook x --detach", "which --detach ends"},
+        {"consolidate --power-off-hook x --exec-timeout 0s", "more than nothing"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cli_run r;
+        run(&r, cases[i][0]);
+        assert_int_equal(r.exit, EXIT_USAGE);
+        assert_string_equal(r.out, "");
+        assert_has(r.err, i == 5 ? "maintenance" : cases[i][1]);
+    }
+    struct cli_run r;
+    run(&r, "maintenance --rolling --help");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "--exec CMD");
+}
+
+static void nothing_moves_when_a_host_is_not_as_it_must_be(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", REBOOT);
+    _cleanup_free_ char *unknown = rolling("hv1,hvx", ""), *down = rolling("hv1,hv2", ""),
+                        *old = rolling("hv1,hv3", "--reboots");
+    run(&r, unknown);
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    assert_has(r.err, "there is no host 'hvx'; near: hv1");
+    put("hv2.down", "", 0644);
+    run(&r, down);
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    assert_has(r.err, "hv2: its agent has no session (connection refused)");
+    put("hv3.boot", "\n", 0644);
+    run(&r, old);
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    assert_has(r.err, "does not tell the kernel's boot id");
+    assert_noted("");
+}
+
+static void a_dry_run_says_the_order_and_who_is_stuck(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    put("hv2.stuck", "", 0644);
+    run(&r, "maintenance --rolling hv1,hv2 --dry-run");
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    assert_in_order(r.out, (const char *const[]){"1. hv1 can be emptied",
+                                                 "2. hv2 can't be emptied: 1 of 1 guests would stay",
+                                                 "web1 stays on hv2: a host device", "Do: detach it", NULL});
+}
+
+static void a_host_that_cannot_be_emptied_stops_it_before_the_command(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", REBOOT);
+    put("hv2.stuck", "", 0644);
+    _cleanup_free_ char *line = rolling("hv1,hv2,hv3", "--reboots --exec-timeout 1m");
+    _cleanup_free_ char *go_on =
+        xasprintf("To go on: drover maintenance --rolling hv2,hv3 --exec %s/reboot --reboots "
+                  "--exec-timeout 1m\n",
+                  dir);
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_PARTLY);
+    assert_has(r.out, "hv2: STOPPED: it can't be emptied: 1 of 1 guests would stay");
+    assert_has(r.out, "hv3: as it was; the command was not run.");
+    assert_has(r.out, go_on);
+    assert_noted("hv1 10.0.0.11 tokyo\n");
+    drop("hv2.stuck");
+    /* Says a dry run that they can, and one stays all the same: not proven empty. */
+    put("hv2.stays", "", 0644);
+    _cleanup_free_ char *again = rolling("hv2,hv3", "--reboots");
+    run(&r, again);
+    assert_int_equal(r.exit, EXIT_PARTLY);
+    assert_has(r.out, "hv2: in maintenance, and not proven empty; the command was not run.");
+    assert_has(r.out, "drover return hv2");
+    assert_noted("hv1 10.0.0.11 tokyo\n");
+    drop("hv2.stays");
+    run(&r, again);
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_noted("hv1 10.0.0.11 tokyo\nhv2 10.0.0.11 tokyo\nhv3 10.0.0.11 tokyo\n");
+}
+
+static void a_command_that_fails_stops_it(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", "[ $DROVER_HOST = hv1 ] || exit 0\necho 'no space left' >&2; exit 3");
+    _cleanup_free_ char *line = rolling("hv1,hv2", "--steady 1ms");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_in_order(r.out, (const char *const[]){
+                               "hv1 | no space left", "hv1: STOPPED: the command ended with status 3",
+                               "hv1: in maintenance and empty; the command was begun, and did not succeed.",
+                               "to leave it: drover return hv1", "hv2: as it was",
+                               "To go on: drover maintenance --rolling hv1,hv2 --exec ", NULL});
+    assert_noted("hv1 10.0.0.11 tokyo\n");
+    /* The same again: it is empty already, and libvirt is asked all the same. */
+    script("reboot", "");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "its boot id is the same as before: IT WAS NOT REBOOTED");
+}
+
+static void a_command_that_does_not_end_is_ended(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", "while :; do sleep 0.1; done");
+    _cleanup_free_ char *line = rolling("hv1", "--exec-timeout 300ms"),
+                        *back = rolling("hv1", "--steady 1ms");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_has(r.out, "the command had not ended after 300 ms, and was ended");
+    script("reboot", "");
+    run(&r, back);
+    assert_int_equal(r.exit, EXIT_DONE);
+}
+
+static void a_host_that_does_not_come_back_stops_it(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", ""); /* returns at once, and the old system goes on answering */
+    _cleanup_free_ char *line = rolling("hv1,hv2", "--reboots --back-timeout 3s");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_in_order(
+        r.out, (const char *const[]){"hv1: not back yet: it still has the boot id that it had before",
+                                     "hv1: STOPPED: it is not back after 3.0 s: it still has the boot id",
+                                     "once it is back (drover doctor hv1): drover return hv1",
+                                     "To go on: drover maintenance --rolling hv2 --exec", NULL});
+    assert_noted("hv1 10.0.0.11 tokyo\n");
+    script("reboot", REBOOT "; touch $DROVER_HOST.blocked");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_has(r.out, "it is not back after 3.0 s: mount-hangs: seen /srv/nfs does not answer. Do: mend it");
+    drop("hv1.blocked");
+    run(&r, "maintenance off hv1");
+}
+
+static void hosts_in_parallel_where_there_is_room(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    /* hv1's command ends only when hv2's has begun; hv3 can't be emptied before both are done. */
+    script("reboot", "echo x >$DROVER_HOST.boot\n"
+                     "[ $DROVER_HOST = hv1 ] || exit 0\n"
+                     "until grep -q hv2 noted; do sleep 0.02; done\n");
+    put("hv3.crowded", "", 0644);
+    _cleanup_free_ char *line = rolling("hv1,hv2,hv3", "--reboots --parallel 2 --exec-timeout 10s");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_noted("hv1 10.0.0.11 tokyo\nhv2 10.0.0.11 tokyo\nhv3 10.0.0.11 tokyo\n");
+}
+
+static void an_interrupt_leaves_everything_as_it_is(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", "until [ -e go ]; do sleep 0.02; done; echo well done");
+    _cleanup_free_ char *line = rolling("hv1,hv2", "--reboots");
+    /* While guests move: the job goes on, and the same command joins it. */
+    put("hv1.slow", "", 0644);
+    start(&r, line);
+    assert_true(wait_for(&r, "hv1: web1 moves"));
+    kill(r.pid, SIGINT);
+    end(&r);
+    assert_int_equal(r.exit, EXIT_INTERRUPTED);
+    assert_has(r.out, "hv1: in maintenance; it is being emptied; the command was not run.");
+    assert_has(r.out, "its evacuation, which goes on, is job ");
+    assert_has(r.out, "To go on: drover maintenance --rolling hv1,hv2 ");
+    start(&r, line);
+    assert_true(wait_for(&r, "hv1: is emptied by job "));
+    drop("hv1.slow");
+    /* While the command runs: it is waited for. */
+    assert_true(wait_for(&r, "runs: "));
+    kill(r.pid, SIGINT);
+    assert_true(wait_for(&r, "interrupt once more to end it"));
+    put("go", "", 0644);
+    end(&r);
+    assert_int_equal(r.exit, EXIT_INTERRUPTED);
+    assert_in_order(r.out, (const char *const[]){
+                               "hv1 | well done", "the command has ended well",
+                               "hv1: in maintenance, its guests run elsewhere; the command has been run.",
+                               "hv2: as it was", "To go on: drover maintenance --rolling hv2 ", NULL});
+    drop("go");
+    script("reboot", "trap 'echo asked to end; exit 0' TERM\necho begun\nwhile :; do sleep 0.1; done");
+    start(&r, line);
+    assert_true(wait_for(&r, "hv1 | begun"));
+    kill(r.pid, SIGINT);
+    assert_true(wait_for(&r, "interrupt once more to end it"));
+    kill(r.pid, SIGINT);
+    end(&r);
+    assert_int_equal(r.exit, EXIT_INTERRUPTED);
+    assert_in_order(r.out, (const char *const[]){"hv1 | asked to end",
+                                                 "the command was ended by a second interrupt", NULL});
+    run(&r, "maintenance off hv1");
+}
+
+static void events_as_json(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", "echo booting; exit 3");
+    _cleanup_free_ char *line = rolling("hv1,hv2", "--json");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_FAILED);
+    json_t *last = NULL;
+    char *rest = NULL;
+    bool output = false;
+    for (char *one = strtok_r(r.out, "\n", &rest); one; one = strtok_r(NULL, "\n", &rest)) {
+        json_decref(last);
+        last = json_loads(one, 0, NULL);
+        assert_non_null(last);
+        const char *event = json_string_value(json_object_get(last, "event"));
+        assert_non_null(event);
+        output = output || (streq(event, "output") &&
+                            streq(json_string_value(json_object_get(last, "text")), "booting"));
+    }
+    assert_true(output);
+    assert_string_equal(json_string_value(json_object_get(last, "event")), "end");
+    assert_int_equal(json_integer_value(json_object_get(last, "exit")), EXIT_FAILED);
+    assert_int_equal(json_array_size(json_object_get(last, "hosts")), 2);
+    json_t *first = json_array_get(json_object_get(last, "hosts"), 0);
+    assert_string_equal(json_string_value(json_object_get(first, "phase")), "runs");
+    assert_true(json_is_true(json_object_get(first, "stopped")));
+    assert_has(json_string_value(json_object_get(last, "again")),
+               "drover maintenance --rolling hv1,hv2 --exec ");
+    json_decref(last);
+    run(&r, "maintenance off hv1");
+}
+
+static void a_hook_powers_off_what_is_proven_empty(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("off", "touch $DROVER_HOST.down");
+    _cleanup_free_ char *line = xasprintf("consolidate --power-off-hook %s/off", dir);
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_in_order(
+        r.out, (const char *const[]){
+                   "to be powered off if you like: hv3,hv4", "hv3: hv3 is empty: libvirt there has no guest",
+                   "hv3: is in maintenance and empty; runs: ", "hv4: is in maintenance and empty; runs: ",
+                   "hv3: in maintenance and empty; the command has been run.",
+                   "once it is on again: drover maintenance off hv3", NULL});
+    assert_noted("hv3 10.0.0.11 tokyo\nhv4 10.0.0.11 tokyo\n");
+    assert_true(there("hv3.down") && there("hv4.down"));
+    clean(state);
+    script("off", "");
+    put("hv3.stays", "", 0644); /* something has appeared there, and does not leave */
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_PARTLY);
+    assert_has(r.out, "drover evacuate hv3 proves that it is empty");
+    assert_noted("");
+    run(&r, "consolidate --dry-run");
+    assert_noted("");
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(usage, clean),
+        cmocka_unit_test_setup(hosts_one_after_the_other, clean),
+        cmocka_unit_test_setup(nothing_moves_when_a_host_is_not_as_it_must_be, clean),
+        cmocka_unit_test_setup(a_dry_run_says_the_order_and_who_is_stuck, clean),
+        cmocka_unit_test_setup(a_host_that_cannot_be_emptied_stops_it_before_the_command, clean),
+        cmocka_unit_test_setup(a_command_that_fails_stops_it, clean),
+        cmocka_unit_test_setup(a_command_that_does_not_end_is_ended, clean),
+        cmocka_unit_test_setup(a_host_that_does_not_come_back_stops_it, clean),
+        cmocka_unit_test_setup(hosts_in_parallel_where_there_is_room, clean),
+        cmocka_unit_test_setup(an_interrupt_leaves_everything_as_it_is, clean),
+        cmocka_unit_test_setup(events_as_json, clean),
+        cmocka_unit_test_setup(a_hook_powers_off_what_is_proven_empty, clean),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
