@@ -91,6 +91,10 @@ static int take(struct wish *w, const struct args *args, struct error *err)
         r = args_number(parallel, "--parallel", 1, 1000, &n, err);
     if (r < 0)
         return r;
+    for (size_t i = 0; to && i < w->n_names; i++)
+        if (streq(w->names[i], to))
+            return error_set(err, STATUS_INVALID_ARGUMENT,
+                             "--to %s: it is to be emptied itself; name a host that is not in the list", to);
     order_of_plan(&w->how, &w->evacuate);
     w->evacuate.to = (char *)(to ? to : "");
     w->evacuate.to_site = (char *)(site ? site : "");

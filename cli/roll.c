@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { TICK_MS = 500, LOST_MS = 120000 };
+enum { TICK_MS = 500, LOST_MS = 120000, SETTLE_MS = 10000 };
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
@@ -168,12 +168,18 @@ static void on_state(void *arg, bool up, const struct error *why)
     if (up == !roll->down || roll->closing)
         return;
     roll->down = !up;
-    roll->down_since = clock_monotonic_ms();
+    *(up ? &roll->back_since : &roll->down_since) = clock_monotonic_ms();
     if (up)
         roll_tell(roll, NULL, "coordinator-back", 0, "the coordinator is back");
     else
         roll_tell(roll, NULL, "coordinator-lost", 0, "the coordinator can't be reached (%s); trying again",
                   client_without_url(roll->cli, why->text));
+}
+
+int64_t roll_settling(const struct roll *roll)
+{
+    int64_t left = roll->back_since + SETTLE_MS - clock_monotonic_ms();
+    return roll->back_since && left > 0 ? left : 0;
 }
 
 /* It may run on a host that is just being rebooted: then that host's own time holds. */

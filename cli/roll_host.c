@@ -102,6 +102,11 @@ static void on_proven(struct roll_task *t, const void *reply, const struct error
 
 void roll_host_emptied(struct roll_task *t)
 {
+    int64_t wait = roll_settling(t->roll);
+    if (wait) {
+        roll_later(t, wait, roll_host_emptied);
+        return;
+    }
     ask_status(t, on_proven);
 }
 

@@ -34,13 +34,17 @@ struct roll {
     struct client *client;
     struct loop_timer *tick;
     bool down, closing;
-    int64_t down_since;
-    int exit; /* why it leaves before the end; 0: it doesn't */
+    int64_t down_since, back_since; /* of the coordinator; 0: it was never lost */
+    int exit;                       /* why it leaves before the end; 0: it doesn't */
 };
 
 /* A line for the operator: `host` may be NULL; `event` is for --json. */
 void roll_tell(const struct roll *roll, const char *host, const char *event, uint64_t job, const char *fmt,
                ...) __attribute__((format(printf, 5, 6)));
+
+/* ms until the coordinator, if it has just come back, can be thought to have heard from all hosts again: what it plans before
+ * that leaves out the others. */
+int64_t roll_settling(const struct roll *roll);
 
 /* Begins what may begin now, or ends. After each change. */
 void roll_turn(struct roll *roll);

@@ -54,6 +54,10 @@ static void job_ended(struct roll_task *t)
     }
     roll_tell(t->roll, t->h->name, t->h->phase == ROLLING_EMPTIES ? "empty" : "returned", job->id, "%s",
               job->text);
+    for (size_t i = 0; i < job->n_steps; i++)
+        if (job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_SKIPPED)
+            roll_tell(t->roll, t->h->name, "skipped", job->id, "%s: %s", job->steps[i]->guest,
+                      job->steps[i]->why);
     t->h->job = 0;
     if (t->h->phase == ROLLING_EMPTIES)
         roll_host_emptied(t);
@@ -248,6 +252,11 @@ static void on_jobs(struct roll_task *t, const void *reply, const struct error *
 
 void roll_plan(struct roll_task *t)
 {
+    int64_t wait = roll_settling(t->roll);
+    if (wait) {
+        roll_later(t, wait, roll_plan);
+        return;
+    }
     Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
     request.limit = 4096;
     roll_ask(t, "ListJobs", &request.base, ROLL_ANSWER_MS, false, on_jobs);

@@ -29,6 +29,13 @@ static const char *const migrations[] = {
 
     "ALTER TABLE job ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;" /* when its guest had moved, ms since 1970 */
     "CREATE INDEX job_moved ON job (moved) WHERE moved > 0;",
+
+    /* Numbered in the order of the evacuations. */
+    "CREATE TABLE numbered (number INTEGER PRIMARY KEY, host TEXT NOT NULL, guest TEXT NOT NULL,"
+    " name TEXT NOT NULL, UNIQUE (host, guest));"
+    "INSERT INTO numbered (host, guest, name) SELECT host, guest, name FROM away;"
+    "DROP TABLE away;"
+    "ALTER TABLE numbered RENAME TO away;",
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

@@ -45,8 +45,13 @@ int store_set_away(struct store *s, const char *host, const char *guest_uuid, co
                    struct error *err)
 {
     if (gone)
-        return write_texts(s, "INSERT OR REPLACE INTO away VALUES (?1, ?2, ?3)", host, guest_uuid, name, err);
-    return write_texts(s, "DELETE FROM away WHERE host = ?1 AND guest = ?2", host, guest_uuid, NULL, err);
+        return write_texts(s, "INSERT OR REPLACE INTO away (host, guest, name) VALUES (?1, ?2, ?3)", host,
+                           guest_uuid, name, err);
+    return write_texts(
+        s,
+        "DELETE FROM away WHERE guest = ?2 AND number >= (SELECT number FROM away WHERE host = ?1 AND "
+        "guest = ?2)",
+        host, guest_uuid, NULL, err);
 }
 
 int store_each_away(struct store *s, const char *host,

@@ -9,7 +9,8 @@ int store_set_maintenance(struct store *store, const char *host, bool on, struct
 int store_each_maintenance(struct store *store, void (*fn)(void *arg, const char *host), void *arg,
                            struct error *err);
 
-/* The guest was taken from the host (`gone`), or is back. Done twice it is the same. */
+/* The guest was taken from the host (`gone`), or is back. Done twice it is the same. Hosts that it was taken from since were none
+ * of its own: it is not away from them any more. */
 int store_set_away(struct store *store, const char *host, const char *guest_uuid, const char *name, bool gone,
                    struct error *err);
 /* Each guest that a job moved at `since` (ms since 1970) or later. */

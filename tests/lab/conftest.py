@@ -93,6 +93,29 @@ def drover(fleet):
     return fleet.drover
 
 
+@pytest.fixture(scope="module")
+def module_fleet():
+    """Three hosts with storage and Drover's programs, for the tests of one file. Tests take 'three_hosts' instead."""
+    if not complete(BUILD):
+        pytest.fail(f"{BUILD} has no programs of Drover: build them, or set DROVER_BUILD")
+    fleet = Fleet(f"test-{os.getpid()}-three")
+    try:
+        fleet.up(hosts=3, storage=True, programs=BUILD)
+        complaints = Complaints(fleet)
+        yield fleet
+        assert fleet.programs.stop() == [], "took no notice of SIGTERM"
+        assert complaints.new() == []
+    finally:
+        fleet.down()
+
+
+@pytest.fixture
+def three_hosts(module_fleet):
+    """That fleet, without guests, every link whole and every daemon running."""
+    yield module_fleet
+    module_fleet.heal()
+
+
 @pytest.fixture
 def small_fleets():
     """Makes further fleets, small ones, that end with the test: small_fleets("a", hosts=1)."""

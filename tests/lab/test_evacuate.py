@@ -1,38 +1,18 @@
 """Hosts emptied and filled again: three KVM hosts, guests of all kinds, and a coordinator that dies in the middle."""
 
-import os
 import signal
 
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
-from conftest import BUILD, Complaints
-from lablib import Fleet, wait_for
-from lablib.programs import complete
+from lablib import wait_for
 
 MOVES = ["idle1", "idle2", "idle3", "busy1", "linux1"]
 STAYS = {"hopeless1": "pause", "paused1": "paused", "snap1": "snapshot", "local1": "another one"}
 
 
-@pytest.fixture(scope="module")
-def three():
-    """Three KVM hosts."""
-    if not complete(BUILD):
-        pytest.fail(f"{BUILD} has no programs of Drover: build them, or set DROVER_BUILD")
-    fleet = Fleet(f"test-{os.getpid()}-three")
-    try:
-        fleet.up(hosts=3, storage=True, programs=BUILD)
-        complaints = Complaints(fleet)
-        yield fleet
-        assert fleet.programs.stop() == [], "took no notice of SIGTERM"
-        assert complaints.new() == []
-    finally:
-        fleet.down()
-
-
 @pytest.fixture
-def fleet(three):
-    yield three
-    three.heal()
+def fleet(three_hosts):
+    return three_hosts
 
 
 @pytest.fixture

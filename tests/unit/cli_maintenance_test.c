@@ -134,6 +134,7 @@ static void usage(void **state)
         {"maintenance --rolling hv1", "--exec CMD is missing"},
         {"maintenance --rolling hv1,hv1 --exec x", "hv1 is named twice"},
         {"maintenance --rolling hv1,,hv2 --exec x", "is no list of hosts"},
+        {"maintenance --rolling hv1,hv2 --exec x --to hv2", "it is to be emptied itself"},
         {"maintenance --rolling hv1 --exec x --parallel 0", "--parallel"},
         {"maintenance --rolling hv1 --exec x --back-timeout soon", "--back-timeout"},
         {"maintenance --roling hv1 --exec x", "Usage: drover maintenance"},
@@ -145,7 +146,7 @@ static void usage(void **state)
         run(&r, cases[i][0]);
         assert_int_equal(r.exit, EXIT_USAGE);
         assert_string_equal(r.out, "");
-        assert_has(r.err, i == 5 ? "maintenance" : cases[i][1]);
+        assert_has(r.err, i == 6 ? "maintenance" : cases[i][1]);
     }
     struct cli_run r;
     run(&r, "maintenance --rolling --help");

@@ -32,12 +32,31 @@ static void note_away(void *arg, const char *guest_uuid, const char *name)
     strcat(arg, " ");
 }
 
+static char directory[40], *path;
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(directory, "/tmp/drover-store-XXXXXX");
+    path = mkdtemp(directory) ? xasprintf("%s/coordinator.db", directory) : NULL;
+    return path ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    static const char *const endings[] = {"", "-wal", "-shm", "-ballast", "-lock"};
+    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+        _cleanup_free_ char *file = xasprintf("%s%s", path, endings[i]);
+        unlink(file);
+    }
+    free(path);
+    return rmdir(directory);
+}
+
 static void maintenance_and_who_is_away_are_kept(void **state)
 {
     (void)state;
-    char directory[] = "/tmp/drover-store-XXXXXX";
-    assert_non_null(mkdtemp(directory));
-    _cleanup_free_ char *path = xasprintf("%s/coordinator.db", directory);
     struct store *s = open_store(path);
     for (int twice = 0; twice < 2; twice++) {
         assert_int_equal(store_set_maintenance(s, "kvm1", true, NULL), 0);
@@ -56,16 +75,32 @@ static void maintenance_and_who_is_away_are_kept(void **state)
     assert_int_equal(store_each_away(s, "kvm1", note_away, away, NULL), 0);
     assert_string_equal(away, "u2db1 ");
     store_free(s);
-    static const char *const endings[] = {"", "-wal", "-shm", "-ballast", "-lock"};
-    for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-        _cleanup_free_ char *file = xasprintf("%s%s", path, endings[i]);
-        unlink(file);
-    }
-    assert_int_equal(rmdir(directory), 0);
+}
+
+/* web1 went from kvm1 to kvm2, and kvm2 was emptied, too: who brings it back to kvm1 first has it there. */
+static void who_is_home_again_is_nobodys_guest_any_more(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = open_store(path);
+    char first[100] = "", second[100] = "";
+    assert_int_equal(store_set_away(s, "kvm1", "u1", "web1", true, &err), 0);
+    assert_int_equal(store_set_away(s, "kvm2", "u1", "web1", true, &err), 0);
+    assert_int_equal(store_set_away(s, "kvm2", "u2", "db1", true, &err), 0);
+    assert_int_equal(store_set_away(s, "kvm2", "u1", "web1", false, &err), 0);
+    assert_int_equal(store_each_away(s, "kvm1", note_away, first, &err), 0);
+    assert_string_equal(first, "u1web1 ");
+    assert_int_equal(store_set_away(s, "kvm2", "u1", "web1", true, &err), 0);
+    assert_int_equal(store_set_away(s, "kvm1", "u1", "web1", false, &err), 0);
+    assert_int_equal(store_each_away(s, "kvm2", note_away, second, &err), 0);
+    assert_string_equal(second, "u2db1 ");
+    store_free(s);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(maintenance_and_who_is_away_are_kept)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(maintenance_and_who_is_away_are_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_is_home_again_is_nobodys_guest_any_more, set_up, tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,9 @@ def _parser():
     bridge.add_argument("name")
     bridge.add_argument("--remove", action="store_true")
 
+    reboot = commands.add_parser("reboot", help="end a KVM host's guests and daemons, give it another boot id, start the daemons")
+    reboot.add_argument("node")
+
     logs = commands.add_parser("logs", help="what a node's daemons said")
     logs.add_argument("node")
     logs.add_argument("--follow", action="store_true", help="go on as they say more")
@@ -205,6 +208,10 @@ def _bridge(fleet, options):
     (host.bridge_remove if options.remove else host.bridge_add)(options.name)
 
 
+def _reboot(fleet, options):
+    fleet.reboot(options.node)
+
+
 def _logs(fleet, options):
     directory = f"{fleet.node(options.node).run_dir}/log"
     files = sorted(os.path.join(where, name) for where, _, names in os.walk(directory) for name in names if name.endswith(".log"))
@@ -254,7 +261,7 @@ def _running():
 
 
 _COMMANDS = {
-    "up": _up, "guest": _guest, "exec": _execute, "link": _link, "bridge": _bridge, "logs": _logs, "drover": _drover,
+    "up": _up, "guest": _guest, "exec": _execute, "link": _link, "bridge": _bridge, "reboot": _reboot, "logs": _logs, "drover": _drover,
     "status": _status, "down": _down,
 }
 

@@ -273,6 +273,21 @@ class Fleet:
         if self.has_programs:
             self.programs.heal()
 
+    def reboot(self, name):
+        """What a reboot of a KVM host is to the others: its guests, its agent and its libvirtd end, its boot id is another one, and
+        the daemons start again."""
+        host = self.kvm(name)
+        if self.has_programs:
+            self.programs.agent_stop(host)
+        for guest, state in host.domains().items():
+            if state != "shut off":
+                host.virsh("destroy", guest)
+        host.libvirtd_stop()
+        host.boot()
+        host.libvirtd_start()
+        if self.has_programs:
+            self.programs.agent_start(host)
+
     # Guests and links
 
     def guest_add(self, name, on, **arguments):

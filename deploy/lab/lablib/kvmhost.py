@@ -11,6 +11,7 @@ from .state import CACHE
 
 LIBVIRT_PORT = 16509
 AGENT_PORT = 7460
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 TICKS = "/var/lib/libvirt/ticks"
 IMAGES = "/var/lib/libvirt/images"
 GLUSTER = "/srv/gluster"
@@ -55,6 +56,12 @@ class KvmHost(Node):
         identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.fleet.id}/{self.name}")
         self.write("/etc/libvirt/libvirtd.conf", _LIBVIRTD_CONF.format(address=self.address, uuid=identity))
         self._seed_capabilities()
+        self.boot()
+        self.run(["mount", "--bind", "/run/boot_id", BOOT_ID])
+
+    def boot(self):
+        """Gives the host a boot id of its own, another one each time."""
+        self.write("/run/boot_id", f"{uuid.uuid4()}\n")
 
     def network(self, switch):
         switch.connect(self)
