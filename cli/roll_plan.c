@@ -44,6 +44,25 @@ void roll_host_done(struct roll_task *t)
     roll_turn(t->roll);
 }
 
+/* A guest is not well where it arrived. That has paused the plan, and nobody may be there to resume it; or it was the last. */
+static bool stops_for_the_ill(struct roll_task *t, const Drover__V1__Job *job)
+{
+    const Drover__V1__PlanStep *ill = NULL;
+    for (size_t i = 0; i < job->n_steps; i++)
+        if (job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_ILL)
+            ill = job->steps[i];
+    if (!ill || (job_is_open(job) && !job->paused))
+        return false;
+    _cleanup_free_ char *why = xasprintf("%s is not well on %s: %s", ill->guest, ill->to, ill->why);
+    _cleanup_free_ char *todo =
+        job_is_open(job) ? xasprintf("look at %s; `drover resume %" PRIu64
+                                     "` lets the others follow, `drover cancel %" PRIu64 "` ends the plan",
+                                     ill->guest, job->id, job->id)
+                         : xasprintf("look at %s", ill->guest);
+    roll_host_stop(t, EXIT_FAILED, why, todo);
+    return true;
+}
+
 static void job_ended(struct roll_task *t)
 {
     const Drover__V1__Job *job = t->job;
@@ -52,6 +71,8 @@ static void job_ended(struct roll_task *t)
         roll_host_stop(t, job_exit(job), job->text, job->todo);
         return;
     }
+    if (stops_for_the_ill(t, job))
+        return;
     roll_tell(t->roll, t->h->name, t->h->phase == ROLLING_EMPTIES ? "empty" : "returned", job->id, "%s",
               job->text);
     for (size_t i = 0; i < job->n_steps; i++)
@@ -65,15 +86,6 @@ static void job_ended(struct roll_task *t)
         roll_host_done(t);
 }
 
-/* A guest that is not well where it arrived has paused the plan: nobody may be there to resume it. */
-static bool paused_by_itself(const Drover__V1__Job *job)
-{
-    for (size_t i = 0; i < job->n_steps && job->paused; i++)
-        if (job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_ILL)
-            return true;
-    return false;
-}
-
 static void heard(struct roll_task *t)
 {
     const Drover__V1__Job *job = t->job;
@@ -81,13 +93,7 @@ static void heard(struct roll_task *t)
         roll_tell(t->roll, t->h->name, "log", job->id, "%s", job->log[t->log_told]->text);
     if (!job_is_open(job)) {
         job_ended(t);
-    } else if (paused_by_itself(job)) {
-        _cleanup_free_ char *todo =
-            xasprintf("look at the guest that is not well; `drover resume %" PRIu64
-                      "` lets the others follow, `drover cancel %" PRIu64 "` ends the plan",
-                      job->id, job->id);
-        roll_host_stop(t, EXIT_FAILED, "its plan has paused: a guest that moved is not well", todo);
-    } else if (job->paused != t->paused_told) {
+    } else if (!stops_for_the_ill(t, job) && job->paused != t->paused_told) {
         t->paused_told = job->paused;
         roll_tell(t->roll, t->h->name, job->paused ? "paused" : "resumed", job->id,
                   job->paused ? "job %" PRIu64 " is paused, and waited for; `drover resume` lets it go on"

@@ -209,12 +209,8 @@ char *text_shell_word(const char *text)
     char *word = xcalloc(strlen(text) * 4 + 3, 1), *out = word;
     *out++ = '\'';
     for (; *text; text++) {
-        if (*text == '\'') {
-            memcpy(out, "'\\''", 4);
-            out += 4;
-        } else {
-            *out++ = *text;
-        }
+        const char *piece = *text == '\'' ? "'\\''" : (char[]){*text, 0};
+        out = stpcpy(out, piece);
     }
     *out = '\'';
     return word;

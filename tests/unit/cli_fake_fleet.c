@@ -3,6 +3,7 @@
  *   HOST.boot      its boot id is what stands in it      HOST.down     its agent has no session
  *   HOST.blocked   a finding of the doctor blocks        HOST.stuck    a dry run says that a guest would stay
  *   HOST.stays     a guest stays when it is emptied      HOST.crowded  it can't be emptied while another is in maintenance
+ *   HOST.ill       a guest that has left it is not well
  *   HOST.slow      emptying it ends when the file is gone
  * Each has two guests. It prints "ready" when it listens. */
 #include "common/base/cleanup.h"
@@ -120,6 +121,13 @@ static void fill(const struct job *j, Drover__V1__Job *job, Drover__V1__PlanStep
     steps[0] = step;
     job->steps = steps;
     job->n_steps = j->partly;
+    if (j->ended && evacuate && is(j->host, "ill")) {
+        step->state = DROVER__V1__STEP_STATE__STEP_DONE;
+        step->care = DROVER__V1__STEP_CARE__CARE_ILL;
+        step->to = (char *)"hv4";
+        step->why = (char *)"disk vda: no space";
+        job->n_steps = 1;
+    }
 }
 
 static void end_job(struct job *j)

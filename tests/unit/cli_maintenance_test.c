@@ -219,6 +219,20 @@ static void a_host_that_cannot_be_emptied_stops_it_before_the_command(void **sta
     assert_noted("hv1 10.0.0.11 tokyo\nhv2 10.0.0.11 tokyo\nhv3 10.0.0.11 tokyo\n");
 }
 
+static void a_guest_that_is_not_well_stops_it(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", REBOOT);
+    put("hv1.ill", "", 0644);
+    _cleanup_free_ char *line = rolling("hv1,hv2", "");
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_has(r.out, "hv1: STOPPED: web1 is not well on hv4: disk vda: no space");
+    assert_noted("");
+    run(&r, "maintenance off hv1");
+}
+
 static void a_command_that_fails_stops_it(void **state)
 {
     (void)state;
@@ -405,6 +419,7 @@ int main(void)
         cmocka_unit_test_setup(nothing_moves_when_a_host_is_not_as_it_must_be, clean),
         cmocka_unit_test_setup(a_dry_run_says_the_order_and_who_is_stuck, clean),
         cmocka_unit_test_setup(a_host_that_cannot_be_emptied_stops_it_before_the_command, clean),
+        cmocka_unit_test_setup(a_guest_that_is_not_well_stops_it, clean),
         cmocka_unit_test_setup(a_command_that_fails_stops_it, clean),
         cmocka_unit_test_setup(a_command_that_does_not_end_is_ended, clean),
         cmocka_unit_test_setup(a_host_that_does_not_come_back_stops_it, clean),

@@ -1,6 +1,7 @@
 #include "cli/args.h"
 #include "cli/table.h"
 #include "cli/text.h"
+#include "common/base/cleanup.h"
 #include "common/base/memory.h"
 
 #include <setjmp.h>
@@ -192,10 +193,39 @@ static void numbers_have_bounds(void **state)
     assert_int_equal(n, 12);
 }
 
+static void words_for_a_shell(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"kvm1,kvm2", "kvm1,kvm2"},
+                                           {"", "''"},
+                                           {"ssh $DROVER_HOST reboot", "'ssh $DROVER_HOST reboot'"},
+                                           {"echo 'a'", "'echo '\\''a'\\'''"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_free_ char *word = text_shell_word(cases[i][0]);
+        assert_string_equal(word, cases[i][1]);
+    }
+}
+
+static void the_host_of_a_url(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"tls+tcp://10.0.0.11:7460", "10.0.0.11"},
+                                           {"tcp://kvm1:7460", "kvm1"},
+                                           {"tls+tcp://[fe80::1]:7460", "fe80::1"},
+                                           {"ipc:///run/agent.sock", ""},
+                                           {"kvm1", ""}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char host[64];
+        assert_string_equal(text_url_host(cases[i][0], host, sizeof(host)), cases[i][1]);
+    }
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_for_a_shell),
+        cmocka_unit_test(the_host_of_a_url),
         cmocka_unit_test(names_cannot_steer_a_terminal),
         cmocka_unit_test(widths_are_columns),
         cmocka_unit_test(figures),
