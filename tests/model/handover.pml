@@ -446,7 +446,8 @@ end:
 #endif
         DO(D_SUSPEND) }
     :: atomic { faults > 0 && FREE && (call[h] != NO_CALL || told[h]) -> printf("F1 agent %d\n", h); faults--; forget() }
-    :: atomic { faults > 0 && FREE && S[t] == NONE && fence[h] < MINE(t) && sent[t] -> /* just before its record */
+    /* Just before its record, which is one of a yes: nothing else raises the fence. */
+    :: atomic { faults > 0 && FREE && GOT(PREPARE_S) && FRESH(S) && up[h] && vm[h] == HOME && !HAS_JOB(h) ->
         printf("F1 agent %d, fence\n", h); faults--; forget(); fence[h] = MINE(t) }
     :: atomic { !seen[h] && sent[t] -> seen[h] = true } /* any message tells of the epoch */
     od;
