@@ -32,8 +32,41 @@ void fleet_deinit(struct fleet *fleet)
         free(h->why);
     }
     free(fleet->hosts);
+    free(fleet->by_name);
+    copies_deinit(&fleet->copies);
     free(fleet->site_links);
     fleet_init(fleet);
+}
+
+/* FNV-1a, of small and large letters alike. */
+static uint64_t key_of(const char *text)
+{
+    uint64_t key = 0xcbf29ce484222325;
+    for (; *text; text++)
+        key = (key ^ (unsigned char)(*text | 0x20)) * 0x100000001b3;
+    return key;
+}
+
+/* The place of that name, or the free one where it would be. */
+static uint32_t *place_of(const struct fleet *fleet, const char *name)
+{
+    size_t i = (size_t)key_of(name) & (fleet->n_by_name - 1);
+    while (fleet->by_name[i] && !streq(fleet->hosts[fleet->by_name[i] - 1].name, name))
+        i = (i + 1) & (fleet->n_by_name - 1);
+    return &fleet->by_name[i];
+}
+
+static void enter_name(struct fleet *fleet, const char *name)
+{
+    if (2 * fleet->n_hosts >= fleet->n_by_name) {
+        fleet->n_by_name = fleet->n_by_name ? 2 * fleet->n_by_name : 16;
+        free(fleet->by_name);
+        fleet->by_name = xcalloc(fleet->n_by_name, sizeof(*fleet->by_name));
+        for (size_t i = 0; i + 1 < fleet->n_hosts; i++)
+            *place_of(fleet, fleet->hosts[i].name) = (uint32_t)i + 1;
+    }
+    uint32_t *place = place_of(fleet, name);
+    *place = *place ? *place : (uint32_t)fleet->n_hosts;
 }
 
 struct fleet_host *fleet_add_host(struct fleet *fleet, const char *name, const char *site,
@@ -45,19 +78,19 @@ struct fleet_host *fleet_add_host(struct fleet *fleet, const char *name, const c
             fleet->hosts[i].guests[g].host = &fleet->hosts[i];
     struct fleet_host *h = &fleet->hosts[fleet->n_hosts++];
     *h = (struct fleet_host){
+        .fleet = fleet,
         .name = xstrdup(name),
         .site = xstrdup(site ? site : ""),
         .agent_url = xstrdup(agent_url ? agent_url : ""),
     };
+    enter_name(fleet, name);
     return h;
 }
 
 struct fleet_host *fleet_host(const struct fleet *fleet, const char *name)
 {
-    for (size_t i = 0; i < fleet->n_hosts; i++)
-        if (streq(fleet->hosts[i].name, name))
-            return &fleet->hosts[i];
-    return NULL;
+    uint32_t place = fleet->n_hosts ? *place_of(fleet, name) : 0;
+    return place ? &fleet->hosts[place - 1] : NULL;
 }
 
 void fleet_session(struct fleet_host *host, bool up, int64_t now_ms, const char *why)
@@ -85,10 +118,16 @@ static ProtobufCMessage *copy_of(const ProtobufCMessage *message)
 
 static struct fleet_guest *guest_on(const struct fleet_host *host, const char *uuid)
 {
+    uint64_t key = key_of(uuid);
     for (size_t g = 0; g < host->n_guests; g++)
-        if (strcasecmp(host->guests[g].guest->uuid, uuid) == 0)
+        if (host->guests[g].key == key && strcasecmp(host->guests[g].guest->uuid, uuid) == 0)
             return &host->guests[g];
     return NULL;
+}
+
+bool fleet_has_copies(const struct fleet *fleet, const struct fleet_guest *guest)
+{
+    return copies_count(&fleet->copies, guest->key) > 1;
 }
 
 const struct fleet_guest *fleet_guest_on(const struct fleet_host *host, const char *uuid)
@@ -98,6 +137,7 @@ const struct fleet_guest *fleet_guest_on(const struct fleet_host *host, const ch
 
 static void drop_guest(struct fleet_host *host, struct fleet_guest *guest)
 {
+    copies_remove(&host->fleet->copies, guest->key);
     guest_free(guest->guest);
     size_t after = (size_t)(host->guests + host->n_guests - (guest + 1));
     memmove(guest, guest + 1, after * sizeof(*guest));
@@ -115,7 +155,7 @@ static struct fleet_usage usage_elsewhere(const struct fleet *fleet, const char 
     return (struct fleet_usage){0};
 }
 
-static void put_guest(const struct fleet *fleet, struct fleet_host *host, const Drover__V1__Guest *guest)
+static void put_guest(struct fleet_host *host, const Drover__V1__Guest *guest)
 {
     if (!guest->uuid[0])
         return;
@@ -129,11 +169,13 @@ static void put_guest(const struct fleet *fleet, struct fleet_host *host, const 
         guest_free(old->guest);
     } else {
         if (host->synced && fleet_guest_active(guest))
-            usage = usage_elsewhere(fleet, guest->uuid);
+            usage = usage_elsewhere(host->fleet, guest->uuid);
         host->guests = xrealloc(host->guests, host->n_guests + 1, sizeof(host->guests[0]));
         old = &host->guests[host->n_guests++];
+        copies_add(&host->fleet->copies, key_of(copy->uuid));
     }
-    *old = (struct fleet_guest){.guest = copy, .host = host, .told = true, .usage = usage};
+    *old = (struct fleet_guest){
+        .guest = copy, .host = host, .key = key_of(copy->uuid), .told = true, .usage = usage};
 }
 
 static struct fleet_usage usage_of(const Drover__V1__Usage *u)
@@ -154,7 +196,7 @@ static void put_measured(struct fleet_host *host, const Drover__V1__Measured *me
     }
 }
 
-void fleet_event(const struct fleet *fleet, struct fleet_host *host, const Drover__V1__AgentEvent *event)
+void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event)
 {
     if (event->host) {
         Drover__V1__HostReport *copy = (Drover__V1__HostReport *)copy_of(&event->host->base);
@@ -164,7 +206,7 @@ void fleet_event(const struct fleet *fleet, struct fleet_host *host, const Drove
         }
     }
     if (event->guest)
-        put_guest(fleet, host, event->guest);
+        put_guest(host, event->guest);
     if (event->guest_gone && event->guest_gone[0]) {
         struct fleet_guest *gone = guest_on(host, event->guest_gone);
         if (gone)
@@ -277,7 +319,7 @@ int fleet_find_host(const struct fleet *fleet, const char *name, struct fleet_ho
         return 0;
     }
     struct near near = near_to(name);
-    for (size_t i = 0; i < fleet->n_hosts; i++)
+    for (size_t i = 0; fleet->hosts && i < fleet->n_hosts; i++)
         near_offer(&near, fleet->hosts[i].name);
     _cleanup_free_ char *names = near_text(&near);
     return error_set(err, STATUS_NOT_FOUND, "no host '%s' in the inventory%s%s", name,

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SAID = 8 }; /* hosts that are told of in one line; of more, how many */
+
 struct candidate {
     const struct fleet_host *host;
     struct findings by_report;
@@ -59,8 +61,11 @@ static void refuse(const struct candidate *list, size_t n, struct placement *out
             else if (c == 0)
                 add_copy(&out->refusals, f, NULL);
         }
-        text_append(&out->why, "; ", "%s: %s", list[c].host->name, ids);
+        if (c < SAID)
+            text_append(&out->why, "; ", "%s: %s", list[c].host->name, ids);
     }
+    if (n > SAID)
+        text_append(&out->why, "; ", "and %zu more", n - SAID);
 }
 
 static bool better(const struct candidate *a, const struct candidate *b)
@@ -72,9 +77,10 @@ static void explain(const struct candidate *list, size_t n, const struct candida
                     struct placement *out)
 {
     _cleanup_free_ char *others = NULL;
+    size_t said = 0;
     for (size_t c = 0; c < n; c++) {
         const Drover__V1__Finding *block = findings_block(list[c].findings);
-        if (&list[c] == best)
+        if (&list[c] == best || said++ >= SAID)
             continue;
         if (block)
             text_append(&others, "; ", "%s can't: %s", list[c].host->name, block->id);
@@ -82,6 +88,8 @@ static void explain(const struct candidate *list, size_t n, const struct candida
             text_append(&others, "; ", "%s would have %lld MiB", list[c].host->name,
                         (long long)(list[c].room >> 20));
     }
+    if (said > SAID)
+        text_append(&others, "; ", "and %zu more", said - SAID);
     out->why =
         xasprintf("%s has the most memory left after the move, %lld MiB%s%s%s", best->host->name,
                   (long long)(best->room >> 20), others ? " (" : "", others ? others : "", others ? ")" : "");

@@ -356,7 +356,8 @@ static const char *another_copy(struct view *v, uint32_t guest)
     if (v->searched[guest])
         return v->elsewhere[guest];
     v->searched[guest] = true;
-    for (size_t h = 0; h < v->of.fleet->n_hosts && !v->elsewhere[guest]; h++) {
+    for (size_t h = 0; fleet_has_copies(v->of.fleet, g) && h < v->of.fleet->n_hosts && !v->elsewhere[guest];
+         h++) {
         const struct fleet_host *host = &v->of.fleet->hosts[h];
         const struct fleet_guest *other = host == g->host ? NULL : fleet_guest_on(host, g->guest->uuid);
         if (other && host->up && fleet_guest_active(other->guest) && fleet_guest_active(g->guest))

@@ -116,7 +116,7 @@ RULE(post_copy_missing)
 RULE(guest_elsewhere)
 {
     const Drover__V1__Guest *g = in->guest->guest;
-    for (size_t i = 0; i < in->fleet->n_hosts; i++) {
+    for (size_t i = 0; fleet_has_copies(in->fleet, in->guest) && i < in->fleet->n_hosts; i++) {
         const struct fleet_host *h = &in->fleet->hosts[i];
         const struct fleet_guest *other = h == in->source ? NULL : fleet_guest_on(h, g->uuid);
         if (other && h->up && fleet_guest_active(other->guest) && fleet_guest_active(g))
@@ -129,7 +129,7 @@ RULE(guest_elsewhere)
 RULE(guest_remembered)
 {
     const Drover__V1__Guest *g = in->guest->guest;
-    for (size_t i = 0; i < in->fleet->n_hosts; i++) {
+    for (size_t i = 0; fleet_has_copies(in->fleet, in->guest) && i < in->fleet->n_hosts; i++) {
         const struct fleet_host *h = &in->fleet->hosts[i];
         const struct fleet_guest *other =
             h == in->source || h == in->destination ? NULL : fleet_guest_on(h, g->uuid);
@@ -216,9 +216,8 @@ RULE(name_free)
 
 RULE(uuid_free)
 {
-    const Drover__V1__Guest *g = in->guest->guest;
     const struct fleet_host *h = in->destination;
-    const struct fleet_guest *other = h == in->source ? NULL : fleet_guest_on(h, g->uuid);
+    const struct fleet_guest *other = h == in->source ? NULL : fleet_guest_on(h, in->guest->guest->uuid);
     if (other)
         found(("host %s", h->name),
               ("it has a guest of this UUID already: %s, %s", other->guest->name,

@@ -132,7 +132,7 @@ static void on_event(const Drover__V1__AgentEvent *event, void *arg)
                     "the agent told of guests before it said which host it is; is its version right?");
         return;
     }
-    fleet_event(s->agents->config.fleet, s->host, event);
+    fleet_event(s->host, event);
     if (s->host->synced) {
         s->timer = loop_timer_cancel(s->timer);
         s->backoff_ms = BACKOFF_MIN_MS;

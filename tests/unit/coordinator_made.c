@@ -125,8 +125,9 @@ struct fleet_guest *made_guest(struct fleet_host *host, const char *name, const 
     made_string(&nic->mac, "52:54:00:00:00:01");
     add(g->interfaces, g->n_interfaces, nic);
 
-    host->guests = xrealloc(host->guests, host->n_guests + 1, sizeof(host->guests[0]));
-    struct fleet_guest *guest = &host->guests[host->n_guests++];
-    *guest = (struct fleet_guest){.guest = g, .host = host, .told = true};
-    return guest;
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    event.guest = g;
+    fleet_event(host, &event);
+    drover__v1__guest__free_unpacked(g, NULL);
+    return &host->guests[host->n_guests - 1];
 }

@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-static const struct fleet nothing_else;
 
 static Drover__V1__Guest told_guest(const char *name, const char *uuid)
 {
@@ -27,21 +26,21 @@ static void tell(struct fleet_host *host, const char *name, const char *uuid)
     Drover__V1__Guest g = told_guest(name, uuid);
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.guest = &g;
-    fleet_event(&nothing_else, host, &event);
+    fleet_event(host, &event);
 }
 
 static void tell_gone(struct fleet_host *host, const char *uuid)
 {
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.guest_gone = (char *)uuid;
-    fleet_event(&nothing_else, host, &event);
+    fleet_event(host, &event);
 }
 
 static void tell_synced(struct fleet_host *host)
 {
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.synced = true;
-    fleet_event(&nothing_else, host, &event);
+    fleet_event(host, &event);
 }
 
 static void a_session_tells_changes_and_ends(void **state)
@@ -117,7 +116,7 @@ static void tell_measured(struct fleet_host *host, const char *uuid, uint32_t cp
         measured.guests = list;
         measured.n_guests = 1;
     }
-    fleet_event(&nothing_else, host, &event);
+    fleet_event(host, &event);
 }
 
 static void what_was_measured_of_a_guest_goes_with_it(void **state)
@@ -141,7 +140,7 @@ static void what_was_measured_of_a_guest_goes_with_it(void **state)
     Drover__V1__Guest g = told_guest("web1", UUID_A);
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.guest = &g;
-    fleet_event(&fleet, kvm2, &event);
+    fleet_event(kvm2, &event);
     tell_gone(kvm1, UUID_A);
     tell_measured(kvm2, UUID_B, 200); /* not yet this one, which has just arrived */
     assert_int_equal(fleet_guest_on(kvm2, UUID_A)->usage.cpu, 1500);
@@ -165,8 +164,8 @@ static void messages_are_copied(void **state)
     report.memory_total = 7;
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.host = &report;
-    fleet_event(&nothing_else, h, &event);
-    fleet_event(&nothing_else, h, &event);
+    fleet_event(h, &event);
+    fleet_event(h, &event);
     name[0] = 'X';
     report.memory_total = 8;
     assert_string_equal(h->report->name, "kvm1");
@@ -251,6 +250,36 @@ static void the_running_copy_comes_first(void **state)
     }
 }
 
+static void who_is_on_two_hosts_is_known_without_a_search(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    char name[16], uuid[37];
+    fleet_init(&fleet);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "kvm%d", i);
+        fleet_add_host(&fleet, name, NULL, NULL);
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof(name), "kvm%d", i % 100);
+        snprintf(uuid, sizeof(uuid), "%08d-0000-4000-8000-00000000000a", i);
+        struct fleet_host *h = fleet_host(&fleet, name);
+        assert_string_equal(h->name, name);
+        tell(h, "x", uuid);
+        assert_false(fleet_has_copies(&fleet, fleet_guest_on(h, uuid)));
+    }
+    assert_null(fleet_host(&fleet, "kvm100"));
+    /* The last one is on kvm99; a UUID is the same in capital letters. */
+    struct fleet_host *other = fleet_host(&fleet, "kvm7");
+    uuid[35] = 'A';
+    tell(other, "x", uuid);
+    assert_true(fleet_has_copies(&fleet, fleet_guest_on(other, uuid)));
+    tell(other, "x", uuid); /* told again */
+    tell_gone(fleet_host(&fleet, "kvm99"), uuid);
+    assert_false(fleet_has_copies(&fleet, fleet_guest_on(other, uuid)));
+    fleet_deinit(&fleet);
+}
+
 /* Random events against a set of flags: after `synced`, the host has exactly what this session told and did not take back. */
 static void the_snapshot_follows_any_stream(void **state)
 {
@@ -303,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_guest_is_found_by_name_uuid_and_place),
         cmocka_unit_test(a_name_of_several_guests_is_refused),
         cmocka_unit_test(the_running_copy_comes_first),
+        cmocka_unit_test(who_is_on_two_hosts_is_known_without_a_search),
         cmocka_unit_test(the_snapshot_follows_any_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,7 +121,7 @@ static void gone(struct world *w, const char *host, const char *uuid)
 {
     Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
     event.guest_gone = (char *)uuid;
-    fleet_event(&w->fleet, fleet_host(&w->fleet, host), &event);
+    fleet_event(fleet_host(&w->fleet, host), &event);
 }
 
 static Drover__V1__StepState state(const struct world *w, size_t step)
