@@ -30,10 +30,12 @@ RULE(bridge_segment)
         const struct ask *heard = listener(in, i, &here, &there);
         if (ask_refuted(heard))
             found(("bridge %s", there->name),
-                  ("frames sent on %s of %s did not arrive there on %s: %s", here->name, in->source->name,
-                   in->destination->name, ask_words(heard)),
+                  ("frames sent on %s of %s did not arrive there on %s, so the guest would lose its address "
+                   "and all connections: %s",
+                   here->name, in->source->name, in->destination->name, ask_words(heard)),
                   ("one network behind both bridges"),
-                  ("see that %s of %s has its uplink (bridge link, ip link), in the same VLAN as on %s",
+                  ("see that %s of %s has its uplink (bridge link, ip link), in the same VLAN as on %s; or, "
+                   "where the network does not reach so far, give the guest another address there",
                    there->name, in->destination->name, in->source->name));
     }
 }

@@ -3,6 +3,7 @@
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, document
 from lablib import wait_for
+from lablib.links import GUESTS
 
 IMAGES, OSAKA = "/var/lib/libvirt/images", "/srv/osaka"
 MAPPINGS = f"""
@@ -57,6 +58,12 @@ def steps(job):
     return {step["guest"]: step for step in job["steps"]}
 
 
+def times(drover, plan):
+    """When each guest's migration began and ended, in milliseconds."""
+    jobs = {guest: document(drover("job", str(step["job"]), "--json")) for guest, step in steps(plan).items()}
+    return {guest: int(job["started"]) for guest, job in jobs.items()}, {guest: int(job["ended"]) for guest, job in jobs.items()}
+
+
 def hosts_of(drover, guests):
     listed = document(drover("vms", "--json"))["guests"]
     return {entry["guest"]["name"]: entry["host"] for entry in listed if entry["guest"]["name"] in guests}
@@ -78,12 +85,32 @@ def test_a_group_moves_to_a_site_that_shares_nothing_and_back(fleet, drover, sit
     for name in guests:
         assert_goes_on(fleet, name, "kvm2")
         assert_runs_only_on(fleet, name, "kvm2")
+    # The groups in the order given: no app began before the db had moved.
+    began, ended = times(drover, moved)
+    assert ended["db1"] <= min(began["app1"], began["app2"])
     images = fleet.node("kvm2").run(["ls", OSAKA]).stdout.split()
     assert {f"{name}-0.raw" for name in guests} <= set(images)
     drover("move", "--from", "osaka", "--to", "tokyo", "--copy-storage")
     for name in guests:
         assert_goes_on(fleet, name, "kvm1")
         assert_runs_only_on(fleet, name, "kvm1")
+
+
+def test_what_a_guest_loses_where_the_network_does_not_reach_is_said_before(fleet, drover, sites):
+    fleet.guest_add("web1", on="kvm1", disks=["local"], nic="br0", tick_ms=200)
+    known(drover, "web1")
+    fleet.link("kvm2", up=False, network=GUESTS)
+    order = ("move", "--from", "tokyo", "--to", "osaka", "--vm", "web*", "--copy-storage", "--json")
+    refused = drover(*order, "--dry-run", check=False)
+    assert refused.returncode == 3
+    step = steps(document(refused))["web1"]
+    assert "lose its address" in step["why"] and "another address there" in step["todo"]
+    # The operator knows, and gives it another one: told all the same.
+    planned = steps(document(drover(*order, "--accept", "bridge-segment", "--dry-run")))["web1"]
+    assert any("lose its address" in note for note in planned["notes"]), planned
+    moved = steps(document(drover(*order, "--accept", "bridge-segment")))["web1"]
+    assert moved["state"] == "done", moved
+    assert_goes_on(fleet, "web1", "kvm2")
 
 
 def test_guests_are_spread_and_gathered_and_a_drill_tells_who_is_stuck(fleet, drover, plain):
