@@ -4,7 +4,7 @@
 #include "agent/io/guests.h"
 #include "agent/io/message.h"
 #include "agent/service.h"
-#include "agent/transactions.h"
+#include "agent/transaction.h"
 #include "common/base/memory.h"
 
 #include <libvirt/libvirt-qemu.h>
@@ -221,5 +221,8 @@ void rpc_set_bandwidth(Drover__V1__Agent_Service *service, const Drover__V1__Set
         reply(&none, call);
         return;
     }
+    struct transaction *txn = transactions_find(all, open);
+    if (txn)
+        transfer_share(txn, request->bandwidth, request->waits);
     begin(service, request, (void *)reply, call, set_bandwidth, bandwidth_set);
 }

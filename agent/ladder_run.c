@@ -247,6 +247,7 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
         .post_copy = p->post_copy,
         .paused_for = paused_for,
         .others = others,
+        .waits = run->txn->waits,
     };
     struct ladder_actions actions;
     ladder_step(&run->ladder, &sample, &actions);

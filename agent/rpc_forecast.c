@@ -75,7 +75,9 @@ void rpc_forecast(Drover__V1__Agent_Service *service, const Drover__V1__Forecast
     struct forecasting *f = new0(struct forecasting);
     *f = (struct forecasting){agent, request, reply, call};
     struct model_input in;
-    if (request->refresh || samples_guest(agent->samples, request->guest, &in) < 0)
+    if (request->known)
+        answer(f);
+    else if (request->refresh || samples_guest(agent->samples, request->guest, &in) < 0)
         samples_refresh(agent->samples, request->guest, on_samples, f);
     else
         on_samples(f, NULL);

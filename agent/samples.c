@@ -436,6 +436,8 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
     r->samples = in.n_windows;
     r->samples_age = age;
     r->confidence = o.confidence;
+    if (in.n_windows) /* the shortest is of a second */
+        r->dirtied = (uint64_t)(in.windows[0].dirtied * 1000 / in.windows[0].length);
     if (!in.bandwidth || (!in.n_windows && o.way != MODEL_OFFLINE))
         return;
     r->way = (char *)ways[o.way];

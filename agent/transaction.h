@@ -45,6 +45,7 @@ struct transaction {
     int64_t changed_ms;       /* realtime */
     int64_t heard_ms;         /* monotonic; of the coordinator or the peer */
     uint64_t begin_bandwidth; /* source: its share of the link at the beginning; 0: the policy's */
+    bool waits;               /* source: for its turn at the link, of which it has only a little */
     struct transfer *transfer;  /* source: the job that is watched, and who listens */
     struct handover *handover;  /* source: the peer is being told */
     struct disk_sender *sender; /* source: the disks of a guest that is shut off are on their way */
@@ -194,6 +195,8 @@ void transfer_free(struct transfer *transfer);
 
 /* The stream gets what happens, then its end. Takes the call. */
 void transfer_listen(struct transaction *txn, struct rpc_call *call);
+/* Its share of the link has changed, and it waits for its turn there, or no longer. */
+void transfer_share(struct transaction *txn, uint64_t bandwidth, bool waits);
 void transfer_event(struct transaction *txn, const struct libvirt_event *event);
 
 /* After each step: streams end when there is nothing more to tell. */

@@ -30,7 +30,7 @@ struct transfer {
     bool has_forecast, foretold; /* to be told; there is one */
     bool learnt;                 /* from forecast and fact */
     char *to;                    /* the destination's name */
-    bool limited;                /* the bandwidth, by the policy */
+    bool limited;                /* the bandwidth, by the policy or by its share of the link */
     bool adopted;                /* and no sample yet: stopped_ms is only what the manifest says */
     struct ladder_start start;   /* its `why` is told to the first who listens */
     struct listener *listeners;
@@ -297,6 +297,13 @@ static void on_commit(void *arg)
     drive_look(t->txn);
 }
 
+void transfer_share(struct transaction *txn, uint64_t bandwidth, bool waits)
+{
+    txn->waits = waits;
+    if (txn->transfer && bandwidth)
+        txn->transfer->limited = true;
+}
+
 void transfer_event(struct transaction *txn, const struct libvirt_event *event)
 {
     struct transfer *t = txn->transfer;
@@ -345,7 +352,7 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->has_forecast = r->guest && !adopt;
     t->foretold = t->has_forecast && t->forecast.way && t->forecast.way[0];
     t->to = xstrdup(r->peer->host);
-    t->limited = r->policy && r->policy->bandwidth;
+    t->limited = txn->begin_bandwidth || (r->policy && r->policy->bandwidth);
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
     t->adopted = adopt;
     if (adopt)

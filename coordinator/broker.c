@@ -3,16 +3,17 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/core/broker.h"
+#include "coordinator/move.h"
 
 enum {
-    MAX_JOBS = 4096,
     SETTLE_MS = 100,  /* changes come in bursts */
     SET_MS = 5000,    /* an agent that doesn't answer is asked again at the next change */
     WORTH_PERCENT = 5 /* a smaller change is not told */
 };
 
 struct told { /* what a transfer was told to use */
-    uint64_t job, rate;
+    uint64_t job;
+    struct broker_part part;
 };
 
 struct broker {
@@ -29,7 +30,7 @@ struct broker {
 struct shares {
     const Drover__V1__Job **jobs;
     struct broker_move *moves;
-    uint64_t *rates;
+    struct broker_part *parts;
     size_t n;
 };
 
@@ -37,18 +38,18 @@ static void shares_deinit(struct shares *s)
 {
     free(s->jobs);
     free(s->moves);
-    free(s->rates);
+    free(s->parts);
 }
 
 /* `transfers`: this job counts as transferring already. */
 static void share(const struct broker *b, uint64_t transfers, struct shares *ret)
 {
-    const Drover__V1__Job **jobs = xcalloc(MAX_JOBS, sizeof(*jobs));
-    size_t n = driver_jobs(b->driver, jobs, MAX_JOBS);
+    size_t n;
+    const Drover__V1__Job **jobs = move_open(b->driver, &n);
     *ret = (struct shares){.jobs = jobs};
     ret->moves = xcalloc(n + 1, sizeof(*ret->moves));
-    ret->rates = xcalloc(n + 1, sizeof(*ret->rates));
-    for (size_t i = 0; i < n && i < MAX_JOBS; i++) {
+    ret->parts = xcalloc(n + 1, sizeof(*ret->parts));
+    for (size_t i = 0; i < n; i++) {
         const Drover__V1__Job *j = jobs[i];
         bool flows = streq(j->phase, "transfer"), prepares = streq(j->phase, "preparing");
         const Drover__V1__Policy *policy = driver_policy(b->driver, j->id);
@@ -59,17 +60,18 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
                                                     .to = j->destination,
                                                     .transfers = flows || j->id == transfers,
                                                     .bytes_left = j->progress ? j->progress->bytes_left : 0,
-                                                    .rate_max = policy ? policy->bandwidth : 0};
+                                                    .rate_max = policy ? policy->bandwidth : 0,
+                                                    .paused = j->progress && j->progress->paused};
     }
-    broker_share(b->fleet, ret->moves, ret->n, ret->rates);
+    broker_share(b->fleet, ret->moves, ret->n, ret->parts);
 }
 
-static uint64_t last_told(const struct broker *b, uint64_t job)
+static struct broker_part last_told(const struct broker *b, uint64_t job)
 {
     for (size_t i = 0; i < b->n_told; i++)
         if (b->told[i].job == job)
-            return b->told[i].rate;
-    return 0;
+            return b->told[i].part;
+    return (struct broker_part){0};
 }
 
 static void on_set(const Drover__V1__SetBandwidthReply *reply, void *data)
@@ -79,7 +81,7 @@ static void on_set(const Drover__V1__SetBandwidthReply *reply, void *data)
         log_info("a transfer keeps its bandwidth for now: %s", rpc_status()->text);
 }
 
-static void set(const struct broker *b, const Drover__V1__Job *job, uint64_t rate)
+static void set(const struct broker *b, const Drover__V1__Job *job, const struct broker_part *part)
 {
     struct rpc_client *client = agents_client(b->agents, job->source);
     if (!client)
@@ -90,7 +92,8 @@ static void set(const struct broker *b, const Drover__V1__Job *job, uint64_t rat
     step.epoch = store_epoch(b->store);
     Drover__V1__SetBandwidthRequest request = DROVER__V1__SET_BANDWIDTH_REQUEST__INIT;
     request.step = &step;
-    request.bandwidth = rate;
+    request.bandwidth = part->rate;
+    request.waits = part->waits;
     struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = SET_MS);
     drover__v1__agent__set_bandwidth(&stub.base, &request, on_set, NULL);
 }
@@ -112,14 +115,14 @@ static void on_timer(void *arg)
     size_t n = 0;
     for (int more = 0; more < 2; more++)
         for (size_t i = 0; i < s.n; i++) {
-            uint64_t before = last_told(b, s.jobs[i]->id);
-            bool grows = before && (s.rates[i] == 0 || s.rates[i] > before);
+            const struct broker_part *now = &s.parts[i], before = last_told(b, s.jobs[i]->id);
+            bool grows = before.rate && (now->rate == 0 || now->rate > before.rate);
             if (!s.moves[i].transfers || grows != more)
                 continue;
-            bool news = differs(before, s.rates[i]);
+            bool news = differs(before.rate, now->rate) || before.waits != now->waits;
             if (news)
-                set(b, s.jobs[i], s.rates[i]);
-            told[n++] = (struct told){s.jobs[i]->id, news ? s.rates[i] : before};
+                set(b, s.jobs[i], now);
+            told[n++] = (struct told){s.jobs[i]->id, news ? *now : before};
         }
     free(b->told);
     b->told = told;
@@ -135,20 +138,21 @@ static void on_change(void *arg)
 }
 
 /* What a transfer that begins now may use. */
-static uint64_t on_begin(void *arg, const Drover__V1__Job *job)
+static void on_begin(void *arg, const Drover__V1__Job *job, Drover__V1__MigrateRequest *request)
 {
     struct broker *b = arg;
     struct shares s;
-    uint64_t rate = 0;
+    struct broker_part part = {0};
     share(b, job->id, &s);
     for (size_t i = 0; i < s.n; i++)
         if (s.jobs[i]->id == job->id)
-            rate = s.rates[i];
+            part = s.parts[i];
     shares_deinit(&s);
     b->told = xrealloc(b->told, b->n_told + 1, sizeof(*b->told));
-    b->told[b->n_told++] = (struct told){job->id, rate};
+    b->told[b->n_told++] = (struct told){job->id, part};
+    request->begin_bandwidth = part.rate;
+    request->waits = part.waits;
     on_change(b);
-    return rate;
 }
 
 struct broker *broker_new(struct loop *loop, const struct fleet *fleet, struct driver *driver,

@@ -63,11 +63,11 @@ const struct migration *driver_may_resolve(const struct driver *driver, uint64_t
 /* The guest of the open job was given to the destination without the source's word, and was not started at the source again. */
 bool driver_gave_away(const struct driver *driver, uint64_t job);
 
-/* Told by the driver: a job has changed, or has ended; and asked what a transfer that begins now may use (bytes per second; 0:
- * no limit). Each may be NULL. */
+/* Told by the driver: a job has changed, or has ended; and asked what a transfer that begins now may use (begin_bandwidth and waits
+ * of its request). Each may be NULL. */
 struct driver_hooks {
     void (*changed)(void *arg);
-    uint64_t (*begins)(void *arg, const Drover__V1__Job *job);
+    void (*begins)(void *arg, const Drover__V1__Job *job, Drover__V1__MigrateRequest *request);
     void *arg;
 };
 void driver_hook(struct driver *driver, const struct driver_hooks *hooks);

@@ -363,7 +363,8 @@ static void migrate(struct call *c, struct rpc_stub *stub, Drover__V1__Step *ste
     r.destination = m->journal->destination;
     r.relocation = m->journal->relocation;
     const struct driver_hooks *hooks = &m->driver->hooks;
-    r.begin_bandwidth = hooks->begins ? hooks->begins(hooks->arg, m->job) : 0;
+    if (hooks->begins)
+        hooks->begins(hooks->arg, m->job, &r);
     stub->stream = true;
     drover__v1__agent__migrate(&stub->base, &r, on_transfer, c);
 }

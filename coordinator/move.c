@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-enum { MAX_OPEN_JOBS = 4096 };
-
 int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
                 const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,
                 Drover__V1__Policy *ret, const struct intent **ret_intent, struct error *err)
@@ -49,12 +47,20 @@ int move_policy(const struct policies *policies, const Drover__V1__Policy *fallb
     return 0;
 }
 
+const Drover__V1__Job **move_open(const struct driver *driver, size_t *ret_n)
+{
+    *ret_n = driver_jobs(driver, NULL, 0);
+    const Drover__V1__Job **jobs = xcalloc(*ret_n + 1, sizeof(*jobs));
+    driver_jobs(driver, jobs, *ret_n);
+    return jobs;
+}
+
 struct promised *move_promised(const struct fleet *fleet, const struct driver *driver)
 {
     struct promised *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
-    _cleanup_free_ const Drover__V1__Job **jobs = xcalloc(MAX_OPEN_JOBS, sizeof(*jobs));
-    size_t n = driver_jobs(driver, jobs, MAX_OPEN_JOBS);
-    for (size_t i = 0; i < n && i < MAX_OPEN_JOBS; i++) {
+    size_t n;
+    _cleanup_free_ const Drover__V1__Job **jobs = move_open(driver, &n);
+    for (size_t i = 0; i < n; i++) {
         const struct fleet_host *from = fleet_host(fleet, jobs[i]->source);
         const struct fleet_host *to = fleet_host(fleet, jobs[i]->destination);
         const struct fleet_guest *guest = from ? fleet_guest_on(from, jobs[i]->guest_uuid) : NULL;

@@ -1,12 +1,16 @@
 #include "coordinator/plan_forecasts.h"
 
 #include "common/base/memory.h"
+#include "coordinator/core/link_table.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/plan_outlook.h"
 #include "coordinator/core/post_copy.h"
 #include "coordinator/io/agents.h"
 
-enum { FORECAST_MS = 20000 }; /* two dirty samples, and the link */
+enum {
+    FORECAST_MS = 20000, /* two dirty samples, and the link */
+    KNOWN_MS = 2000,
+};
 
 struct asked {
     struct plan_forecasts *all; /* NULL: nobody waits any more */
@@ -17,6 +21,7 @@ struct plan_forecasts {
     struct move_config config;
     Drover__V1__Policy policy;
     int64_t window;
+    bool known;
     Drover__V1__Job *job;
     void (*done)(void *arg);
     void *arg;
@@ -40,8 +45,10 @@ static void on_end(void *arg)
     struct plan_forecasts *f = arg;
     void (*done)(void *done_arg) = f->done;
     void *done_arg = f->arg;
+    size_t n;
+    _cleanup_free_ const Drover__V1__Job **open = move_open(f->config.driver, &n);
     f->end = NULL;
-    plan_outlook(f->config.fleet, f->job, f->window);
+    plan_outlook(f->config.fleet, f->job, open, n, f->window);
     forecasts_free(f);
     done(done_arg);
 }
@@ -76,24 +83,34 @@ static void ask(struct plan_forecasts *f, Drover__V1__PlanStep *step)
     question.mode = step->mode;
     Drover__V1__Policy policy = f->policy;
     post_copy_fit(&policy, step->mode, to->report);
+    /* Its share of the network is a limit, too. */
+    uint64_t share = link_between(f->config.fleet, step->from, step->to);
+    if (share && (!policy.bandwidth || share < policy.bandwidth))
+        policy.bandwidth = share;
     question.policy = &policy;
+    question.known = f->known;
     question.destination = &destination;
     struct asked *a = new0(struct asked);
     *a = (struct asked){f, step};
     f->asked[f->n++] = a;
     f->open++;
-    struct rpc_stub stub =
-        rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = FORECAST_MS, .wait = true);
+    struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor,
+                                    .timeout_ms = f->known ? KNOWN_MS : FORECAST_MS, .wait = !f->known);
     drover__v1__agent__make_forecast(&stub.base, &question, on_forecast, a);
 }
 
 struct plan_forecasts *plan_forecasts_start(const struct move_config *config,
-                                            const Drover__V1__Policy *policy, int64_t window,
+                                            const Drover__V1__Policy *policy, int64_t window, bool known,
                                             Drover__V1__Job *job, void (*done)(void *arg), void *arg)
 {
     struct plan_forecasts *f = new0(struct plan_forecasts);
-    *f = (struct plan_forecasts){
-        .config = *config, .policy = *policy, .window = window, .job = job, .done = done, .arg = arg};
+    *f = (struct plan_forecasts){.config = *config,
+                                 .policy = *policy,
+                                 .window = window,
+                                 .known = known,
+                                 .job = job,
+                                 .done = done,
+                                 .arg = arg};
     f->asked = xcalloc(job->n_steps + 1, sizeof(struct asked *));
     f->open = 1; /* until all are asked */
     for (size_t i = 0; i < job->n_steps; i++) {

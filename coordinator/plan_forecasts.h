@@ -6,8 +6,9 @@
 struct plan_forecasts;
 
 /* Fills the forecasts of the job's waiting steps, then its outlook; done(arg) once, later. The job stays the caller's, and must
- * stay until then. What an agent doesn't answer in time stays without a forecast. */
+ * stay until then. What an agent doesn't answer in time stays without a forecast. `known`: nothing is sampled or measured for it, so
+ * that it takes no time. */
 struct plan_forecasts *plan_forecasts_start(const struct move_config *config,
-                                            const Drover__V1__Policy *policy, int64_t window,
+                                            const Drover__V1__Policy *policy, int64_t window, bool known,
                                             Drover__V1__Job *job, void (*done)(void *arg), void *arg);
 struct plan_forecasts *plan_forecasts_cancel(struct plan_forecasts *forecasts); /* NULL */

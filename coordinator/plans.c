@@ -195,7 +195,7 @@ struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__P
 {
     Drover__V1__Policy policy = *p->config.policy;
     policy_of(p, request, &policy, NULL); /* it was checked when the plan was made */
-    return plan_forecasts_start(&p->config, &policy, request->window, job, done, arg);
+    return plan_forecasts_start(&p->config, &policy, request->window, false, job, done, arg);
 }
 
 int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job **ret,
@@ -278,7 +278,7 @@ int plans_start(struct plans *p, const Drover__V1__PlanRequest *request, Drover_
         return r;
     }
     append(p, run);
-    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_START}, NULL);
+    plan_run_begin(run);
     return 0;
 }
 

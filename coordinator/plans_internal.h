@@ -11,11 +11,14 @@ struct plan_run;
 struct step_run { /* what is under way for one step */
     struct plan_run *run;
     size_t step;
-    struct move *move;          /* it is checked, and then ordered */
+    struct move *move;     /* it is checked, and then ordered */
+    struct step_run *next; /* of those that wait to be checked */
+    bool queued;
     struct driver_watch *watch; /* its migration */
     struct loop_timer *timer;   /* until it is looked at again */
     struct plan_call *call;     /* the destination is asked how the guest does */
     unsigned looks;
+    char *phase;  /* of its migration, when it was last told of */
     bool cancel;  /* as soon as there is a job */
     bool adopted; /* it was running when the coordinator was restarted */
 };
@@ -37,12 +40,13 @@ struct plan_run {
     struct step_run **steps; /* as many as were needed; NULL: nothing is under way */
     size_t n_steps;
     struct plan_call *survey;
+    struct plan_forecasts *forecasts; /* what is known is asked for first: events wait */
 
     struct plan_queued *first, **last;
     struct plan_actions actions;
     size_t next_action;
     bool busy;
-    struct loop_timer *disk_retry, *wait, *ending;
+    struct loop_timer *disk_retry, *wait, *ending, *progress;
 };
 
 struct plans_watch {
@@ -58,6 +62,8 @@ struct plans {
     struct plan_run *runs; /* oldest first */
     struct plans_watch *watches;
     bool telling; /* watches are freed afterwards */
+    unsigned checking;
+    struct step_run *to_check; /* of all plans, the first first */
     struct loop_timer *fleet_timer;
 };
 
@@ -66,11 +72,17 @@ struct plans {
 struct plan_run *plan_run_new(struct plans *plans, Drover__V1__Job *job, Drover__V1__PlanRequest *request);
 void plan_run_free(struct plan_run *run);
 
+/* Of a new plan: asks what is known of its guests, and starts. */
+void plan_run_begin(struct plan_run *run);
+
 /* Takes a copy of the event (and the survey over). The run may be gone afterwards. */
 void plan_run_feed(struct plan_run *run, const struct plan_event *event, Drover__V1__SurveyReply *survey);
 
 /* Writes the job and its request. */
 int plan_run_journal(struct plan_run *run, struct error *err);
+
+/* A running move has got on: the next one may be due. */
+void plan_run_progress(struct plan_run *run);
 
 void plan_run_log(struct plan_run *run, const char *text);
 void plan_run_tell(struct plan_run *run); /* the job has changed */

@@ -6,7 +6,7 @@
 #include "common/base/memory.h"
 #include "coordinator/io/store_fleet.h"
 
-enum { LOG_ENTRIES = 1000, DISK_RETRY_MS = 1000 };
+enum { LOG_ENTRIES = 1000, DISK_RETRY_MS = 1000, PROGRESS_MS = 200 };
 
 struct plan_run *plan_run_new(struct plans *plans, Drover__V1__Job *job, Drover__V1__PlanRequest *request)
 {
@@ -42,9 +42,11 @@ void plan_run_free(struct plan_run *run)
         plan_step_drop(run->steps[i]);
     free(run->steps);
     plan_call_drop(run->survey);
+    plan_forecasts_cancel(run->forecasts);
     loop_timer_cancel(run->disk_retry);
     loop_timer_cancel(run->wait);
     loop_timer_cancel(run->ending);
+    loop_timer_cancel(run->progress);
     while (run->first) {
         struct plan_queued *q = run->first;
         run->first = q->next;
@@ -142,6 +144,19 @@ static void on_wait(void *arg)
     plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_FLEET}, NULL);
 }
 
+static void on_progress(void *arg)
+{
+    struct plan_run *run = arg;
+    run->progress = NULL;
+    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_FLEET}, NULL);
+}
+
+void plan_run_progress(struct plan_run *run)
+{
+    if (!run->progress && plan_count(run->job, DROVER__V1__STEP_STATE__STEP_WAITING))
+        run->progress = loop_timer_start(run->plans->config.loop, PROGRESS_MS, on_progress, run);
+}
+
 static void on_survey(void *arg, const Drover__V1__SurveyReply *reply, const struct error *why)
 {
     struct plan_run *run = arg;
@@ -236,7 +251,10 @@ static void work(struct plan_run *run)
         run->first = q->next;
         if (!run->first)
             run->last = &run->first;
-        q->event.fleet = run->plans->config.fleet;
+        const struct move_config *c = &run->plans->config;
+        _cleanup_free_ const Drover__V1__Job **open = move_open(c->driver, &q->event.n_open);
+        q->event.fleet = c->fleet;
+        q->event.open = open;
         plan_step(&run->plan, &q->event, &run->actions);
         drop_event(q);
     }
@@ -257,6 +275,19 @@ void plan_run_feed(struct plan_run *run, const struct plan_event *event, Drover_
     }
     *run->last = q;
     run->last = &q->next;
-    if (!run->busy && !run->disk_retry)
+    if (!run->busy && !run->disk_retry && !run->forecasts)
         work(run);
+}
+
+static void on_forecasts(void *arg)
+{
+    struct plan_run *run = arg;
+    run->forecasts = NULL;
+    plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_START}, NULL);
+}
+
+void plan_run_begin(struct plan_run *run)
+{
+    run->forecasts = plan_forecasts_start(&run->plans->config, &run->policy, run->request->window, true,
+                                          run->job, on_forecasts, run);
 }

@@ -4,7 +4,11 @@
 #include "common/base/memory.h"
 #include "coordinator/plan_checks.h"
 
-enum { LOOKS = 8, LOOK_AGAIN_MS = 1000 };
+enum {
+    LOOKS = 8,
+    LOOK_AGAIN_MS = 1000,
+    CHECKS = 32, /* at a time, of all plans: many more, and agents could not answer in time */
+};
 
 static struct step_run *step_run_of(struct plan_run *run, size_t step)
 {
@@ -20,14 +24,32 @@ static struct step_run *step_run_of(struct plan_run *run, size_t step)
     return run->steps[step];
 }
 
+static void check_next(struct plans *plans);
+
+/* It neither waits to be checked nor is. */
+static void leave_check(struct step_run *s)
+{
+    struct plans *plans = s->run->plans;
+    struct step_run **p = &plans->to_check;
+    while (*p && *p != s)
+        p = &(*p)->next;
+    if (s->queued)
+        *p = s->next;
+    plans->checking -= s->move != NULL;
+    s->queued = false;
+    s->move = NULL;
+}
+
 void plan_step_drop(struct step_run *s)
 {
     if (!s)
         return;
     move_cancel(s->move);
+    leave_check(s);
     driver_unwatch(s->watch);
     loop_timer_cancel(s->timer);
     plan_call_drop(s->call);
+    free(s->phase);
     free(s);
 }
 
@@ -71,8 +93,16 @@ static void on_job(void *arg, const Drover__V1__Job *job)
     if (step->progress)
         drover__v1__progress__free_unpacked(step->progress, NULL);
     step->progress = job->progress ? (Drover__V1__Progress *)message_clone(&job->progress->base) : NULL;
-    if (!s->run->busy)
-        plan_run_tell(s->run);
+    if (streq(job->phase, s->phase ? s->phase : "")) {
+        plan_run_progress(s->run);
+        if (!s->run->busy)
+            plan_run_tell(s->run);
+        return;
+    }
+    /* Its links may be free now, though it has not ended. */
+    free(s->phase);
+    s->phase = xstrdup(job->phase);
+    plan_run_feed(s->run, &(struct plan_event){.kind = PLAN_EVENT_FLEET}, NULL);
 }
 
 static void cancel_job(struct step_run *s, uint64_t job)
@@ -108,7 +138,8 @@ static void tell_refused(struct step_run *s, const char *text, const char *todo,
 static void on_checked(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why)
 {
     struct step_run *s = arg;
-    s->move = NULL;
+    leave_check(s);
+    check_next(s->run->plans);
     if (reply && reply->job) {
         follow(s, reply->job);
         return;
@@ -127,22 +158,44 @@ static void on_checked(void *arg, const Drover__V1__MigrateGuestReply *reply, co
     tell_refused(s, text, block ? block->todo : "", block && streq(block->id, "guest-busy"));
 }
 
+static void check(struct step_run *s)
+{
+    struct plan_run *run = s->run;
+    _cleanup_free_ char *guest = NULL;
+    Drover__V1__MigrateGuestRequest request = plan_step_request(run->request, step_of(s), &guest);
+    s->move = move_start(&run->plans->config, &request, run->job->operator_, run->job->id, on_checked, s);
+    run->plans->checking++;
+}
+
+static void check_next(struct plans *plans)
+{
+    while (plans->to_check && plans->checking < CHECKS) {
+        struct step_run *s = plans->to_check;
+        leave_check(s);
+        check(s);
+    }
+}
+
 void plan_step_start(struct plan_run *run, size_t step)
 {
-    struct step_run *s = step_run_of(run, step);
-    const Drover__V1__PlanStep *what = run->job->steps[step];
+    struct step_run *s = step_run_of(run, step), **last = &run->plans->to_check;
+    while (*last)
+        last = &(*last)->next;
     s->adopted = false;
-    _cleanup_free_ char *guest = NULL;
-    Drover__V1__MigrateGuestRequest request = plan_step_request(run->request, what, &guest);
-    s->move = move_start(&run->plans->config, &request, run->job->operator_, run->job->id, on_checked, s);
+    s->queued = true;
+    s->next = NULL;
+    *last = s;
+    check_next(run->plans);
 }
 
 void plan_step_cancel(struct plan_run *run, size_t step)
 {
     struct step_run *s = step_run_of(run, step);
     uint64_t job = run->job->steps[step]->job;
-    if (s->move) {
-        s->move = move_cancel(s->move);
+    if (s->move || s->queued) {
+        move_cancel(s->move);
+        leave_check(s);
+        check_next(run->plans);
         tell_refused(s, "the plan was cancelled before it began", "", false);
     } else if (s->watch && job) {
         cancel_job(s, job);

@@ -366,7 +366,7 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
     } else if (o.action != LADDER_NOTHING && o.time <= left && o.time + 2 * GAP > left &&
                !model_continue(&p, left).ends) {
         do_option(l, s, &o, a);
-    } else if (hopeless(l, s, left, &needed)) {
+    } else if (!s->waits && hopeless(l, s, left, &needed)) {
         cancel_for_deadline(l, s, needed, a);
     }
 }
@@ -446,7 +446,7 @@ void ladder_step(struct ladder *l, const struct ladder_sample *s, struct ladder_
             if (s->throttle > 0)
                 l->rung = LADDER_RUNG_THROTTLED;
             watch_deadline(l, s, a);
-            if (sync && a->action == LADDER_NOTHING)
+            if (sync && !s->waits && a->action == LADDER_NOTHING)
                 decide(l, s, a);
         }
     }

@@ -56,6 +56,7 @@ struct ladder_sample {
     bool paused;        /* the guest runs nowhere: paused by this ladder, or by QEMU to switch over */
     int64_t paused_for; /* ms */
     bool others;        /* an operator paused it: no limit holds for that, but the deadline's */
+    bool waits;         /* others have the link, and this one only a little of it, until its turn comes */
 };
 
 enum ladder_action {

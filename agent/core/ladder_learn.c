@@ -10,6 +10,8 @@ enum { WINDOWS = 6, MISFIT = 9 };
 /* Where zero pages are only counted, nothing is learnt of the link. */
 static void learn_bandwidth(struct ladder *l, const struct ladder_sample *s)
 {
+    if (s->waits || (l->seen && l->last.waits)) /* it is not the link that this shows */
+        return;
     double ms = (double)(s->elapsed - l->last.elapsed), sent = (double)(s->sent - l->last.sent);
     if (!l->seen || ms <= 0 || sent < 0) {
         if (l->bandwidth <= 0)
@@ -100,7 +102,9 @@ bool ladder_learn(struct ladder *l, const struct ladder_sample *s)
 {
     bool sync = s->iteration > 1 && (!l->seen || s->iteration != l->last.iteration);
     learn_bandwidth(l, s);
-    if (l->began_at < 0 && s->sent >= BEGUN) {
+    if (s->waits)
+        l->began_at = -1;
+    else if (l->began_at < 0 && s->sent >= BEGUN) {
         l->began_at = s->elapsed;
         l->began_sent = s->sent;
     }

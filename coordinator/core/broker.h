@@ -8,7 +8,14 @@ struct broker_move {
     bool transfers;      /* else it prepares: it gets what it may begin with */
     uint64_t bytes_left; /* 0: not known */
     uint64_t rate_max;   /* by its policy; 0: no limit */
+    bool paused;         /* its guest stands still until all is sent */
 };
 
-/* Bytes per second for each; 0: no limit. */
-void broker_share(const struct fleet *fleet, const struct broker_move *moves, size_t n, uint64_t *ret);
+struct broker_part {
+    uint64_t rate; /* bytes per second; 0: no limit */
+    bool waits;    /* for its turn: others have the links, and it only a little of them */
+};
+
+/* For each its part. */
+void broker_share(const struct fleet *fleet, const struct broker_move *moves, size_t n,
+                  struct broker_part *ret);

@@ -50,6 +50,20 @@ void link_table_take(struct link_table *t, const struct fleet *fleet, const char
         move->links[move->n_links++] = find_or_add(t, xasprintf("%s-%s", first, second), capacity);
 }
 
+uint64_t link_between(const struct fleet *fleet, const char *from, const char *to)
+{
+    struct link_table t = {0};
+    struct schedule_move move = {0};
+    uint64_t least = 0;
+    link_table_take(&t, fleet, from, to, &move);
+    for (uint32_t i = 0; i < move.n_links; i++) {
+        uint64_t capacity = t.list[move.links[i]].capacity;
+        least = capacity && (!least || capacity < least) ? capacity : least;
+    }
+    link_table_deinit(&t);
+    return least;
+}
+
 void link_table_deinit(struct link_table *t)
 {
     for (uint32_t i = 0; i < t->n; i++)

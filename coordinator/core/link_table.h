@@ -15,5 +15,8 @@ void link_table_take(struct link_table *table, const struct fleet *fleet, const 
                      struct schedule_move *move);
 void link_table_deinit(struct link_table *table);
 
-/* Bytes per second that moves may use of the host's network; 0: no limit is known. */
+/* Bytes per second that moves may use from one host to another, all links together; 0: no limit is known. */
+uint64_t link_between(const struct fleet *fleet, const char *from, const char *to);
+
+/* The same of one host's network. */
 uint64_t link_of_host(const struct fleet *fleet, const struct fleet_host *host);

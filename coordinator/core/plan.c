@@ -3,6 +3,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/core/plan_schedule.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -159,73 +160,59 @@ static bool pair_is_proven(const struct plan *p, const Step *s)
     return false;
 }
 
-/* The planner's order where one needs what another leaves. *ret_never: the other will not be done. */
-static bool comes_after(const struct plan *p, size_t i, bool *ret_never)
+/* The move that must be done first; NULL: none. */
+static const Step *first_of(const struct plan *p, const Step *s)
 {
-    const Step *s = p->job->steps[i];
-    const Step *first = s->after && s->after <= p->job->n_steps ? p->job->steps[s->after - 1] : NULL;
-    *ret_never = first && (first->state == FAILED || first->state == SKIPPED);
-    if (first && first->state != DONE)
-        return false;
-    for (size_t k = 0; k < i && s->waits; k++)
-        if (streq(p->job->steps[k]->from, s->to) &&
-            (p->job->steps[k]->state == WAITING || p->job->steps[k]->state == RUNNING))
-            return false;
-    return true;
+    return s->after && s->after <= p->job->n_steps ? p->job->steps[s->after - 1] : NULL;
 }
 
-static bool has_room(const struct plan *p, const Step *s)
-{
-    size_t definitions = 0, out = 0, in = 0, pair = 0;
-    bool alone = s->dirty;
-    for (size_t i = 0; i < p->job->n_steps; i++) {
-        const Step *o = p->job->steps[i];
-        if (o->group < s->group && (o->state == WAITING || o->state == RUNNING))
-            return false;
-        if (o->state != RUNNING)
-            continue;
-        if (!o->active) {
-            definitions++;
-            continue;
-        }
-        out += streq(o->from, s->from);
-        in += streq(o->to, s->to);
-        pair += same_pair(o, s);
-        alone |= o->dirty && (streq(o->from, s->from) || streq(o->to, s->to));
-    }
-    if (!s->active)
-        return definitions < PLAN_DEFINITIONS;
-    if (pair && !pair_is_proven(p, s))
-        return false;
-    size_t most = alone ? 1 : PLAN_PARALLEL;
-    return out < most && in < most;
-}
-
-static void start_what_may(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
+/* What can't start whatever the schedule says leaves the list of those that wait. */
+static void look_at_waiting(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
 {
     for (size_t i = 0; i < p->job->n_steps; i++) {
         Step *s = p->job->steps[i];
-        bool never = false;
+        const Step *first = first_of(p, s);
         if (s->state != WAITING || !s->to[0])
             continue;
-        if (!comes_after(p, i, &never)) {
-            if (never)
-                end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
-            continue;
-        }
-        if (!guest_is_there(p, i, fleet, out) || !has_room(p, s))
-            continue;
-        if (!plan_takes(fleet, s->to)) {
-            tell(out, "%s does not take guests now: another host is looked for, for %s", s->to, s->guest);
-            if (!place_anew(s, i, false, out))
-                end_step(s, FAILED, "no destination stayed up", "run the same command again");
-            continue;
-        }
-        s->state = RUNNING;
-        s->last_job = s->job ? s->job : s->last_job;
-        s->job = 0;
-        add(out, PLAN_ACTION_JOURNAL, i);
-        add(out, PLAN_ACTION_START, i);
+        if (first && (first->state == FAILED || first->state == SKIPPED))
+            end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
+        else if (!first || first->state == DONE)
+            guest_is_there(p, i, fleet, out);
+    }
+}
+
+/* False if it needs another destination first. */
+static bool start(struct plan *p, size_t i, const struct fleet *fleet, struct plan_actions *out)
+{
+    Step *s = p->job->steps[i];
+    if (!plan_takes(fleet, s->to)) {
+        tell(out, "%s does not take guests now: another host is looked for, for %s", s->to, s->guest);
+        if (!place_anew(s, i, false, out))
+            end_step(s, FAILED, "no destination stayed up", "run the same command again");
+        return false;
+    }
+    s->state = RUNNING;
+    s->last_job = s->job ? s->job : s->last_job;
+    s->job = 0;
+    add(out, PLAN_ACTION_JOURNAL, i);
+    add(out, PLAN_ACTION_START, i);
+    return true;
+}
+
+/* As the schedule says (core/schedule.h). Where one can't start after all, its place is another's. */
+static void start_what_may(struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    look_at_waiting(p, e->fleet, out);
+    for (bool all = false; !all && plan_count(p->job, WAITING);) {
+        struct plan_schedule view;
+        plan_schedule_init(&view, e->fleet, p->job, e->open, e->n_open);
+        const struct schedule schedule = plan_schedule_view(&view);
+        uint32_t *next = xcalloc(view.n + 1, sizeof(*next)), n = schedule_next(&schedule, next);
+        all = true;
+        for (uint32_t i = 0; i < n; i++)
+            all &= start(p, next[i], e->fleet, out);
+        free(next);
+        plan_schedule_deinit(&view);
     }
 }
 
@@ -297,12 +284,12 @@ static void on_verified(struct plan *p, const struct plan_event *e, struct plan_
         finish(p, &e->n_guests, NULL, out);
 }
 
-static void advance(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
+static void advance(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
     if (p->phase != PLAN_RUNNING)
         return;
     if (!p->job->paused && !p->job->cancelled)
-        start_what_may(p, fleet, out);
+        start_what_may(p, e, out);
     if (plan_count(p->job, RUNNING) || plan_count(p->job, WAITING))
         return;
     if (p->empties && !p->job->cancelled) {
@@ -489,7 +476,7 @@ void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *
     case PLAN_EVENT_VERIFIED: on_verified(p, e, out); break;
     default: on_operator(p, e, out);
     }
-    advance(p, e->fleet, out);
+    advance(p, e, out);
     if (p->phase != PLAN_ENDED)
         plan_now(p);
 }

@@ -10,6 +10,8 @@
  * The plan: RUNNING -> (nothing waits or runs) -> VERIFYING (libvirt is asked what is left) -> ENDED. Paused: nothing new
  * starts. Cancelled: what waits is skipped, what runs ends (or is cancelled, too).
  *
+ * What starts when is the schedule's to say (core/schedule.h), which sees the plan's steps and the moves that run besides.
+ *
  * Invariants: a step starts only after it is durable as RUNNING; only while its precondition holds (the guest is at `from`,
  * running or shut off as the step says, and `to` takes guests); at most one step per guest is open. A step that fails
  * leaves the others alone. */
@@ -18,11 +20,8 @@
 #include "coordinator/core/fleet.h"
 
 enum {
-    PLAN_PARALLEL =
-        2, /* moves of memory at a time out of a host, and into one: one sends while another prepares */
-    PLAN_DEFINITIONS = 4, /* moves of definitions at a time */
-    PLAN_TRIES = 3,       /* hosts that are tried for a guest */
-    PLAN_BUSY_MS = 3000,  /* a guest that something else works on is tried again after that */
+    PLAN_TRIES = 3,      /* hosts that are tried for a guest */
+    PLAN_BUSY_MS = 3000, /* a guest that something else works on is tried again after that */
     PLAN_BUSY_TRIES = 100,
     PLAN_VERIFY_MS = 2000, /* a host that can't be asked what is left is asked again after that */
     PLAN_VERIFY_TRIES = 30,
@@ -41,7 +40,7 @@ struct plan {
 
 enum plan_event_kind {
     PLAN_EVENT_START,   /* a new plan, or one that was read from the journal */
-    PLAN_EVENT_FLEET,   /* the fleet has changed, or time has passed */
+    PLAN_EVENT_FLEET,   /* the fleet has changed, a running move has got on, or time has passed */
     PLAN_EVENT_PLACED,  /* `step` got another `to` (or none: `text` and `todo` say why) */
     PLAN_EVENT_STARTED, /* `step`'s migration is `job` */
     PLAN_EVENT_REFUSED, /* `step` did not start: `text`, `todo`; `busy`: something else works on the guest */
@@ -56,7 +55,9 @@ enum plan_event_kind {
 
 struct plan_event {
     enum plan_event_kind kind;
-    const struct fleet *fleet; /* always */
+    const struct fleet *fleet;          /* always */
+    const Drover__V1__Job *const *open; /* the migrations that are under way, in the plan and outside it */
+    size_t n_open;
     size_t step;
     uint64_t job;
     Drover__V1__JobState outcome;

@@ -3,5 +3,7 @@
 
 #include "coordinator/core/fleet.h"
 
-/* Fills start_after and end_after of the steps that wait, and job->outlook. `window`: ms, 0: none was asked for. */
-void plan_outlook(const struct fleet *fleet, Drover__V1__Job *job, int64_t window);
+/* Fills start_after and end_after of the steps that wait, and job->outlook. `open`: the migrations that are under way. `window`: ms,
+ * 0: none was asked for. */
+void plan_outlook(const struct fleet *fleet, Drover__V1__Job *job, const Drover__V1__Job *const *open,
+                  size_t n_open, int64_t window);

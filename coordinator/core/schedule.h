@@ -1,8 +1,9 @@
 /* When each move runs, and at what bandwidth. Pure: the caller tells the states, this says what to start and who gets how much.
  *
  * Of a dirty guest's transfer at rate B, D/B is sent again; a fraction of B makes that worse. So on each link few moves run at a
- * time: one at full rate, and another that starts (QEMU comes up, nothing flows yet) while the first ends. A guest whose memory
- * changes fast has its links to itself. The longest wait first; links that have nothing in common work in parallel. */
+ * time: one at full rate, and when that is near its end another that starts (QEMU comes up, nothing flows yet). A guest whose memory
+ * changes fast has its links to itself. The longest wait first; links that have nothing in common work in parallel. Of each pair
+ * of hosts one move goes alone, and only when it is done do others follow. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,7 +22,7 @@ struct schedule_link {
 /* A waiting move takes its room at the destination when it starts; its source has it back when it is done. */
 enum schedule_state {
     SCHEDULE_WAITING,
-    SCHEDULE_HELD, /* not to be started now, whatever the reason: a canary has not been seen well, the job is paused */
+    SCHEDULE_HELD,     /* not to be started now, whatever the reason: its host is not known well enough */
     SCHEDULE_STARTING, /* prepare, QEMU at the destination starts: no data flows */
     SCHEDULE_TRANSFER,
     SCHEDULE_ENDING, /* switched over: no data flows any more */
@@ -38,12 +39,16 @@ struct schedule_move {
     uint64_t frees;      /* given back at `from` when it is done */
     uint64_t bytes;      /* to be sent, if it has its links to itself */
     uint64_t bytes_left; /* of these, when it is in TRANSFER */
+    bool paused;         /* in TRANSFER: its guest stands still until all is sent */
     uint64_t dirty_rate; /* bytes/s that the guest changes; 0: none, or not known */
     uint64_t rate_max;   /* bytes/s that one transfer can use, or may (policy); 0: no limit */
     int64_t start_ms;    /* how long STARTING takes */
     int64_t end_ms;      /* how long ENDING takes */
     uint32_t after;      /* to be started only when that move is DONE; SCHEDULE_NONE */
     bool waits;          /* to be started only when every earlier move in the list that leaves `to` is DONE */
+    uint32_t turn;       /* to be started only when all moves with a lower one are DONE or DROPPED */
+    uint32_t
+        pair; /* moves of one run one at a time until one of them is DONE; 0: there is nothing to prove */
     const uint32_t *apart; /* anti-affinity groups: two moves of one group never run at the same time */
     uint32_t n_apart;
 };
@@ -56,6 +61,7 @@ struct schedule {
     const int64_t *room; /* by host: bytes free before any of `moves` took or gave some; NULL: not counted */
     uint32_t n_room;
     uint32_t per_link; /* moves in STARTING or TRANSFER on a link at a time; 0: 2 */
+    int64_t near_ms;   /* how long before the end of one transfer the next may start on its links; 0: 4000 */
     uint32_t per_host; /* moves that are not waiting, done or dropped, from or to a host; 0: 4 */
 };
 

@@ -33,6 +33,15 @@ static double time_left(const struct play *p, uint32_t i)
     return p->shares[i] ? p->left[i] * 1000 / (double)p->shares[i] : INFINITY;
 }
 
+/* Until it is near its end, which may let another one start. */
+static double time_to_near(const struct play *p, uint32_t i)
+{
+    double left = p->left[i] - (double)schedule_near(&p->schedule, &p->moves[i]);
+    if (p->moves[i].state != SCHEDULE_TRANSFER || !p->view.far[i] || !p->shares[i])
+        return INFINITY;
+    return left > 0 ? left * 1000 / (double)p->shares[i] : 0;
+}
+
 static void enter(struct play *p, uint32_t i, enum schedule_state state, struct schedule_slot *slot)
 {
     struct schedule_move *m = &p->moves[i];
@@ -63,14 +72,15 @@ static bool step(struct play *p, struct schedule_slot *slots)
             p->flowing[n++] = p->active[k];
     schedule_shares_of(&p->schedule, p->flowing, n, p->shares);
     for (uint32_t k = 0; k < p->n_active; k++)
-        if (time_left(p, p->active[k]) < soonest)
-            soonest = time_left(p, p->active[k]);
+        soonest = fmin(soonest, fmin(time_left(p, p->active[k]), time_to_near(p, p->active[k])));
     if (isinf(soonest))
         return false;
     p->now_ms += soonest;
     for (uint32_t k = 0; k < p->n_active; k++) {
         uint32_t i = p->active[k];
         struct schedule_move *m = &p->moves[i];
+        if (time_to_near(p, i) <= soonest)
+            schedule_view_near(&p->view, i);
         if (time_left(p, i) <= soonest) {
             enter(p, i, m->state + 1, &slots[i]);
             if (m->state == SCHEDULE_ENDING)

@@ -7,15 +7,17 @@
 struct flowing {
     uint64_t left;
     uint32_t move;
-    bool starting;
+    bool starting, paused;
 };
 
-/* What is nearest to its end goes first, so that its guest is paused soonest and the link has one less on it. */
+/* A guest that stands still goes first; then what is nearest to its end, so that the link soon has one less on it. */
 static int by_left(const void *a, const void *b)
 {
     const struct flowing *x = a, *y = b;
     if (x->starting != y->starting)
         return x->starting ? 1 : -1;
+    if (x->paused != y->paused)
+        return x->paused ? -1 : 1;
     if (x->left != y->left)
         return x->left < y->left ? -1 : 1;
     return x->move < y->move ? -1 : x->move > y->move;
@@ -62,8 +64,10 @@ void schedule_shares_of(const struct schedule *s, const uint32_t *moves, uint32_
         const struct schedule_move *m = &s->moves[moves[i]];
         bool starting = m->state == SCHEDULE_STARTING;
         ret[moves[i]] = 0;
-        list[i] = (struct flowing){
-            .left = starting ? m->bytes : m->bytes_left, .move = moves[i], .starting = starting};
+        list[i] = (struct flowing){.left = starting ? m->bytes : m->bytes_left,
+                                   .move = moves[i],
+                                   .starting = starting,
+                                   .paused = m->paused};
         for (uint32_t k = 0; k < m->n_links; k++)
             users[m->links[k]]++;
     }

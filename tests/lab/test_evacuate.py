@@ -6,8 +6,10 @@ import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
 from lablib import wait_for
 
+CONFIG = "/etc/drover/coordinator.yaml"
 MOVES = ["idle1", "idle2", "idle3", "busy1", "linux1"]
-STAYS = {"hopeless1": "pause", "paused1": "paused", "snap1": "snapshot", "local1": "another one"}
+STAYS = {"hopeless1": "pause", "paused1": "paused", "snap1": "snapshot", "local1": "another one", "pin1": "pinned"}
+PINNED = "guests:\n  pin1: {pinned: true}\n"
 
 
 @pytest.fixture
@@ -35,7 +37,21 @@ def kill_the_coordinator(fleet):
     fleet.programs.sessions_wait()
 
 
-def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover):
+@pytest.fixture
+def pinned(fleet):
+    """pin1 is not to be moved, by the operator's wish."""
+    own = fleet.programs.coordinator_config()
+    fleet.coordinator.write(CONFIG, own + PINNED)
+    fleet.programs.coordinator_stop()
+    fleet.programs.coordinator_start()
+    fleet.programs.sessions_wait()
+    yield
+    fleet.coordinator.write(CONFIG, own)
+    fleet.programs.coordinator_stop()
+    fleet.programs.coordinator_start()
+
+
+def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover, pinned):
     for name in ("idle1", "idle2", "idle3"):
         fleet.guest_add(name, on="kvm1", tick_ms=200, disks=["nfs"])
     fleet.guest_add("busy1", on="kvm1", tick_ms=200, dirty=4, working_set=8)
@@ -46,6 +62,7 @@ def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover):
     fleet.guest_add("local1", on="kvm1", tick_ms=200, disks=["local"])
     fleet.guest_add("cold1", on="kvm1", off=True, disks=["nfs"])
     fleet.guest_add("paused1", on="kvm1", tick_ms=200)
+    fleet.guest_add("pin1", on="kvm1", tick_ms=200, disks=["nfs"])
     for name in [*MOVES, *STAYS]:
         fleet.tick_wait(name, deadline=90)
     fleet.node("kvm1").virsh("suspend", "paused1")
@@ -67,7 +84,7 @@ def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover):
     assert ended["state"] == "partly", ended["text"]
     stayed = {step["guest"]: step["why"] for step in ended["steps"] if step["state"] != "done"}
     assert set(stayed) == set(STAYS), "\n".join(f"{guest}: {why}" for guest, why in stayed.items())
-    assert "4 guests left there" in ended["text"]
+    assert "5 guests left there" in ended["text"]
     for name, why in STAYS.items():
         step = steps(ended)[name]
         assert step["state"] == "failed" and why in step["why"] and step["todo"], step
@@ -76,10 +93,13 @@ def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover):
         assert where(fleet, name) in ("kvm2", "kvm3")
         assert_runs_only_on(fleet, name, where(fleet, name))
         assert_goes_on(fleet, name, where(fleet, name))
+    for name in set(STAYS) - {"paused1"}:
+        assert_goes_on(fleet, name, "kvm1", repeats=name == "hopeless1")
     assert copies(fleet, "cold1") in ({"kvm2": "shut off"}, {"kvm3": "shut off"})
     watched = drover("watch", str(job), check=False)
     assert watched.returncode == 4
     assert "snap1 stays on kvm1" in watched.stdout
+    assert "pin1 stays on kvm1" in watched.stdout
 
     # It gets no guests now.
     refused = drover("migrate", "idle1", "--to", "kvm1", check=False)
@@ -93,8 +113,8 @@ def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover):
     assert copies(fleet, "cold1") == {"kvm1": "shut off"}
 
 
-def test_empty_is_said_after_libvirt_says_so_and_what_appears_moves_too(fleet, drover):
-    for name in ("web1", "web2", "web3"):
+def test_empty_is_said_after_libvirt_says_so_and_who_comes_and_goes_is_noticed(fleet, drover):
+    for name in ("web1", "web2", "web3", "gone1"):
         fleet.guest_add(name, on="kvm1", tick_ms=200)
         fleet.tick_wait(name)
     job = document(drover("evacuate", "kvm1", "--detach", "--json"))["id"]
@@ -102,6 +122,12 @@ def test_empty_is_said_after_libvirt_says_so_and_what_appears_moves_too(fleet, d
     fleet.guest_add("late1", on="kvm1", tick_ms=200)
     fleet.tick_wait("late1")
     wait_for(lambda: "late1" in steps(job_state(drover, job)), 30, "the new guest to be noticed")
+    # One that was waiting is ended by its owner.
+    if steps(job_state(drover, job))["gone1"]["state"] == "waiting":
+        fleet.node("kvm1").virsh("destroy", "gone1")
+        fleet.node("kvm1").virsh("undefine", "gone1")
+        wait_for(lambda: steps(job_state(drover, job))["gone1"]["state"] == "skipped", 30, "it to be missed")
+        assert "not on kvm1 any more" in steps(job_state(drover, job))["gone1"]["why"]
     # Nothing new starts, across a restart.
     wait_for(lambda: not any(s["state"] == "running" for s in job_state(drover, job)["steps"]), 60, "running moves to end")
     kill_the_coordinator(fleet)
@@ -116,15 +142,22 @@ def test_empty_is_said_after_libvirt_says_so_and_what_appears_moves_too(fleet, d
         assert_goes_on(fleet, name, where(fleet, name))
 
 
-def test_a_cancelled_plan_leaves_each_guest_on_one_host(fleet, drover):
+@pytest.mark.parametrize("now", [True, False])
+def test_a_cancelled_plan_leaves_each_guest_on_one_host(fleet, drover, now):
     for name in ("web1", "web2", "web3"):
-        fleet.guest_add(name, on="kvm1", tick_ms=200, memory=128, dirty=2, working_set=64)
+        fleet.guest_add(name, on="kvm1", tick_ms=200, memory=128, dirty=2 if now else 0, working_set=64)
         fleet.tick_wait(name)
     job = document(drover("evacuate", "kvm1", "--bandwidth", "4MiB/s", "--detach", "--json"))["id"]
     wait_for(lambda: any(s["job"] and s["state"] == "running" for s in job_state(drover, job)["steps"]), 60, "a move to run")
-    drover("cancel", str(job), "--now")
-    ended = wait_for_job(drover, job, {"cancelled", "done", "partly", "failed"})
+    running = {name for name, step in steps(job_state(drover, job)).items() if step["state"] == "running"}
+    drover("cancel", str(job), *(["--now"] if now else []))
+    ended = wait_for_job(drover, job, {"cancelled", "done", "partly", "failed"}, deadline=120)
     assert ended["state"] == "cancelled", ended["text"]
+    for name, step in steps(ended).items():
+        if name in running and not now:
+            assert step["state"] == "done" and where(fleet, name) != "kvm1", "what runs goes on to its end"
+        else:
+            assert step["state"] == "skipped" and step["todo"] and where(fleet, name) == "kvm1", step
     for name in ("web1", "web2", "web3"):
         assert_goes_on(fleet, name, where(fleet, name), repeats=True)
     drover("maintenance", "off", "kvm1")

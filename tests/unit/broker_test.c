@@ -27,10 +27,11 @@ static void without_a_capacity_there_is_no_limit(void **state)
     fleet.bandwidth = 0;
     const struct broker_move moves[] = {{"kvm1", "kvm2", true, 500 * MIB, 0},
                                         {"kvm1", "kvm3", true, 500 * MIB, 7 * MIB}};
-    uint64_t shares[2];
+    struct broker_part shares[2];
     broker_share(&fleet, moves, 2, shares);
-    assert_int_equal(shares[0], 0);
-    assert_int_equal(shares[1], 7 * MIB);
+    assert_int_equal(shares[0].rate, 0);
+    assert_int_equal(shares[1].rate, 7 * MIB);
+    assert_false(shares[0].waits || shares[1].waits);
     fleet_deinit(&fleet);
 }
 
@@ -49,15 +50,30 @@ static void links_are_never_given_more_than_they_have(void **state)
         {"kvm3", "kvm2", true, 900 * MIB, 0},
         {"kvm1", "kvm2", false, 0, 0},
     };
-    uint64_t shares[4];
+    struct broker_part shares[4];
     broker_share(&fleet, moves, 4, shares);
     for (int i = 0; i < 4; i++)
-        assert_true(shares[i] > 0);
-    assert_true(shares[0] + shares[1] + shares[3] <= 100 * MIB);
-    assert_true(shares[0] + shares[2] + shares[3] <= 100 * MIB);
-    assert_true(shares[1] + shares[2] <= 10 * MIB);
-    /* What is nearest to its end has nearly all. */
-    assert_true(shares[0] >= 80 * MIB);
+        assert_true(shares[i].rate > 0);
+    assert_true(shares[0].rate + shares[1].rate + shares[3].rate <= 100 * MIB);
+    assert_true(shares[0].rate + shares[2].rate + shares[3].rate <= 100 * MIB);
+    assert_true(shares[1].rate + shares[2].rate <= 10 * MIB);
+    /* What is nearest to its end has nearly all; the others wait for their turn. */
+    assert_true(shares[0].rate >= 80 * MIB);
+    assert_true(!shares[0].waits && shares[1].waits && shares[2].waits);
+    fleet_deinit(&fleet);
+}
+
+static void a_guest_that_stands_still_has_the_link(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    const struct broker_move moves[] = {{"kvm1", "kvm2", true, 5 * MIB, 0},
+                                        {"kvm1", "kvm2", true, 500 * MIB, 0, .paused = true}};
+    struct broker_part shares[2];
+    broker_share(&fleet, moves, 2, shares);
+    assert_true(shares[1].rate >= 90 * MIB && !shares[1].waits);
+    assert_true(shares[0].rate > 0 && shares[0].waits);
     fleet_deinit(&fleet);
 }
 
@@ -67,9 +83,10 @@ static void one_alone_has_it_all_again(void **state)
     struct fleet fleet;
     setup(&fleet);
     const struct broker_move moves[] = {{"kvm1", "kvm2", true, 50 * MIB, 0}};
-    uint64_t share = 0;
+    struct broker_part share = {0};
     broker_share(&fleet, moves, 1, &share);
-    assert_int_equal(share, 100 * MIB);
+    assert_int_equal(share.rate, 100 * MIB);
+    assert_false(share.waits);
     fleet_deinit(&fleet);
 }
 
@@ -78,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_capacity_there_is_no_limit),
         cmocka_unit_test(links_are_never_given_more_than_they_have),
+        cmocka_unit_test(a_guest_that_stands_still_has_the_link),
         cmocka_unit_test(one_alone_has_it_all_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

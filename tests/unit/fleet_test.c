@@ -11,7 +11,6 @@
 
 #include <cmocka.h>
 
-
 static Drover__V1__Guest told_guest(const char *name, const char *uuid)
 {
     Drover__V1__Guest g = DROVER__V1__GUEST__INIT;

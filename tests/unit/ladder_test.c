@@ -216,6 +216,40 @@ static void a_slow_start_and_a_stall_are_not_taken_for_a_dead_link(void **state)
     assert_string_equal(j.log, "");
 }
 
+static void while_others_have_the_link_nothing_is_judged(void **state)
+{
+    (void)state;
+    struct ladder_policy policy = {
+        .mode = LADDER_AUTO, .max_pause = 2000, .deadline = 60000, .offline = true};
+    struct model_input guest = guest_of(256);
+    struct job j;
+    job_start(&j, &policy, &guest);
+    /* A hundredth of the link for 20 s: by that rate it would be hopeless, and each pass a pause. */
+    j.now.waits = true;
+    j.now.bandwidth = MiB;
+    for (int i = 0; i < 200; i++) {
+        j.now.elapsed += 100;
+        j.now.sent += MiB / 10;
+        j.now.remaining -= MiB / 10;
+        j.now.iteration = i < 150 ? 1 : 2;
+        step(&j);
+    }
+    assert_string_equal(j.log, "");
+    assert_true(j.ladder.bandwidth > (double)(99 * MiB));
+    /* Its turn. */
+    j.now.waits = false;
+    j.now.bandwidth = 100 * MiB;
+    sends(&j, 2000);
+    assert_string_equal(j.log, "");
+    assert_true(j.ladder.bandwidth > (double)(90 * MiB));
+    /* A deadline is a deadline all the same. */
+    j.now.waits = true;
+    j.now.remaining = 200 * MiB;
+    j.now.elapsed = 59500;
+    step(&j);
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+}
+
 static void odd_samples_do_no_harm(void **state)
 {
     (void)state;
@@ -253,6 +287,7 @@ int main(void)
         cmocka_unit_test(post_copy_is_never_cancelled),
         cmocka_unit_test(a_deadline_that_cannot_be_met_is_said_early),
         cmocka_unit_test(a_slow_start_and_a_stall_are_not_taken_for_a_dead_link),
+        cmocka_unit_test(while_others_have_the_link_nothing_is_judged),
         cmocka_unit_test(odd_samples_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,15 +34,40 @@ static struct schedule of(const struct schedule_move *moves, uint32_t n)
     return (struct schedule){.links = links, .n_links = 3, .moves = moves, .n_moves = n};
 }
 
-static void the_longest_start_first_and_two_on_a_link(void **state)
+static void the_longest_starts_first_and_the_next_when_it_is_near_its_end(void **state)
 {
     (void)state;
-    const struct schedule_move moves[] = {move_to(1, 100), move_to(2, 300), move_to(1, 200)};
+    struct schedule_move moves[] = {move_to(1, 100), move_to(2, 900), move_to(1, 500), move_to(1, 100)};
+    struct schedule s = of(moves, 4);
+    uint32_t next[4];
+    assert_int_equal(schedule_next(&s, next), 1);
+    assert_int_equal(next[0], 1);
+    moves[1].state = SCHEDULE_TRANSFER;
+    moves[1].bytes_left = 401 * MIB;
+    assert_int_equal(schedule_next(&s, next), 0);
+    moves[1].bytes_left = 399 * MIB; /* four seconds */
+    assert_int_equal(schedule_next(&s, next), 1);
+    assert_int_equal(next[0], 2);
+    moves[2].state = SCHEDULE_STARTING;
+    moves[1].state = SCHEDULE_ENDING;
+    assert_int_equal(schedule_next(&s, next), 0);
+    /* Short ones: two at a time. */
+    moves[2].state = SCHEDULE_DONE;
+    assert_int_equal(schedule_next(&s, next), 2);
+}
+
+static void what_a_transfer_can_not_use_of_a_link_is_another_s(void **state)
+{
+    (void)state;
+    static const struct schedule_link slow[] = {{"out", 100 * MIB}, {"in", 20 * MIB}, {"in too", 100 * MIB}};
+    struct schedule_move moves[] = {move_to(1, 900), move_to(2, 900), move_to(2, 900)};
+    moves[0].state = SCHEDULE_TRANSFER;
+    moves[0].bytes_left = 800 * MIB;
     struct schedule s = of(moves, 3);
     uint32_t next[3];
-    assert_int_equal(schedule_next(&s, next), 2);
+    s.links = slow;
+    assert_int_equal(schedule_next(&s, next), 1);
     assert_int_equal(next[0], 1);
-    assert_int_equal(next[1], 2);
 }
 
 static void the_one_nearest_its_end_has_the_link(void **state)
@@ -184,6 +209,54 @@ static void what_is_held_back_or_follows_another_waits(void **state)
     assert_true(slots[1].start_ms >= slots[0].end_ms);
 }
 
+static void of_a_pair_one_goes_first(void **state)
+{
+    (void)state;
+    struct schedule_move moves[] = {move_to(1, 100), move_to(1, 200), move_to(2, 50)};
+    moves[0].pair = moves[1].pair = 1;
+    moves[2].pair = 2;
+    struct schedule s = of(moves, 3);
+    uint32_t next[3];
+    assert_int_equal(schedule_next(&s, next), 2);
+    assert_true(next[0] == 1 && next[1] == 2);
+    moves[1].state = SCHEDULE_ENDING;
+    moves[2].state = SCHEDULE_DONE;
+    assert_int_equal(schedule_next(&s, next), 0);
+    char *why = schedule_blocked(&s, 0);
+    assert_string_equal(why, "the first guest between its two hosts must be seen well first");
+    free(why);
+    /* One that fails proves nothing: the next one is the first. */
+    moves[1].state = SCHEDULE_DROPPED;
+    assert_int_equal(schedule_next(&s, next), 1);
+    moves[1].state = SCHEDULE_WAITING;
+    moves[2].state = SCHEDULE_WAITING;
+    struct schedule_slot slots[3];
+    struct schedule_forecast f;
+    schedule_forecast(&s, slots, &f);
+    assert_true(slots[0].start_ms >= slots[1].end_ms);
+    assert_int_equal(f.never, 0);
+}
+
+static void turns_follow_each_other(void **state)
+{
+    (void)state;
+    struct schedule_move moves[] = {move_to(1, 100), move_to(2, 900), move_to(2, 50)};
+    moves[1].turn = 1;
+    moves[2].turn = 5;
+    struct schedule s = of(moves, 3);
+    uint32_t next[3];
+    assert_int_equal(schedule_next(&s, next), 1);
+    assert_int_equal(next[0], 0);
+    struct schedule_slot slots[3];
+    struct schedule_forecast f;
+    schedule_forecast(&s, slots, &f);
+    assert_true(slots[1].start_ms >= slots[0].end_ms && slots[2].start_ms >= slots[1].end_ms);
+    moves[0].state = SCHEDULE_DROPPED;
+    moves[1].state = SCHEDULE_DONE;
+    assert_int_equal(schedule_next(&s, next), 1);
+    assert_int_equal(next[0], 2);
+}
+
 static void without_limits_nothing_is_split(void **state)
 {
     (void)state;
@@ -202,7 +275,8 @@ static void without_limits_nothing_is_split(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_longest_start_first_and_two_on_a_link),
+        cmocka_unit_test(the_longest_starts_first_and_the_next_when_it_is_near_its_end),
+        cmocka_unit_test(what_a_transfer_can_not_use_of_a_link_is_another_s),
         cmocka_unit_test(the_one_nearest_its_end_has_the_link),
         cmocka_unit_test(the_forecast_is_near_the_bound),
         cmocka_unit_test(a_dirty_guest_has_the_link_to_itself),
@@ -210,6 +284,8 @@ int main(void)
         cmocka_unit_test(of_one_group_one_moves_at_a_time),
         cmocka_unit_test(room_comes_before_the_move_that_needs_it),
         cmocka_unit_test(what_is_held_back_or_follows_another_waits),
+        cmocka_unit_test(of_a_pair_one_goes_first),
+        cmocka_unit_test(turns_follow_each_other),
         cmocka_unit_test(without_limits_nothing_is_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

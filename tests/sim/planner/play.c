@@ -2,6 +2,8 @@
 
 #include "coordinator/core/schedule.h"
 
+#include <math.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,9 +39,11 @@ static void make_links(struct player *p)
 static void make_moves(struct player *p)
 {
     const struct random_fleet *f = p->world.fleet;
+    uint32_t turn = 0;
     for (uint32_t i = 0; i < p->plan->n_moves; i++) {
         const struct planner_move *m = &p->plan->moves[i];
         const struct planner_guest *g = &f->guests[m->guest];
+        turn += !random_below(&p->rng, 8);
         struct schedule_move *out = &p->moves[i];
         *out = (struct schedule_move){
             .links = {m->from, HOSTS + m->to, 2 * HOSTS},
@@ -55,6 +59,8 @@ static void make_moves(struct player *p)
             .end_ms = random_below(&p->rng, 500),
             .after = m->after,
             .waits = m->waits && !p->hasty,
+            .turn = turn,
+            .pair = random_below(&p->rng, 2) ? 1 + m->from * HOSTS + m->to : 0,
             .apart = p->apart[i],
         };
         for (uint32_t k = 0; k < g->n_groups; k++)
@@ -70,6 +76,7 @@ static void make_moves(struct player *p)
         .n_room = f->fleet.n_hosts,
         .per_link = random_below(&p->rng, 3),
         .per_host = random_below(&p->rng, 5),
+        .near_ms = random_below(&p->rng, 4000),
     };
 }
 
@@ -108,7 +115,22 @@ static const char *rates_fault(const struct player *p, const uint64_t *shares)
     return NULL;
 }
 
-static const char *world_is_sound(const struct player *p)
+/* Two between the same hosts, and none of them has been done before. */
+static const char *pairs_fault(const struct player *p)
+{
+    for (uint32_t i = 0; i < p->schedule.n_moves; i++) {
+        uint32_t running = 0, done = 0;
+        for (uint32_t k = 0; k < p->schedule.n_moves && p->moves[i].pair; k++) {
+            running += p->moves[k].pair == p->moves[i].pair && runs(&p->moves[k]);
+            done += p->moves[k].pair == p->moves[i].pair && p->moves[k].state == SCHEDULE_DONE;
+        }
+        if (running > 1 && !done)
+            return "a pair of hosts was not proven by one move alone";
+    }
+    return NULL;
+}
+
+static const char *moves_fault(const struct player *p)
 {
     for (uint32_t i = 0; i < p->schedule.n_moves; i++) {
         if (!runs(&p->moves[i]))
@@ -118,7 +140,15 @@ static const char *world_is_sound(const struct player *p)
                 for (uint32_t b = 0; b < p->moves[k].n_apart; b++)
                     if (p->moves[i].apart[a] == p->moves[k].apart[b])
                         return "two of an anti-affinity group on the move";
+        for (uint32_t k = 0; k < p->schedule.n_moves; k++)
+            if (p->moves[k].turn < p->moves[i].turn && p->moves[k].state != SCHEDULE_DONE)
+                return "a move before its turn";
     }
+    return pairs_fault(p);
+}
+
+static const char *hosts_fault(const struct player *p)
+{
     for (uint32_t h = 0; h < p->world.fleet->fleet.n_hosts; h++) {
         const char *fault = world_fault(&p->world, h);
         if (fault)
@@ -154,14 +184,29 @@ static double time_left(const struct player *p, uint32_t i, const uint64_t *shar
     return shares[i] == SCHEDULE_UNLIMITED ? 0 : p->left[i] * 1000 / (double)shares[i];
 }
 
+/* Until the next one may be started beside it: counted anew. */
+static double time_to_near(const struct player *p, uint32_t i, const uint64_t *shares)
+{
+    const struct schedule_move *m = &p->moves[i];
+    uint64_t rate = m->rate_max, near_ms = p->schedule.near_ms ? (uint64_t)p->schedule.near_ms : 4000;
+    for (uint32_t k = 0; k < m->n_links; k++) {
+        uint64_t capacity = p->links[m->links[k]].capacity;
+        rate = capacity && (!rate || capacity < rate) ? capacity : rate;
+    }
+    double left = (double)(m->bytes_left - rate * near_ms / 1000);
+    return m->state != SCHEDULE_TRANSFER || m->bytes_left <= rate * near_ms / 1000
+               ? INFINITY
+               : left * 1000 / (double)shares[i];
+}
+
 /* False when nothing runs. */
 static bool advance(struct player *p, const uint64_t *shares, double *now)
 {
-    double soonest = -1;
+    double soonest = INFINITY;
     for (uint32_t i = 0; i < p->schedule.n_moves; i++)
-        if (runs(&p->moves[i]) && (soonest < 0 || time_left(p, i, shares) < soonest))
-            soonest = time_left(p, i, shares);
-    if (soonest < 0)
+        if (runs(&p->moves[i]))
+            soonest = fmin(soonest, fmin(time_left(p, i, shares), time_to_near(p, i, shares)));
+    if (isinf(soonest))
         return false;
     *now += soonest;
     for (uint32_t i = 0; i < p->schedule.n_moves; i++) {
@@ -200,7 +245,9 @@ static const char *play_on(struct player *p)
         schedule_shares(&p->schedule, shares);
         fault = rates_fault(p, shares);
         if (!fault)
-            fault = world_is_sound(p);
+            fault = moves_fault(p);
+        if (!fault)
+            fault = hosts_fault(p);
     } while (!fault && advance(p, shares, &now));
     for (uint32_t i = 0; !fault && i < p->schedule.n_moves; i++) {
         if (p->hasty)
