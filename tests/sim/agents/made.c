@@ -44,7 +44,7 @@ static void add_machines(Drover__V1__HostReport *h)
     for (size_t i = 0; i < h->n_machines; i++) {
         h->machines[i] = new0(Drover__V1__MachineType);
         drover__v1__machine_type__init(h->machines[i]);
-        TEXT(h->machines[i]->name, "pc-%s-%zu.%zu", i % 2 ? "q35" : "i440fx", 2 + i / 12, i % 12);
+        TEXT(h->machines[i]->name, "pc-%s-%zu.%zu", i % 2 ? "q35" : "i440fx", 4 + i / 12, i % 12);
     }
 }
 
@@ -135,7 +135,7 @@ Drover__V1__Guest *made_guest(unsigned host, unsigned number)
     g->persistent = g->autostart = true;
     TEXT(g->type, "kvm");
     TEXT(g->arch, "x86_64");
-    TEXT(g->machine, "pc-q35-7.2");
+    TEXT(g->machine, "pc-i440fx-7.2");
     TEXT(g->cpu_mode, "host-model");
     TEXT(g->cpu_model, "Cascadelake-Server-noTSX");
     TEXT(g->cpu,

@@ -1,10 +1,8 @@
-/* Thousands of agents in one process, for a real coordinator: each has its own port and service, and tells of a made-up host with
- * made-up guests. Writes the coordinator's configuration, says "ready", and serves until it is told to stop. */
+/* The program: writes a real coordinator's configuration, says "ready", and serves until it is told to stop. */
+#include "tests/sim/agents/agents.h"
 #include "tests/sim/agents/made.h"
 
-#include "common/base/loop.h"
 #include "common/base/memory.h"
-#include "common/rpc/rpc.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,116 +11,17 @@
 #include <string.h>
 #include <sys/resource.h>
 
-struct made_agent {
-    Drover__V1__Agent_Service service; /* first: handlers get its address */
-    unsigned number;
-    struct rpc_server *server;
-};
+struct made_world world;
 
-struct watcher {
-    struct rpc_call *call;
-    const struct made_agent *agent;
-    unsigned told; /* 0: nothing; 1: the host; then the guests */
-};
-
-static unsigned hosts = 100, guests = 20;
-
-static void tell(void *arg);
-
-/* 0, or why it was not taken. */
-static int tell_next(struct watcher *w)
-{
-    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
-    if (w->told > guests + 1) {
-        event.synced = true;
-        return rpc_call_item(w->call, &event.base);
-    }
-    if (w->told > guests) {
-        event.measured = made_measured(w->agent->number, guests);
-        int r = rpc_call_item(w->call, &event.base);
-        drover__v1__measured__free_unpacked(event.measured, NULL);
-        return r;
-    }
-    if (w->told == 0) {
-        event.host = made_host(w->agent->number, rpc_server_url(w->agent->server, 0), guests);
-        int r = rpc_call_item(w->call, &event.base);
-        drover__v1__host_report__free_unpacked(event.host, NULL);
-        return r;
-    }
-    event.guest = made_guest(w->agent->number, w->told - 1);
-    int r = rpc_call_item(w->call, &event.base);
-    drover__v1__guest__free_unpacked(event.guest, NULL);
-    return r;
-}
-
-static void tell(void *arg)
-{
-    struct watcher *w = arg;
-    while (w->told < guests + 3) {
-        int r = tell_next(w);
-        if (r == -(int)STATUS_RESOURCE_EXHAUSTED)
-            rpc_call_on_ready(w->call, tell, w);
-        if (r < 0)
-            return;
-        w->told++;
-    }
-}
-
-static void on_cancel(void *arg)
-{
-    struct watcher *w = arg;
-    struct rpc_call *call = w->call;
-    free(w);
-    rpc_call_end(call);
-}
-
-static void watch(Drover__V1__Agent_Service *service, const Drover__V1__WatchRequest *request,
-                  Drover__V1__AgentEvent_Closure item, void *call)
-{
-    (void)request;
-    (void)item;
-    struct watcher *w = new0(struct watcher);
-    *w = (struct watcher){.call = call, .agent = (struct made_agent *)service};
-    rpc_call_on_cancel(call, on_cancel, w);
-    tell(w);
-}
-
-static void get_host(Drover__V1__Agent_Service *service, const Drover__V1__GetHostRequest *request,
-                     Drover__V1__HostReport_Closure reply, void *call)
-{
-    (void)request;
-    const struct made_agent *a = (struct made_agent *)service;
-    Drover__V1__HostReport *report = made_host(a->number, rpc_server_url(a->server, 0), guests);
-    reply(report, call);
-    drover__v1__host_report__free_unpacked(report, NULL);
-}
-
-static void get_guest(Drover__V1__Agent_Service *service, const Drover__V1__GetGuestRequest *request,
-                      Drover__V1__GetGuestReply_Closure reply, void *call)
-{
-    const struct made_agent *a = (struct made_agent *)service;
-    Drover__V1__GetGuestReply answer = DROVER__V1__GET_GUEST_REPLY__INIT;
-    for (unsigned g = 0; g < guests && !answer.exists; g++) {
-        answer.guest = made_guest(a->number, g);
-        answer.exists = streq(answer.guest->uuid, request->guest);
-        if (!answer.exists) {
-            drover__v1__guest__free_unpacked(answer.guest, NULL);
-            answer.guest = NULL;
-        }
-    }
-    answer.xml = (char *)"<domain/>";
-    reply(&answer, call);
-    if (answer.guest)
-        drover__v1__guest__free_unpacked(answer.guest, NULL);
-}
+static unsigned hosts = 100, guests = 20, transfer_ms = 2000;
 
 static int start(struct made_agent *a, struct loop *loop, struct error *err)
 {
     const struct rpc_server_config config = {.loop = loop, .limits = {.connections = 16}};
     drover__v1__agent__init(&a->service, NULL);
-    a->service.watch = watch;
-    a->service.get_host = get_host;
-    a->service.get_guest = get_guest;
+    made_serve_watch(&a->service);
+    made_serve_moves(&a->service);
+    made_serve_proofs(&a->service);
     int r = rpc_server_new(&config, &a->server, err);
     if (r < 0)
         return r;
@@ -168,6 +67,14 @@ static int serve(const char *dir)
         return EXIT_FAILURE;
     }
     struct made_agent *agents = xcalloc(hosts, sizeof(agents[0]));
+    world = (struct made_world){.loop = loop,
+                                .agents = agents,
+                                .guests = xcalloc((size_t)hosts * guests, sizeof(*world.guests)),
+                                .n_agents = hosts,
+                                .per_agent = guests,
+                                .transfer_ms = transfer_ms};
+    for (unsigned g = 0; g < hosts * guests; g++)
+        world.guests[g] = (struct made_guest){.home = g / guests, .number = g % guests, .at = g / guests};
     int code = EXIT_FAILURE;
     for (unsigned i = 0; i < hosts; i++) {
         agents[i].number = i;
@@ -188,6 +95,7 @@ out:
     for (unsigned i = 0; i < hosts; i++)
         rpc_server_free(agents[i].server);
     free(agents);
+    free(world.guests);
     loop_free(loop);
     return code;
 }
@@ -206,6 +114,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"hosts", required_argument, NULL, 'n'},
                                             {"guests", required_argument, NULL, 'g'},
+                                            {"transfer-ms", required_argument, NULL, 't'},
                                             {"dir", required_argument, NULL, 'd'},
                                             {0}};
     const char *dir = NULL;
@@ -214,15 +123,17 @@ int main(int argc, char **argv)
         switch (c) {
         case 'n': good &= number(optarg, 10000, &hosts); break;
         case 'g': good &= number(optarg, 1000, &guests); break;
+        case 't': good &= number(optarg, 1000000, &transfer_ms); break;
         case 'd': dir = optarg; break;
         default: good = false;
         }
     }
     if (!good || !dir || optind < argc) {
-        fputs(
-            "usage: made-agents --dir DIR [--hosts N] [--guests N]\n"
-            "Serves N agents on loopback, each with N guests; DIR gets a coordinator.yaml that names them.\n",
-            stderr);
+        fputs("usage: made-agents --dir DIR [--hosts N] [--guests N] [--transfer-ms N]\n"
+              "Serves N agents on loopback, each with N guests; DIR gets a coordinator.yaml that names them. "
+              "A transfer of a\n"
+              "running guest takes N ms.\n",
+              stderr);
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
