@@ -146,11 +146,12 @@ def test_guests_that_could_use_more_memory_than_there_is(fleet, drover):
     assert "memory-overcommit" in heavy(wait_for_finding(drover, "web1", "memory-overcommit"))
 
 
-def test_other_media_under_the_same_name(fleet, drover):
+def test_other_media_under_the_same_name(fleet, drover, undo):
     fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
     for host, size in zip(fleet.hosts(), (4096, 8192)):
-        host.write("/srv/install.iso", "x" * size)
-    cdrom = "<disk type='file' device='cdrom'><source file='/srv/install.iso'/><target dev='hdd' bus='ide'/><readonly/></disk>"
+        host.write("/srv/media.iso", "x" * size)
+        undo(lambda host=host: host.run(["rm", "/srv/media.iso"]))
+    cdrom = "<disk type='file' device='cdrom'><source file='/srv/media.iso'/><target dev='hdd' bus='ide'/><readonly/></disk>"
     edited(fleet, "web1", ("</devices>", f"{cdrom}</devices>"))
     assert heavy(wait_for_finding(drover, "web1", "cdrom-differs")) == {"cdrom-differs": "warn"}
 
