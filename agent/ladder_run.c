@@ -280,6 +280,5 @@ int64_t ladder_run_paused_since(const struct transaction *txn)
     if (!transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE))
         return 0;
     /* The manifest was written for the pause, and nothing has been since. */
-    int64_t ago = clock_realtime_ms() - (int64_t)txn->record->changed;
-    return clock_monotonic_ms() - (ago > 0 ? ago : 0);
+    return clock_monotonic_of(txn->record->changed);
 }

@@ -196,24 +196,12 @@ static void forget_gone(struct samples *s)
 
 /* ---- kept over a restart ---- */
 
-static uint64_t realtime_of(int64_t monotonic_ms)
-{
-    return (uint64_t)(clock_realtime_ms() - (clock_monotonic_ms() - monotonic_ms));
-}
-
-/* Not younger than now, should the clock have been set back. */
-static int64_t monotonic_of(uint64_t realtime_ms)
-{
-    int64_t ago = clock_realtime_ms() - (int64_t)realtime_ms;
-    return clock_monotonic_ms() - (ago > 0 ? ago : 0);
-}
-
 static Drover__V1__KnownGuest *known_guest(const struct sampled *g)
 {
     Drover__V1__KnownGuest *k = new0(Drover__V1__KnownGuest);
     drover__v1__known_guest__init(k);
     k->guest = xstrdup(g->guest);
-    k->at = realtime_of(g->at_ms);
+    k->at = clock_realtime_of(g->at_ms);
     k->resident = g->resident;
     for (unsigned i = 0; i < g->n; i++) {
         Drover__V1__KnownWindow *w = new0(Drover__V1__KnownWindow);
@@ -230,7 +218,7 @@ static Drover__V1__KnownLink *known_link(const struct link *l)
     Drover__V1__KnownLink *k = new0(Drover__V1__KnownLink);
     drover__v1__known_link__init(k);
     k->host = xstrdup(l->host);
-    k->at = realtime_of(l->at_ms);
+    k->at = clock_realtime_of(l->at_ms);
     k->bandwidth = l->bandwidth;
     k->source = xstrdup(l->source);
     k->correct_time = l->correction.time;
@@ -297,7 +285,7 @@ static void recall(struct samples *s)
         const Drover__V1__KnownGuest *k = known->guests[i];
         struct sampled *g = new0(struct sampled);
         snprintf(g->guest, sizeof(g->guest), "%s", k->guest);
-        g->at_ms = monotonic_of(k->at);
+        g->at_ms = clock_monotonic_of(k->at);
         g->resident = k->resident;
         for (; g->n < k->n_windows && g->n < WINDOWS; g->n++)
             g->windows[g->n] = (struct model_window){.length = k->windows[g->n]->length,
@@ -309,7 +297,7 @@ static void recall(struct samples *s)
         const Drover__V1__KnownLink *k = known->links[i];
         struct link *l = link_made(s, k->host);
         l->bandwidth = k->bandwidth;
-        l->at_ms = monotonic_of(k->at);
+        l->at_ms = clock_monotonic_of(k->at);
         l->source = sources[streq(k->source, sources[1])];
         l->correction = (struct correction){k->correct_time, k->correct_pause};
     }

@@ -412,8 +412,7 @@ void transfer_listen(struct transaction *txn, struct rpc_call *call)
         rpc_call_fail(call, &err);
         return;
     }
-    bool over = !t || t->back || txn->state != PARTICIPANT_MIGRATING;
-    if (over) {
+    if (!t || t->back || txn->state != PARTICIPANT_MIGRATING) {
         bool gone = txn->state == PARTICIPANT_FENCED;
         end_one(call, gone,
                 gone               ? NULL
@@ -423,9 +422,7 @@ void transfer_listen(struct transaction *txn, struct rpc_call *call)
         return;
     }
     struct listener *l = new0(struct listener);
-    l->transfer = t;
-    l->call = call;
-    l->next = t->listeners;
+    *l = (struct listener){t->listeners, t, call};
     t->listeners = l;
     rpc_call_on_cancel(call, on_cancel, l);
     if (t->has_forecast) {

@@ -144,7 +144,7 @@ struct participant {
     enum participant_state state;
     bool definition_only; /* the guest is shut off */
     bool paused_by_us;    /* the ladder paused it: in the manifest */
-    bool post_copy;     /* the ladder asked for post-copy, which QEMU begins some time later: in the manifest */
+    bool post_copy; /* the ladder asked for post-copy, which QEMU begins some time later: in the manifest */
     bool may_post_copy; /* it may ask: libvirt by itself lets the guest run at the destination */
     bool superseded;    /* a later one of the guest was prepared here: pausing and starting are its affair */
     bool from_disks;    /* of OWNER: it is started from its disks... */

@@ -170,6 +170,17 @@ int64_t clock_realtime_ms(void)
     return clock_ms(CLOCK_REALTIME);
 }
 
+uint64_t clock_realtime_of(int64_t monotonic_ms)
+{
+    return (uint64_t)(clock_realtime_ms() - (clock_monotonic_ms() - monotonic_ms));
+}
+
+int64_t clock_monotonic_of(uint64_t realtime_ms)
+{
+    int64_t ago = clock_realtime_ms() - (int64_t)realtime_ms;
+    return clock_monotonic_ms() - (ago > 0 ? ago : 0);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *data)
 {
     (void)source;

@@ -33,6 +33,10 @@ bool loop_is_current(const struct loop *loop);
 int64_t clock_monotonic_ms(void);
 int64_t clock_realtime_ms(void);
 
+/* From the one to the other; the moment that is got back is not later than now, should the clock have been set back. */
+uint64_t clock_realtime_of(int64_t monotonic_ms);
+int64_t clock_monotonic_of(uint64_t realtime_ms);
+
 /* Runs fn(arg) once, in delay_ms or later. Loop's thread only. The timer is freed when it has fired or is cancelled;
  * loop_timer_cancel(NULL) does nothing and returns NULL, so `t = loop_timer_cancel(t)` is the idiom. */
 struct loop_timer *loop_timer_start(struct loop *loop, int64_t delay_ms, void (*fn)(void *arg), void *arg);

@@ -1,4 +1,4 @@
-#include "coordinator/core/transaction.h"
+#include "coordinator/core/transaction_table.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,75 +49,16 @@ static void __attribute__((format(printf, 2, 3))) blame(struct txn *t, const cha
     va_end(ap);
 }
 
-/* ---- who is asked what in a state -------------------------------------------------------------------------------- */
-
-static unsigned parties(const struct txn *t)
-{
-    unsigned bits = 0;
-    for (unsigned p = 0; p < TXN_N_PARTIES; p++)
-        if (t->host[p])
-            bits |= TXN_BIT(p);
-    return bits;
-}
-
-/* From whom an answer is still needed in this state. */
-static unsigned needed(const struct txn *t)
-{
-    unsigned who = 0;
-    switch (t->state) {
-    case TXN_PREPARING: who = t->answered & TXN_BIT(TXN_SOURCE) ? parties(t) : TXN_BIT(TXN_SOURCE); break;
-    case TXN_TRANSFER:
-    case TXN_SETTLING: who = TXN_BIT(TXN_SOURCE); break;
-    case TXN_ABORTING: who = t->asked & ~TXN_BIT(TXN_SOURCE); break;
-    case TXN_ACTIVATING: who = TXN_BIT(TXN_DESTINATION); break;
-    case TXN_RELEASING: who = parties(t); break;
-    /* The source first: only then is the guest safe; then the others forget what they hold. */
-    case TXN_COLD_START:
-        who = t->cold_started ? parties(t) & ~TXN_BIT(TXN_SOURCE) : TXN_BIT(TXN_SOURCE);
-        break;
-    case TXN_NEW:
-    case TXN_DONE:
-    case TXN_ABORTED:
-    case TXN_N_STATES: break;
-    }
-    return who & ~t->answered;
-}
-
-/* It does not know yet that the guest was given away. */
-static bool must_learn(const struct txn *t, enum txn_party party)
-{
-    return t->granted && !t->left && party == TXN_SOURCE &&
-           (t->state == TXN_RELEASING || (t->state == TXN_COLD_START && !t->cold_started));
-}
-
-static enum txn_message message_of(const struct txn *t, enum txn_party party)
-{
-    if (must_learn(t, party))
-        return TXN_SETTLE;
-    switch (t->state) {
-    case TXN_PREPARING: return TXN_PREPARE;
-    case TXN_TRANSFER: return TXN_MIGRATE;
-    case TXN_SETTLING: return TXN_SETTLE;
-    case TXN_ABORTING: return TXN_ABORT;
-    case TXN_ACTIVATING: return TXN_ACTIVATE;
-    case TXN_RELEASING: return TXN_RELEASE;
-    case TXN_COLD_START: return t->cold_started ? TXN_ABORT : TXN_COLD;
-    case TXN_NEW:
-    case TXN_DONE:
-    case TXN_ABORTED:
-    case TXN_N_STATES: break;
-    }
-    return TXN_N_MESSAGES;
-}
+/* ---- the moves --------------------------------------------------------------------------------------------------- */
 
 static void ask(struct txn *t, struct txn_actions *a)
 {
-    unsigned who = needed(t) & ~t->flying;
+    unsigned who = txn_needed(t) & ~t->flying;
     for (unsigned p = 0; p < TXN_N_PARTIES; p++)
         if (who & TXN_BIT(p)) {
             if (t->state == TXN_PREPARING)
                 t->asked |= TXN_BIT(p);
-            send(t, a, message_of(t, (enum txn_party)p), (enum txn_party)p);
+            send(t, a, txn_message_of(t, (enum txn_party)p), (enum txn_party)p);
         }
 }
 
@@ -154,7 +95,7 @@ static void enter(struct txn *t, struct txn_actions *a, enum txn_state to, int64
 {
     move(t, to, now);
     t->transferred |= to == TXN_TRANSFER;
-    if (to == TXN_ABORTING && !needed(t)) {
+    if (to == TXN_ABORTING && !txn_needed(t)) {
         finish(t, a, TXN_ABORTED, now);
         return;
     }
@@ -201,7 +142,7 @@ static void on_start(struct txn *t, const struct txn_event *e, struct txn_action
 static void on_restart(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 { /* model: C15 */
     t->answered = t->flying = t->attempt = 0;
-    t->asked = parties(t);
+    t->asked = txn_parties(t);
     t->entered = t->heard = e->now;
     switch (t->state) {
     case TXN_PREPARING:
@@ -231,7 +172,7 @@ static void on_vote(struct txn *t, const struct txn_event *e, struct txn_actions
     if (e->kind == TXN_EVENT_ANSWER && e->answer == TXN_YES) {
         t->answered |= TXN_BIT(e->party);
         tell(a, "%s is prepared", host);
-        if (needed(t))
+        if (txn_needed(t))
             ask(t, a);
         else
             enter(t, a, TXN_TRANSFER, e->now);
@@ -325,13 +266,13 @@ static void on_cold_started(struct txn *t, const struct txn_event *e, struct txn
 static void on_counted(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 { /* model: C11 C12 C13 */
     t->answered |= TXN_BIT(e->party);
-    if (!needed(t))
+    if (!txn_needed(t))
         finish(t, a, t->state == TXN_ABORTING ? TXN_ABORTED : TXN_DONE, e->now);
 }
 
 static bool settles(const struct txn *t, enum txn_party party, enum txn_answer answer)
 {
-    if (must_learn(t, party))
+    if (txn_must_learn(t, party))
         return answer == TXN_GONE;
     switch (t->state) {
     case TXN_SETTLING: return answer == TXN_KEPT || answer == TXN_GONE;
@@ -342,8 +283,8 @@ static bool settles(const struct txn *t, enum txn_party party, enum txn_answer a
 
 static void on_reply(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 {
-    if (e->party >= TXN_N_PARTIES || e->message != message_of(t, e->party) ||
-        !(needed(t) & TXN_BIT(e->party)))
+    if (e->party >= TXN_N_PARTIES || e->message != txn_message_of(t, e->party) ||
+        !(txn_needed(t) & TXN_BIT(e->party)))
         return;
     t->flying &= ~TXN_BIT(e->party);
     if (t->state == TXN_PREPARING) {
@@ -360,7 +301,7 @@ static void on_reply(struct txn *t, const struct txn_event *e, struct txn_action
         retry(t, a, e->now);
         return;
     }
-    if (must_learn(t, e->party)) { /* model: C18 */
+    if (txn_must_learn(t, e->party)) { /* model: C18 */
         tell(a, "%s knows that %s has left it", t->host[TXN_SOURCE], t->guest);
         t->left = true;
         ask(t, a);
@@ -490,7 +431,7 @@ static void on_grant(struct txn *t, const struct txn_event *e, struct txn_action
         tell(a, "%.100s says that %s does not come back: it is waited for no longer", said(e), from);
         t->answered |= TXN_BIT(TXN_SOURCE);
         t->flying &= ~TXN_BIT(TXN_SOURCE);
-        if (!needed(t))
+        if (!txn_needed(t))
             finish(t, a, TXN_DONE, e->now);
     }
 }

@@ -1,5 +1,5 @@
-/* The states of a transaction: their names, and the table of allowed moves. */
-#include "coordinator/core/transaction.h"
+/* The states of a transaction: their names, the table of allowed moves, and who is asked what in each. */
+#include "coordinator/core/transaction_table.h"
 
 #include <string.h>
 
@@ -61,4 +61,63 @@ bool txn_state_parse(const char *name, enum txn_state *ret)
 const char *txn_message_name(enum txn_message message)
 {
     return message < TXN_N_MESSAGES ? message_names[message] : "?";
+}
+
+/* ---- who is asked what in a state -------------------------------------------------------------------------------- */
+
+unsigned txn_parties(const struct txn *t)
+{
+    unsigned bits = 0;
+    for (unsigned p = 0; p < TXN_N_PARTIES; p++)
+        if (t->host[p])
+            bits |= TXN_BIT(p);
+    return bits;
+}
+
+unsigned txn_needed(const struct txn *t)
+{
+    unsigned who = 0;
+    switch (t->state) {
+    case TXN_PREPARING: who = t->answered & TXN_BIT(TXN_SOURCE) ? txn_parties(t) : TXN_BIT(TXN_SOURCE); break;
+    case TXN_TRANSFER:
+    case TXN_SETTLING: who = TXN_BIT(TXN_SOURCE); break;
+    case TXN_ABORTING: who = t->asked & ~TXN_BIT(TXN_SOURCE); break;
+    case TXN_ACTIVATING: who = TXN_BIT(TXN_DESTINATION); break;
+    case TXN_RELEASING: who = txn_parties(t); break;
+    /* The source first: only then is the guest safe; then the others forget what they hold. */
+    case TXN_COLD_START:
+        who = t->cold_started ? txn_parties(t) & ~TXN_BIT(TXN_SOURCE) : TXN_BIT(TXN_SOURCE);
+        break;
+    case TXN_NEW:
+    case TXN_DONE:
+    case TXN_ABORTED:
+    case TXN_N_STATES: break;
+    }
+    return who & ~t->answered;
+}
+
+bool txn_must_learn(const struct txn *t, enum txn_party party)
+{
+    return t->granted && !t->left && party == TXN_SOURCE &&
+           (t->state == TXN_RELEASING || (t->state == TXN_COLD_START && !t->cold_started));
+}
+
+enum txn_message txn_message_of(const struct txn *t, enum txn_party party)
+{
+    if (txn_must_learn(t, party))
+        return TXN_SETTLE;
+    switch (t->state) {
+    case TXN_PREPARING: return TXN_PREPARE;
+    case TXN_TRANSFER: return TXN_MIGRATE;
+    case TXN_SETTLING: return TXN_SETTLE;
+    case TXN_ABORTING: return TXN_ABORT;
+    case TXN_ACTIVATING: return TXN_ACTIVATE;
+    case TXN_RELEASING: return TXN_RELEASE;
+    case TXN_COLD_START: return t->cold_started ? TXN_ABORT : TXN_COLD;
+    case TXN_NEW:
+    case TXN_DONE:
+    case TXN_ABORTED:
+    case TXN_N_STATES: break;
+    }
+    return TXN_N_MESSAGES;
 }

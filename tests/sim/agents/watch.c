@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TELL_HOST = -1, TELL_MEASURED = -2, TELL_SYNCED = -3 }; /* in a watcher's queue, else a guest's index */
+/* In a watcher's queue, else a guest's index. */
+enum { TELL_HOST = -1, TELL_MEASURED = -2, TELL_SYNCED = -3 };
 
 struct watcher {
     struct watcher *next;

@@ -1,0 +1,15 @@
+/* Who is asked what in each state of a transaction. */
+#pragma once
+
+#include "coordinator/core/transaction.h"
+
+/* All that there are, as TXN_BITs. */
+unsigned txn_parties(const struct txn *txn);
+
+/* From whom an answer is still needed in this state. */
+unsigned txn_needed(const struct txn *txn);
+
+/* It does not know yet that the guest was given away. */
+bool txn_must_learn(const struct txn *txn, enum txn_party party);
+
+enum txn_message txn_message_of(const struct txn *txn, enum txn_party party);
