@@ -2,7 +2,8 @@
 """Forecast and fact of real guests, from idle to hopeless, over links of set rate.
 
 The mode is right when forecast and fact agree whether the guest stands still for more than half a second. A pause that is
-off by less than 100 ms counts as met.
+off by less than 100 ms counts as met. Post-copy and auto-converge, each asked for, stand beside the others. (Under TCG a guest that is
+slowed down by 99 % still dirties as much as one in ten, which the model can't know.)
 """
 
 import json
@@ -16,6 +17,10 @@ CASES = [
     (0, "0", 50), (0, "0", 100), (32, "5", 50), (32, "20", 100), (100, "20", 100), (100, "50", 100),
     (100, "max", 50), (100, "max", 100), (200, "max", 100), (200, "10", 50), (200, "200", 100), (150, "max", 50),
 ]
+OTHERS = {  # the same, and how it is asked for
+    "post_copy": (100, "max", 100, "--mode", "post-copy", "--allow", "post-copy"),
+    "auto_converge": (60, "60", 50, "--mode", "live", "--allow", "auto-converge", "--max-pause", "800ms"),
+}
 cases = CASES[: int(sys.argv[1])] if len(sys.argv) > 1 else CASES
 
 
@@ -23,24 +28,35 @@ def job(fleet):
     return json.loads(fleet.drover("history", "--json").stdout)["jobs"][0]
 
 
+def measure(fleet, working_set, dirty, link, *options):
+    """(forecast, result), and a line of the table."""
+    fleet.heal()
+    fleet.guest_add("bench", on="kvm1", memory=256, dirty=dirty, working_set=working_set, tick_ms=200)
+    fleet.tick_wait("bench", at_least=10, deadline=60)
+    fleet.link("kvm2", rate=f"{link * 8 * 1024 * 1024 // 1000}kbit")
+    fleet.drover("check", "bench", "--to", "kvm2", "--refresh")
+    fleet.drover("migrate", "bench", "--to", "kvm2", *(options or ("--max-pause", "20s")), check=False)
+    done = job(fleet)
+    forecast, fact = done["forecast"], done["result"]
+    print(
+        f"{working_set:>4} {dirty:>5} {link:>5} | {forecast['way']:>13} {forecast['time'] / 1000:>7.2f} {forecast['pause']:>8}"
+        f" | {fact['transfer'] / 1000:>7.2f} {fact['pause']:>8}{'' if done['state'] == 'done' else '  ' + done['state']}", flush=True,
+    )
+    return forecast, fact
+
+
+def time_error(forecast, fact):
+    return abs(forecast["time"] - fact["transfer"]) / fact["transfer"] if fact["transfer"] else float("nan")
+
+
 with BenchFleet() as fleet:
     right, time_errors, pause_errors = 0, [], []
     print(f"{'WS':>4} {'dirty':>5} {'link':>5} | {'way':>13} {'time s':>7} {'pause ms':>8} | {'time s':>7} {'pause ms':>8}")
-    for working_set, dirty, link in cases:
-        fleet.heal()
-        fleet.guest_add("bench", on="kvm1", memory=256, dirty=dirty, working_set=working_set, tick_ms=200)
-        fleet.tick_wait("bench", at_least=10, deadline=60)
-        fleet.link("kvm2", rate=f"{link * 8 * 1024 * 1024 // 1000}kbit")
-        fleet.drover("check", "bench", "--to", "kvm2", "--refresh")
-        fleet.drover("migrate", "bench", "--to", "kvm2", "--max-pause", "20s")
-        done = job(fleet)
-        forecast, fact = done["forecast"], done["result"]
+    for case in cases:
+        forecast, fact = measure(fleet, *case)
         right += (forecast["pause"] > LIVE_PAUSE) == (fact["pause"] > LIVE_PAUSE)
-        time_errors.append(abs(forecast["time"] - fact["transfer"]) / fact["transfer"])
+        time_errors.append(time_error(forecast, fact))
         off = abs(forecast["pause"] - fact["pause"])
         pause_errors.append(off / fact["pause"] if off > 100 else 0.0)
-        print(
-            f"{working_set:>4} {dirty:>5} {link:>5} | {forecast['way']:>13} {forecast['time'] / 1000:>7.2f} {forecast['pause']:>8}"
-            f" | {fact['transfer'] / 1000:>7.2f} {fact['pause']:>8}", flush=True,
-        )
-    summary("forecast", mode_right=f"{right}/{len(cases)}", time_error=median(time_errors), pause_error=median(pause_errors))
+    others = {f"{name}_time_error": time_error(*measure(fleet, *case)) for name, case in OTHERS.items()}
+    summary("forecast", mode_right=f"{right}/{len(cases)}", time_error=median(time_errors), pause_error=median(pause_errors), **others)

@@ -328,8 +328,11 @@ class Run:
             raise Refuted(f"it runs on {here}, and the job says '{job.get('runs_on')}': {job.get('text')}")
         if "Persistent:     yes" not in fleet.node(here).virsh("dominfo", GUEST):
             raise Lost(f"its definition is lost: it is transient on {here}")
-        with fleet.tick_watch(GUEST) as watch:
-            watch.wait(3, host=here)
+        try:
+            with fleet.tick_watch(GUEST) as watch:
+                watch.wait(3, host=here)
+        except LabError as error:
+            raise Refuted(f"it runs on {here}, and {error}; {qemu_says(fleet.node(here))}") from error
         return f"runs on {here}, job {job.get('state', 'never was')}"
 
     def check_records(self):
@@ -350,6 +353,15 @@ class Run:
             wait_for(whole, 15, "nothing to be left over", poll=0.1)
         except LabError as error:
             raise Refuted(str(error)) from error
+
+
+def qemu_says(host):
+    """Of a guest that runs and is silent: where it is (twice), what interrupts wait for it, what its disk has done."""
+    said = []
+    for words, lines in (("info status", 1), ("info registers", 4), ("info registers", 4), ("info pic", 99), ("info lapic", 99), ("info blockstats", 9)):
+        answer = host.virsh("qemu-monitor-command", GUEST, "--hmp", words, check=False)
+        said += [words + ":", *answer.splitlines()[:lines]]
+    return "\n".join(said)
 
 
 def disks(fleet):

@@ -58,6 +58,28 @@ def test_a_pause_that_does_not_fit_is_named_and_the_guest_stays(fleet, drover):
     assert_goes_on(fleet, "web1", "kvm1")
 
 
+def test_a_max_pause_below_any_switch_over_is_not_tried(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", tick_ms=int(TICK * 1000))
+    fleet.tick_wait("web1")
+    refused = drover("migrate", "web1", "--to", "kvm2", "--max-pause", "1ms", check=False)
+    assert refused.returncode == 1
+    assert "a switch-over alone takes about" in refused.stdout + refused.stderr
+    assert "you allowed 1 ms" in refused.stdout + refused.stderr
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    assert_goes_on(fleet, "web1", "kvm1")
+
+
+def test_a_link_that_breaks_down_is_given_up_by_the_deadline(fleet, drover):
+    guest(fleet, "400mbit", dirty=10)
+    job = document(drover("migrate", "web1", "--to", "kvm2", "--deadline", "60s", "--detach", "--json"))["jobs"][0]["id"]
+    wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 60, "the first bytes to be sent")
+    fleet.link("kvm2", rate="1mbit")
+    ended = wait_for_job(drover, job, {"done", "failed"}, 120)
+    assert ended["state"] == "failed" and said(ended, "the deadline leaves"), ended["log"]
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    assert_goes_on(fleet, "web1", "kvm1", repeats=True)
+
+
 def test_live_gives_up_where_auto_would_pause(fleet, drover):
     guest(fleet, "400mbit")
     # Within the second that it may take, the link carries less than half of what the guest rewrites.
