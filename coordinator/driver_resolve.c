@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-enum {
-    PAUSED_USER = 1
-}; /* libvirt's VIR_DOMAIN_PAUSED_USER: a complete image; one that is being filled says MIGRATION */
+/* libvirt's reasons of a state. A complete image is paused for USER, one that is being filled for MIGRATION; what libvirt itself has let
+ * run runs for MIGRATED, what somebody has resumed for UNPAUSED. */
+enum { PAUSED_USER = 1, RUNNING_MIGRATED = 3 };
 
 static const Drover__V1__Guest *seen_on(const struct driver *d, const char *name, const char *uuid)
 {
@@ -32,14 +32,22 @@ static bool is_copied(const struct migration *m, const char *target)
     return false;
 }
 
+/* By libvirt's own hand: it is the guest, and no image that waits. */
+static bool runs_there(const struct driver *d, const struct migration *m)
+{
+    const Drover__V1__Guest *there = seen_on(d, m->job->destination, m->job->guest_uuid);
+    return there && there->state == DROVER__V1__GUEST_STATE__GUEST_RUNNING &&
+           there->state_reason == RUNNING_MIGRATED;
+}
+
 /* The guest may have written to a disk of its image after that was complete, at the source. */
-static bool may_be_old(const struct migration *m)
+static bool may_be_old(const struct driver *d, const struct migration *m)
 {
     const Drover__V1__Guest *guest = m->journal->guest;
     bool shared = !guest;
     for (size_t i = 0; guest && i < guest->n_disks; i++)
         shared |= disk_is_written(guest->disks[i]) && !is_copied(m, guest->disks[i]->target);
-    return shared && !m->txn.definition_only;
+    return shared && !m->txn.definition_only && !runs_there(d, m);
 }
 
 /* Without the source's answer. */
@@ -68,7 +76,7 @@ static int may_grant(const struct driver *d, const struct migration *m, bool fro
                          "%s's agent can't be asked whether it has a complete image of %s: make it reachable",
                          job->destination, job->guest);
     bool copies = m->journal->relocation && m->journal->relocation->n_copies;
-    if (!there && from_disks && !copies)
+    if (runs_there(d, m) || (!there && from_disks && !copies))
         return 0;
     if (!there || there->state != DROVER__V1__GUEST_STATE__GUEST_PAUSED || there->state_reason != PAUSED_USER)
         return error_set(
@@ -127,7 +135,7 @@ const struct migration *driver_may_resolve(const struct driver *d, uint64_t id, 
                          (unsigned long long)id, m->job->guest, m->job->text),
                NULL;
     int r = asks ? may_ask(d, m, how == RESOLVE_SOURCE, err)
-                 : may_grant(d, m, !with_memory && may_be_old(m), err);
+                 : may_grant(d, m, !with_memory && may_be_old(d, m), err);
     return r < 0 ? NULL : m;
 }
 
@@ -139,7 +147,7 @@ int driver_resolve(struct driver *d, uint64_t id, enum resolution how, bool with
     struct migration *m = (struct migration *)driver_may_resolve(d, id, how, with_memory, err);
     if (!m)
         return -(int)err->code;
-    bool from_disks = !with_memory && may_be_old(m);
+    bool from_disks = !with_memory && may_be_old(d, m);
     const char *runs = from_disks ? "starts it from its disks" : "runs it in its memory";
     const char *guest = m->job->guest, *from = m->job->source, *to = m->job->destination;
     switch (how) {

@@ -313,6 +313,8 @@ static struct participant_step lose(void)
 /* The image is ended, then the guest started from its disks; each is noted before the next, so that what is ended is never the guest. */
 static struct participant_step own_from_disks(const struct participant *p, const struct participant_facts *f)
 {
+    if (f->guest == PARTICIPANT_RUNNING && !p->image_ended && !f->by_hand)
+        return own(p, f);
     if (f->guest == PARTICIPANT_RUNNING && !p->image_ended)
         return doubt(p,
                      "somebody has resumed its image here, which may be older than the disks: end it (virsh "

@@ -34,7 +34,8 @@
  *
  * An operator's word that the guest is the destination's (SETTLE-GONE, SETTLE-GRANTED) does not say whether it has run on at the source
  * since the image that waits at the destination was complete; then that is older than the disks, and would spoil them. So the image is
- * ended, and the guest starts from its disks (ACTIVATE-COLD), unless the word is for its memory, too.
+ * ended, and the guest starts from its disks (ACTIVATE-COLD), unless the word is for its memory, too. What libvirt itself has let run
+ * there (after post-copy was allowed) is no image that waits: it is the guest.
  *
  * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
  * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
@@ -79,6 +80,7 @@ struct participant_facts {
     bool operators_pause; /* paused, by somebody else */
     bool ran_to_the_end;  /* source: it ran here, and was not stopped to switch over, until it ended */
     bool ran_here;        /* destination: it has run here since its image was complete */
+    bool by_hand;         /* destination: somebody, and not libvirt itself, has resumed its image */
 };
 
 enum participant_event {

@@ -45,7 +45,7 @@ int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role
                 struct participant_facts *facts, char *text, size_t size, struct error *err)
 {
     facts->guest = PARTICIPANT_UNASKED;
-    facts->job = facts->post_copy = facts->operators_pause = false;
+    facts->job = facts->post_copy = facts->operators_pause = facts->by_hand = false;
     struct error why = {0};
     _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, &why);
     if (!domain && why.code == STATUS_NOT_FOUND) {
@@ -74,6 +74,7 @@ int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role
     case VIR_DOMAIN_RUNNING:
         facts->post_copy =
             reason == VIR_DOMAIN_RUNNING_POSTCOPY || reason == VIR_DOMAIN_RUNNING_POSTCOPY_FAILED;
+        facts->by_hand = role == PARTICIPANT_DESTINATION && reason == VIR_DOMAIN_RUNNING_UNPAUSED;
         /* fall through */
     default: facts->guest = PARTICIPANT_RUNNING;
     }

@@ -121,7 +121,7 @@ def finish_unanswered(fleet):
 
 
 def test_a_guest_that_libvirtd_left_paused_is_not_resumed_beside_the_other(fleet, drover, finish_unanswered):
-    fleet.guest_add("web1", on="kvm1", memory=64, tick_ms=int(TICK * 1000))
+    fleet.guest_add("web1", on="kvm1", memory=64, tick_ms=int(TICK * 1000), disks=["nfs"])
     fleet.tick_wait("web1")
     kvm1 = fleet.node("kvm1")
     started = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", "--allow", "post-copy", "--detach", "--json")

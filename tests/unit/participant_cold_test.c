@@ -103,7 +103,7 @@ static void it_starts_from_its_disks_whatever_crashes(void **state)
 static struct participant_step given(enum participant_state state, enum participant_guest guest, bool copies)
 {
     const struct participant p = {.role = PARTICIPANT_DESTINATION, .state = state, .copies = copies};
-    const struct participant_facts f = {.guest = guest};
+    const struct participant_facts f = {.guest = guest, .by_hand = guest == PARTICIPANT_RUNNING};
     return participant_step(&p, PARTICIPANT_ACTIVATE_COLD, &f);
 }
 
@@ -125,11 +125,25 @@ static void what_is_here_decides_whether_it_can(void **state)
     assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_UNASKED, false).answer, PARTICIPANT_IN_DOUBT);
 }
 
+/* Found by tests/sim (seed 901): post-copy was allowed, libvirt let the guest run here, and its libvirtd was killed at the source. To end
+ * the only copy by hand, as the answer had asked for, would have been to lose the guest's memory for nothing. */
+static void what_libvirt_itself_lets_run_is_the_guest(void **state)
+{
+    (void)state;
+    const struct participant p = {.role = PARTICIPANT_DESTINATION, .state = PARTICIPANT_PREPARED};
+    const struct participant_facts f = {.guest = PARTICIPANT_RUNNING};
+    struct participant_step s = participant_step(&p, PARTICIPANT_ACTIVATE_COLD, &f);
+    assert_int_equal(s.answer, PARTICIPANT_RUNS);
+    assert_int_equal(s.then, PARTICIPANT_ACTIVATED);
+    assert_int_equal(s.actions, PARTICIPANT_DEFINE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_starts_from_its_disks_whatever_crashes),
         cmocka_unit_test(what_is_here_decides_whether_it_can),
+        cmocka_unit_test(what_libvirt_itself_lets_run_is_the_guest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
