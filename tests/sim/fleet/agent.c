@@ -4,21 +4,21 @@
 
 #include <string.h>
 
-enum { ASK_AGAIN_MS = 50, RETRY_MS = 500, LEASE_MS = 20000, JOB_END_MS = 20000 };
+enum { ASK_AGAIN_MS = 50, RETRY_MS = 500, JOB_END_MS = 20000 };
 
 static struct agent *agent_of(struct world *w, int host)
 {
     return &w->hosts[host].agent;
 }
 
-static void soon(struct world *w, int host, int64_t ms)
+void agent_soon(struct world *w, int host, int64_t ms)
 {
     struct event *e = world_after(w, ms, EV_AGENT_STEP);
     e->host = host;
     e->life = agent_of(w, host)->life;
 }
 
-static void take(struct world *w, int host, const struct operation *op)
+void agent_take(struct world *w, int host, const struct operation *op)
 {
     struct agent *a = agent_of(w, host);
     if (a->n_ops == OPS)
@@ -26,8 +26,18 @@ static void take(struct world *w, int host, const struct operation *op)
     a->ops[a->n_ops++] = *op;
     if (a->n_ops == 1) {
         a->phase = 0;
-        soon(w, host, (int64_t)world_random(w, 2));
+        agent_soon(w, host, (int64_t)world_random(w, 2));
     }
+}
+
+/* One that failed is tried again, once at a time. */
+static void look_again(struct world *w, int host, int txn)
+{
+    struct agent *a = agent_of(w, host);
+    if (a->again[txn] > w->now)
+        return;
+    a->again[txn] = w->now + RETRY_MS;
+    agent_look(w, host, txn, RETRY_MS);
 }
 
 void agent_look(struct world *w, int host, int txn, int64_t ms)
@@ -37,7 +47,7 @@ void agent_look(struct world *w, int host, int txn, int64_t ms)
         for (unsigned i = 1; i < a->n_ops; i++)
             if (a->ops[i].is_look && a->ops[i].message.txn == txn)
                 return;
-        take(w, host, &(struct operation){.is_look = true, .message = {.txn = txn, .call = -1}});
+        agent_take(w, host, &(struct operation){.is_look = true, .message = {.txn = txn, .call = -1}});
         return;
     }
     struct event *e = world_after(w, ms, EV_LOOK);
@@ -56,14 +66,14 @@ void agent_look_all(struct world *w, int host)
 
 /* ---- one operation, phase by phase ------------------------------------------------------------------------------- */
 
-static void done(struct world *w, int host)
+void agent_done(struct world *w, int host)
 {
     struct agent *a = agent_of(w, host);
     memmove(a->ops, a->ops + 1, --a->n_ops * sizeof(a->ops[0]));
     a->phase = 0;
     a->since = 0;
     if (a->n_ops)
-        soon(w, host, (int64_t)world_random(w, 2));
+        agent_soon(w, host, (int64_t)world_random(w, 2));
 }
 
 static void make_record(struct agent *a, const struct message *m)
@@ -94,7 +104,7 @@ static int raise_fence(struct world *w, int host, const struct record *r, enum p
 }
 
 /* Durable if it returns true; else the record in memory is as it was. */
-static bool write(struct world *w, int host, int txn, enum participant_state state)
+bool agent_write(struct world *w, int host, int txn, enum participant_state state)
 {
     struct agent *a = agent_of(w, host);
     struct record *r = &a->records[txn];
@@ -111,32 +121,11 @@ static bool write(struct world *w, int host, int txn, enum participant_state sta
         r->changed = old.changed;
         return false;
     }
-    if (old.state != state)
+    if (old.state != state) {
+        w->coverage->participant[r->role][old.state][state]++;
         world_trace(w, "%d is %s in %d", host, participant_state_name(state), txn);
+    }
     return true;
-}
-
-/* Of which nothing was heard for a lease. A source lets go; a destination gives the memory back, unless an image has come. */
-static bool lease_is_over(const struct world *w, int host, int txn)
-{
-    const struct agent *a = &w->hosts[host].agent;
-    return a->records[txn].state == PARTICIPANT_PREPARED && clock_up(w, host) - a->heard[txn] >= LEASE_MS;
-}
-
-static void end_lease(struct world *w, int host, int txn)
-{
-    struct record *r = &agent_of(w, host)->records[txn];
-    struct domain *d = &w->hosts[host].domain;
-    if (r->role != PARTICIPANT_DESTINATION)
-        return;
-    if (d->qemu == Q_OFF && !d->defined && w->hosts[host].libvirt_up && r->memory) {
-        r->memory = false;
-        write(w, host, txn, PARTICIPANT_PREPARED);
-    }
-    if (w->mutation == LEASE_DESTROYS && d->qemu == Q_PAUSED) {
-        d->qemu = Q_OFF;
-        write(w, host, txn, PARTICIPANT_TOMBSTONE);
-    }
 }
 
 static struct participant half_of(const struct world *w, int host, int txn, bool transferred)
@@ -150,6 +139,8 @@ static struct participant half_of(const struct world *w, int host, int txn, bool
                                 .from_disks = r->from_disks,
                                 .image_ended = r->image_ended,
                                 .owes_resume = r->owed || w->mutation == RESUME_UNOWED,
+                                .may_post_copy = r->may_post_copy && w->mutation != RESUME_LEFT,
+                                .post_copy = r->post_copy && w->mutation != STOP_POST_COPY,
                                 .superseded = a->generation > r->generation && w->mutation != RESUME_OLD};
 }
 
@@ -173,16 +164,15 @@ static bool is_answered(struct world *w, int host, const struct message *m)
     return true;
 }
 
-static enum participant_event next_event(struct world *w, int host, const struct operation *op)
+/* What an agent may obey: design.md, "Agents keep the highest epoch and generation on disk and refuse lower ones". */
+static void check_rights(struct world *w, int host, const struct message *m)
 {
-    struct agent *a = agent_of(w, host);
-    int txn = op->message.txn;
-    if (!op->is_look)
-        return agent_event_of(w, host, &op->message);
-    if (!lease_is_over(w, host, txn))
-        return PARTICIPANT_LOOK;
-    end_lease(w, host, txn);
-    return a->records[txn].role == PARTICIPANT_SOURCE ? PARTICIPANT_SETTLE : PARTICIPANT_LOOK;
+    const struct agent *a = agent_of(w, host);
+    bool begins = (m->what == TXN_PREPARE || m->what == TXN_MIGRATE) && !a->records[m->txn].exists;
+    if (!m->mesh && m->epoch < a->disk.epoch)
+        world_violate(w, "host %d obeys a coordinator that another has replaced", host);
+    if (begins && m->generation <= a->disk.generation)
+        world_violate(w, "host %d begins a migration whose generation is over", host);
 }
 
 static void decide(struct world *w, int host)
@@ -192,23 +182,34 @@ static void decide(struct world *w, int host)
     const struct message *m = &op->message;
     struct record *r = &a->records[m->txn];
     if (op->is_look ? !r->exists : is_answered(w, host, m)) {
-        done(w, host);
+        agent_done(w, host);
         return;
     }
+    if (!op->is_look)
+        check_rights(w, host, m);
     if (!op->is_look) {
         make_record(a, m);
         a->heard[m->txn] = clock_up(w, host);
     }
-    enum participant_event event = next_event(w, host, op);
+    enum participant_event event = agent_next_event(w, host, op);
     if (!a->since)
         a->old_generation = r->generation;
     if (event == PARTICIPANT_COLD_START && r->state == PARTICIPANT_FENCED)
         r->generation = m->generation;
     struct participant p = half_of(w, host, m->txn, !op->is_look && m->transferred);
     struct participant_facts f = libvirt_look(w, host, m->txn, r->role);
+    if (event == PARTICIPANT_MIGRATE && r->state == PARTICIPANT_PREPARED)
+        r->may_post_copy = w->post_copy;
+    f.post_copy &= w->mutation != STOP_POST_COPY;
     a->step = participant_step(&p, event, &f);
     world_trace(w, "%d: %s of %d in %s, guest %d%s", host, participant_event_name(event), m->txn,
                 participant_state_name(r->state), (int)f.guest, f.job ? ", job" : "");
+    if (event == PARTICIPANT_SETTLE && f.post_copy && a->step.answer == PARTICIPANT_IN_DOUBT)
+        world_saw(w, SEEN_POST_COPY_DOUBT);
+    if (a->step.actions & PARTICIPANT_RESUME_SOURCE && r->state == PARTICIPANT_KEPT && !r->owed)
+        world_violate(w, "host %d ends a pause that is not this transaction's", host);
+    if (r->state == PARTICIPANT_MIGRATING && f.guest == PARTICIPANT_PAUSED && w->mutation == END_EARLY)
+        w->hosts[host].domain.qemu = Q_OFF;
     if (a->step.actions & PARTICIPANT_STOP_JOB && w->mutation == KEEP_UNASKED) {
         a->step.first = a->step.then = PARTICIPANT_KEPT;
         a->step.actions = 0;
@@ -219,7 +220,7 @@ static void decide(struct world *w, int host)
             a->since = w->now;
         if (w->now - a->since < JOB_END_MS) {
             libvirt_stop_job(w, host);
-            soon(w, host, ASK_AGAIN_MS);
+            agent_soon(w, host, ASK_AGAIN_MS);
             return;
         }
         a->step.answer = PARTICIPANT_IN_DOUBT;
@@ -231,7 +232,7 @@ static void decide(struct world *w, int host)
     a->todo = a->step.actions;
     a->failed = false;
     a->phase = 1;
-    soon(w, host, (int64_t)world_random(w, 3));
+    agent_soon(w, host, (int64_t)world_random(w, 3));
 }
 
 /* What is not durable is not said. */
@@ -245,9 +246,9 @@ static void give_up(struct world *w, int host)
     r->generation = a->old_generation;
     if (!r->exists)
         *r = (struct record){0};
-    done(w, host);
+    agent_done(w, host);
     if (op.is_look)
-        agent_look(w, host, op.message.txn, RETRY_MS);
+        look_again(w, host, op.message.txn);
     else
         agent_fail(w, host, &op.message, "the disk refuses");
 }
@@ -267,19 +268,23 @@ static void write_first(struct world *w, int host)
         r->memory = false;
     if (a->step.first != r->state) {
         int raised = raise_fence(w, host, r, a->step.first);
-        if (raised < 0 || (raised == 0 && !write(w, host, txn, a->step.first))) {
+        if (raised < 0 || (raised == 0 && !agent_write(w, host, txn, a->step.first))) {
+            if (w->mutation == SAY_UNWRITTEN && a->alive && !a->ops[0].is_look) {
+                agent_conclude(w, host, &a->ops[0].message, a->step.answer, a->step.why);
+                a->ops[0].is_look = true; /* nobody waits any more */
+            }
             give_up(w, host);
             return;
         }
         if (raised > 0) { /* the record itself comes next */
-            soon(w, host, (int64_t)world_random(w, 2));
+            agent_soon(w, host, (int64_t)world_random(w, 2));
             return;
         }
         if (r->state == PARTICIPANT_PREPARED)
-            agent_look(w, host, txn, LEASE_MS);
+            agent_look(w, host, txn, AGENT_LEASE_MS);
     }
     a->phase = 2;
-    soon(w, host, (int64_t)world_random(w, 3));
+    agent_soon(w, host, (int64_t)world_random(w, 3));
 }
 
 static void deeds(struct world *w, int host)
@@ -298,21 +303,21 @@ static void deeds(struct world *w, int host)
         if (good && order[i] == PARTICIPANT_RESUME_SOURCE) {
             a->step.actions &= ~(unsigned)PARTICIPANT_RESUME_SOURCE;
             a->records[txn].owed = false;
-            write(w, host, txn, a->records[txn].state);
+            agent_write(w, host, txn, a->records[txn].state);
         }
         if (good && order[i] == PARTICIPANT_UNDO)
-            good = write(w, host, txn, a->records[txn].state);
+            good = agent_write(w, host, txn, a->records[txn].state);
         if (!a->alive)
             return;
         if (!good && order[i] != PARTICIPANT_RESUME_SOURCE) {
             a->failed = true;
             a->todo = 0;
         }
-        soon(w, host, (int64_t)world_random(w, 3));
+        agent_soon(w, host, (int64_t)world_random(w, 3));
         return;
     }
     a->phase = 3;
-    soon(w, host, (int64_t)world_random(w, 2));
+    agent_soon(w, host, (int64_t)world_random(w, 2));
 }
 
 static void conclude(struct world *w, int host)
@@ -323,7 +328,7 @@ static void conclude(struct world *w, int host)
     struct record *r = &a->records[txn];
     const struct participant_step s = a->step;
     enum participant_answer said = a->failed ? PARTICIPANT_IN_DOUBT : s.answer;
-    if (!a->failed && s.then != s.first && !write(w, host, txn, s.then)) {
+    if (!a->failed && s.then != s.first && !agent_write(w, host, txn, s.then)) {
         give_up(w, host);
         return;
     }
@@ -331,45 +336,32 @@ static void conclude(struct world *w, int host)
         r->generation = a->old_generation;
     if (!r->exists)
         *r = (struct record){.role = r->role}; /* nothing of it is durable: it never was */
-    done(w, host);
+    agent_done(w, host);
 
     /* The loop's part. */
     if (s.actions & PARTICIPANT_START_JOB) {
         a->calling[txn] = true;
         libvirt_migrate(w, host, txn);
+        agent_watch(w, host, txn);
     }
+    if (op.is_look && r->state == PARTICIPANT_MIGRATING && w->job.phase != JOB_NONE && w->job.source == host)
+        agent_watch(w, host, txn); /* adopted */
     if (s.actions & PARTICIPANT_TELL_PEER && !a->telling[txn])
         agent_tell_peer(w, host, txn);
     if (s.actions & PARTICIPANT_RESUME_SOURCE || (op.is_look && said == PARTICIPANT_IN_DOUBT))
-        agent_look(w, host, txn, RETRY_MS);
+        look_again(w, host, txn);
     if (!op.is_look && op.message.what == TXN_MIGRATE && said == PARTICIPANT_DONE && op.message.call >= 0) {
         agent_end_listener(w, host, txn, false);
         a->listener[txn] = op.message.call;
         a->listener_life[txn] = op.message.life;
+        agent_tell_later(w, host, txn);
         agent_transfer_stepped(w, host, txn);
         return;
     }
     agent_transfer_stepped(w, host, txn);
     if (op.is_look)
         return;
-    const struct message *m = &op.message;
-    switch (said) {
-    case PARTICIPANT_NO_ANSWER: break;
-    case PARTICIPANT_DONE:
-        agent_answer(w, host, m, m->what == TXN_PREPARE ? (r->vote > 0 ? TXN_YES : TXN_NO) : TXN_OK);
-        break;
-    case PARTICIPANT_IS_KEPT: agent_answer(w, host, m, TXN_KEPT); break;
-    case PARTICIPANT_IS_GONE: agent_answer(w, host, m, TXN_GONE); break;
-    case PARTICIPANT_RUNS: agent_answer(w, host, m, TXN_RUNNING); break;
-    case PARTICIPANT_IS_LOST: agent_answer(w, host, m, TXN_LOST); break;
-    case PARTICIPANT_IN_DOUBT:
-        if (m->what == TXN_SETTLE || m->what == TXN_ACTIVATE)
-            agent_answer(w, host, m, TXN_UNKNOWN);
-        else
-            agent_fail(w, host, m, "in doubt");
-        break;
-    case PARTICIPANT_REFUSED: agent_fail(w, host, m, s.why); break;
-    }
+    agent_conclude(w, host, &op.message, said, s.why);
 }
 
 static void step(struct world *w, int host)
@@ -377,6 +369,10 @@ static void step(struct world *w, int host)
     struct agent *a = agent_of(w, host);
     if (a->n_ops == 0)
         return;
+    if (a->ops[0].is_ask) {
+        agent_ask_step(w, host);
+        return;
+    }
     switch (a->phase) {
     case 0: decide(w, host); break;
     case 1: write_first(w, host); break;
@@ -387,17 +383,28 @@ static void step(struct world *w, int host)
 
 /* ---- life and death ---------------------------------------------------------------------------------------------- */
 
+static void count_death(struct world *w, const struct agent *a)
+{
+    static const enum seen when[] = {SEEN_AGENT_DIED, SEEN_AGENT_DIED_UNWRITTEN, SEEN_AGENT_DIED_WRITTEN,
+                                     SEEN_AGENT_DIED_UNSAID};
+    world_saw(w, SEEN_AGENT_DIED);
+    if (a->n_ops > 0 && !a->ops[0].is_ask && a->phase > 0)
+        world_saw(w, when[a->phase]);
+}
+
 void agent_crash(struct world *w, int host)
 {
     struct agent *a = agent_of(w, host);
     if (!a->alive)
         return;
     world_trace(w, "FAULT: the agent of %d dies", host);
+    count_death(w, a);
     a->alive = false;
     a->life++;
+    w->stalled[host] = 0;
     /* Callers notice. */
     for (unsigned i = 0; i < a->n_ops; i++)
-        if (!a->ops[i].is_look)
+        if (!a->ops[i].is_look && !a->ops[i].is_ask)
             agent_fail(w, host, &a->ops[i].message, "the agent died");
     for (int t = 0; t < TXNS; t++) {
         if (a->listener[t] >= 0) {
@@ -407,6 +414,8 @@ void agent_crash(struct world *w, int host)
         }
         a->listener[t] = -1;
         a->calling[t] = a->succeeded[t] = a->committed[t] = a->telling[t] = a->told[t] = a->ended[t] = false;
+        a->watching[t] = false;
+        a->again[t] = 0;
     }
     disk_read(w, host);
     a->n_ops = 0;
@@ -426,7 +435,7 @@ static void start(struct world *w, int host)
     for (int t = 0; t < TXNS; t++) {
         a->heard[t] = clock_up(w, host);
         if (a->records[t].exists && a->records[t].state == PARTICIPANT_PREPARED)
-            agent_look(w, host, t, LEASE_MS);
+            agent_look(w, host, t, AGENT_LEASE_MS);
     }
     agent_look_all(w, host);
 }
@@ -440,8 +449,14 @@ void agent_event(struct world *w, const struct event *e)
     }
     if (e->kind == EV_DELIVER) {
         world_trace(w, "%d gets %s of %d", e->host, txn_message_name(e->message.what), e->message.txn);
+        if (e->message.number < a->delivered)
+            world_saw(w, SEEN_REORDERED);
+        else
+            a->delivered = e->message.number;
+        if (!a->alive)
+            world_saw(w, SEEN_NOBODY_LISTENS);
         if (a->alive && e->message.connection == a->connection)
-            take(w, e->host, &(struct operation){.message = e->message});
+            agent_take(w, e->host, &(struct operation){.message = e->message});
         else
             agent_fail(w, e->host, &e->message, "nobody listens");
         return;
@@ -452,6 +467,8 @@ void agent_event(struct world *w, const struct event *e)
     case EV_AGENT_STEP: step(w, e->host); break;
     case EV_LOOK: agent_look(w, e->host, e->a, 0); break;
     case EV_PEER: agent_tell_peer(w, e->host, e->a); break;
+    case EV_ASK: agent_ask(w, e->host, e->a); break;
+    case EV_TELL: agent_tell_listener(w, e->host, e->a); break;
     case EV_PEER_ANSWER:
         a->told[e->a] = true;
         agent_transfer_stepped(w, e->host, e->a);

@@ -1,14 +1,17 @@
-/* What an agent thinks of a message before its core hears of it: agent/drive.c (drive_admit) and agent/rpc_*.c. */
+/* What an agent thinks of a message before its core hears of it, and what the core is told: agent/drive.c, agent/rpc_*.c. */
 #include "agent_inside.h"
 
 int agent_admit(struct world *w, int host, const struct message *m)
 {
     struct agent *a = &w->hosts[host].agent;
     const struct record *r = &a->records[m->txn];
-    uint64_t epoch = a->epoch;
-    if (m->epoch < epoch)
+    uint64_t epoch = a->epoch; /* a peer's is not compared: it is its own word that it has fenced itself */
+    if (!m->mesh && m->epoch < epoch && w->mutation != IGNORE_EPOCH) {
+        world_saw(w, SEEN_DEPOSED_REFUSED);
         return -1;
-    a->epoch = m->epoch;
+    }
+    if (!m->mesh && m->epoch > epoch)
+        a->epoch = m->epoch;
     if (a->epoch != epoch && !disk_write_fence(w, host)) {
         a->epoch = epoch;
         return -1;
@@ -66,7 +69,7 @@ static bool votes_yes(struct world *w, int host, const struct message *m)
     return h->domain.qemu == Q_OFF && !h->domain.defined;
 }
 
-enum participant_event agent_event_of(struct world *w, int host, const struct message *m)
+static enum participant_event event_of(struct world *w, int host, const struct message *m)
 {
     static const enum participant_event events[TXN_N_MESSAGES] = {
         [TXN_MIGRATE] = PARTICIPANT_MIGRATE, [TXN_SETTLE] = PARTICIPANT_SETTLE,
@@ -82,4 +85,42 @@ enum participant_event agent_event_of(struct world *w, int host, const struct me
     if (m->what == TXN_SETTLE && m->resolve != TXN_OK)
         return m->resolve == TXN_KEPT ? PARTICIPANT_SETTLE_KEPT : PARTICIPANT_SETTLE_GONE;
     return events[m->what];
+}
+
+/* ---- leases --------------------------------------------------------------------------------------------------------- */
+
+/* Of which nothing was heard for a lease. A source lets go; a destination gives the memory back, unless an image has come. */
+static bool lease_is_over(const struct world *w, int host, int txn)
+{
+    const struct agent *a = &w->hosts[host].agent;
+    return a->records[txn].state == PARTICIPANT_PREPARED &&
+           clock_up(w, host) - a->heard[txn] >= AGENT_LEASE_MS;
+}
+
+static void end_lease(struct world *w, int host, int txn)
+{
+    struct record *r = &w->hosts[host].agent.records[txn];
+    struct domain *d = &w->hosts[host].domain;
+    if (r->role != PARTICIPANT_DESTINATION)
+        return;
+    if (d->qemu == Q_OFF && !d->defined && w->hosts[host].libvirt_up && r->memory) {
+        r->memory = false;
+        agent_write(w, host, txn, PARTICIPANT_PREPARED);
+    }
+    if (w->mutation == LEASE_DESTROYS && d->qemu == Q_PAUSED) {
+        d->qemu = Q_OFF;
+        agent_write(w, host, txn, PARTICIPANT_TOMBSTONE);
+    }
+}
+
+enum participant_event agent_next_event(struct world *w, int host, const struct operation *op)
+{
+    const struct agent *a = &w->hosts[host].agent;
+    int txn = op->message.txn;
+    if (!op->is_look)
+        return event_of(w, host, &op->message);
+    if (!lease_is_over(w, host, txn))
+        return PARTICIPANT_LOOK;
+    end_lease(w, host, txn);
+    return a->records[txn].role == PARTICIPANT_SOURCE ? PARTICIPANT_SETTLE : PARTICIPANT_LOOK;
 }

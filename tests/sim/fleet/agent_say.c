@@ -19,6 +19,7 @@ void agent_tell_peer(struct world *w, int host, int txn)
                         .epoch = a->epoch,
                         .from_disks = r->from_disks,
                         .call = -1,
+                        .mesh = true,
                         .life = a->life};
     world_trace(w, "%d tells its peer", host);
     network_send(w, 1 - host, &m, true);
@@ -54,6 +55,31 @@ void agent_fail(struct world *w, int host, const struct message *m, const char *
     e->life = m->life;
 }
 
+void agent_conclude(struct world *w, int host, const struct message *m, enum participant_answer said,
+                    const char *why)
+{
+    switch (said) {
+    case PARTICIPANT_NO_ANSWER: break;
+    case PARTICIPANT_DONE:
+        agent_answer(w, host, m,
+                     m->what != TXN_PREPARE                          ? TXN_OK
+                     : w->hosts[host].agent.records[m->txn].vote > 0 ? TXN_YES
+                                                                     : TXN_NO);
+        break;
+    case PARTICIPANT_IS_KEPT: agent_answer(w, host, m, TXN_KEPT); break;
+    case PARTICIPANT_IS_GONE: agent_answer(w, host, m, TXN_GONE); break;
+    case PARTICIPANT_RUNS: agent_answer(w, host, m, TXN_RUNNING); break;
+    case PARTICIPANT_IS_LOST: agent_answer(w, host, m, TXN_LOST); break;
+    case PARTICIPANT_IN_DOUBT:
+        if (m->what == TXN_SETTLE || m->what == TXN_ACTIVATE)
+            agent_answer(w, host, m, TXN_UNKNOWN);
+        else
+            agent_fail(w, host, m, "in doubt");
+        break;
+    case PARTICIPANT_REFUSED: agent_fail(w, host, m, why); break;
+    }
+}
+
 void agent_end_listener(struct world *w, int host, int txn, bool succeeded)
 {
     struct agent *a = &w->hosts[host].agent;
@@ -76,4 +102,24 @@ void agent_transfer_stepped(struct world *w, int host, int txn)
         agent_end_listener(w, host, txn, false);
     else if (state != PARTICIPANT_MIGRATING && state != PARTICIPANT_FENCED)
         agent_end_listener(w, host, txn, false);
+}
+
+/* ---- how the transfer is ----------------------------------------------------------------------------------------- */
+
+void agent_tell_later(struct world *w, int host, int txn)
+{
+    struct event *e = world_after(w, 1000 + (int64_t)world_random(w, 2000), EV_TELL);
+    e->host = host;
+    e->life = w->hosts[host].agent.life;
+    e->a = txn;
+}
+
+void agent_tell_listener(struct world *w, int host, int txn)
+{
+    const struct agent *a = &w->hosts[host].agent;
+    if (a->listener[txn] < 0 || a->records[txn].state != PARTICIPANT_MIGRATING)
+        return;
+    network_tell(w, host, a->listener[txn], a->listener_life[txn], w->hosts[host].domain.post_copy,
+                 w->job.broken);
+    agent_tell_later(w, host, txn);
 }

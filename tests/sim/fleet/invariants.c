@@ -23,9 +23,28 @@ static void the_definition_is_somewhere(struct world *w)
         world_violate(w, "the definition is lost");
 }
 
+static bool has_aborted(const struct coordinator *c, int txn)
+{
+    return c->journalled[txn] && c->journal[txn].state == TXN_ABORTED;
+}
+
+static bool is_done(const struct coordinator *c, int txn)
+{
+    return c->journalled[txn] && c->journal[txn].state == TXN_DONE;
+}
+
+/* A record that is lost after a second coordinator has begun with a copy of the journal: words may be void then, and something may be
+ * left over. What concerns the guest itself is checked all the same. */
+static bool words_are_void(const struct world *w)
+{
+    return w->spoilt && w->deposed.life;
+}
+
 static void words_agree(struct world *w)
 {
-    const struct coordinator *c = &w->coordinator;
+    const struct coordinator *c = &w->coordinator, *old = &w->deposed;
+    if (words_are_void(w))
+        return;
     for (int t = 0; t < w->orders; t++) {
         const struct record *s = &w->hosts[w->source_of[t]].agent.records[t];
         const struct record *d = &w->hosts[1 - w->source_of[t]].agent.records[t];
@@ -33,9 +52,10 @@ static void words_agree(struct world *w)
         if (s->exists && s->state == PARTICIPANT_KEPT && owned && !c->journal[t].granted)
             world_violate(w, "transaction %d: the source has KEPT, the destination is %s", t,
                           participant_state_name(d->state));
-        if (c->journalled[t] && c->journal[t].state == TXN_ABORTED && s->exists &&
-            s->state == PARTICIPANT_FENCED)
+        if ((has_aborted(c, t) || has_aborted(old, t)) && s->exists && s->state == PARTICIPANT_FENCED)
             world_violate(w, "transaction %d: ABORTED, and the source is FENCED", t);
+        if ((has_aborted(c, t) && is_done(old, t)) || (is_done(c, t) && has_aborted(old, t)))
+            world_violate(w, "transaction %d: one coordinator has ABORTED, the other is DONE", t);
         if (w->jobs_started[t] > 1)
             world_violate(w, "transaction %d: libvirt's job was started twice", t);
     }
@@ -51,20 +71,43 @@ void invariants_check(struct world *w)
 
 /* ---- when the faults are over ------------------------------------------------------------------------------------ */
 
-/* Off, and nothing says that it migrated: only a person can know what happened to it. */
+/* Whose the guest is at the source, only a person can know. */
+static bool source_cannot_tell(struct world *w, int source)
+{
+    const struct coordinator *c = &w->coordinator;
+    const struct host *h = &w->hosts[source];
+    const struct record *r = &h->agent.records[c->current];
+    struct participant_facts f = libvirt_look(w, source, c->current, PARTICIPANT_SOURCE);
+    bool handed = r->exists && (r->may_post_copy || r->post_copy);
+    switch (f.guest) {
+    case PARTICIPANT_OFF:
+    case PARTICIPANT_ABSENT:
+    case PARTICIPANT_OFF_MIGRATED: return true; /* and nothing says that it migrated */
+    case PARTICIPANT_PAUSED:
+        if (f.post_copy) /* a half of the guest has died, or nobody knows that its stream is to be taken up */
+            return w->image_died || (w->spoilt && w->job.broken);
+        return w->spoilt || (handed && !f.job);
+    default: return false;
+    }
+}
+
 static bool may_be_in_doubt(struct world *w)
 {
     const struct coordinator *c = &w->coordinator;
     int source = w->source_of[c->current];
-    struct participant_facts f = libvirt_look(w, source, c->current, PARTICIPANT_SOURCE);
-    bool off =
-        f.guest == PARTICIPANT_OFF || f.guest == PARTICIPANT_ABSENT || f.guest == PARTICIPANT_OFF_MIGRATED;
     const struct host *there = &w->hosts[1 - source];
     bool lost = w->spoilt && !there->agent.records[c->current].exists && there->domain.qemu == Q_OFF;
-    bool paused = w->spoilt && f.guest == PARTICIPANT_PAUSED;
-    return ((c->txn.state == TXN_SETTLING && (off || paused)) || (c->txn.state == TXN_ACTIVATING && lost) ||
-            (c->txn.state == TXN_COLD_START && paused)) &&
-           c->txn.in_doubt && !w->operator_looks;
+    bool paused = w->spoilt && w->hosts[source].domain.qemu == Q_PAUSED;
+    /* Its store is older than what the one that it replaced has done: the agent refuses to go back. */
+    bool cold = w->deposed.life && w->hosts[source].agent.records[c->current].state == PARTICIPANT_COLD;
+    if (c->txn.in_doubt && ((c->txn.state == TXN_SETTLING && cold) || words_are_void(w)))
+        return true;
+    if (!c->txn.in_doubt || w->operator_looks)
+        return false;
+    bool lone = w->hosts[source].domain.post_copy && there->domain.qemu == Q_OFF; /* died in post-copy */
+    return (c->txn.state == TXN_TRANSFER && lone) || (c->txn.state == TXN_RELEASING && paused) ||
+           (c->txn.state == TXN_SETTLING && source_cannot_tell(w, source)) ||
+           (c->txn.state == TXN_ACTIVATING && lost) || (c->txn.state == TXN_COLD_START && paused);
 }
 
 static void nothing_is_held(struct world *w)
@@ -92,6 +135,10 @@ static void the_guest_is_in_one_place(struct world *w)
     for (int h = 0; h < HOSTS; h++)
         if (d[h]->qemu == Q_RUN && d[1 - h]->qemu == Q_OFF && d[h]->defined == w->persistent)
             return;
+    /* What was to be resumed is forgotten: it is safe, and the driver's last look at both hosts says that it is paused. */
+    for (int h = 0; w->spoilt && h < HOSTS; h++)
+        if (d[h]->qemu == Q_PAUSED && !d[h]->stale && d[1 - h]->qemu == Q_OFF)
+            return;
     world_violate(w, "the guest does not run in exactly one place: %d%s, %d%s", (int)d[0]->qemu,
                   d[0]->defined ? " defined" : "", (int)d[1]->qemu, d[1]->defined ? " defined" : "");
 }
@@ -105,6 +152,8 @@ void invariants_check_end(struct world *w)
             world_violate(w, "transaction %d has not ended: %s", c->current, txn_state_name(c->txn.state));
         return;
     }
+    if (words_are_void(w)) /* something may be left over for a person to clear away */
+        return;
     nothing_is_held(w);
     the_guest_is_in_one_place(w);
 }

@@ -4,8 +4,10 @@
 
 static int64_t delay(struct world *w)
 {
-    if (world_chance(w, w->slow))
+    if (world_chance(w, w->slow)) {
+        world_saw(w, SEEN_LATE);
         return 1 + (int64_t)world_random(w, world_chance(w, 200) ? 90000 : 3000);
+    }
     return 1 + (int64_t)world_random(w, 4);
 }
 
@@ -26,21 +28,26 @@ void network_send(struct world *w, int host, const struct message *m, bool mesh)
     bool lost = is_cut(w, host, mesh) || world_chance(w, w->loss);
     struct message sent = *m;
     sent.connection = w->hosts[host].agent.connection;
+    sent.number = ++w->hosts[host].agent.sent;
     m = &sent;
-    if (!lost)
+    if (!lost) {
         deliver(w, host, m);
-    else
+    } else {
+        world_saw(w, SEEN_LOST);
         world_trace(w, "  lost");
+    }
     /* What the network repeats, nobody waits for. */
     if (world_chance(w, w->repeat)) {
+        world_saw(w, SEEN_REPEATED);
         struct message again = *m;
         again.call = -2;
         deliver(w, host, &again);
     }
 }
 
-int network_call(struct world *w, int txn, enum txn_message what, enum txn_party party)
+int network_call(struct world *w, const struct coordinator *c, enum txn_message what, enum txn_party party)
 {
+    int txn = c->current;
     static const int64_t patience[TXN_N_MESSAGES] = {
         [TXN_PREPARE] = 60000,  [TXN_MIGRATE] = 0,     [TXN_SETTLE] = 30000, [TXN_ABORT] = 30000,
         [TXN_ACTIVATE] = 30000, [TXN_RELEASE] = 30000, [TXN_COLD] = 120000,
@@ -53,8 +60,12 @@ int network_call(struct world *w, int txn, enum txn_message what, enum txn_party
         world_violate(w, "more than %d calls are open", CALLS);
         return 0;
     }
-    w->calls[id] = (struct call){
-        .open = true, .life = (unsigned)++w->order, .txn = txn, .message = what, .party = party};
+    w->calls[id] = (struct call){.open = true,
+                                 .life = (unsigned)++w->order,
+                                 .owner = c->life,
+                                 .txn = txn,
+                                 .message = what,
+                                 .party = party};
     int host = party == TXN_SOURCE ? w->source_of[txn] : 1 - w->source_of[txn];
     /* A lost connection is noticed within 10 s, a deadline ends the rest. */
     bool noticed = is_cut(w, host, false) || !w->hosts[host].agent.alive;
@@ -75,11 +86,22 @@ void network_answer(struct world *w, int from, int call, unsigned life, int answ
     /* The end of a stream is not lost but for the connection's end, which the caller sees. */
     bool stream = w->calls[call].message == TXN_MIGRATE;
     if (lost && !stream) {
+        world_saw(w, SEEN_ANSWER_LOST);
         world_trace(w, "  answer lost");
         return;
     }
     struct event *e = world_after(w, delay(w), lost ? EV_FAILED : EV_ANSWER);
     e->a = call;
     e->b = answer;
+    e->life = life;
+}
+
+void network_tell(struct world *w, int from, int call, unsigned life, bool post_copy, bool broken)
+{
+    if (is_cut(w, from, false))
+        return;
+    struct event *e = world_after(w, delay(w), EV_HEARD);
+    e->a = call;
+    e->b = post_copy + 2 * broken;
     e->life = life;
 }

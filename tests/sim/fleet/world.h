@@ -8,6 +8,7 @@
 
 #include "agent/core/participant.h"
 #include "coordinator/core/transaction.h"
+#include "coverage.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -21,6 +22,8 @@ enum { HOSTS = 2, TXNS = 3, OPS = 24, CALLS = 64, EVENTS = 256, FAULTS = 6, QUEU
 enum mutation {
     SOUND,
     SEND_FIRST,       /* the coordinator sends, then journals */
+    IGNORE_EPOCH,     /* agents obey a coordinator that another has replaced */
+    END_EARLY,        /* the source's QEMU is ended as soon as it has switched over */
     NO_GENERATION,    /* agents take messages of any generation */
     ABORT_ON_TIMEOUT, /* a source that does not answer SETTLE is taken for KEPT */
     AUTORESUME,       /* libvirt starts the guest at the destination by itself */
@@ -32,6 +35,13 @@ enum mutation {
     RESUME_UNOWED,    /* what was KEPT is resumed whenever it is paused */
     OLD_IMAGE,        /* an operator's word runs the image that waits, however old */
     GO_ON_UNSURE,     /* an agent whose write has failed after it came through goes on */
+    SAY_UNWRITTEN,    /* an agent whose write has failed answers all the same */
+    TIDY_BY_WALL,     /* what has ended is forgotten by the wall clock alone */
+    ASK_UNWRITTEN,    /* post-copy is asked for before the record says so */
+    STOP_POST_COPY,   /* a job is stopped though post-copy was asked for */
+    RESUME_LEFT, /* a source that libvirt has left paused is resumed, though libvirt may run the guest there */
+    LEAVE_BROKEN, /* a broken post-copy is not taken up again */
+    LOSE_FINISH,  /* libvirt's own hole: see hypervisor.c, "The hole" */
     MUTATIONS
 };
 extern const char *const mutation_names[MUTATIONS];
@@ -50,6 +60,10 @@ enum event_kind {
     EV_LOOK,        /* an agent looks at a transaction by itself */
     EV_PEER,        /* the mesh's ACTIVATE, sent again */
     EV_PEER_ANSWER, /* and its answer */
+    EV_ASK,         /* the source's ladder asks for post-copy */
+    EV_TELL,        /* and tells who listens how the transfer is */
+    EV_HEARD,       /* which the coordinator hears */
+    EV_TAKE_UP,     /* a broken post-copy is tried again */
     EV_JOB,         /* libvirt's migration job goes on */
     EV_LIBVIRT_START,
     EV_LIBVIRT_TELLS, /* an event of libvirt's reaches the agent */
@@ -67,9 +81,11 @@ struct message {
     int call;                /* the coordinator's; -1: the mesh's */
     unsigned life;           /* of who asked */
     unsigned connection;     /* to the receiver: what was on its way in an earlier one does not arrive */
+    unsigned number;         /* of those that this receiver was sent */
     enum txn_answer resolve; /* the operator's word; TXN_OK: none */
     bool transferred, granted;
     bool from_disks; /* an operator's word that is not for the memory */
+    bool mesh;       /* a peer's, not a coordinator's */
 };
 
 struct event {
@@ -89,7 +105,10 @@ enum qemu { Q_OFF, Q_INCOMING, Q_PAUSED, Q_RUN };
 struct domain {
     enum qemu qemu;
     bool defined, migrated; /* `migrated`: libvirt remembers why it is off */
-    bool stale; /* a complete image, but the guest has run on elsewhere since: its disks are newer */
+    bool stale;     /* a complete image, but the guest has run on elsewhere since: its disks are newer */
+    bool post_copy; /* by libvirt's word */
+    bool half;      /* of the memory: the rest is at the other host */
+    bool locks;     /* its QEMU has the disks' lock, if there is one */
 };
 
 struct record { /* durable */
@@ -101,6 +120,8 @@ struct record { /* durable */
     bool image, definition; /* the manifest */
     bool memory;            /* reserved */
     bool owed;              /* a resume */
+    bool may_post_copy;     /* the job was begun so that libvirt itself runs the guest at the destination */
+    bool post_copy;         /* may have been asked for */
     bool from_disks, image_ended;
     int64_t changed; /* by the host's clock */
 };
@@ -111,7 +132,7 @@ struct stable { /* an agent's state directory */
 };
 
 struct operation {
-    bool is_look;
+    bool is_look, is_ask; /* ask: the ladder's, for post-copy */
     struct message message;
 };
 
@@ -119,14 +140,18 @@ struct agent {
     bool alive;
     unsigned life, connection;
     struct stable disk, yesterday;
-    bool unsure[TXNS]; /* the last change of a record may be undone by a cut of the power */
+    unsigned sent, delivered; /* messages, numbered */
+    int64_t full_until;       /* its disk */
+    bool unsure[TXNS];        /* the last change of a record may be undone by a cut of the power */
     struct record older[TXNS];
     /* Lost in a crash. */
     uint64_t epoch, generation;
     struct record records[TXNS];
     int64_t heard[TXNS];
     bool calling[TXNS], succeeded[TXNS], committed[TXNS], telling[TXNS], told[TXNS], ended[TXNS];
-    int listener[TXNS]; /* the MIGRATE call that waits, or -1 */
+    bool watching[TXNS]; /* libvirt's job */
+    int64_t again[TXNS]; /* when it looks again */
+    int listener[TXNS];  /* the MIGRATE call that waits, or -1 */
     unsigned listener_life[TXNS];
     struct operation ops[OPS];
     unsigned n_ops;
@@ -148,13 +173,24 @@ struct host {
 
 /* ---- libvirt's migration job ---- */
 
-enum job_phase { JOB_NONE, JOB_BEGIN, JOB_COPY, JOB_SWITCHED, JOB_COMMITTED };
+enum job_phase {
+    JOB_NONE,
+    JOB_BEGIN,
+    JOB_COPY,
+    JOB_POST_COPY,
+    JOB_SWITCHED,  /* the source's QEMU is paused, and all memory is at the destination */
+    JOB_RUNS,      /* libvirt has let the guest run there; Finish's answer is on its way */
+    JOB_COMMITTED, /* the source's libvirt has decided to end its QEMU */
+};
 
 struct job {
     enum job_phase phase;
     unsigned life;
     int source, txn;
-    bool stop; /* asked to */
+    bool stop;       /* asked to */
+    bool by_libvirt; /* begun so that post-copy may be asked for: libvirt itself runs the guest there */
+    bool post_copy;  /* was asked for */
+    bool broken;     /* the stream, in post-copy */
 };
 
 /* ---- the coordinator ---- */
@@ -162,6 +198,7 @@ struct job {
 struct call {
     bool open;
     unsigned life;
+    unsigned owner; /* the coordinator's life */
     int txn;
     enum txn_message message;
     enum txn_party party;
@@ -174,6 +211,8 @@ struct coordinator {
     uint64_t generation;
     struct txn journal[TXNS];
     bool journalled[TXNS];
+    int64_t full_until; /* its disk */
+    unsigned ballast;   /* writes for which there is room all the same */
     /* Lost in a crash. */
     struct txn txn;
     bool open; /* there is one */
@@ -185,9 +224,12 @@ struct coordinator {
     unsigned n_queue;
 };
 
+enum { PARTIES = HOSTS + 1, COORDINATOR = HOSTS };
+
 struct world {
     uint64_t rng, seed;
     enum mutation mutation;
+    struct coverage *coverage;
     int64_t now;
     uint64_t order;
     unsigned steps;
@@ -201,15 +243,22 @@ struct world {
     bool cut;                    /* between the two hosts and to the coordinator */
     unsigned cut_off;            /* bits: host 0, host 1, the mesh */
     struct {
-        unsigned step;
+        unsigned step;        /* of the schedule; or, with a phase of libvirt's job, within it */
+        enum job_phase phase; /* JOB_NONE: at any time */
         int kind;
+        bool over;
     } faults[FAULTS];
     unsigned n_faults;
     bool persistent, definition_only;
+    bool locked;              /* a lock on the disk keeps a second copy from running */
+    bool post_copy;           /* the policy allows it */
+    int64_t stalled[PARTIES]; /* until when it stands still */
 
     struct host hosts[HOSTS];
     struct job job;
     struct coordinator coordinator;
+    struct coordinator deposed; /* alive: one that another has replaced, and that does not know */
+    unsigned lives;             /* of coordinators */
     struct call calls[CALLS];
     int source_of[TXNS]; /* which host */
     int orders;
@@ -220,6 +269,7 @@ struct world {
     bool image_died;              /* by a fault: there may be no running copy */
     bool operator_looks;          /* then nothing stays in doubt */
     bool spoilt;                  /* a record is lost that had been durable */
+    bool blind;                   /* a coordinator's copy of the journal does not say that MIGRATE was sent */
     bool violated;
     char violation[200];
     FILE *trace; /* or NULL */
@@ -227,14 +277,19 @@ struct world {
 
 /* ---- world.c ---- */
 
-/* Plays one schedule; false if an invariant was violated. */
-bool world_play(struct world *w, uint64_t seed, enum mutation mutation, FILE *trace);
+/* Plays one schedule, and counts what it has exercised; false if an invariant was violated. */
+bool world_play(struct world *w, uint64_t seed, enum mutation mutation, FILE *trace,
+                struct coverage *coverage);
 
 uint64_t world_random(struct world *w, uint64_t below);
 bool world_chance(struct world *w, unsigned per_mille);
 struct event *world_after(struct world *w, int64_t ms, enum event_kind kind);
 void world_trace(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void world_violate(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline void world_saw(struct world *w, enum seen what)
+{
+    w->coverage->seen[what]++;
+}
 static inline int64_t clock_up(const struct world *w, int host)
 {
     return w->now + w->hosts[host].slept;
@@ -246,6 +301,18 @@ static inline int64_t clock_real(const struct world *w, int host)
 }
 bool world_guest_runs_on(const struct world *w, int *ret_host);
 
+/* ---- faults.c ---- */
+
+enum { HOUR_MS = 3600 * 1000, KEEP_MS = 24 * HOUR_MS };
+
+void faults_plan(struct world *w);
+/* Those whose turn has come with this step. */
+void faults_strike(struct world *w);
+/* No more from now on. */
+void faults_end(struct world *w);
+/* True if the party that it is meant for stands still: it gets it later. */
+bool faults_postpone(struct world *w, const struct event *e);
+
 /* ---- disk.c ---- */
 
 bool disk_write_fence(struct world *w, int host);
@@ -255,21 +322,29 @@ void disk_power_cut(struct world *w, int host);
 void disk_keep_backup(struct world *w);
 void disk_restore(struct world *w, int host);
 void disk_read(struct world *w, int host);
+void disk_tidy(struct world *w, int host);
 
 /* ---- network.c ---- */
 
-enum { TO_COORDINATOR = HOSTS, FROM_DISKS = 1 << 8 };
+enum { FROM_DISKS = 1 << 8 };
 
 /* A message that may be lost, late, or come twice. */
 void network_send(struct world *w, int host, const struct message *m, bool mesh);
 void network_answer(struct world *w, int from, int call, unsigned life,
                     int answer); /* with FROM_DISKS, or not */
-int network_call(struct world *w, int txn, enum txn_message what, enum txn_party party);
+int network_call(struct world *w, const struct coordinator *c, enum txn_message what, enum txn_party party);
+/* How the transfer is, to whose MIGRATE call waits. */
+void network_tell(struct world *w, int from, int call, unsigned life, bool post_copy, bool broken);
 
 /* ---- the parties ---- */
 
 void coordinator_event(struct world *w, const struct event *e);
-void coordinator_crash(struct world *w);
+void coordinator_crash(struct world *w, struct coordinator *c);
+/* A second one is started on a copy of its journal while it goes on. */
+void coordinator_replace(struct world *w);
+void coordinator_feed(struct world *w, struct coordinator *c, const struct txn_event *e);
+
+void operator_event(struct world *w, const struct event *e);
 
 void agent_event(struct world *w, const struct event *e);
 void agent_crash(struct world *w, int host);
@@ -281,7 +356,14 @@ void libvirt_migrate(struct world *w, int source, int txn);
 void libvirt_stop_job(struct world *w, int host);
 void libvirt_crash(struct world *w, int host);
 void libvirt_qemu_dies(struct world *w, int host);
+void libvirt_take_up(struct world *w);
+/* Asked for post-copy: 1: libvirt has taken it; 0: it refuses, for good; -1: nobody knows. */
+int libvirt_ask_post_copy(struct world *w, int host);
+/* An operator's `virsh destroy`. */
+void libvirt_destroy(struct world *w, int host);
+void libvirt_run_by_hand(struct world *w, int host);
 struct participant_facts libvirt_look(const struct world *w, int host, int txn, enum participant_role role);
+/* What a lock on its disk keeps from running fails. */
 bool libvirt_deed(struct world *w, int host, int txn, enum participant_action action);
 
 /* ---- invariants.c ---- */

@@ -1,0 +1,111 @@
+/* Somebody who looks at what is in doubt, sees both hosts, and says or does what only a person can know. */
+#include "world.h"
+
+static const struct record *record_of(const struct world *w, int host)
+{
+    return &w->hosts[host].agent.records[w->coordinator.current];
+}
+
+/* A record is lost, and libvirt does not say enough: the guest is started, or resumed, by hand where it belongs. */
+static void run_by_hand(struct world *w, int host, enum qemu was)
+{
+    if (record_of(w, host)->exists || w->hosts[host].domain.qemu != was || w->definition_only ||
+        w->job.phase != JOB_NONE)
+        return;
+    if (w->hosts[host].domain.stale && was == Q_PAUSED) { /* its disks are newer: it is started from them */
+        libvirt_destroy(w, host);
+        return;
+    }
+    libvirt_run_by_hand(w, host);
+    w->image_died = true;
+}
+
+/* One QEMU died in post-copy: what is left at the other host is half a guest. Or libvirt has let it run at the destination, and
+ * left its old copy at the source. */
+static void clear_away(struct world *w, int source)
+{
+    const struct domain *s = &w->hosts[source].domain, *d = &w->hosts[1 - source].domain;
+    if ((s->half || s->post_copy) && s->qemu == Q_PAUSED && (d->qemu == Q_OFF || !s->half))
+        libvirt_destroy(w, source);
+    if (d->half && d->qemu != Q_OFF && s->qemu == Q_OFF)
+        libvirt_destroy(w, 1 - source);
+    if (s->qemu == Q_PAUSED && s->stale && !s->half && w->job.phase == JOB_NONE) {
+        w->image_died |= d->qemu != Q_RUN;
+        libvirt_destroy(w, source);
+    }
+}
+
+/* An operator who knows that the image is as new as the disks may say so. */
+static bool from_disks(struct world *w, const struct domain *image)
+{
+    return w->mutation != OLD_IMAGE && !w->definition_only && (image->stale || world_chance(w, 500));
+}
+
+static void tell_the_truth(struct world *w, int destination)
+{
+    const struct host *there = &w->hosts[destination];
+    enum participant_state state = there->agent.disk.records[w->coordinator.current].state;
+    bool gone = there->domain.qemu == Q_PAUSED || there->domain.qemu == Q_RUN || there->domain.defined ||
+                state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
+    bool cold = from_disks(w, &there->domain) && gone;
+    world_saw(w, cold ? SEEN_SAID_COLD : gone ? SEEN_SAID_DESTINATION : SEEN_SAID_SOURCE);
+    world_trace(w, "the operator says %s%s", gone ? "destination" : "source", cold ? ", from its disks" : "");
+    w->image_died |= !gone;
+    coordinator_feed(w, &w->coordinator,
+                     &(struct txn_event){.kind = TXN_EVENT_RESOLVE,
+                                         .answer = gone ? TXN_GONE : TXN_KEPT,
+                                         .from_disks = cold});
+}
+
+/* While the source can't be asked: its QEMU is gone for certain. Whether it has run since the image that is at the destination was
+ * complete, nobody knows. */
+static void grant(struct world *w)
+{
+    struct coordinator *c = &w->coordinator;
+    if (!c->alive || !c->open || c->txn.state != TXN_SETTLING || !c->txn.in_doubt)
+        return;
+    int source = w->source_of[c->current];
+    const struct domain *there = &w->hosts[1 - source].domain;
+    bool here = there->qemu == Q_PAUSED || there->qemu == Q_RUN; /* libvirt itself may have let it run */
+    if (w->hosts[source].domain.qemu != Q_OFF || !here || there->half)
+        return;
+    bool cold = from_disks(w, there);
+    world_saw(w, cold ? SEEN_GRANTED_COLD : SEEN_GRANTED);
+    world_trace(w, "the operator gives the guest to %d%s", 1 - source, cold ? ", from its disks" : "");
+    coordinator_feed(w, c, &(struct txn_event){.kind = TXN_EVENT_GRANT, .from_disks = cold});
+}
+
+static void look(struct world *w)
+{
+    const struct coordinator *c = &w->coordinator;
+    if (!c->open)
+        return;
+    world_after(w, DOUBT_MS, EV_OPERATOR);
+    w->operator_looks = true;
+    if (!c->alive || !c->txn.in_doubt)
+        return;
+    int source = w->source_of[c->current];
+    switch (c->txn.state) {
+    case TXN_TRANSFER: clear_away(w, source); break;
+    case TXN_SETTLING:
+        clear_away(w, source);
+        tell_the_truth(w, 1 - source);
+        break;
+    case TXN_RELEASING:
+        if (!record_of(w, source)->exists && w->hosts[source].domain.qemu == Q_PAUSED &&
+            w->hosts[source].domain.stale)
+            libvirt_destroy(w, source);
+        break;
+    case TXN_ACTIVATING: run_by_hand(w, 1 - source, Q_OFF); break;
+    case TXN_COLD_START: run_by_hand(w, source, Q_PAUSED); break;
+    default: break;
+    }
+}
+
+void operator_event(struct world *w, const struct event *e)
+{
+    if (e->kind == EV_GRANT)
+        grant(w);
+    else
+        look(w);
+}
