@@ -23,20 +23,22 @@ static int resume_source(struct transaction *txn, virConnectPtr conn, char *text
     return 0;
 }
 
-static int pause_source(struct transaction *txn, virConnectPtr conn, char *text, size_t size,
-                        struct error *err)
+static int pause_again(struct transaction *txn, virConnectPtr conn, char *text, size_t size,
+                       struct error *err)
 {
     char seen[200];
     struct participant_facts f = {0};
-    int e = domain_look(conn, txn->guest, PARTICIPANT_SOURCE, &f, seen, sizeof(seen), err);
+    int e = domain_look(conn, txn->guest, txn->role, &f, seen, sizeof(seen), err);
     if (e == 0 && f.guest == PARTICIPANT_RUNNING)
         e = domain_suspend(conn, txn->guest, err);
     if (e < 0)
         return e;
-    transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE);
-    transaction_undone(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
-    transaction_write(txn, transaction_state(txn),
-                      NULL); /* else it is done once more when the agent is started */
+    if (txn->role == PARTICIPANT_SOURCE) {
+        transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE);
+        transaction_undone(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
+        transaction_write(txn, transaction_state(txn),
+                          NULL); /* else it is done once more when the agent is started */
+    }
     if (f.guest == PARTICIPANT_RUNNING || f.guest == PARTICIPANT_PAUSED)
         snprintf(text, size, "guest %s is paused here, as an operator had it", transaction_guest_name(txn));
     return 0;
@@ -155,27 +157,27 @@ static int start(struct transaction *txn, virConnectPtr conn, char *text, size_t
 int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_action action, char *text,
              size_t size, struct error *err)
 {
-    deed fn = action == PARTICIPANT_RESUME_SOURCE  ? resume_source
-              : action == PARTICIPANT_PAUSE_SOURCE ? pause_source
-              : action == PARTICIPANT_DEFINE       ? define
-              : action == PARTICIPANT_RESUME       ? resume
-              : action == PARTICIPANT_UNDO         ? undo
-              : action == PARTICIPANT_END          ? end
-              : action == PARTICIPANT_RETIRE       ? retire
-              : action == PARTICIPANT_START        ? start
-                                                   : NULL;
+    deed fn = action == PARTICIPANT_RESUME_SOURCE ? resume_source
+              : action == PARTICIPANT_PAUSE       ? pause_again
+              : action == PARTICIPANT_DEFINE      ? define
+              : action == PARTICIPANT_RESUME      ? resume
+              : action == PARTICIPANT_UNDO        ? undo
+              : action == PARTICIPANT_END         ? end
+              : action == PARTICIPANT_RETIRE      ? retire
+              : action == PARTICIPANT_START       ? start
+                                                  : NULL;
     if (!fn)
         return error_set(err, STATUS_INTERNAL, "action %d is not libvirt's", (int)action);
     if (!conn)
         return error_set(err, STATUS_UNAVAILABLE, "libvirt can't be asked");
-    const char *name = action == PARTICIPANT_RESUME_SOURCE  ? "resume_source"
-                       : action == PARTICIPANT_PAUSE_SOURCE ? "pause_source"
-                       : action == PARTICIPANT_DEFINE       ? "define"
-                       : action == PARTICIPANT_RESUME       ? "resume"
-                       : action == PARTICIPANT_UNDO         ? "undo"
-                       : action == PARTICIPANT_END          ? "end"
-                       : action == PARTICIPANT_RETIRE       ? "retire"
-                                                            : "start";
+    const char *name = action == PARTICIPANT_RESUME_SOURCE ? "resume_source"
+                       : action == PARTICIPANT_PAUSE       ? "pause"
+                       : action == PARTICIPANT_DEFINE      ? "define"
+                       : action == PARTICIPANT_RESUME      ? "resume"
+                       : action == PARTICIPANT_UNDO        ? "undo"
+                       : action == PARTICIPANT_END         ? "end"
+                       : action == PARTICIPANT_RETIRE      ? "retire"
+                                                           : "start";
     failpoint("agent.deed.%s.before", name);
     int e = fn(txn, conn, text, size, err);
     failpoint("agent.deed.%s.after", name);

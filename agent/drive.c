@@ -131,23 +131,25 @@ static struct participant half_of(const struct transaction *txn)
 
 /* ---- act ---- */
 
-#define KEPTS_DEEDS ((unsigned)(PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE_SOURCE)) /* one at a time */
+#define KEPTS_DEEDS ((unsigned)(PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE)) /* one at a time */
 
 static int act(struct transaction *txn, virConnectPtr conn, const struct participant_step *s,
                struct outcome *out)
 {
-    static const enum participant_action mine[] = {PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_UNDO,
-                                                   PARTICIPANT_END,    PARTICIPANT_RETIRE, PARTICIPANT_START};
+    static const enum participant_action mine[] = {PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_PAUSE,
+                                                   PARTICIPANT_UNDO,   PARTICIPANT_END,    PARTICIPANT_RETIRE,
+                                                   PARTICIPANT_START};
     struct error why = {0};
     /* The answer KEPT does not wait for it: it is what makes the destination let go of the disks. */
-    unsigned kept = s->actions & KEPTS_DEEDS;
+    unsigned kept = txn->role == PARTICIPANT_SOURCE ? s->actions & KEPTS_DEEDS : 0;
     if (kept && deeds_do(txn, conn, (enum participant_action)kept, out->text, sizeof(out->text), &why) < 0)
         snprintf(out->text, sizeof(out->text), "%s; it is tried again until it %s", why.text,
                  kept == PARTICIPANT_RESUME_SOURCE ? "runs" : "is paused");
     else
         out->actions &= ~KEPTS_DEEDS;
     for (unsigned i = 0; i < sizeof(mine) / sizeof(mine[0]); i++)
-        if (s->actions & mine[i] && deeds_do(txn, conn, mine[i], out->text, sizeof(out->text), &why) < 0) {
+        if (s->actions & ~kept & mine[i] &&
+            deeds_do(txn, conn, mine[i], out->text, sizeof(out->text), &why) < 0) {
             snprintf(out->text, sizeof(out->text), "%s", why.text);
             out->answer = PARTICIPANT_IN_DOUBT;
             return -1;

@@ -127,6 +127,8 @@ static int suspend(struct transaction *txn, virConnectPtr conn, struct error *er
     bool ours = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE);
     transaction_made(txn, DROVER__V1__MADE__KIND__PAUSE, txn->guest);
     int e = ours ? 0 : transaction_write(txn, transaction_state(txn), err);
+    if (e < 0)
+        transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE); /* so that the next try writes it */
     if (e == 0)
         e = domain_suspend(conn, txn->guest, err);
     if (e == 0 &&

@@ -332,7 +332,9 @@ static bool owes(const struct transaction *t)
     return t->state == PARTICIPANT_TOMBSTONE
                ? transaction_has_made(t, DROVER__V1__MADE__KIND__RESERVATION) ||
                      transaction_has_made(t, DROVER__V1__MADE__KIND__DEFINITION)
-               : t->state == PARTICIPANT_KEPT && transaction_has_made(t, DROVER__V1__MADE__KIND__RESUME);
+               : t->state == PARTICIPANT_KEPT &&
+                     (transaction_has_made(t, DROVER__V1__MADE__KIND__RESUME) ||
+                      transaction_has_made(t, DROVER__V1__MADE__KIND__OTHERS_PAUSE));
 }
 
 /* By the host's clock, which may jump, and by one that does not: a late message still finds the record. */

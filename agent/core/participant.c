@@ -53,7 +53,7 @@ static struct participant_step keep(const struct participant *p, const struct pa
     bool migrated = p->state == PARTICIPANT_MIGRATING || p->state == PARTICIPANT_KEPT;
     if (p->others_pause) {
         if (migrated && !p->superseded && !f->job && f->guest != PARTICIPANT_UNASKED)
-            s.actions = PARTICIPANT_PAUSE_SOURCE;
+            s.actions = PARTICIPANT_PAUSE;
         return s;
     }
     bool ran_before = p->state == PARTICIPANT_MIGRATING || (p->state == PARTICIPANT_KEPT && p->owes_resume);
@@ -64,11 +64,11 @@ static struct participant_step keep(const struct participant *p, const struct pa
     return s;
 }
 
-/* Begun for post-copy, and ended neither here nor by libvirt: its libvirtd was killed at the switch-over. */
+/* Begun for post-copy, and ended neither here nor by libvirt: its libvirtd was killed at the switch-over. Whoever paused the guest before:
+ * libvirt lets it run there all the same. */
 static bool may_run_there(const struct participant *p, const struct participant_facts *f)
 {
-    return (p->post_copy || p->may_post_copy) && !f->job && !f->post_copy && f->guest == PARTICIPANT_PAUSED &&
-           (p->paused_by_us || !f->operators_pause);
+    return (p->post_copy || p->may_post_copy) && !f->job && !f->post_copy && f->guest == PARTICIPANT_PAUSED;
 }
 
 /* The settle table. QEMU alive comes before the call's success, which may leave it behind, paused. */
@@ -218,6 +218,15 @@ static bool left_behind(const struct participant *p, const struct participant_fa
     return f->guest == PARTICIPANT_PAUSED && !f->job && in_the_transfer && !f->post_copy && !p->superseded;
 }
 
+/* Not left behind, as far as the record says. A pause that came too late, or while the agent was down, is in no record. */
+static const char *still_here(const struct participant_facts *f)
+{
+    return f->guest == PARTICIPANT_PAUSED
+               ? "the guest was given away, and a QEMU of it is still here, which somebody has paused: if "
+                 "nothing needs it, end it (virsh destroy)"
+               : "somebody started the guest here again; its definition is left alone";
+}
+
 static struct participant_step source_release(const struct participant *p, const struct participant_facts *f)
 { /* model: S16 S17 S24 */
     if (p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_KEPT || p->state == PARTICIPANT_COLD)
@@ -231,8 +240,7 @@ static struct participant_step source_release(const struct participant *p, const
                         "directory restored? If nothing needs it, end it (virsh destroy)");
     unsigned end = left_behind(p, f) ? PARTICIPANT_END : 0;
     if (alive(f) && !end)
-        return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
-                      : refuse(p, "somebody started the guest here again; its definition is left alone");
+        return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet") : refuse(p, still_here(f));
     return (struct participant_step){
         PARTICIPANT_FENCED, PARTICIPANT_RELEASED, end | PARTICIPANT_RETIRE, PARTICIPANT_DONE, NULL, false};
 }
@@ -249,8 +257,7 @@ static struct participant_step source_cold_start(const struct participant *p,
                         "directory restored?");
     unsigned end = p->state == PARTICIPANT_FENCED && left_behind(p, f) ? PARTICIPANT_END : 0;
     if (p->state == PARTICIPANT_FENCED && alive(f) && !end)
-        return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet")
-                      : refuse(p, "somebody started the guest here again");
+        return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet") : refuse(p, still_here(f));
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
     if (p->state != PARTICIPANT_FENCED && (alive(f) || p->superseded)) /* a late repetition starts nothing */
         return s;
@@ -300,6 +307,8 @@ static struct participant_step own(const struct participant *p, const struct par
     bool stays_paused = p->others_pause || f->ran_here; /* somebody paused it there, or before it came */
     if (!p->definition_only && f->guest != PARTICIPANT_RUNNING && !stays_paused)
         s.actions |= PARTICIPANT_RESUME;
+    if (p->others_pause && f->guest == PARTICIPANT_RUNNING && !f->by_hand)
+        s.actions |= PARTICIPANT_PAUSE;
     return s;
 }
 

@@ -30,7 +30,8 @@
  * where libvirt has left the guest paused, without a job: it may run at the destination, also if post-copy was only allowed.
  *
  * An operator's pause in mid-transfer (virsh suspend) makes the transfer shorter and changes nothing else: the guest ends paused
- * where it ends, at the source too, where libvirt itself lets it run when the transfer has failed.
+ * where it ends, also where libvirt itself lets it run: at the source when the transfer has failed, at the destination where post-copy
+ * was allowed.
  *
  * An operator's word that the guest is the destination's (SETTLE-GONE, SETTLE-GRANTED) does not say whether it has run on at the source
  * since the image that waits at the destination was complete; then that is older than the disks, and would spoil them. So the image is
@@ -115,8 +116,9 @@ enum participant_action {
         << 7, /* the paused QEMU that libvirt left behind at a source that is FENCED, or an image that may be old */
     PARTICIPANT_RETIRE = 1 << 8, /* archive the definition, undefine */
     PARTICIPANT_START = 1 << 9,  /* from its disks */
-    PARTICIPANT_PAUSE_SOURCE =
-        1 << 10, /* as an operator had it: libvirt lets it run when a transfer has failed */
+    /* As an operator had it: libvirt lets it run, at the source when a transfer has failed, at the destination where post-copy was
+     * allowed. */
+    PARTICIPANT_PAUSE = 1 << 10,
 };
 
 enum participant_answer {
@@ -132,7 +134,7 @@ enum participant_answer {
 
 /* `first` is durable before any action is begun and before the answer leaves; `then` is written once all actions have
  * succeeded. An action that fails turns the answer into PARTICIPANT_IN_DOUBT, and the same event may come again; but for
- * RESUME_SOURCE and PAUSE_SOURCE: KEPT is what makes the destination let go of the disks, so it is said all the same. */
+ * RESUME_SOURCE and a source's PAUSE: KEPT is what makes the destination let go of the disks, so it is said all the same. */
 struct participant_step {
     enum participant_state first, then;
     unsigned actions; /* bits of enum participant_action */

@@ -18,12 +18,12 @@ def order(drover, *options):
     return document(drover("migrate", "web1", "--to", "kvm2", *options, "--detach", "--json"))["jobs"][0]["id"]
 
 
-def in_transfer(fleet, drover, rate="200mbit", **more):
+def in_transfer(fleet, drover, *options, rate="200mbit", **more):
     """A job whose transfer is on."""
     fleet.guest_add("web1", on="kvm1", memory=128, tick_ms=100, working_set=60, disks=["nfs"], **{"dirty": 5, **more})
     fleet.tick_wait("web1", at_least=10)
     fleet.link("kvm2", rate=rate)
-    job = order(drover)
+    job = order(drover, *options)
     wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 30, "the first bytes to be sent", poll=0.05)
     return job
 
@@ -57,6 +57,17 @@ def test_a_guest_that_is_paused_in_mid_transfer_stays_so_at_the_destination(flee
     fleet.node("kvm2").virsh("resume", "web1")
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_goes_on(fleet, "web1", "kvm2")
+
+
+def test_a_pause_holds_where_libvirt_itself_hands_the_guest_over(fleet, drover):
+    """As it does where post-copy is allowed: it lets the guest run at the destination, whoever had paused it."""
+    job = in_transfer(fleet, drover, "--allow", "post-copy,offline")
+    fleet.node("kvm1").virsh("suspend", "web1")
+    ended = wait_for_job(drover, job, ENDED)
+    assert (ended["state"], ended["runs_on"]) == ("done", "kvm2"), ended
+    assert said(ended, "an operator has paused the guest"), ended["log"]
+    assert copies(fleet, "web1") == {"kvm2": "paused"}
+    assert "an operator paused it in mid-transfer" in ended["text"] and "virsh resume web1" in ended["todo"], ended
 
 
 def test_a_guest_that_is_paused_in_mid_transfer_stays_so_at_the_source(fleet, drover):

@@ -125,7 +125,7 @@ static void what_is_here_decides_whether_it_can(void **state)
     assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_UNASKED, false).answer, PARTICIPANT_IN_DOUBT);
 }
 
-/* Found by tests/sim (seed 901): post-copy was allowed, libvirt let the guest run here, and its libvirtd was killed at the source. To end
+/* Found by tests/sim: post-copy was allowed, libvirt let the guest run here, and its libvirtd was killed at the source. To end
  * the only copy by hand, as the answer had asked for, would have been to lose the guest's memory for nothing. */
 static void what_libvirt_itself_lets_run_is_the_guest(void **state)
 {
