@@ -21,10 +21,11 @@ static int admit_unknown(struct operation *op, const Drover__V1__Step *step, enu
     if (how == ADMIT_KNOWN)
         return error_set(err, STATUS_ABORTED, "transaction %s was not prepared at this host",
                          step->transaction);
-    bool lost = how == ADMIT_LATE && step->transferred && step->generation == seen;
+    bool late = how == ADMIT_LATE || how == ADMIT_SETTLE;
+    bool lost = late && step->transferred && step->generation == seen;
     if (step->generation > seen || lost)
         return 0;
-    if (how == ADMIT_LATE)
+    if (late)
         return 1;
     return error_set(err, STATUS_ABORTED,
                      "generation %" PRIu64 " of guest %s is over: this host has seen %" PRIu64
@@ -33,14 +34,15 @@ static int admit_unknown(struct operation *op, const Drover__V1__Step *step, enu
 }
 
 static int admit_known(struct operation *op, const Drover__V1__Step *step, enum participant_role role,
-                       struct error *err)
+                       enum admission how, struct error *err)
 {
     const struct transaction *txn = op->txn;
     if (txn->role != role)
         return error_set(err, STATUS_ABORTED, "this host is not the %s of transaction %s",
                          role == PARTICIPANT_SOURCE ? "source" : "destination", step->transaction);
     uint64_t mine = txn->record->step->generation;
-    if (step->generation != mine)
+    bool anew = how == ADMIT_SETTLE && transaction_state(txn) == PARTICIPANT_COLD && step->generation < mine;
+    if (step->generation != mine && !anew)
         return error_set(err, STATUS_ABORTED,
                          "transaction %s is generation %" PRIu64
                          " of guest %s here, the message says %" PRIu64,
@@ -63,7 +65,7 @@ int drive_admit(struct operation *op, const Drover__V1__Step *step, enum partici
     int e = records_raise(records, step->epoch, NULL, 0, err);
     if (e < 0)
         return e;
-    return op->txn ? admit_known(op, step, role, err) : admit_unknown(op, step, how, err);
+    return op->txn ? admit_known(op, step, role, how, err) : admit_unknown(op, step, how, err);
 }
 
 /* ---- look ---- */

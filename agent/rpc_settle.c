@@ -25,9 +25,10 @@ static void work(struct operation *op)
     struct settle *s = (struct settle *)op;
     if (op->txn && s->event == PARTICIPANT_SETTLE_GONE && transaction_state(op->txn) != PARTICIPANT_FENCED)
         op->txn->record->cold_generation = s->cold_generation; /* durable with FENCED */
-    unary_work(&s->u, s->event, ADMIT_LATE);
+    unary_work(&s->u, s->event, ADMIT_SETTLE);
     const struct transaction *txn = op->txn;
-    s->from_disks = txn && transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS);
+    s->from_disks = txn && transaction_state(txn) != PARTICIPANT_COLD && /* else it is done with */
+                    transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS);
     if (txn) /* where it is kept the pause is made good and struck off */
         s->paused = transaction_state(txn) == PARTICIPANT_KEPT
                         ? transaction_had_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE)

@@ -157,9 +157,10 @@ struct outcome {
 };
 
 enum admission {
-    ADMIT_KNOWN, /* only a transaction that was prepared here */
-    ADMIT_NEW,   /* or one of a generation that is higher than any seen */
-    ADMIT_LATE,  /* or one whose record is lost; or one that can't do anything any more: 1 is returned */
+    ADMIT_KNOWN,  /* only a transaction that was prepared here */
+    ADMIT_NEW,    /* or one of a generation that is higher than any seen */
+    ADMIT_LATE,   /* or one whose record is lost; or one that can't do anything any more: 1 is returned */
+    ADMIT_SETTLE, /* the same; of one that was started anew since also its own generation */
 };
 
 /* Worker, in its turn. Refuses an older coordinator or generation, or another guest than the transaction's (ABORTED).

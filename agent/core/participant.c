@@ -122,9 +122,9 @@ static struct participant_step source_settle(const struct participant *p, const 
     case PARTICIPANT_PREPARED: return to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
     case PARTICIPANT_MIGRATING: return settle_transfer(p, f);
     case PARTICIPANT_KEPT: return keep(p, f);
-    case PARTICIPANT_FENCED:
-    case PARTICIPANT_RELEASED: return stay(p, PARTICIPANT_IS_GONE, NULL);
-    default: return refuse(p, "the guest was started again from its disks");
+    default:
+        return stay(p, PARTICIPANT_IS_GONE,
+                    NULL); /* of COLD: so is its memory, and its destination says LOST */
     }
 }
 
@@ -155,10 +155,8 @@ static struct participant_step source_resolve(const struct participant *p, enum 
  * what was KEPT before the host was cut off is given up, else it would stay defined here, and never be started again. */
 static struct participant_step source_granted(const struct participant *p, const struct participant_facts *f)
 { /* model: S11 S23 */
-    if (p->state == PARTICIPANT_FENCED || p->state == PARTICIPANT_RELEASED)
+    if (p->state == PARTICIPANT_FENCED || p->state == PARTICIPANT_RELEASED || p->state == PARTICIPANT_COLD)
         return stay(p, PARTICIPANT_IS_GONE, NULL);
-    if (p->state == PARTICIPANT_COLD)
-        return refuse(p, "the guest was started again from its disks");
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
     if (alive(f))

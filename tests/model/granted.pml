@@ -120,7 +120,7 @@ end:
     :: atomic { GOT(SETTLE, IS_KEPT | IS_GONE) && S == NONE && !granted && up && vm[0] == RUN && job == NO_JOB ->
         printf("S24\n"); source_is(KEPT); MAY_SAY(IS_KEPT) }
     :: atomic { GOT(SETTLE, IS_KEPT) && !granted && S == KEPT -> printf("S10\n"); back = back | IS_KEPT }
-    :: atomic { GOT(SETTLE | LEARN, IS_GONE) && (S == FENCED || S == RELEASED) -> printf("S11\n"); back = back | IS_GONE }
+    :: atomic { GOT(SETTLE | LEARN, IS_GONE) && (S == FENCED || S == RELEASED || S == COLD) -> printf("S11\n"); back = back | IS_GONE }
     :: atomic { on && S == MIGRATING && AWAY -> printf("S12\n"); source_is(FENCED) }
     :: atomic { HERE && S == FENCED && !mesh -> printf("S13\n"); mesh = true }
     :: atomic { on && S == KEPT && up && vm[0] == PAUSED && job == NO_JOB -> printf("S14\n"); runs(0) }

@@ -380,7 +380,7 @@ end:
     :: atomic { FREE && GOT(SETTLE) && S[t] == MIGRATING && AWAY ->
         printf("S9\n"); take(SETTLE, IS_GONE); source_is(FENCED); say() }
     :: atomic { FREE && REPLIES(SETTLE, IS_KEPT) && S[t] == KEPT -> printf("S10\n"); take(SETTLE, IS_KEPT); say() }
-    :: atomic { FREE && REPLIES(SETTLE, IS_GONE) && (S[t] == FENCED || S[t] == RELEASED) ->
+    :: atomic { FREE && REPLIES(SETTLE, IS_GONE) && (S[t] == FENCED || S[t] == RELEASED || S[t] == COLD) ->
         printf("S11\n"); take(SETTLE, IS_GONE); say() }
     :: atomic { FREE && S[t] == MIGRATING && AWAY -> printf("S12\n");
 #ifdef FENCE_LATE
