@@ -121,6 +121,8 @@ bool agent_write(struct world *w, int host, int txn, enum participant_state stat
         r->changed = old.changed;
         return false;
     }
+    if (old.state == PARTICIPANT_MIGRATING && state == PARTICIPANT_KEPT)
+        faults_aim_at_kept(w, host);
     if (old.state != state) {
         w->coverage->participant[r->role][old.state][state]++;
         world_trace(w, "%d is %s in %d", host, participant_state_name(state), txn);
@@ -136,6 +138,8 @@ static struct participant half_of(const struct world *w, int host, int txn, bool
                                 .state = r->state,
                                 .definition_only = w->definition_only,
                                 .transferred = transferred,
+                                .paused_by_us = r->our_pause,
+                                .others_pause = r->others_pause && w->mutation != LET_RUN,
                                 .from_disks = r->from_disks,
                                 .image_ended = r->image_ended,
                                 .owes_resume = r->owed || w->mutation == RESUME_UNOWED,
@@ -191,9 +195,11 @@ static void decide(struct world *w, int host)
         make_record(a, m);
         a->heard[m->txn] = clock_up(w, host);
     }
-    enum participant_event event = agent_next_event(w, host, op);
     if (!a->since)
         a->old_generation = r->generation;
+    if (agent_notes_pause(w, host, m))
+        return;
+    enum participant_event event = agent_next_event(w, host, op);
     if (event == PARTICIPANT_COLD_START && r->state == PARTICIPANT_FENCED)
         r->generation = m->generation;
     struct participant p = half_of(w, host, m->txn, !op->is_look && m->transferred);
@@ -235,8 +241,7 @@ static void decide(struct world *w, int host)
     agent_soon(w, host, (int64_t)world_random(w, 3));
 }
 
-/* What is not durable is not said. */
-static void give_up(struct world *w, int host)
+void agent_give_up(struct world *w, int host)
 {
     struct agent *a = agent_of(w, host);
     if (!a->alive)
@@ -259,6 +264,7 @@ static void write_first(struct world *w, int host)
     int txn = a->ops[0].message.txn;
     struct record *r = &a->records[txn];
     r->owed |= (a->step.actions & PARTICIPANT_RESUME_SOURCE) != 0;
+    r->our_pause &= !(a->step.first == PARTICIPANT_KEPT && w->hosts[host].domain.qemu == Q_RUN);
     r->from_disks |= (a->step.first == PARTICIPANT_OWNER && a->step.actions & PARTICIPANT_END) ||
                      (a->step.by_word && a->ops[0].message.from_disks);
     if (a->step.actions & PARTICIPANT_DEFINE && w->persistent)
@@ -273,7 +279,7 @@ static void write_first(struct world *w, int host)
                 agent_conclude(w, host, &a->ops[0].message, a->step.answer, a->step.why);
                 a->ops[0].is_look = true; /* nobody waits any more */
             }
-            give_up(w, host);
+            agent_give_up(w, host);
             return;
         }
         if (raised > 0) { /* the record itself comes next */
@@ -290,26 +296,28 @@ static void write_first(struct world *w, int host)
 static void deeds(struct world *w, int host)
 {
     static const enum participant_action order[] = {
-        PARTICIPANT_RESUME_SOURCE, PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_UNDO,
-        PARTICIPANT_END,           PARTICIPANT_RETIRE, PARTICIPANT_START};
+        PARTICIPANT_RESUME_SOURCE, PARTICIPANT_PAUSE, PARTICIPANT_DEFINE, PARTICIPANT_RESUME,
+        PARTICIPANT_UNDO,          PARTICIPANT_END,   PARTICIPANT_RETIRE, PARTICIPANT_START};
+    unsigned kepts = PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE;
     struct agent *a = agent_of(w, host);
     int txn = a->ops[0].message.txn;
+    if (a->records[txn].role == PARTICIPANT_DESTINATION)
+        kepts = 0;
     for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
         if (!(a->todo & order[i]))
             continue;
         a->todo &= ~(unsigned)order[i];
         bool good = libvirt_deed(w, host, txn, order[i]);
         world_trace(w, "%d deed %d%s", host, (int)order[i], good ? "" : " fails");
-        if (good && order[i] == PARTICIPANT_RESUME_SOURCE) {
-            a->step.actions &= ~(unsigned)PARTICIPANT_RESUME_SOURCE;
-            a->records[txn].owed = false;
-            agent_write(w, host, txn, a->records[txn].state);
+        if (good && order[i] & kepts) {
+            a->step.actions &= ~(unsigned)order[i];
+            agent_strike_off(w, host, txn, order[i]);
         }
         if (good && order[i] == PARTICIPANT_UNDO)
             good = agent_write(w, host, txn, a->records[txn].state);
         if (!a->alive)
             return;
-        if (!good && order[i] != PARTICIPANT_RESUME_SOURCE) {
+        if (!good && !(order[i] & kepts)) {
             a->failed = true;
             a->todo = 0;
         }
@@ -329,7 +337,7 @@ static void conclude(struct world *w, int host)
     const struct participant_step s = a->step;
     enum participant_answer said = a->failed ? PARTICIPANT_IN_DOUBT : s.answer;
     if (!a->failed && s.then != s.first && !agent_write(w, host, txn, s.then)) {
-        give_up(w, host);
+        agent_give_up(w, host);
         return;
     }
     if (r->state != PARTICIPANT_COLD)
@@ -348,7 +356,8 @@ static void conclude(struct world *w, int host)
         agent_watch(w, host, txn); /* adopted */
     if (s.actions & PARTICIPANT_TELL_PEER && !a->telling[txn])
         agent_tell_peer(w, host, txn);
-    if (s.actions & PARTICIPANT_RESUME_SOURCE || (op.is_look && said == PARTICIPANT_IN_DOUBT))
+    if (s.actions & (PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE) ||
+        (op.is_look && said == PARTICIPANT_IN_DOUBT))
         look_again(w, host, txn);
     if (!op.is_look && op.message.what == TXN_MIGRATE && said == PARTICIPANT_DONE && op.message.call >= 0) {
         agent_end_listener(w, host, txn, false);
@@ -467,7 +476,7 @@ void agent_event(struct world *w, const struct event *e)
     case EV_AGENT_STEP: step(w, e->host); break;
     case EV_LOOK: agent_look(w, e->host, e->a, 0); break;
     case EV_PEER: agent_tell_peer(w, e->host, e->a); break;
-    case EV_ASK: agent_ask(w, e->host, e->a); break;
+    case EV_ASK: agent_ask(w, e->host, e->a, e->b); break;
     case EV_TELL: agent_tell_listener(w, e->host, e->a); break;
     case EV_PEER_ANSWER:
         a->told[e->a] = true;

@@ -21,7 +21,8 @@ int agent_admit(struct world *w, int host, const struct message *m)
             return -1;
         if (m->what == TXN_COLD)
             return r->state == PARTICIPANT_COLD || m->generation > r->generation ? 0 : -1;
-        return m->generation == r->generation || w->mutation == NO_GENERATION ? 0 : -1;
+        bool anew = m->what == TXN_SETTLE && r->state == PARTICIPANT_COLD && m->generation < r->generation;
+        return m->generation == r->generation || anew || w->mutation == NO_GENERATION ? 0 : -1;
     }
     bool truth = m->what != TXN_PREPARE && m->what != TXN_MIGRATE && m->transferred;
     bool known = !truth && (m->what == TXN_MIGRATE || m->what == TXN_ACTIVATE || m->what == TXN_RELEASE ||

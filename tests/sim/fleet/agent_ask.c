@@ -1,14 +1,15 @@
-/* The source's ladder, as far as it asks for post-copy: agent/ladder_run.c (start_post_copy). In the manifest first, then libvirt. */
+/* The source's ladder, as far as it asks for post-copy or pauses the guest: agent/ladder_run.c. In the manifest first, then libvirt. */
 #include "agent_inside.h"
 
 enum { REPEAT_MS = 2000 };
 
-static void ask_later(struct world *w, int host, int txn, int64_t ms)
+static void ask_later(struct world *w, int host, int txn, bool pause, int64_t ms)
 {
     struct event *e = world_after(w, ms, EV_ASK);
     e->host = host;
     e->life = w->hosts[host].agent.life;
     e->a = txn;
+    e->b = pause;
 }
 
 void agent_watch(struct world *w, int host, int txn)
@@ -18,22 +19,30 @@ void agent_watch(struct world *w, int host, int txn)
         return;
     a->watching[txn] = true;
     if (w->job.by_libvirt)
-        ask_later(w, host, txn, (int64_t)world_random(w, 2500));
+        ask_later(w, host, txn, false, (int64_t)world_random(w, 2500));
+    if (world_chance(w, 100))
+        ask_later(w, host, txn, true, (int64_t)world_random(w, 2500));
 }
 
-void agent_ask(struct world *w, int host, int txn)
+void agent_ask(struct world *w, int host, int txn, bool pause)
 {
     if (w->job.phase == JOB_NONE || w->job.txn != txn)
         return;
     if (w->job.phase == JOB_COPY)
-        agent_take(w, host, &(struct operation){.is_ask = true, .message = {.txn = txn, .call = -1}});
-    ask_later(w, host, txn, REPEAT_MS);
+        agent_take(
+            w, host,
+            &(struct operation){.is_ask = true, .is_pause = pause, .message = {.txn = txn, .call = -1}});
+    ask_later(w, host, txn, pause, REPEAT_MS);
 }
 
 /* Two micro-steps: the record, the deed. */
 void agent_ask_step(struct world *w, int host)
 {
     struct agent *a = &w->hosts[host].agent;
+    if (a->ops[0].is_pause) {
+        agent_pause_step(w, host);
+        return;
+    }
     int txn = a->ops[0].message.txn;
     struct record *r = &a->records[txn];
     bool deed_first = w->mutation == ASK_UNWRITTEN;

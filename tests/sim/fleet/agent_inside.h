@@ -9,6 +9,8 @@ enum { AGENT_LEASE_MS = 20000 };
 void agent_take(struct world *w, int host, const struct operation *op);
 void agent_soon(struct world *w, int host, int64_t ms);
 void agent_done(struct world *w, int host);
+/* The operation fails: what is not durable is not said. */
+void agent_give_up(struct world *w, int host);
 /* Durable if it returns true; else the record in memory is as it was. */
 bool agent_write(struct world *w, int host, int txn, enum participant_state state);
 
@@ -30,5 +32,10 @@ void agent_tell_listener(struct world *w, int host, int txn);
 
 /* agent_ask.c */
 void agent_watch(struct world *w, int host, int txn);
-void agent_ask(struct world *w, int host, int txn);
+void agent_ask(struct world *w, int host, int txn, bool pause);
 void agent_ask_step(struct world *w, int host);
+
+/* agent_pause.c: true if that is all for now */
+bool agent_notes_pause(struct world *w, int host, const struct message *m);
+void agent_strike_off(struct world *w, int host, int txn, enum participant_action done);
+void agent_pause_step(struct world *w, int host);

@@ -18,6 +18,7 @@ void agent_tell_peer(struct world *w, int host, int txn)
                         .generation = r->generation,
                         .epoch = a->epoch,
                         .from_disks = r->from_disks,
+                        .paused = r->others_pause,
                         .call = -1,
                         .mesh = true,
                         .life = a->life};
@@ -34,8 +35,10 @@ void agent_tell_peer(struct world *w, int host, int txn)
 void agent_answer(struct world *w, int host, const struct message *m, enum txn_answer answer)
 {
     if (m->call >= 0) {
-        bool from_disks = w->hosts[host].agent.records[m->txn].from_disks;
-        network_answer(w, host, m->call, m->life, (int)answer | (from_disks ? FROM_DISKS : 0));
+        const struct record *r = &w->hosts[host].agent.records[m->txn];
+        int more =
+            (r->from_disks && r->state != PARTICIPANT_COLD ? FROM_DISKS : 0) | (r->others_pause ? PAUSED : 0);
+        network_answer(w, host, m->call, m->life, (int)answer | more);
     } else if (m->call == -1 && (answer == TXN_RUNNING || answer == TXN_LOST) && !world_chance(w, w->loss) &&
                !(w->cut_off & 1u << HOSTS)) {
         struct event *e = world_after(w, 1, EV_PEER_ANSWER);

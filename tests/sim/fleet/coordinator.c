@@ -53,7 +53,7 @@ static void order(struct world *w)
 {
     struct coordinator *c = &w->coordinator;
     int host;
-    if (c->open || w->orders == TXNS || !world_guest_runs_on(w, &host))
+    if (c->open || w->orders == TXNS || !world_guest_runs_on(w, &host) || w->suspended)
         return;
     if (!c->alive || is_full(w, c)) { /* store_ready: nothing new begins on a full disk */
         world_after(w, 500, EV_ORDER);
@@ -122,6 +122,7 @@ static void send(struct world *w, const struct coordinator *c, const struct txn_
                         .epoch = c->epoch,
                         .transferred = c->txn.transferred && w->mutation != FORGET_TRANSFER,
                         .granted = c->txn.granted,
+                        .paused = c->txn.paused,
                         .from_disks = a->message == TXN_SETTLE ? c->txn.resolve_cold : c->txn.from_disks,
                         .resolve = a->message == TXN_SETTLE ? c->txn.resolve : TXN_OK,
                         .call = call,
@@ -239,7 +240,8 @@ static void on_call(struct world *w, const struct event *e)
                               .message = call->message,
                               .party = call->party,
                               .from_disks = e->b & FROM_DISKS,
-                              .answer = (enum txn_answer)(e->b & ~FROM_DISKS)};
+                              .paused = call->message == TXN_SETTLE && e->b & PAUSED,
+                              .answer = (enum txn_answer)(e->b & ~(FROM_DISKS | PAUSED))};
     mutate(w, &event);
     world_trace(w, "C: %s %s (%d)", txn_message_name(call->message),
                 event.kind == TXN_EVENT_ANSWER ? "is answered" : "has failed", e->b);
@@ -326,6 +328,7 @@ static void start(struct world *w)
     c->txn.transferred = was.transferred;
     c->txn.granted = was.granted;
     c->txn.from_disks = was.from_disks;
+    c->txn.paused = was.paused;
     c->txn.cold_started = was.cold_started;
     c->txn.post_copy = was.post_copy;
     coordinator_feed(w, c, &(struct txn_event){.kind = TXN_EVENT_RESTART});

@@ -56,6 +56,12 @@ enum seen {
     SEEN_GRANTED,
     SEEN_GRANTED_COLD,
     SEEN_BY_HAND,
+    SEEN_SUSPENDED,
+    SEEN_PAUSE_NOTED,
+    SEEN_PAUSED_ANEW, /* libvirt had let it run, since the transfer had failed or is post-copy's */
+    SEEN_IMAGE_RESUMED,
+    SEEN_SECOND_ENDED,
+    SEEN_LADDER_PAUSED,
     /* libvirt's job. */
     SEEN_STOPPED,
     SEEN_FINISH_LOST,

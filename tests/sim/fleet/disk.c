@@ -126,6 +126,7 @@ void disk_read(struct world *w, int host)
     for (int t = 0; t < TXNS; t++) {
         const struct record *r = &a->disk.records[t];
         a->records[t] = *r;
+        a->others_pause[t] = r->exists && r->others_pause;
         a->unsure[t] &= !a->alive; /* it is synced when an agent starts */
         if (!r->exists)
             continue;
@@ -141,7 +142,7 @@ void disk_read(struct world *w, int host)
 static bool owes(const struct record *r)
 {
     return r->state == PARTICIPANT_TOMBSTONE ? r->image || r->definition
-                                             : r->state == PARTICIPANT_KEPT && r->owed;
+                                             : r->state == PARTICIPANT_KEPT && (r->owed || r->others_pause);
 }
 
 /* By the host's clock, which may jump, and by one that does not. */

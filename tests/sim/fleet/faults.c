@@ -154,6 +154,24 @@ void faults_strike(struct world *w)
     }
 }
 
+void faults_aim_at_kept(struct world *w, int host)
+{
+    if (w->calm || w->hosts[1 - host].domain.qemu != Q_PAUSED || !world_chance(w, 100))
+        return;
+    struct event *e = world_after(w, (int64_t)world_random(w, 3), EV_HOST_LOST);
+    e->host = host;
+}
+
+void faults_lose_host(struct world *w, int host)
+{
+    world_trace(w, "FAULT: %d is cut off, and loses its power", host);
+    w->cut_off |= 1u << host;
+    world_saw(w, SEEN_CUT);
+    host_dies(w, host);
+    world_after(w, 20000 + (int64_t)world_random(w, 40000), EV_HEAL);
+    world_after(w, 12000 + (int64_t)world_random(w, 15000), EV_GRANT);
+}
+
 void faults_end(struct world *w)
 {
     world_trace(w, "no more faults");

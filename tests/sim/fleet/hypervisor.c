@@ -23,12 +23,13 @@ bool hypervisor_is_locked(struct world *w, int host)
 void hypervisor_runs(struct world *w, int host)
 {
     struct domain *d = &w->hosts[host].domain, *other = &w->hosts[1 - host].domain;
-    if (other->qemu == Q_RUN)
+    if (other->qemu == Q_RUN && !other->by_hand)
         world_violate(w, "the guest runs twice");
     if (d->stale)
         world_violate(w, "an image whose disks are newer is let run at host %d", host);
     d->qemu = Q_RUN;
     w->image_died = false;
+    d->suspended = d->by_hand = false;
     d->locks = true;
     other->stale |= other->qemu == Q_PAUSED;
 }
@@ -67,7 +68,7 @@ void libvirt_crash(struct world *w, int host)
 static bool memory_elsewhere(const struct world *w, int host)
 {
     const struct domain *other = &w->hosts[1 - host].domain;
-    return other->qemu == Q_RUN || (other->qemu == Q_PAUSED && !other->stale);
+    return (other->qemu == Q_RUN && !other->by_hand) || (other->qemu == Q_PAUSED && !other->stale);
 }
 
 void libvirt_qemu_dies(struct world *w, int host)
@@ -107,10 +108,44 @@ void libvirt_destroy(struct world *w, int host)
         job_end(w, TOLD_CALL_FAILED);
 }
 
+void libvirt_tells_pause(struct world *w, int host)
+{
+    hypervisor_tells(w, host, TOLD_PAUSED);
+}
+
+bool libvirt_suspend(struct world *w, int host)
+{
+    struct domain *d = &w->hosts[host].domain;
+    if (!w->hosts[host].libvirt_up)
+        return false;
+    if (d->qemu != Q_RUN)
+        return true;
+    world_trace(w, "L: the guest is paused on %d", host);
+    d->qemu = Q_PAUSED;
+    d->suspended = true;
+    return true;
+}
+
+/* Whatever it is: what comes of it is the operator's doing, a second copy and an old image that runs. */
+void libvirt_resume(struct world *w, int host)
+{
+    struct domain *d = &w->hosts[host].domain;
+    if (!w->hosts[host].libvirt_up || d->qemu != Q_PAUSED || d->half || w->job.phase == JOB_SWITCHED ||
+        w->job.source == host || hypervisor_is_locked(w, host))
+        return;
+    world_saw(w, SEEN_IMAGE_RESUMED);
+    world_trace(w, "the operator resumes the image on %d", host);
+    d->qemu = Q_RUN;
+    d->suspended = false;
+    d->by_hand = d->locks = w->resumed = true;
+}
+
 void libvirt_run_by_hand(struct world *w, int host)
 {
     world_saw(w, SEEN_BY_HAND);
     world_trace(w, "the operator lets the guest run on %d", host);
+    w->hosts[host].domain.stale &=
+        w->hosts[host].domain.qemu == Q_PAUSED; /* else it is started from its disks */
     hypervisor_runs(w, host);
     w->hosts[host].domain.defined = w->persistent;
 }
@@ -134,6 +169,8 @@ void libvirt_event(struct world *w, const struct event *e)
         a->committed[e->a] |= e->b == TOLD_COMMITTED;
         a->succeeded[e->a] |= e->b == TOLD_MIGRATED;
         a->ended[e->a] |= e->b == TOLD_ENDED;
+        if (e->b == TOLD_PAUSED && a->watching[e->a] && !a->records[e->a].our_pause && world_chance(w, 850))
+            a->others_pause[e->a] = true;
         if (e->b == TOLD_MIGRATED || e->b == TOLD_CALL_FAILED)
             a->calling[e->a] = false;
         agent_look(w, e->host, e->a, 0);
@@ -153,6 +190,8 @@ struct participant_facts libvirt_look(const struct world *w, int host, int txn, 
         return f;
     f.job |= w->job.phase != JOB_NONE && w->job.source == host;
     f.post_copy = h->domain.post_copy && h->domain.qemu != Q_OFF;
+    f.operators_pause = h->domain.suspended && h->domain.qemu == Q_PAUSED;
+    f.by_hand = h->domain.by_hand && h->domain.qemu == Q_RUN;
     switch (h->domain.qemu) {
     case Q_OFF:
         f.guest = h->domain.migrated  ? PARTICIPANT_OFF_MIGRATED
@@ -171,8 +210,12 @@ static bool undo(struct world *w, int host, struct record *r)
     struct domain *d = &w->hosts[host].domain;
     bool newest = w->hosts[host].agent.generation <= r->generation;
     if (newest && r->image && !w->definition_only) {
-        if (d->qemu == Q_RUN)
+        if (d->qemu == Q_RUN && !d->by_hand)
             return false; /* a running guest is never dropped */
+        if (d->qemu == Q_RUN) {
+            world_saw(w, SEEN_SECOND_ENDED);
+            w->image_died |= !memory_elsewhere(w, host); /* it was not the guest */
+        }
         if (d->qemu == Q_PAUSED && (d->half || !memory_elsewhere(w, host)) && !w->image_died)
             world_violate(w, "the only image of the guest is dropped at host %d", host);
         d->qemu = Q_OFF;
@@ -203,7 +246,12 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
         if (d->qemu == Q_PAUSED)
             hypervisor_runs(w, host);
         return true;
+    case PARTICIPANT_PAUSE:
+        if (d->qemu == Q_RUN)
+            world_saw(w, SEEN_PAUSED_ANEW);
+        return libvirt_suspend(w, host);
     case PARTICIPANT_DEFINE:
+        d->by_hand = false; /* from now on it is the guest */
         if (w->persistent)
             d->defined = true;
         return true;
@@ -224,7 +272,7 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
         if (d->qemu == Q_OFF && hypervisor_is_locked(w, host))
             return false;
         if (d->qemu == Q_OFF) {
-            d->stale = false;
+            d->stale = w->suspended = w->noted = false;
             hypervisor_runs(w, host);
         }
         d->migrated = false;

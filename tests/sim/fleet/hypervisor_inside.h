@@ -3,7 +3,7 @@
 
 #include "world.h"
 
-enum told { TOLD_CHANGE, TOLD_COMMITTED, TOLD_MIGRATED, TOLD_CALL_FAILED, TOLD_ENDED };
+enum told { TOLD_CHANGE, TOLD_COMMITTED, TOLD_MIGRATED, TOLD_CALL_FAILED, TOLD_ENDED, TOLD_PAUSED };
 
 /* libvirt tells the agent of a host. */
 void hypervisor_tells(struct world *w, int host, enum told what);

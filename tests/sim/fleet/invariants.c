@@ -3,7 +3,8 @@
 
 static void at_most_one_runs(struct world *w)
 {
-    if (w->hosts[0].domain.qemu == Q_RUN && w->hosts[1].domain.qemu == Q_RUN)
+    const struct domain *d[HOSTS] = {&w->hosts[0].domain, &w->hosts[1].domain};
+    if (d[0]->qemu == Q_RUN && d[1]->qemu == Q_RUN && !d[0]->by_hand && !d[1]->by_hand)
         world_violate(w, "the guest runs twice");
 }
 
@@ -40,6 +41,11 @@ static bool words_are_void(const struct world *w)
     return w->spoilt && w->deposed.life;
 }
 
+static bool was_granted(const struct world *w, int txn)
+{
+    return w->coordinator.journal[txn].granted || w->deposed.journal[txn].granted;
+}
+
 static void words_agree(struct world *w)
 {
     const struct coordinator *c = &w->coordinator, *old = &w->deposed;
@@ -49,7 +55,7 @@ static void words_agree(struct world *w)
         const struct record *s = &w->hosts[w->source_of[t]].agent.records[t];
         const struct record *d = &w->hosts[1 - w->source_of[t]].agent.records[t];
         bool owned = d->exists && (d->state == PARTICIPANT_OWNER || d->state == PARTICIPANT_ACTIVATED);
-        if (s->exists && s->state == PARTICIPANT_KEPT && owned && !c->journal[t].granted)
+        if (s->exists && s->state == PARTICIPANT_KEPT && owned && !was_granted(w, t))
             world_violate(w, "transaction %d: the source has KEPT, the destination is %s", t,
                           participant_state_name(d->state));
         if ((has_aborted(c, t) || has_aborted(old, t)) && s->exists && s->state == PARTICIPANT_FENCED)
@@ -97,17 +103,23 @@ static bool may_be_in_doubt(struct world *w)
     int source = w->source_of[c->current];
     const struct host *there = &w->hosts[1 - source];
     bool lost = w->spoilt && !there->agent.records[c->current].exists && there->domain.qemu == Q_OFF;
-    bool paused = w->spoilt && w->hosts[source].domain.qemu == Q_PAUSED;
-    /* Its store is older than what the one that it replaced has done: the agent refuses to go back. */
-    bool cold = w->deposed.life && w->hosts[source].agent.records[c->current].state == PARTICIPANT_COLD;
-    if (c->txn.in_doubt && ((c->txn.state == TXN_SETTLING && cold) || words_are_void(w)))
+    /* A pause that no record has. */
+    bool late = w->suspended && w->hosts[source].domain.suspended;
+    bool paused = (w->spoilt || late) && w->hosts[source].domain.qemu == Q_PAUSED;
+    /* Given away by the coordinator that this one has replaced, and its copy of the store does not say so: the source has KEPT, the
+     * destination refuses the ABORT. */
+    bool overruled = w->deposed.journal[c->current].granted && !c->journal[c->current].granted;
+    if (c->txn.in_doubt && (words_are_void(w) || (c->txn.state == TXN_ABORTING && overruled)))
         return true;
     if (!c->txn.in_doubt || w->operator_looks)
         return false;
+    bool resumed =
+        there->domain.by_hand && there->domain.qemu == Q_RUN; /* it may be old, and is to be ended */
     bool lone = w->hosts[source].domain.post_copy && there->domain.qemu == Q_OFF; /* died in post-copy */
     return (c->txn.state == TXN_TRANSFER && lone) || (c->txn.state == TXN_RELEASING && paused) ||
            (c->txn.state == TXN_SETTLING && source_cannot_tell(w, source)) ||
-           (c->txn.state == TXN_ACTIVATING && lost) || (c->txn.state == TXN_COLD_START && paused);
+           (c->txn.state == TXN_ACTIVATING && (lost || resumed)) ||
+           (c->txn.state == TXN_COLD_START && paused);
 }
 
 static void nothing_is_held(struct world *w)
@@ -125,6 +137,21 @@ static void nothing_is_held(struct world *w)
         }
 }
 
+/* An operator's pause holds where the source's record has it, and nobody gave the guest away without asking the source. */
+static bool must_be_paused(const struct world *w)
+{
+    bool granted = false;
+    for (int t = 0; t < w->orders; t++)
+        granted |= was_granted(w, t);
+    return w->noted && !w->resumed && !w->spoilt && !granted;
+}
+
+static bool is_as_wanted(const struct world *w, const struct domain *d)
+{
+    bool paused = d->qemu == Q_PAUSED && d->suspended;
+    return must_be_paused(w) ? paused : d->qemu == Q_RUN || (w->suspended && paused);
+}
+
 static void the_guest_is_in_one_place(struct world *w)
 {
     const struct domain *d[HOSTS] = {&w->hosts[0].domain, &w->hosts[1].domain};
@@ -133,14 +160,15 @@ static void the_guest_is_in_one_place(struct world *w)
     if (w->definition_only || w->image_died)
         return;
     for (int h = 0; h < HOSTS; h++)
-        if (d[h]->qemu == Q_RUN && d[1 - h]->qemu == Q_OFF && d[h]->defined == w->persistent)
+        if (is_as_wanted(w, d[h]) && d[1 - h]->qemu == Q_OFF && d[h]->defined == w->persistent)
             return;
     /* What was to be resumed is forgotten: it is safe, and the driver's last look at both hosts says that it is paused. */
     for (int h = 0; w->spoilt && h < HOSTS; h++)
         if (d[h]->qemu == Q_PAUSED && !d[h]->stale && d[1 - h]->qemu == Q_OFF)
             return;
-    world_violate(w, "the guest does not run in exactly one place: %d%s, %d%s", (int)d[0]->qemu,
-                  d[0]->defined ? " defined" : "", (int)d[1]->qemu, d[1]->defined ? " defined" : "");
+    world_violate(w, "the guest does not %s in exactly one place: %d%s, %d%s",
+                  must_be_paused(w) ? "stay paused" : "run", (int)d[0]->qemu, d[0]->defined ? " defined" : "",
+                  (int)d[1]->qemu, d[1]->defined ? " defined" : "");
 }
 
 void invariants_check_end(struct world *w)

@@ -91,8 +91,10 @@ static void begin(struct world *w)
         return;
     }
     d->qemu = Q_INCOMING;
-    d->stale = d->locks = d->half = d->post_copy = false;
+    d->stale = d->locks = d->half = d->post_copy = d->suspended = d->by_hand = false;
     w->job.phase = JOB_COPY;
+    if (world_chance(w, 50))
+        world_after(w, (int64_t)world_random(w, 1500), EV_SUSPEND);
     next(w, 1 + (int64_t)world_random(w, world_chance(w, 50) ? 40000 : 2000));
 }
 
@@ -127,7 +129,10 @@ static void copied(struct world *w)
     s->locks = false;
     if (!w->job.by_libvirt) {
         d->qemu = w->mutation == AUTORESUME ? Q_RUN : Q_PAUSED;
+        d->suspended = true; /* libvirt says so of what it started paused */
         d->locks = world_chance(w, 500);
+        if (world_chance(w, 25))
+            world_after(w, (int64_t)world_random(w, world_chance(w, 500) ? 3000 : 30000), EV_RESUME);
     }
     w->job.phase = JOB_SWITCHED;
     next(w, 1 + (int64_t)world_random(w, 20));

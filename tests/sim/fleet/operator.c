@@ -44,9 +44,10 @@ static bool from_disks(struct world *w, const struct domain *image)
 static void tell_the_truth(struct world *w, int destination)
 {
     const struct host *there = &w->hosts[destination];
+    bool newer = w->hosts[1 - destination].domain.qemu == Q_PAUSED && there->domain.stale; /* at the source */
     enum participant_state state = there->agent.disk.records[w->coordinator.current].state;
-    bool gone = there->domain.qemu == Q_PAUSED || there->domain.qemu == Q_RUN || there->domain.defined ||
-                state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
+    bool gone = (there->domain.qemu == Q_PAUSED && !newer) || there->domain.qemu == Q_RUN ||
+                there->domain.defined || state == PARTICIPANT_OWNER || state == PARTICIPANT_ACTIVATED;
     bool cold = from_disks(w, &there->domain) && gone;
     world_saw(w, cold ? SEEN_SAID_COLD : gone ? SEEN_SAID_DESTINATION : SEEN_SAID_SOURCE);
     world_trace(w, "the operator says %s%s", gone ? "destination" : "source", cold ? ", from its disks" : "");
@@ -67,12 +68,31 @@ static void grant(struct world *w)
     int source = w->source_of[c->current];
     const struct domain *there = &w->hosts[1 - source].domain;
     bool here = there->qemu == Q_PAUSED || there->qemu == Q_RUN; /* libvirt itself may have let it run */
-    if (w->hosts[source].domain.qemu != Q_OFF || !here || there->half)
+    if (w->hosts[source].domain.qemu != Q_OFF || !here || there->half || there->by_hand)
         return;
     bool cold = from_disks(w, there);
     world_saw(w, cold ? SEEN_GRANTED_COLD : SEEN_GRANTED);
     world_trace(w, "the operator gives the guest to %d%s", 1 - source, cold ? ", from its disks" : "");
     coordinator_feed(w, c, &(struct txn_event){.kind = TXN_EVENT_GRANT, .from_disks = cold});
+}
+
+/* Which no record explains, and libvirt does not say why it is there. */
+static bool is_left_over(const struct world *w, int source)
+{
+    const struct domain *d = &w->hosts[source].domain, *there = &w->hosts[1 - source].domain;
+    const struct record *r = record_of(w, source);
+    bool told = r->exists && (!d->suspended || r->our_pause || r->others_pause);
+    return d->qemu == Q_PAUSED && (d->stale || there->qemu == Q_PAUSED || there->qemu == Q_RUN) && !told;
+}
+
+/* As the answer says. */
+static void end_resumed(struct world *w, int destination)
+{
+    const struct domain *d = &w->hosts[destination].domain;
+    if (d->qemu != Q_RUN || !d->by_hand)
+        return;
+    w->image_died = true;
+    libvirt_destroy(w, destination);
 }
 
 static void look(struct world *w)
@@ -92,20 +112,45 @@ static void look(struct world *w)
         tell_the_truth(w, 1 - source);
         break;
     case TXN_RELEASING:
-        if (!record_of(w, source)->exists && w->hosts[source].domain.qemu == Q_PAUSED &&
-            w->hosts[source].domain.stale)
+        if (is_left_over(w, source))
             libvirt_destroy(w, source);
         break;
-    case TXN_ACTIVATING: run_by_hand(w, 1 - source, Q_OFF); break;
+    case TXN_ACTIVATING:
+        run_by_hand(w, 1 - source, Q_OFF);
+        if (c->txn.from_disks)
+            end_resumed(w, 1 - source);
+        break;
     case TXN_COLD_START: run_by_hand(w, source, Q_PAUSED); break;
     default: break;
     }
 }
 
+static void suspend(struct world *w)
+{
+    int source = w->job.source;
+    if (w->job.phase != JOB_COPY || w->hosts[source].domain.qemu != Q_RUN || !libvirt_suspend(w, source))
+        return;
+    world_saw(w, SEEN_SUSPENDED);
+    w->suspended = true;
+    libvirt_tells_pause(w, source);
+}
+
+/* Of the open transaction, whoever's its guest is. */
+static void resume(struct world *w)
+{
+    const struct coordinator *c = &w->coordinator;
+    int there = 1 - w->source_of[c->current];
+    const struct record *r = record_of(w, there);
+    if (c->open && (!r->exists || r->state == PARTICIPANT_PREPARED || r->state == PARTICIPANT_TOMBSTONE))
+        libvirt_resume(w, there);
+}
+
 void operator_event(struct world *w, const struct event *e)
 {
-    if (e->kind == EV_GRANT)
-        grant(w);
-    else
-        look(w);
+    switch (e->kind) {
+    case EV_GRANT: grant(w); break;
+    case EV_SUSPEND: suspend(w); break;
+    case EV_RESUME: resume(w); break;
+    default: look(w); break;
+    }
 }

@@ -17,6 +17,7 @@ const char *const mutation_names[MUTATIONS] = {
     [FORGET_TRANSFER] = "forget-transfer",
     [RESUME_UNOWED] = "resume-unowed",
     [OLD_IMAGE] = "old-image",
+    [LET_RUN] = "let-run-what-is-paused",
     [GO_ON_UNSURE] = "go-on-unsure",
     [SAY_UNWRITTEN] = "say-unwritten",
     [TIDY_BY_WALL] = "tidy-by-wall-clock",
@@ -157,9 +158,12 @@ static void happen(struct world *w, const struct event *e)
 {
     switch (e->kind) {
     case EV_CALM: faults_end(w); break;
+    case EV_HOST_LOST: faults_lose_host(w, e->host); break;
     case EV_HEAL: heal(w); break;
     case EV_TAKE_UP: libvirt_take_up(w); break;
     case EV_OPERATOR:
+    case EV_SUSPEND:
+    case EV_RESUME:
     case EV_GRANT: operator_event(w, e); break;
     case EV_JOB:
     case EV_LIBVIRT_START:

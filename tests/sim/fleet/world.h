@@ -34,6 +34,7 @@ enum mutation {
     FORGET_TRANSFER,  /* a message does not say that MIGRATE may have been sent: a lost record never was */
     RESUME_UNOWED,    /* what was KEPT is resumed whenever it is paused */
     OLD_IMAGE,        /* an operator's word runs the image that waits, however old */
+    LET_RUN,          /* what an operator paused in mid-transfer is let run where it arrives */
     GO_ON_UNSURE,     /* an agent whose write has failed after it came through goes on */
     SAY_UNWRITTEN,    /* an agent whose write has failed answers all the same */
     TIDY_BY_WALL,     /* what has ended is forgotten by the wall clock alone */
@@ -68,7 +69,10 @@ enum event_kind {
     EV_LIBVIRT_START,
     EV_LIBVIRT_TELLS, /* an event of libvirt's reaches the agent */
     EV_OPERATOR,      /* looks at what is in doubt */
+    EV_SUSPEND,       /* an operator pauses the guest in mid-transfer */
+    EV_RESUME,        /* an operator resumes an image that waits */
     EV_GRANT,         /* an operator may give the guest to the destination */
+    EV_HOST_LOST,     /* a host is cut off and loses its power */
     EV_HEAL,          /* the network is whole again */
     EV_CALM,          /* no faults from now on */
 };
@@ -85,6 +89,7 @@ struct message {
     enum txn_answer resolve; /* the operator's word; TXN_OK: none */
     bool transferred, granted;
     bool from_disks; /* an operator's word that is not for the memory */
+    bool paused;     /* by an operator, in mid-transfer */
     bool mesh;       /* a peer's, not a coordinator's */
 };
 
@@ -108,6 +113,8 @@ struct domain {
     bool stale;     /* a complete image, but the guest has run on elsewhere since: its disks are newer */
     bool post_copy; /* by libvirt's word */
     bool half;      /* of the memory: the rest is at the other host */
+    bool suspended; /* virsh suspend: an operator's, or the ladder's, which looks the same */
+    bool by_hand;   /* it runs because an operator has resumed it where it waited */
     bool locks;     /* its QEMU has the disks' lock, if there is one */
 };
 
@@ -123,6 +130,7 @@ struct record { /* durable */
     bool may_post_copy;     /* the job was begun so that libvirt itself runs the guest at the destination */
     bool post_copy;         /* may have been asked for */
     bool from_disks, image_ended;
+    bool our_pause, others_pause;
     int64_t changed; /* by the host's clock */
 };
 
@@ -132,7 +140,8 @@ struct stable { /* an agent's state directory */
 };
 
 struct operation {
-    bool is_look, is_ask; /* ask: the ladder's, for post-copy */
+    bool is_look, is_ask; /* ask: the ladder's, for post-copy... */
+    bool is_pause;        /* ...or a pause */
     struct message message;
 };
 
@@ -148,7 +157,8 @@ struct agent {
     uint64_t epoch, generation;
     struct record records[TXNS];
     int64_t heard[TXNS];
-    bool calling[TXNS], succeeded[TXNS], committed[TXNS], telling[TXNS], told[TXNS], ended[TXNS];
+    bool calling[TXNS], succeeded[TXNS], committed[TXNS], telling[TXNS], told[TXNS], ended[TXNS],
+        others_pause[TXNS];
     bool watching[TXNS]; /* libvirt's job */
     int64_t again[TXNS]; /* when it looks again */
     int listener[TXNS];  /* the MIGRATE call that waits, or -1 */
@@ -270,6 +280,9 @@ struct world {
     bool operator_looks;          /* then nothing stays in doubt */
     bool spoilt;                  /* a record is lost that had been durable */
     bool blind;                   /* a coordinator's copy of the journal does not say that MIGRATE was sent */
+    bool suspended;               /* an operator has paused the guest in mid-transfer... */
+    bool noted;                   /* ...and the source's record says so */
+    bool resumed;                 /* an operator has resumed an image that waited: that is the last word */
     bool violated;
     char violation[200];
     FILE *trace; /* or NULL */
@@ -308,6 +321,9 @@ enum { HOUR_MS = 3600 * 1000, KEEP_MS = 24 * HOUR_MS };
 void faults_plan(struct world *w);
 /* Those whose turn has come with this step. */
 void faults_strike(struct world *w);
+/* A source has KEPT, and a complete image is at the destination: now and then it says so to nobody. */
+void faults_aim_at_kept(struct world *w, int host);
+void faults_lose_host(struct world *w, int host);
 /* No more from now on. */
 void faults_end(struct world *w);
 /* True if the party that it is meant for stands still: it gets it later. */
@@ -326,12 +342,12 @@ void disk_tidy(struct world *w, int host);
 
 /* ---- network.c ---- */
 
-enum { FROM_DISKS = 1 << 8 };
+enum { FROM_DISKS = 1 << 8, PAUSED = 1 << 9 };
 
 /* A message that may be lost, late, or come twice. */
 void network_send(struct world *w, int host, const struct message *m, bool mesh);
 void network_answer(struct world *w, int from, int call, unsigned life,
-                    int answer); /* with FROM_DISKS, or not */
+                    int answer); /* with FROM_DISKS and PAUSED, or not */
 int network_call(struct world *w, const struct coordinator *c, enum txn_message what, enum txn_party party);
 /* How the transfer is, to whose MIGRATE call waits. */
 void network_tell(struct world *w, int from, int call, unsigned life, bool post_copy, bool broken);
@@ -361,6 +377,11 @@ void libvirt_take_up(struct world *w);
 int libvirt_ask_post_copy(struct world *w, int host);
 /* An operator's `virsh destroy`. */
 void libvirt_destroy(struct world *w, int host);
+/* virsh suspend of the source in mid-transfer: the job goes on. False if libvirt can't be asked. */
+bool libvirt_suspend(struct world *w, int host);
+void libvirt_tells_pause(struct world *w, int host);
+/* virsh resume of an image that waits. */
+void libvirt_resume(struct world *w, int host);
 void libvirt_run_by_hand(struct world *w, int host);
 struct participant_facts libvirt_look(const struct world *w, int host, int txn, enum participant_role role);
 /* What a lock on its disk keeps from running fails. */
