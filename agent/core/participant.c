@@ -122,9 +122,8 @@ static struct participant_step source_settle(const struct participant *p, const 
     case PARTICIPANT_PREPARED: return to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
     case PARTICIPANT_MIGRATING: return settle_transfer(p, f);
     case PARTICIPANT_KEPT: return keep(p, f);
-    default:
-        return stay(p, PARTICIPANT_IS_GONE,
-                    NULL); /* of COLD: so is its memory, and its destination says LOST */
+    default: /* of COLD, too: its memory has left, and the destination says LOST */
+        return stay(p, PARTICIPANT_IS_GONE, NULL);
     }
 }
 
@@ -319,7 +318,7 @@ static struct participant_step lose(void)
 
 /* The image is ended, then the guest started from its disks; each is noted before the next, so that what is ended is never the guest. */
 static struct participant_step own_from_disks(const struct participant *p, const struct participant_facts *f)
-{
+{ /* model: D18 D19 */
     if (f->guest == PARTICIPANT_RUNNING && !p->image_ended && !f->by_hand)
         return own(p, f);
     if (f->guest == PARTICIPANT_RUNNING && !p->image_ended)

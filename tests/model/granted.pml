@@ -6,20 +6,23 @@
  * The source's host is cut off (F9) or loses its power (F8), and may come back at any time: its QEMU may have gone on, and libvirt may
  * have resumed it, as after any lost answer of Finish. Beside them F1 the source's agent, F2 the coordinator, F4 its libvirtd,
  * F5 a QEMU, F6 the source's record. What writes is a QEMU that runs and to which the storage is open.
- * The operator says only what is true, ends a copy at the source when told to, and opens the storage as soon as he may.
+ * The operator says only what is true, does not take it back, ends a copy at the source when told to, and opens the storage as soon as
+ * he may. What he says of the image is either that it is as new as the disks (ACTIVATE), or nothing (ACTIVATE_COLD): then it may be older,
+ * and never runs. Disks that come with the guest are not here (`copies`), nor an operator who resumes the image: tests/sim has him.
  *
  *   C16   on_grant: to the destination        S23   source_granted             X1   closures.c: close_work
  *   C17   on_grant: it never comes back       S24   source_settle of a record  X2   closures.c: open_work
  *   C18   on_reply: the source knows                that is lost               X3   closures.c: look_work
  *   C21   api_fence.c: ask_nodes, apply       C22   api_fence.c: on_closed, open_again
- *   C23   api_fence.c: may_open
+ *   C23   api_fence.c: may_open               D18   own_from_disks: it is decided, and noted
+ *                                             D19   own_from_disks: the image is ended, the guest started, it runs
  *
  * What the words rest on, each shown by a -D: STALE_WORD (the guest has run on at the source after the switch-over, and is given to
  * the destination all the same), AUTOSTART (the host that comes back starts it), EXPORT_RESTART (the export node's tgtd is started
  * again and lets everybody in, for 5 s at most).
  *
  * Mistakes, each a -D: GRANT_UNASKED, CLOSE_LATE, OPEN_UNASKED, OPEN_ALONE, GRANT_UNTOLD, GRANT_FORGOTTEN, NO_SECOND_LOOK, LOST_IS_KEPT,
- * KEPT_STAYS. The code had KEPT_STAYS (a source that had KEPT and did not come back in time: its definition stayed at both hosts,
+ * KEPT_STAYS, COLD_RUNS_IMAGE, COLD_FORGOTTEN, WORD_UNWRITTEN. The code had KEPT_STAYS (a source that had KEPT and did not come back in time: its definition stayed at both hosts,
  * and a lost image was never started again) and OPEN_ALONE (a copy left at the source, alone since the one at the destination had
  * ended, was let in at the disks that the other had written) until this model found them. */
 #ifndef FAULTS
@@ -38,6 +41,7 @@ mtype = { NO_JOB, COPYING, SWITCHED, COMMITTED };
 #define RELEASE_S 16
 #define RELEASE_D 32
 #define START 64
+#define ACTIVATE_COLD 128 /* by a word that is not for the memory */
 #define IS_KEPT 1
 #define IS_GONE 2
 #define RUNS 4
@@ -47,12 +51,13 @@ mtype = { NO_JOB, COPYING, SWITCHED, COMMITTED };
 #define RELEASED_D 64
 #define START_OK 128
 
-byte sent = 0;
-short back = 0;
-bool mesh = false;
+short sent = 0, back = 0;
+bool mesh = false, mesh_cold = false;
 byte faults = FAULTS;
 
 mtype c = TRANSFER;
+bool said = false; /* `word`, in the source's answer */
+bool spoken = false; /* that word: an operator does not take it back */
 bool started = false, granted = false, knows = false, given_up = false;
 bool closing = false; /* the order to close is out, or was answered */
 byte orders = 2;      /* an operator tries it again */
@@ -65,7 +70,8 @@ bool told = false, died = false, closed = false, opened = false;
 bool defined[2];
 
 mtype S = MIGRATING, D = PREPARED;
-bool held = true; /* the destination's manifest */
+bool word = false;   /* the source is FENCED by an operator's word, which is not for the memory */
+bool held = true, from_disks = false, ended = false; /* the destination's manifest */
 
 #define IS_OFF(h) (vm[h] == OFF || vm[h] == OFF_MIGRATED)
 #define ALIVE(h) (!IS_OFF(h))
@@ -120,16 +126,18 @@ end:
     :: atomic { GOT(SETTLE, IS_KEPT | IS_GONE) && S == NONE && !granted && up && vm[0] == RUN && job == NO_JOB ->
         printf("S24\n"); source_is(KEPT); MAY_SAY(IS_KEPT) }
     :: atomic { GOT(SETTLE, IS_KEPT) && !granted && S == KEPT -> printf("S10\n"); back = back | IS_KEPT }
-    :: atomic { GOT(SETTLE | LEARN, IS_GONE) && (S == FENCED || S == RELEASED || S == COLD) -> printf("S11\n"); back = back | IS_GONE }
+    :: atomic { GOT(SETTLE | LEARN, IS_GONE) && (S == FENCED || S == RELEASED || S == COLD) -> printf("S11\n"); said = word; back = back | IS_GONE }
     :: atomic { on && S == MIGRATING && AWAY -> printf("S12\n"); source_is(FENCED) }
-    :: atomic { HERE && S == FENCED && !mesh -> printf("S13\n"); mesh = true }
+    :: atomic { HERE && S == FENCED && !word && !mesh -> printf("S13\n"); mesh = true }
+    :: atomic { HERE && S == FENCED && word && !mesh_cold -> printf("S13\n"); mesh_cold = true }
     :: atomic { on && S == KEPT && up && vm[0] == PAUSED && job == NO_JOB -> printf("S14\n"); runs(0) }
     /* An operator's word, to a source that can be asked. */
     :: atomic { GOT(SETTLE, IS_KEPT | IS_GONE) && c == SETTLING && !granted && (S == MIGRATING || S == NONE) && up && job == NO_JOB && !AWAY &&
         (IS_OFF(0) || (S == NONE && vm[0] == PAUSED)) -> printf("S22\n");
         if
         :: ITS_THERE -> source_is(FENCED); back = back | IS_GONE
-        :: !ITS_THERE -> source_is(KEPT); back = back | IS_KEPT;
+        :: (IS_OFF(0) && vm[1] == PAUSED) || spoken -> spoken = true; word = true; said = true; source_is(FENCED); back = back | IS_GONE
+        :: !ITS_THERE && !spoken -> source_is(KEPT); back = back | IS_KEPT;
             if :: vm[0] == PAUSED -> runs(0) :: else -> died = true fi
         fi }
     /* It is told that the guest was given away. */
@@ -152,8 +160,11 @@ end:
     :: atomic { GOT(START, START_OK) && S == COLD && up -> printf("S19\n");
         if :: IS_OFF(0) -> ends(0); runs(0) :: else fi;
         back = back | START_OK }
+#ifdef WORD_UNWRITTEN
+    :: atomic { faults > 0 && on && word -> printf("F1\n"); faults--; word = false }
+#endif
     :: atomic { faults > 0 && on && told -> printf("F1\n"); faults--; told = false }
-    :: atomic { faults > 0 && S != NONE && S != COLD && S != RELEASED && !(S == KEPT && vm[0] == PAUSED) -> printf("F6\n"); faults--; told = false; S = NONE }
+    :: atomic { faults > 0 && S != NONE && S != COLD && S != RELEASED && !(S == KEPT && vm[0] == PAUSED) -> printf("F6\n"); faults--; told = false; word = false; S = NONE }
     od
 }
 
@@ -162,7 +173,7 @@ proctype Destination()
     bool activating;
 end:
     do
-    :: atomic { ((sent & ACTIVATE) || mesh) && (D == PREPARED || D == OWNER) && (vm[1] == PAUSED || vm[1] == RUN) ->
+    :: atomic { ((sent & ACTIVATE) || mesh) && D == PREPARED && (vm[1] == PAUSED || vm[1] == RUN) ->
         printf("D7\n"); assert(granted || S == FENCED || S == RELEASED || S == NONE);
         D = OWNER; defined[1] = true;
         if
@@ -170,10 +181,19 @@ end:
         :: else
         fi;
         D = ACTIVATED; back = back | RUNS }
-    :: atomic { ((sent & ACTIVATE) || mesh) && (D == PREPARED || D == OWNER) && IS_OFF(1) ->
+    :: atomic { ((sent & ACTIVATE) || mesh) && D == PREPARED && IS_OFF(1) ->
         printf("D8\n"); D = TOMBSTONE; held = false; defined[1] = false; back = back | LOST }
-    :: atomic { (sent & ACTIVATE) && !(back & RUNS) && (D == ACTIVATED || D == RELEASED) -> printf("D9\n"); back = back | RUNS }
-    :: atomic { (sent & ACTIVATE) && !(back & LOST) && D == TOMBSTONE -> printf("D10\n"); back = back | LOST }
+    :: atomic { ((sent & ACTIVATE_COLD) || mesh_cold) && D == PREPARED && (vm[1] == PAUSED || IS_OFF(1)) ->
+        printf("D18\n"); assert(granted || S == FENCED || S == RELEASED || S == NONE);
+#ifdef COLD_RUNS_IMAGE
+        if :: vm[1] == PAUSED -> runs(1); ended = true :: else fi;
+#endif
+        D = OWNER; from_disks = true; defined[1] = true }
+    :: atomic { D == OWNER && from_disks && !ended -> printf("D19 ends it\n"); died = true; ends(1); ended = true }
+    :: atomic { D == OWNER && from_disks && ended && IS_OFF(1) -> printf("D19 starts it\n"); runs(1) }
+    :: atomic { D == OWNER && from_disks && ended && vm[1] == RUN -> printf("D19\n"); D = ACTIVATED; back = back | RUNS }
+    :: atomic { (sent & (ACTIVATE | ACTIVATE_COLD)) && !(back & RUNS) && (D == ACTIVATED || D == RELEASED) -> printf("D9\n"); back = back | RUNS }
+    :: atomic { (sent & (ACTIVATE | ACTIVATE_COLD)) && !(back & LOST) && D == TOMBSTONE -> printf("D10\n"); back = back | LOST }
     :: atomic { (sent & ABORT) && !(back & ABORT_OK) && (D == PREPARED || (D == TOMBSTONE && held)) -> printf("D5\n"); D = TOMBSTONE;
         if
         :: vm[1] != RUN -> ends(1); held = false; back = back | ABORT_OK
@@ -215,6 +235,13 @@ inline grant()
     c = ACTIVATING; granted = true; TELL(ACTIVATE)
 }
 
+/* From the disks: no word of how old the image is. */
+#define MAY_GRANT_COLD (c == SETTLING && !HERE && (vm[1] == PAUSED || IS_OFF(1)))
+inline grant_cold()
+{
+    c = ACTIVATING; granted = true; TELL(ACTIVATE_COLD)
+}
+
 /* The storage is open to the source again: a copy there writes. */
 inline open()
 {
@@ -228,7 +255,8 @@ end:
     do
     :: atomic { c == TRANSFER -> printf("C5\n"); c = SETTLING; TELL(SETTLE) }
     :: atomic { c == SETTLING && HEARD(IS_KEPT) -> printf("C6\n"); c = ABORTING; TELL(ABORT) }
-    :: atomic { c == SETTLING && HEARD(IS_GONE) -> printf("C7\n"); c = ACTIVATING; TELL(ACTIVATE) }
+    :: atomic { c == SETTLING && HEARD(IS_GONE) -> printf("C7\n"); c = ACTIVATING;
+        if :: said -> TELL(ACTIVATE_COLD) :: else -> TELL(ACTIVATE) fi }
     :: atomic { c == ACTIVATING && HEARD(RUNS) -> printf("C8\n"); c = RELEASING; TELL(RELEASE_D);
         if :: MUST_LEARN -> TELL(LEARN) :: else -> TELL(RELEASE_S) fi }
     :: atomic { c == ACTIVATING && HEARD(LOST) -> printf("C9\n"); c = COLD_START;
@@ -239,13 +267,17 @@ end:
     :: atomic { c == ABORTING && HEARD(ABORT_OK) -> printf("C11\n"); c = ABORTED }
     :: atomic { c == RELEASING && (HEARD(RELEASED_S) || given_up) && HEARD(RELEASED_D) -> printf("C12\n"); c = DONE }
     :: atomic { c == COLD_START && started && HEARD(ABORT_OK) -> printf("C13\n"); c = DONE }
-    :: atomic { faults > 0 && c != DONE && c != ABORTED -> printf("F2 C15\n"); faults--; back = 0; closing = false; knows = false; given_up = false;
+    :: atomic { faults > 0 && c != DONE && c != ABORTED -> printf("F2 C15\n"); faults--; back = 0; said = false; closing = false; knows = false; given_up = false;
 #ifdef GRANT_FORGOTTEN
         granted = false;
+#endif
+#ifdef COLD_FORGOTTEN
+        if :: c == ACTIVATING -> TELL(ACTIVATE) :: else fi;
 #endif
         if :: c == TRANSFER -> c = SETTLING; TELL(SETTLE) :: else fi }
     /* --source-is-off: it has no QEMU of it, and gets none. */
     :: atomic { MAY_GRANT && TRUE_WORD && !closed && IS_OFF(0) -> printf("C16\n"); grant() }
+    :: atomic { MAY_GRANT_COLD && !closed && IS_OFF(0) -> printf("C16\n"); grant_cold() }
     :: atomic { c == RELEASING && granted && !HEARD(RELEASED_S) && !on && !given_up -> printf("C17\n"); given_up = true }
     /* --fence: planned, closed, looked at once more, and granted or opened again. */
     :: atomic { MAY_GRANT && !closing && !closed && orders > 0 -> printf("C21\n"); orders--; closing = true;
@@ -255,6 +287,7 @@ end:
         }
     :: atomic { closing && !closed -> printf("X1\n"); closed = true }
     :: atomic { closing && closed && STILL -> printf("C22\n"); closing = false; grant() }
+    :: atomic { closing && closed && MAY_GRANT_COLD -> printf("C22\n"); closing = false; grant_cold() }
     :: atomic { closing && closed && !STILL -> printf("C22\n"); closing = false;
 #ifdef CLOSE_LATE
         if :: granted -> skip :: else -> closed = false fi

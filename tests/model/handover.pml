@@ -20,7 +20,7 @@
  *              on_cancel                       S6         rpc_settle.c: late             D5 D6      destination_abort
  *   C5         on_transfer_end, on_timer,      S7         source_settle: PREPARED        D7         destination_activate: own
  *              on_cancel                       S8 S9      settle_transfer                D8         destination_activate: lose
- *   C6 C7      on_settled                      S10 S11    source_settle: KEPT, FENCED    D9 D10     destination_activate: repeated
+ *   C6 C7      on_settled                      S10 S11    source_settle: KEPT, the rest  D9 D10     destination_activate: repeated
  *   C8 C9      on_activated                    S12 S13    source_look                    D11        PARTICIPANT_LOOK
  *   C10        on_cold_started                 S14        source_look: KEPT              D12 D13    PARTICIPANT_RELEASE
  *   C11..C13   on_counted                      S15        drive.c: end_lease             D14        drive.c: end_lease
@@ -33,8 +33,10 @@
  *                                                         _cold_start of a lost record
  *                                              S25        PARTICIPANT_ABORT of a source
  *
- * Labels that are not here are in post_copy.pml (C19, S26 to S28, D16) and granted.pml (C16 to C18, C21 to C23, S23, X1 to X3).
- * The operator's word (S22) is a true one: gone if the destination has the guest's image.
+ * Labels that are not here are in post_copy.pml (C19, S26 to S28, D16) and granted.pml (C16 to C18, C21 to C23, S23, D18, D19, X1 to X3).
+ * The operator's word (S22) is a true one: gone if the destination has the guest's image, and that is as new as the disks; granted.pml has
+ * the word that is not for the memory. What operators do by hand is not here: a pause in mid-transfer (`others_pause`), an image that is
+ * resumed (`by_hand`), a guest that was ended while it ran (`ran_to_the_end`): tests/sim has them.
  * A record that comes back from a backup, a disk that fails, a clock that jumps are not here: tests/sim has them. A resume is owed in the
  * code (S14) only while it has not been done; here it always is.
  * -DDEFINITION: the guest is shut off, its definition moves (C, S3, D7). -DTRANSIENT: libvirt forgets a guest that is off. S20, D15: only once the coordinator is through with it.
