@@ -20,6 +20,8 @@ REAL = {
     "guest-state": "test_findings_guest.py::test_what_a_guest_that_runs_has",
     "mode-allowed": "test_findings_guest.py::test_post_copy_needs_a_lock",
     "post-copy-handover": "test_findings_guest.py::test_post_copy_needs_a_lock",
+    "post-copy-missing": "test_post_copy.py::test_without_userfaultfd_it_is_no_rung",
+    "post-copy-left-out": "test_post_copy.py::test_without_userfaultfd_it_is_no_rung",
     "guest-elsewhere": "test_findings_guest.py::test_the_same_guest_at_the_destination",
     "guest-remembered": "test_findings_host.py::test_another_host_has_a_definition_of_it",
     "host-device": "test_findings_guest.py::test_what_a_guest_that_runs_has",
@@ -104,6 +106,7 @@ REAL = {
     "nothing-exported": "test_findings_storage.py::test_an_export_node_that_exports_nothing",
     "inspection-gaps": "test_findings_host.py::test_the_doctor_on_what_cant_be_read",
     # Of the prepare phase.
+    "copy-ended": "test_operator.py::test_virsh_resume_at_the_destination_of_what_the_source_has_kept",
     "hook": "test_hooks.py::test_hooks_run_in_each_phase_on_both_sides",
 }
 

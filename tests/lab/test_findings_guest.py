@@ -17,7 +17,7 @@ def test_what_a_guest_that_runs_has(fleet, drover):
     fleet.guest_add("web1", on="kvm1", disks=["gluster"], format="qcow2", off=True)
     edited(fleet, "web1", ("</devices>", "<filesystem type='mount'><source dir='/srv/given'/><target dir='given'/></filesystem></devices>"))
     kvm1.virsh("start", "web1")
-    kvm1.virsh("snapshot-create-as", "web1", "first", "--disk-only")
+    kvm1.virsh("snapshot-create-as", "web1", "seen", "--disk-only")
     found = wait_for_finding(drover, "web1", "snapshots")
     assert heavy(found) == {"host-device": "block", "snapshots": "block"}
     assert "given" in found["host-device"]["subject"]

@@ -272,6 +272,8 @@ class Fleet:
         self.guests.clear()
         if self.has_programs:
             self.programs.heal()
+        for node in self.nodes():
+            node.forget_ended()
 
     def reboot(self, name):
         """What a reboot of a KVM host is to the others: its guests, its agent and its libvirtd end, its boot id is another one, and

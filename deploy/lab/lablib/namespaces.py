@@ -169,6 +169,13 @@ class Node:
         with self.state.edit() as data:
             data.setdefault("processes", {}).setdefault(self.name, {})[daemon] = {**process.record(), "stopped": stopped}
 
+    def forget_ended(self):
+        """Daemons that are not part of the fleet, and have been stopped."""
+        with self.state.edit() as data:
+            records = data.get("processes", {}).get(self.name, {})
+            for name in [name for name, record in records.items() if not proc.Process.from_record(record).alive()]:
+                del records[name]
+
     def expect(self, daemon, ready, deadline, what):
         """Waits until a daemon that was just started is ready; ends early if it died, with the end of its log."""
         process = self.process(daemon)
