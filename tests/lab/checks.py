@@ -2,7 +2,7 @@
 
 import json
 
-from lablib import wait_for
+from lablib import LabError, wait_for
 
 
 def copies(fleet, guest):
@@ -86,6 +86,21 @@ def wait_for_finding(drover, guest, id):
 
     wait_for(there, 20, f"finding {id}")
     return last
+
+
+def wait_for_heavy(drover, guest, expected):
+    """Until nothing blocks or warns but {id: severity}: of several changes, some are told before the others."""
+    last = {}
+
+    def told():
+        last.clear()
+        last.update(check(drover, guest))
+        return heavy(last) == expected
+
+    try:
+        wait_for(told, 20, f"the findings {expected}")
+    except LabError as error:
+        raise AssertionError(f"{error}; seen: {last}") from error
 
 
 def edited(fleet, name, *changes):

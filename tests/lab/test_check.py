@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, check, doctor, document, edited, heavy, wait_for_finding, wait_for_job
+from checks import assert_goes_on, assert_runs_only_on, check, doctor, document, edited, heavy, wait_for_finding, wait_for_heavy, wait_for_job
 from lablib import wait_for
 
 GLUSTER = "/srv/gluster"
@@ -28,7 +28,7 @@ def test_four_disks_and_two_interfaces(fleet, drover, undo):
     fleet.guest_add("web1", on="kvm1", disks=["nfs", "iscsi", "gluster", "local"], nic="br0", off=True)
     edited(fleet, "web1", ("</devices>", "<interface type='bridge'><source bridge='br1'/><model type='virtio'/></interface></devices>"))
     fleet.node("kvm1").virsh("start", "web1")
-    assert heavy(wait_for_finding(drover, "web1", "storage-not-shared")) == {"storage-not-shared": "block"}
+    wait_for_heavy(drover, "web1", {"storage-not-shared": "block"})
     assert heavy(check(drover, "web1", "--copy-storage")) == {}
     fleet.node("kvm2").run(["ip", "link", "set", "eth2", "nomaster"])
     found = check(drover, "web1", "--copy-storage")
@@ -139,7 +139,7 @@ def test_cache_writeback(fleet, drover):
     fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
     edited(fleet, "web1", ("cache='none'", "cache='writeback'"))
     fleet.node("kvm1").virsh("start", "web1")
-    assert heavy(wait_for_finding(drover, "web1", "cache-mode")) == {"cache-mode": "warn"}
+    wait_for_heavy(drover, "web1", {"cache-mode": "warn"})
 
 
 def test_a_cdrom_with_local_media(fleet, drover):
@@ -147,7 +147,7 @@ def test_a_cdrom_with_local_media(fleet, drover):
     fleet.node("kvm1").write("/srv/install.iso", "x" * 4096)
     cdrom = "<disk type='file' device='cdrom'><source file='/srv/install.iso'/><target dev='hdd' bus='ide'/><readonly/></disk>"
     edited(fleet, "web1", ("</devices>", f"{cdrom}</devices>"))
-    assert heavy(wait_for_finding(drover, "web1", "cdrom-local")) == {"cdrom-local": "block"}
+    wait_for_heavy(drover, "web1", {"cdrom-local": "block"})
 
 
 # ---- exports ----
@@ -198,7 +198,7 @@ def segments(fleet, undo):
 def test_a_bridge_on_another_segment_can_be_accepted(fleet, drover, segments):
     fleet.guest_add("web1", on="kvm1", disks=["gluster"], nic="br7", tick_ms=100)
     fleet.tick_wait("web1")
-    assert heavy(wait_for_finding(drover, "web1", "bridge-segment")) == {"bridge-segment": "block"}
+    wait_for_heavy(drover, "web1", {"bridge-segment": "block"})
     found = check(drover, "web1", "--accept", "bridge-segment")
     assert heavy(found) == {"bridge-segment": "warn"}
     assert found["bridge-segment"]["accepted"]

@@ -2,7 +2,7 @@
 
 import re
 
-from checks import check, copies, document, edited, heavy, wait_for_finding, wait_for_job
+from checks import check, copies, document, edited, heavy, wait_for_finding, wait_for_heavy, wait_for_job
 from conftest import BUILD
 from lablib import wait_for
 
@@ -86,7 +86,7 @@ def test_a_mac_in_use_can_be_accepted_at_both_agents(fleet, drover):
     )
     kvm2.virsh("create", "--paused", "/run/other.xml")
     try:
-        assert heavy(wait_for_finding(drover, "web1", "mac-in-use")) == {"mac-in-use": "block"}
+        wait_for_heavy(drover, "web1", {"mac-in-use": "block"})
         moved = document(drover("migrate", "web1", "--to", "kvm2", "--accept", "mac-in-use", "--detach", "--json"))
         job = wait_for_job(drover, moved["jobs"][0]["id"], ("done", "failed", "cancelled"))
         assert job["state"] == "done", job

@@ -1,7 +1,7 @@
 """Findings about guests, each made for real: what they are, what they have, and what they would find at the destination."""
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, check, copies, document, edited, heavy, wait_for_finding
+from checks import assert_goes_on, assert_runs_only_on, check, copies, document, edited, heavy, wait_for_finding, wait_for_heavy
 from lablib import wait_for
 
 TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices>"
@@ -23,17 +23,17 @@ def test_what_a_guest_that_runs_has(fleet, drover):
     assert "given" in found["host-device"]["subject"]
     fleet.guest_add("web2", on="kvm1", disks=["gluster"], format="qcow2")
     kvm1.virsh("checkpoint-create-as", "web2", "monday")
-    assert heavy(wait_for_finding(drover, "web2", "checkpoints")) == {"checkpoints": "block"}
+    wait_for_heavy(drover, "web2", {"checkpoints": "block"})
     fleet.guest_add("web3", on="kvm1")
     kvm1.virsh("suspend", "web3")
-    assert heavy(wait_for_finding(drover, "web3", "guest-state")) == {"guest-state": "block"}
+    wait_for_heavy(drover, "web3", {"guest-state": "block"})
 
 
 def test_what_a_guest_that_is_shut_off_has(fleet, drover):
     kvm1 = fleet.node("kvm1")
     fleet.guest_add("web1", on="kvm1", disks=["gluster"])
     kvm1.virsh("managedsave", "web1")
-    assert heavy(wait_for_finding(drover, "web1", "managed-save")) == {"managed-save": "block"}
+    wait_for_heavy(drover, "web1", {"managed-save": "block"})
     fleet.guest_add("web2", on="kvm1", disks=["gluster"], off=True)
     kvm1.write("/srv/code.fd", "x")
     firmware = "<loader readonly='yes' type='pflash'>/srv/code.fd</loader><nvram>/srv/web2.fd</nvram></os>"
@@ -153,7 +153,7 @@ def test_other_media_under_the_same_name(fleet, drover, undo):
         undo(lambda host=host: host.run(["rm", "/srv/media.iso"]))
     cdrom = "<disk type='file' device='cdrom'><source file='/srv/media.iso'/><target dev='hdd' bus='ide'/><readonly/></disk>"
     edited(fleet, "web1", ("</devices>", f"{cdrom}</devices>"))
-    assert heavy(wait_for_finding(drover, "web1", "cdrom-differs")) == {"cdrom-differs": "warn"}
+    wait_for_heavy(drover, "web1", {"cdrom-differs": "warn"})
 
 
 def test_post_copy_needs_a_lock(fleet, drover):
