@@ -204,8 +204,10 @@ static bool is_back(struct made *m, int64_t now, const char *expected)
 {
     char *missing = NULL;
     bool back = rolling_look(&m->r, m->h, &m->status, now, &missing);
-    if (!back && !strstr(missing, expected))
-        fail_msg("'%s' is not in: %s", expected, missing);
+    if (!back) {
+        assert_non_null(missing);
+        assert_non_null(strstr(missing, expected));
+    }
     free(missing);
     return back;
 }
