@@ -8,7 +8,7 @@
 
 /* GONE is worth waiting for the figures, since what comes next waits for libvirt's end of the job anyway: but only if the guest
  * runs already. */
-enum { TICK_MS = 25, ACTIVATION_MS = 500, FIGURES_MS = 4000 };
+enum { TICK_MS = 5, ACTIVATION_MS = 500, FIGURES_MS = 4000 };
 
 struct settle {
     struct unary u;

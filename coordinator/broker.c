@@ -6,9 +6,9 @@
 #include "coordinator/move.h"
 
 enum {
-    SETTLE_MS = 100,  /* changes come in bursts */
+    SETTLE_MS = 20,   /* changes come in bursts */
     SET_MS = 5000,    /* an agent that doesn't answer is asked again at the next change */
-    WORTH_PERCENT = 5 /* a smaller change is not told */
+    WORTH_PERCENT = 5 /* a smaller rise is not told */
 };
 
 struct told { /* what a transfer was told to use */
@@ -41,6 +41,14 @@ static void shares_deinit(struct shares *s)
     free(s->parts);
 }
 
+/* Of a transfer that has only begun nothing is known: it is the farthest from its end. */
+static uint64_t bytes_left(const Drover__V1__Progress *p)
+{
+    if (!p || !p->bytes_total)
+        return UINT64_MAX;
+    return p->bytes_left + (p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0);
+}
+
 /* `transfers`: this job counts as transferring already. */
 static void share(const struct broker *b, uint64_t transfers, struct shares *ret)
 {
@@ -59,7 +67,7 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
         ret->moves[ret->n++] = (struct broker_move){.from = j->source,
                                                     .to = j->destination,
                                                     .transfers = flows || j->id == transfers,
-                                                    .bytes_left = j->progress ? j->progress->bytes_left : 0,
+                                                    .bytes_left = bytes_left(j->progress),
                                                     .rate_max = policy ? policy->bandwidth : 0,
                                                     .paused = j->progress && j->progress->paused};
     }
@@ -98,10 +106,12 @@ static void set(const struct broker *b, const Drover__V1__Job *job, const struct
     drover__v1__agent__set_bandwidth(&stub.base, &request, on_set, NULL);
 }
 
-static bool differs(uint64_t a, uint64_t b)
+/* What is to be less is told, however little it is: else the sum would be more than the link has. */
+static bool worth(uint64_t before, uint64_t now)
 {
-    uint64_t gap = a > b ? a - b : b - a;
-    return (a == 0) != (b == 0) || gap * 100 > (a > b ? a : b) * WORTH_PERCENT;
+    if (before == 0 || now == 0)
+        return before != now;
+    return now < before || (now - before) * 100 > now * WORTH_PERCENT;
 }
 
 /* Who is to use less is told before who may use more. */
@@ -119,7 +129,7 @@ static void on_timer(void *arg)
             bool grows = before.rate && (now->rate == 0 || now->rate > before.rate);
             if (!s.moves[i].transfers || grows != more)
                 continue;
-            bool news = differs(before.rate, now->rate) || before.waits != now->waits;
+            bool news = worth(before.rate, now->rate) || before.waits != now->waits;
             if (news)
                 set(b, s.jobs[i], now);
             told[n++] = (struct told){s.jobs[i]->id, news ? *now : before};

@@ -6,7 +6,7 @@
 struct broker_move {
     const char *from, *to;
     bool transfers;      /* else it prepares: it gets what it may begin with */
-    uint64_t bytes_left; /* 0: not known */
+    uint64_t bytes_left; /* UINT64_MAX: not known */
     uint64_t rate_max;   /* by its policy; 0: no limit */
     bool paused;         /* its guest stands still until all is sent */
 };

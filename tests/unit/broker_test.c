@@ -77,6 +77,20 @@ static void a_guest_that_stands_still_has_the_link(void **state)
     fleet_deinit(&fleet);
 }
 
+static void one_that_has_only_begun_waits_for_one_near_its_end(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    const struct broker_move moves[] = {{"kvm1", "kvm2", true, UINT64_MAX, 0},
+                                        {"kvm1", "kvm2", true, 5 * MIB, 0}};
+    struct broker_part shares[2];
+    broker_share(&fleet, moves, 2, shares);
+    assert_true(shares[1].rate >= 90 * MIB && !shares[1].waits);
+    assert_true(shares[0].rate > 0 && shares[0].waits);
+    fleet_deinit(&fleet);
+}
+
 static void one_alone_has_it_all_again(void **state)
 {
     (void)state;
@@ -96,6 +110,7 @@ int main(void)
         cmocka_unit_test(without_a_capacity_there_is_no_limit),
         cmocka_unit_test(links_are_never_given_more_than_they_have),
         cmocka_unit_test(a_guest_that_stands_still_has_the_link),
+        cmocka_unit_test(one_that_has_only_begun_waits_for_one_near_its_end),
         cmocka_unit_test(one_alone_has_it_all_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
