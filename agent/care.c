@@ -21,7 +21,6 @@ struct care {
     struct error err; /* code OK: none */
     Drover__V1__SurveyReply survey;
     Drover__V1__LookReply look;
-    bool set;
 };
 
 static void begin(Drover__V1__Agent_Service *service, const void *request, void *reply, void *call,
@@ -178,51 +177,15 @@ void rpc_look(Drover__V1__Agent_Service *service, const Drover__V1__LookRequest 
 
 /* ---- SetBandwidth ---- */
 
-static void set_bandwidth(void *arg)
-{
-    enum { MIB = 1048576 };
-    struct care *c = arg;
-    const Drover__V1__SetBandwidthRequest *request = c->request;
-    _cleanup_connect_ virConnectPtr conn = libvirt_ref(c->agent->libvirt, &c->err);
-    if (!conn)
-        return;
-    _cleanup_domain_ virDomainPtr domain = domain_find(conn, request->step->guest, &c->err);
-    if (!domain) {
-        if (c->err.code == STATUS_NOT_FOUND)
-            c->err.code = STATUS_OK;
-        return;
-    }
-    /* libvirt counts in MiB/s and knows no fraction: below one it would be none. 0 is its word for "no limit". */
-    uint64_t mib = request->bandwidth / MIB;
-    if (request->bandwidth && !mib)
-        mib = 1;
-    c->set = virDomainMigrateSetMaxSpeed(domain, mib ? mib : INT64_MAX / MIB, 0) == 0;
-}
-
-static void bandwidth_set(void *arg)
-{
-    struct care *c = arg;
-    Drover__V1__SetBandwidthReply answer = DROVER__V1__SET_BANDWIDTH_REPLY__INIT;
-    answer.set = c->set;
-    if (c->err.code != STATUS_OK)
-        rpc_call_fail(c->call, &c->err);
-    else
-        ((Drover__V1__SetBandwidthReply_Closure)c->reply)(&answer, c->call);
-    free(c);
-}
-
 void rpc_set_bandwidth(Drover__V1__Agent_Service *service, const Drover__V1__SetBandwidthRequest *request,
                        Drover__V1__SetBandwidthReply_Closure reply, void *call)
 {
-    const struct transactions *all = service_agent(service)->transactions;
-    const char *open = request->step && all ? transactions_of_guest(all, request->step->guest) : NULL;
-    if (!open || strcmp(open, request->step->transaction) != 0) {
-        Drover__V1__SetBandwidthReply none = DROVER__V1__SET_BANDWIDTH_REPLY__INIT;
-        reply(&none, call);
-        return;
-    }
-    struct transaction *txn = transactions_find(all, open);
-    if (txn)
+    struct transactions *all = service_agent(service)->transactions;
+    struct transaction *txn =
+        request->step && all ? transactions_find(all, request->step->transaction) : NULL;
+    Drover__V1__SetBandwidthReply answer = DROVER__V1__SET_BANDWIDTH_REPLY__INIT;
+    answer.set = txn && txn->role == PARTICIPANT_SOURCE;
+    if (answer.set)
         transfer_share(txn, request->bandwidth, request->waits);
-    begin(service, request, (void *)reply, call, set_bandwidth, bandwidth_set);
+    reply(&answer, call);
 }

@@ -46,6 +46,8 @@ struct transaction {
     int64_t heard_ms;         /* monotonic; of the coordinator or the peer */
     uint64_t begin_bandwidth; /* source: its share of the link at the beginning; 0: the policy's */
     bool waits;               /* source: for its turn at the link, of which it has only a little */
+    bool shared;              /* source: its share was changed to `share` (0: no limit) since the beginning */
+    uint64_t share;
     struct transfer *transfer;  /* source: the job that is watched, and who listens */
     struct handover *handover;  /* source: the peer is being told */
     struct disk_sender *sender; /* source: the disks of a guest that is shut off are on their way */

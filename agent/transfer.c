@@ -300,8 +300,12 @@ static void on_commit(void *arg)
 void transfer_share(struct transaction *txn, uint64_t bandwidth, bool waits)
 {
     txn->waits = waits;
-    if (txn->transfer && bandwidth)
-        txn->transfer->limited = true;
+    txn->share = bandwidth;
+    txn->shared = true;
+    if (!txn->transfer || !txn->transfer->migration)
+        return; /* it is told when it begins */
+    txn->transfer->limited |= bandwidth != 0;
+    migration_set_bandwidth(txn->transfer->migration, bandwidth);
 }
 
 void transfer_event(struct transaction *txn, const struct libvirt_event *event)
@@ -387,6 +391,8 @@ void transfer_start(struct transaction *txn, bool adopt)
         txn->calling = true;
         samples_give_up(agent->samples);
         t->migration = migration_start(&config);
+        if (txn->shared)
+            transfer_share(txn, txn->share, txn->waits);
     }
 }
 

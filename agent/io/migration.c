@@ -13,6 +13,7 @@ enum {
     KEEPALIVE_S = 5,
     KEEPALIVE_N = 5,
     CONNECT_MS = 5000,
+    MIB = 1048576,
 };
 
 /* What the thread of the call needs, shared with the owner and freed by the last. */
@@ -37,7 +38,8 @@ struct migration {
     struct libvirt *libvirt;
     char *guest;
     int64_t downtime_ms; /* to be set once the job is on; 0: set */
-    bool again;          /* a sample is wanted right after the one that is being taken */
+    uint64_t speed; /* the same, once memory flows: what is said before, libvirt forgets; MiB/s, 0: set */
+    bool again;     /* a sample is wanted right after the one that is being taken */
     struct loop_timer *timer;
     struct sample *sampling;
     void (*sample)(void *arg, const Drover__V1__Progress *progress);
@@ -167,8 +169,9 @@ struct sample {
     struct libvirt *libvirt;
     char *guest;
     int64_t downtime_ms;
-    bool on, asked; /* out: the job is on; libvirt answered */
-    bool set;       /* out: the downtime is */
+    uint64_t speed;
+    bool on, asked;      /* out: the job is on; libvirt answered */
+    bool set, speed_set; /* out: the downtime is; the speed is */
     Drover__V1__Progress progress;
 };
 
@@ -199,6 +202,8 @@ static void sample_take(void *arg)
         s->progress.paused = paused && !s->progress.post_copy;
         s->set = s->downtime_ms &&
                  virDomainMigrateSetMaxDowntime(domain, (unsigned long long)s->downtime_ms, 0) == 0;
+        s->speed_set =
+            s->speed && s->progress.bytes_total && virDomainMigrateSetMaxSpeed(domain, s->speed, 0) == 0;
     }
     virTypedParamsFree(params, n);
 }
@@ -211,6 +216,8 @@ static void sample_done(void *arg)
         m->sampling = NULL;
         if (s->set && m->downtime_ms == s->downtime_ms)
             m->downtime_ms = 0;
+        if (s->speed_set && m->speed == s->speed)
+            m->speed = 0;
         sample_later(m);
         if (m->again)
             migration_sample(m);
@@ -231,8 +238,11 @@ static void sample_now(void *arg)
     m->timer = NULL;
     m->again = false;
     struct sample *s = m->sampling = new0(struct sample);
-    *s = (struct sample){
-        .owner = m, .libvirt = m->libvirt, .guest = xstrdup(m->guest), .downtime_ms = m->downtime_ms};
+    *s = (struct sample){.owner = m,
+                         .libvirt = m->libvirt,
+                         .guest = xstrdup(m->guest),
+                         .downtime_ms = m->downtime_ms,
+                         .speed = m->speed};
     drover__v1__progress__init(&s->progress);
     workers_submit(m->workers, sample_take, sample_done, s);
 }
@@ -254,6 +264,19 @@ void migration_sample(struct migration *m)
 void migration_set_downtime(struct migration *m, int64_t ms)
 {
     m->downtime_ms = ms;
+    migration_sample(m);
+}
+
+/* libvirt counts in MiB/s and knows no fraction: below one it would be none. */
+static uint64_t mib_of(uint64_t bytes)
+{
+    return bytes && bytes < MIB ? 1 : bytes / MIB;
+}
+
+void migration_set_bandwidth(struct migration *m, uint64_t bytes)
+{
+    m->speed = bytes ? mib_of(bytes)
+                     : INT64_MAX / MIB; /* 0 is libvirt's word for no limit in a call, and not here */
     migration_sample(m);
 }
 
@@ -313,8 +336,7 @@ struct migration *migration_start(const struct migration_config *config)
     c->flags = flags_of(config);
     if (config->relocation)
         c->relocation = (Drover__V1__Relocation *)message_copy(&config->relocation->base);
-    uint64_t bytes = config->bandwidth;
-    c->bandwidth_mib = bytes ? (bytes >> 20 ? bytes >> 20 : 1) : 0;
+    c->bandwidth_mib = mib_of(config->bandwidth);
     m->downtime_ms = config->live ? config->downtime_ms : 0;
     c->joinable = pthread_create(&c->thread, NULL, call_thread, c) == 0;
     if (!c->joinable) {

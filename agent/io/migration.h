@@ -44,6 +44,9 @@ void migration_sample(struct migration *migration);
 /* The most that the switch-over may take, as soon as libvirt takes it. */
 void migration_set_downtime(struct migration *migration, int64_t ms);
 
+/* The most that its stream may use from now on, as soon as libvirt takes it; bytes per second, 0: no limit. */
+void migration_set_bandwidth(struct migration *migration, uint64_t bytes);
+
 /* No more samples: libvirt answers none while it ends the guest's QEMU, and each would hold a worker. */
 void migration_quiet(struct migration *migration);
 
