@@ -10,7 +10,7 @@ static const struct record *record_of(const struct world *w, int host)
 static void run_by_hand(struct world *w, int host, enum qemu was)
 {
     if (record_of(w, host)->exists || w->hosts[host].domain.qemu != was || w->definition_only ||
-        w->job.phase != JOB_NONE)
+        w->job.phase != JOB_NONE || w->hosts[1 - host].domain.qemu == Q_RUN)
         return;
     if (w->hosts[host].domain.stale && was == Q_PAUSED) { /* its disks are newer: it is started from them */
         libvirt_destroy(w, host);
@@ -120,7 +120,11 @@ static void look(struct world *w)
         if (c->txn.from_disks)
             end_resumed(w, 1 - source);
         break;
-    case TXN_COLD_START: run_by_hand(w, source, Q_PAUSED); break;
+    case TXN_COLD_START:
+        run_by_hand(w, source, Q_PAUSED);
+        if (record_of(w, source)->exists && is_left_over(w, source))
+            libvirt_destroy(w, source);
+        break;
     default: break;
     }
 }
