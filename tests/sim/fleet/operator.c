@@ -77,12 +77,17 @@ static void grant(struct world *w)
 }
 
 /* Which no record explains, and libvirt does not say why it is there. */
+static bool is_unexplained(const struct world *w, int source)
+{
+    const struct domain *d = &w->hosts[source].domain;
+    const struct record *r = record_of(w, source);
+    return d->qemu == Q_PAUSED && !(r->exists && (!d->suspended || r->our_pause || r->others_pause));
+}
+
 static bool is_left_over(const struct world *w, int source)
 {
     const struct domain *d = &w->hosts[source].domain, *there = &w->hosts[1 - source].domain;
-    const struct record *r = record_of(w, source);
-    bool told = r->exists && (!d->suspended || r->our_pause || r->others_pause);
-    return d->qemu == Q_PAUSED && (d->stale || there->qemu == Q_PAUSED || there->qemu == Q_RUN) && !told;
+    return is_unexplained(w, source) && (d->stale || there->qemu == Q_PAUSED || there->qemu == Q_RUN);
 }
 
 /* As the answer says. */
@@ -122,8 +127,10 @@ static void look(struct world *w)
         break;
     case TXN_COLD_START:
         run_by_hand(w, source, Q_PAUSED);
-        if (record_of(w, source)->exists && is_left_over(w, source))
+        if (record_of(w, source)->exists && is_unexplained(w, source)) { /* as the answer says */
+            w->image_died = true;
             libvirt_destroy(w, source);
+        }
         break;
     default: break;
     }
