@@ -44,6 +44,35 @@ static int pause_again(struct transaction *txn, virConnectPtr conn, char *text, 
     return 0;
 }
 
+static int take_autostart(struct transaction *txn, virConnectPtr conn, char *text, size_t size,
+                          struct error *err)
+{
+    (void)text;
+    (void)size;
+    struct error why = {0};
+    int e = domain_set_autostart(conn, txn->guest, false, &why);
+    return e < 0 && why.code != STATUS_NOT_FOUND ? error_set(err, why.code, "%s", why.text) : 0;
+}
+
+/* libvirt would wait for a job, and with it the guest's turn. */
+static int give_autostart(struct transaction *txn, virConnectPtr conn, char *text, size_t size,
+                          struct error *err)
+{
+    struct participant_facts f = {0};
+    struct error why = {0};
+    int e = domain_look(conn, txn->guest, txn->role, &f, text, size, err);
+    if (e == 0 && f.job)
+        return error_set(err, STATUS_UNAVAILABLE, "the autostart of guest %s is still off: libvirt has a job",
+                         transaction_guest_name(txn));
+    if (e == 0)
+        e = domain_set_autostart(conn, txn->guest, true, &why);
+    if (e < 0 && why.code != STATUS_NOT_FOUND)
+        return why.code ? error_set(err, why.code, "%s", why.text) : e;
+    transaction_undone(txn, DROVER__V1__MADE__KIND__AUTOSTART);
+    transaction_write(txn, transaction_state(txn), NULL); /* else it is done once more */
+    return 0;
+}
+
 static int define(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err)
 {
     const Drover__V1__Definition *d = txn->record->definition;
@@ -157,27 +186,31 @@ static int start(struct transaction *txn, virConnectPtr conn, char *text, size_t
 int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_action action, char *text,
              size_t size, struct error *err)
 {
-    deed fn = action == PARTICIPANT_RESUME_SOURCE ? resume_source
-              : action == PARTICIPANT_PAUSE       ? pause_again
-              : action == PARTICIPANT_DEFINE      ? define
-              : action == PARTICIPANT_RESUME      ? resume
-              : action == PARTICIPANT_UNDO        ? undo
-              : action == PARTICIPANT_END         ? end
-              : action == PARTICIPANT_RETIRE      ? retire
-              : action == PARTICIPANT_START       ? start
-                                                  : NULL;
+    deed fn = action == PARTICIPANT_RESUME_SOURCE   ? resume_source
+              : action == PARTICIPANT_PAUSE         ? pause_again
+              : action == PARTICIPANT_DEFINE        ? define
+              : action == PARTICIPANT_RESUME        ? resume
+              : action == PARTICIPANT_UNDO          ? undo
+              : action == PARTICIPANT_END           ? end
+              : action == PARTICIPANT_RETIRE        ? retire
+              : action == PARTICIPANT_START         ? start
+              : action == PARTICIPANT_AUTOSTART_OFF ? take_autostart
+              : action == PARTICIPANT_AUTOSTART_ON  ? give_autostart
+                                                    : NULL;
     if (!fn)
         return error_set(err, STATUS_INTERNAL, "action %d is not libvirt's", (int)action);
     if (!conn)
         return error_set(err, STATUS_UNAVAILABLE, "libvirt can't be asked");
-    const char *name = action == PARTICIPANT_RESUME_SOURCE ? "resume_source"
-                       : action == PARTICIPANT_PAUSE       ? "pause"
-                       : action == PARTICIPANT_DEFINE      ? "define"
-                       : action == PARTICIPANT_RESUME      ? "resume"
-                       : action == PARTICIPANT_UNDO        ? "undo"
-                       : action == PARTICIPANT_END         ? "end"
-                       : action == PARTICIPANT_RETIRE      ? "retire"
-                                                           : "start";
+    const char *name = action == PARTICIPANT_RESUME_SOURCE   ? "resume_source"
+                       : action == PARTICIPANT_PAUSE         ? "pause"
+                       : action == PARTICIPANT_DEFINE        ? "define"
+                       : action == PARTICIPANT_RESUME        ? "resume"
+                       : action == PARTICIPANT_UNDO          ? "undo"
+                       : action == PARTICIPANT_END           ? "end"
+                       : action == PARTICIPANT_RETIRE        ? "retire"
+                       : action == PARTICIPANT_AUTOSTART_OFF ? "autostart_off"
+                       : action == PARTICIPANT_AUTOSTART_ON  ? "autostart_on"
+                                                             : "start";
     failpoint("agent.deed.%s.before", name);
     int e = fn(txn, conn, text, size, err);
     failpoint("agent.deed.%s.after", name);

@@ -84,7 +84,8 @@ static bool looked_enough(struct transaction *txn, enum participant_event event,
         return true;
     }
     *f = (struct participant_facts){0};
-    return state == PARTICIPANT_FENCED || state == PARTICIPANT_RELEASED || state == PARTICIPANT_PREPARED;
+    return state == PARTICIPANT_FENCED || state == PARTICIPANT_RELEASED ||
+           (state == PARTICIPANT_PREPARED && !transaction_has_made(txn, DROVER__V1__MADE__KIND__AUTOSTART));
 }
 
 static void look(struct transaction *txn, virConnectPtr *conn, struct participant_facts *f, char *text,
@@ -113,12 +114,15 @@ static void look(struct transaction *txn, virConnectPtr *conn, struct participan
 
 static struct participant half_of(const struct transaction *txn)
 {
+    const Drover__V1__Definition *d = txn->record->definition;
     return (struct participant){
         .role = txn->role,
         .state = transaction_state(txn),
         .definition_only = txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION,
         .paused_by_us = transaction_has_made(txn, DROVER__V1__MADE__KIND__PAUSE),
         .transferred = txn->transferred,
+        .autostart = d && d->persistent && d->autostart,
+        .owes_autostart = transaction_has_made(txn, DROVER__V1__MADE__KIND__AUTOSTART),
         .owes_resume = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESUME),
         .others_pause = transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE),
         .from_disks = transaction_had_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS),
@@ -133,27 +137,47 @@ static struct participant half_of(const struct transaction *txn)
 
 /* ---- act ---- */
 
-#define KEPTS_DEEDS ((unsigned)(PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE)) /* one at a time */
+#define KEPTS_DEEDS ((unsigned)(PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE | PARTICIPANT_AUTOSTART_ON))
+
+/* The answer KEPT does not wait for it: it is what makes the destination let go of the disks. */
+static bool try_deed(struct transaction *txn, virConnectPtr conn, enum participant_action deed,
+                     struct outcome *out)
+{
+    struct error why = {0};
+    if (deeds_do(txn, conn, deed, out->text, sizeof(out->text), &why) < 0) {
+        snprintf(out->text, sizeof(out->text), "%s; it is tried again until it %s", why.text,
+                 deed == PARTICIPANT_RESUME_SOURCE  ? "runs"
+                 : deed == PARTICIPANT_AUTOSTART_ON ? "is on"
+                                                    : "is paused");
+        return false;
+    }
+    out->actions &= ~(unsigned)deed;
+    return true;
+}
 
 static int act(struct transaction *txn, virConnectPtr conn, const struct participant_step *s,
                struct outcome *out)
 {
-    static const enum participant_action mine[] = {PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_PAUSE,
-                                                   PARTICIPANT_UNDO,   PARTICIPANT_END,    PARTICIPANT_RETIRE,
-                                                   PARTICIPANT_START};
+    static const enum participant_action kepts[] = {
+        PARTICIPANT_RESUME_SOURCE, PARTICIPANT_PAUSE,
+        PARTICIPANT_AUTOSTART_ON /* last: a guest that a boot has started is not one to be paused */
+    };
+    static const enum participant_action mine[] = {
+        PARTICIPANT_AUTOSTART_OFF, PARTICIPANT_DEFINE, PARTICIPANT_RESUME, PARTICIPANT_PAUSE,
+        PARTICIPANT_UNDO,          PARTICIPANT_END,    PARTICIPANT_RETIRE, PARTICIPANT_START};
     struct error why = {0};
-    /* The answer KEPT does not wait for it: it is what makes the destination let go of the disks. */
     unsigned kept = txn->role == PARTICIPANT_SOURCE ? s->actions & KEPTS_DEEDS : 0;
-    if (kept && deeds_do(txn, conn, (enum participant_action)kept, out->text, sizeof(out->text), &why) < 0)
-        snprintf(out->text, sizeof(out->text), "%s; it is tried again until it %s", why.text,
-                 kept == PARTICIPANT_RESUME_SOURCE ? "runs" : "is paused");
-    else
+    for (unsigned i = 0; i < sizeof(kepts) / sizeof(kepts[0]); i++)
+        if (kept & kepts[i] && !try_deed(txn, conn, kepts[i], out))
+            break;
+    if (txn->role == PARTICIPANT_DESTINATION)
         out->actions &= ~KEPTS_DEEDS;
     for (unsigned i = 0; i < sizeof(mine) / sizeof(mine[0]); i++)
         if (s->actions & ~kept & mine[i] &&
             deeds_do(txn, conn, mine[i], out->text, sizeof(out->text), &why) < 0) {
             snprintf(out->text, sizeof(out->text), "%s", why.text);
             out->answer = PARTICIPANT_IN_DOUBT;
+            out->actions &= ~(unsigned)(PARTICIPANT_START_JOB | PARTICIPANT_TELL_PEER);
             return -1;
         }
     return 0;
@@ -167,6 +191,8 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
         transaction_undone(txn, DROVER__V1__MADE__KIND__PAUSE); /* by libvirt: later pauses are not ours */
     if (s->actions & PARTICIPANT_RESUME_SOURCE)
         transaction_made(txn, DROVER__V1__MADE__KIND__RESUME, txn->guest);
+    if (s->actions & PARTICIPANT_AUTOSTART_OFF)
+        transaction_made(txn, DROVER__V1__MADE__KIND__AUTOSTART, txn->guest);
     if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
         transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
     bool image = s->first == PARTICIPANT_OWNER && s->actions & PARTICIPANT_END;
@@ -232,7 +258,9 @@ int drive_step(struct operation *op, enum participant_event event, int64_t deadl
         snprintf(ret->text, sizeof(ret->text), seen[0] ? "%s; seen: %s" : "%s", s.why, seen);
     }
     manifest(txn, &s, &f);
-    if (s.first != half.state && (e = transaction_write(txn, s.first, err)) < 0)
+    ret->off = f.guest == PARTICIPANT_OFF || f.guest == PARTICIPANT_OFF_MIGRATED;
+    bool write = s.first != half.state || s.actions & PARTICIPANT_AUTOSTART_OFF;
+    if (write && (e = transaction_write(txn, s.first, err)) < 0)
         return e;
     if (act(txn, conn, &s, ret) < 0)
         return 0;
@@ -303,7 +331,8 @@ static void end_lease(struct looking *l, struct transaction *txn)
     transaction_write(txn, PARTICIPANT_PREPARED, NULL);
 }
 
-/* A host that starts again must not start what it has given away. Not while libvirt's job is on: it would wait for that. */
+/* Of what an older agent has begun, or an operator has turned on again in mid-transfer. Not while libvirt's job is on: it would wait
+ * for that. */
 static void fence_autostart(struct transaction *txn)
 {
     const Drover__V1__Definition *d = txn->record->definition;

@@ -112,6 +112,10 @@ static void check(struct prepare *p, struct transaction *txn)
     if (p->role == PARTICIPANT_SOURCE) {
         if (conn)
             check_source(conn, p->request, &p->findings, &r->guest, &r->definition);
+        if (p->op.autostart) /* else the definition would say that it has none */
+            findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "guest-busy", "the guest",
+                         "an earlier move has taken its autostart off, and libvirt has not given it back yet",
+                         "its own autostart", "try again; if it stays so, see libvirtd's log on this host");
         copies_check_source(conn, r->relocation, r->guest, &p->findings);
     } else {
         if (conn)

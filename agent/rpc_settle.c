@@ -17,8 +17,25 @@ struct settle {
     bool paused; /* by an operator, in mid-transfer */
     uint64_t cold_generation;
     bool from_disks;
+    char warning[320];
     int64_t since;
 };
+
+/* Its host may have lost its power, and did not start it. */
+static void warn_of_autostart(struct settle *s, const struct transaction *txn)
+{
+    const char *host = txn->all->agent->config->name;
+    if (s->u.out.answer != PARTICIPANT_IS_KEPT || !s->u.out.off ||
+        txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION ||
+        !transaction_had_made(txn, DROVER__V1__MADE__KIND__AUTOSTART))
+        return;
+    snprintf(
+        s->warning, sizeof(s->warning),
+        "%s is off on %s, and its autostart was off while it moved: had %s been started again meanwhile, it "
+        "would not have been started with it; start it (virsh start %s on %s)",
+        transaction_guest_name(txn), host, host, transaction_guest_name(txn), host);
+    log_warn("transaction %s: %s", txn->id, s->warning);
+}
 
 static void work(struct operation *op)
 { /* model: S6 */
@@ -33,6 +50,8 @@ static void work(struct operation *op)
         s->paused = transaction_state(txn) == PARTICIPANT_KEPT
                         ? transaction_had_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE)
                         : transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
+    if (txn && s->u.stepped)
+        warn_of_autostart(s, txn);
     if (!s->u.late)
         return;
     if (!s->u.step->transferred &&
@@ -68,6 +87,7 @@ static void answer(struct settle *s, struct transaction *txn)
                     : s->u.out.answer == PARTICIPANT_IS_GONE ? DROVER__V1__OUTCOME__GONE
                                                              : DROVER__V1__OUTCOME__OUTCOME_UNKNOWN;
     reply.text = s->u.out.text;
+    reply.warning = s->warning;
     reply.paused = s->paused;
     reply.from_disks = s->from_disks;
     reply.result = &result;

@@ -108,9 +108,10 @@ struct operation {
 
     /* Set when its turn has come. */
     struct transaction
-        *txn;     /* NULL: there is none of that id. work may make one; the turn puts it into the list */
-    bool foreign; /* there is one of that id, but of another guest */
-    char *other;  /* another transaction that is open on the guest, in words, or NULL */
+        *txn;       /* NULL: there is none of that id. work may make one; the turn puts it into the list */
+    bool foreign;   /* there is one of that id, but of another guest */
+    char *other;    /* another transaction that is open on the guest, in words, or NULL */
+    bool autostart; /* an earlier one has taken the guest's autostart off, and could not give it back yet */
 };
 
 void turn_take(struct operation *op);
@@ -142,6 +143,9 @@ bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind 
 bool transaction_had_made(const struct transaction *txn, Drover__V1__Made__Kind kind); /* undone or not */
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
+/* Of a source: it has taken the guest's autostart off, and is to give it back. */
+bool transaction_owes_autostart(const struct transaction *txn);
+
 /* Of a source: the job may have been begun so that libvirt, and not the destination's agent, lets the guest run there. */
 bool transaction_may_post_copy(const struct transaction *txn);
 
@@ -155,6 +159,7 @@ void transaction_unreserve(struct transaction *txn);
 struct outcome {
     enum participant_answer answer;
     unsigned actions; /* that were to be done: TELL_PEER and START_JOB are the loop's */
+    bool off;         /* the guest was seen without a QEMU */
     char text[640];   /* what was seen, what was done, or why not */
 };
 

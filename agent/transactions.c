@@ -50,11 +50,14 @@ struct transaction *transaction_new(struct transactions *all, const Drover__V1__
     struct transaction *txn = from_record(all, r, role);
     txn->transferred = step->transferred;
     if (step->transferred) {
+        const Drover__V1__Definition *d = step->definition;
         r->mode = step->mode;
         r->definition =
             step->definition ? (Drover__V1__Definition *)message_copy(&step->definition->base) : NULL;
         if (role == PARTICIPANT_DESTINATION)
             transaction_made(txn, DROVER__V1__MADE__KIND__RESERVATION, "memory");
+        else if (d && d->persistent && d->autostart)
+            transaction_made(txn, DROVER__V1__MADE__KIND__AUTOSTART, txn->guest);
     }
     return txn;
 }
@@ -163,6 +166,13 @@ void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
     for (size_t i = 0; i < txn->record->n_made; i++)
         if (txn->record->made[i]->kind == kind)
             txn->record->made[i]->undone = true;
+}
+
+bool transaction_owes_autostart(const struct transaction *txn)
+{
+    enum participant_state state = transaction_state(txn);
+    return txn->role == PARTICIPANT_SOURCE && (state == PARTICIPANT_KEPT || state == PARTICIPANT_COLD) &&
+           transaction_has_made(txn, DROVER__V1__MADE__KIND__AUTOSTART);
 }
 
 /* A record of an older agent does not say how the job was begun: where the policy allows it, it may. */
@@ -288,7 +298,8 @@ static void go_on_with_hooks(struct transactions *all)
 static void look_at_open(struct transactions *all)
 {
     for (struct transaction *t = all->list; t; t = t->next)
-        if (participant_is_open(t->role, t->state) || t->state == PARTICIPANT_KEPT)
+        if (participant_is_open(t->role, t->state) || t->state == PARTICIPANT_KEPT ||
+            t->state == PARTICIPANT_COLD)
             drive_look(t);
 }
 
@@ -332,9 +343,10 @@ static bool owes(const struct transaction *t)
     return t->state == PARTICIPANT_TOMBSTONE
                ? transaction_has_made(t, DROVER__V1__MADE__KIND__RESERVATION) ||
                      transaction_has_made(t, DROVER__V1__MADE__KIND__DEFINITION)
-               : t->state == PARTICIPANT_KEPT &&
-                     (transaction_has_made(t, DROVER__V1__MADE__KIND__RESUME) ||
-                      transaction_has_made(t, DROVER__V1__MADE__KIND__OTHERS_PAUSE));
+               : transaction_owes_autostart(t) ||
+                     (t->state == PARTICIPANT_KEPT &&
+                      (transaction_has_made(t, DROVER__V1__MADE__KIND__RESUME) ||
+                       transaction_has_made(t, DROVER__V1__MADE__KIND__OTHERS_PAUSE)));
 }
 
 /* By the host's clock, which may jump, and by one that does not: a late message still finds the record. */

@@ -43,6 +43,14 @@ static char *other_open(const struct transactions *all, const char *guest, const
     return NULL;
 }
 
+static bool owes_autostart(const struct transactions *all, const char *guest)
+{
+    for (const struct transaction *t = all->list; t; t = t->next)
+        if (streq(t->guest, guest) && transaction_owes_autostart(t))
+            return true;
+    return false;
+}
+
 /* What the loop may know of the transaction, now that nobody works on it. */
 static void copy(struct transaction *txn)
 {
@@ -113,6 +121,7 @@ static void begin(struct operation *op)
     if (op->foreign)
         op->txn = NULL;
     op->other = other_open(all, op->guest, op->id);
+    op->autostart = owes_autostart(all, op->guest);
     if (op->begin)
         op->begin(op);
     workers_submit(all->workers, work, finished, op);

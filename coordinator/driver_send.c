@@ -227,6 +227,8 @@ static void on_settled(const Drover__V1__SettleReply *reply, void *data)
     if (reply->result)
         keep_result(m, reply->result);
     m->activated_by_mesh = reply->activated;
+    if (reply->warning[0])
+        migration_log(m, reply->warning);
     if (!m->transfer_ended)
         m->transfer_ended = clock_monotonic_ms();
     enum txn_answer answer = reply->outcome == DROVER__V1__OUTCOME__KEPT   ? TXN_KEPT

@@ -47,20 +47,28 @@ static bool is_lost(const struct participant *p)
 
 /* ---- source ------------------------------------------------------------------------------------------------------ */
 
+/* Of KEPT and COLD. */
+static unsigned autostart_back(const struct participant *p, const struct participant_facts *f)
+{
+    bool due = p->owes_autostart && !p->superseded && f->guest != PARTICIPANT_UNASKED;
+    return due ? PARTICIPANT_AUTOSTART_ON : 0;
+}
+
 static struct participant_step keep(const struct participant *p, const struct participant_facts *f)
 {
     struct participant_step s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    s.actions = autostart_back(p, f);
     bool migrated = p->state == PARTICIPANT_MIGRATING || p->state == PARTICIPANT_KEPT;
     if (p->others_pause) {
         if (migrated && !p->superseded && !f->job && f->guest != PARTICIPANT_UNASKED)
-            s.actions = PARTICIPANT_PAUSE;
+            s.actions |= PARTICIPANT_PAUSE;
         return s;
     }
     bool ran_before = p->state == PARTICIPANT_MIGRATING || (p->state == PARTICIPANT_KEPT && p->owes_resume);
     /* With a job, the pause is that of a later transaction, whose record is lost. */
     if (ran_before && !p->superseded && !f->job && f->guest == PARTICIPANT_PAUSED &&
         (p->paused_by_us || !f->operators_pause))
-        s.actions = PARTICIPANT_RESUME_SOURCE;
+        s.actions |= PARTICIPANT_RESUME_SOURCE;
     return s;
 }
 
@@ -119,7 +127,7 @@ static struct participant_step source_settle(const struct participant *p, const 
     switch (p->state) {
     case PARTICIPANT_NONE:
         return p->transferred ? settle_transfer(p, f) : to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
-    case PARTICIPANT_PREPARED: return to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    case PARTICIPANT_PREPARED: return keep(p, f);
     case PARTICIPANT_MIGRATING: return settle_transfer(p, f);
     case PARTICIPANT_KEPT: return keep(p, f);
     default: /* of COLD, too: its memory has left, and the destination says LOST */
@@ -145,8 +153,20 @@ static struct participant_step source_resolve(const struct participant *p, enum 
         return s;
     }
     s = to(PARTICIPANT_KEPT, PARTICIPANT_IS_KEPT);
+    s.actions = autostart_back(p, f);
     if (f->guest == PARTICIPANT_PAUSED && !p->others_pause && (p->paused_by_us || !f->operators_pause))
-        s.actions = PARTICIPANT_RESUME_SOURCE;
+        s.actions |= PARTICIPANT_RESUME_SOURCE;
+    return s;
+}
+
+/* Nothing of the step is written or leaves before the host can't start the guest any more. */
+static struct participant_step without_autostart(const struct participant *p, struct participant_step s,
+                                                 bool may_be_on)
+{
+    if (!p->autostart || !may_be_on)
+        return s;
+    s.first = p->state;
+    s.actions |= PARTICIPANT_AUTOSTART_OFF;
     return s;
 }
 
@@ -164,7 +184,8 @@ static struct participant_step source_granted(const struct participant *p, const
                "destroy its disks; end this one (virsh destroy)");
     if (f->job)
         return doubt(p, "the guest is off and libvirt's migration call is not back");
-    return to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE);
+    bool given_back = p->state == PARTICIPANT_KEPT || p->state == PARTICIPANT_PREPARED;
+    return without_autostart(p, to(PARTICIPANT_FENCED, PARTICIPANT_IS_GONE), given_back);
 }
 
 static struct participant_step source_migrate(const struct participant *p, const struct participant_facts *f)
@@ -180,7 +201,7 @@ static struct participant_step source_migrate(const struct participant *p, const
             return refuse(p, "the guest is no longer shut off");
         struct participant_step s = to(PARTICIPANT_FENCED, PARTICIPANT_DONE);
         s.actions = PARTICIPANT_TELL_PEER;
-        return s;
+        return without_autostart(p, s, true);
     }
     if (f->guest != PARTICIPANT_RUNNING)
         return refuse(p, "the guest is no longer running");
@@ -188,7 +209,7 @@ static struct participant_step source_migrate(const struct participant *p, const
         return refuse(p, "libvirt has another job on the guest");
     struct participant_step s = to(PARTICIPANT_MIGRATING, PARTICIPANT_DONE);
     s.actions = PARTICIPANT_START_JOB;
-    return s;
+    return without_autostart(p, s, true);
 }
 
 /* Runs when nobody asked. It never decides KEPT: only a SETTLE may take the transfer back. */
@@ -202,6 +223,8 @@ static struct participant_step source_look(const struct participant *p, const st
         s.actions = PARTICIPANT_TELL_PEER;
     } else if (p->state == PARTICIPANT_KEPT) {
         s.actions = keep(p, f).actions;
+    } else if (p->state == PARTICIPANT_COLD) {
+        s.actions = autostart_back(p, f);
     }
     return s;
 }
@@ -256,10 +279,11 @@ static struct participant_step source_cold_start(const struct participant *p,
     if (p->state == PARTICIPANT_FENCED && alive(f) && !end)
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet") : refuse(p, still_here(f));
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
+    s.actions = autostart_back(p, f);
     if (p->state != PARTICIPANT_FENCED && (alive(f) || p->superseded)) /* a late repetition starts nothing */
         return s;
     if (!p->definition_only)
-        s.actions = end | PARTICIPANT_START;
+        s.actions |= end | PARTICIPANT_START;
     return s;
 }
 
@@ -279,9 +303,9 @@ static struct participant_step source_step(const struct participant *p, enum par
     case PARTICIPANT_SETTLE_GONE: return source_resolve(p, event, f);
     case PARTICIPANT_SETTLE_GRANTED: return source_granted(p, f);
     case PARTICIPANT_ABORT: /* model: S25 */
-        if (p->state == PARTICIPANT_NONE || p->state == PARTICIPANT_PREPARED)
+        if (p->state == PARTICIPANT_NONE)
             return to(PARTICIPANT_KEPT, PARTICIPANT_DONE);
-        if (p->state == PARTICIPANT_KEPT) {
+        if (p->state == PARTICIPANT_PREPARED || p->state == PARTICIPANT_KEPT) {
             struct participant_step s = keep(p, f);
             s.answer = PARTICIPANT_DONE;
             return s;

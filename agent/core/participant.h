@@ -38,6 +38,9 @@
  * ended, and the guest starts from its disks (ACTIVATE-COLD), unless the word is for its memory, too. What libvirt itself has let run
  * there (after post-copy was allowed) is no image that waits: it is the guest.
  *
+ * Autostart. A host that starts again must not start what it may have given away: it is taken off before anything of the guest leaves
+ * (MIGRATE), and given back with KEPT and COLD, as often as it takes.
+ *
  * Invariant: a source that is KEPT and a destination that is OWNER never exist for one generation, nor a source that may
  * start its guest (anything before FENCED) beside one. Each rests on one durable word of the source: KEPT takes away the
  * right to migrate, FENCED the right to run. */
@@ -119,6 +122,8 @@ enum participant_action {
     /* As an operator had it: libvirt lets it run, at the source when a transfer has failed, at the destination where post-copy was
      * allowed. */
     PARTICIPANT_PAUSE = 1 << 10,
+    PARTICIPANT_AUTOSTART_OFF = 1 << 11, /* noted before; what rests on it is `then`'s, and the loop's */
+    PARTICIPANT_AUTOSTART_ON = 1 << 12,  /* retried until it is, like RESUME_SOURCE */
 };
 
 enum participant_answer {
@@ -134,7 +139,7 @@ enum participant_answer {
 
 /* `first` is durable before any action is begun and before the answer leaves; `then` is written once all actions have
  * succeeded. An action that fails turns the answer into PARTICIPANT_IN_DOUBT, and the same event may come again; but for
- * RESUME_SOURCE and a source's PAUSE: KEPT is what makes the destination let go of the disks, so it is said all the same. */
+ * RESUME_SOURCE, AUTOSTART_ON and a source's PAUSE: KEPT is what makes the destination let go of the disks, so it is said all the same. */
 struct participant_step {
     enum participant_state first, then;
     unsigned actions; /* bits of enum participant_action */
@@ -159,6 +164,8 @@ struct participant {
         others_pause; /* an operator paused it in mid-transfer, in the manifest: it ends paused, wherever that is */
     bool
         owes_resume; /* of KEPT, in the manifest: without it a pause is another transaction's or somebody's */
+    bool autostart;  /* of a source: its definition is one that is started with the host */
+    bool owes_autostart; /* that was taken off: in the manifest */
 };
 
 struct participant_step participant_step(const struct participant *p, enum participant_event event,

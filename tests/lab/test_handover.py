@@ -142,3 +142,78 @@ def test_the_image_dies_before_it_runs(fleet, drover):
     assert_runs_only_on(fleet, "web1", "kvm1")
     with fleet.tick_watch("web1") as watch:
         watch.wait(3, host="kvm1")
+
+
+def autostart(host, guest="web1"):
+    return "Autostart:      enable" in host.virsh("dominfo", guest)
+
+
+def test_autostart_is_off_while_the_guest_moves_and_back_when_it_stays(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", memory=256, tick_ms=100, dirty=400, working_set=160, disks=["nfs"], autostart=True)
+    fleet.tick_wait("web1", at_least=10)
+    fleet.link("kvm2", rate="80mbit")
+    kvm1 = fleet.node("kvm1")
+    job = order(drover)
+    wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 30, "the first bytes to be sent")
+    assert not autostart(kvm1)
+    fleet.programs.agent_stop(kvm1, signal.SIGKILL)  # what is owed is owed by the record
+    fleet.programs.agent_start(kvm1)
+    drover("cancel", str(job), check=False)
+    assert_settled(fleet, drover, job, "kvm1")
+    wait_for(lambda: autostart(kvm1), 20, "its autostart to be on again")
+
+
+@pytest.mark.parametrize("failpoint", ["agent.start_job.before", "agent.deed.autostart_off.after", "agent.deed.autostart_on.before"])
+def test_autostart_is_given_back_by_the_next_agent(fleet, drover, failpoint):
+    if not fleet.programs.has_failpoints():
+        pytest.skip("the programs were built without Meson's option failpoints")
+    fleet.guest_add("web1", on="kvm1", memory=256, tick_ms=100, dirty=400, working_set=160, disks=["nfs"], autostart=True)
+    fleet.tick_wait("web1", at_least=10)
+    fleet.link("kvm2", rate="80mbit")
+    kvm1 = fleet.node("kvm1")
+    hit = fleet.programs.failpoint(kvm1, failpoint)
+    job = order(drover)
+    if failpoint == "agent.deed.autostart_on.before":
+        wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 30, "the first bytes to be sent")
+        drover("cancel", str(job), check=False)
+    wait_for(lambda: not os.path.exists(hit) and not kvm1.running("agent"), 30, "the end of kvm1's agent")
+    assert not autostart(kvm1)
+    fleet.programs.agent_start(kvm1)
+    drover("cancel", str(job), check=False)
+    assert_settled(fleet, drover, job, "kvm1")
+    wait_for(lambda: autostart(kvm1), 20, "its autostart to be on again")
+
+
+def test_a_source_that_boots_does_not_start_what_it_gave_away(fleet, drover):
+    """Its host loses its power right after the source's agent has let the guest run at the destination."""
+    if not fleet.programs.has_failpoints():
+        pytest.skip("the programs were built without Meson's option failpoints")
+    fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=["nfs"], autostart=True)
+    fleet.tick_wait("web1", at_least=3)
+    kvm1, kvm2 = fleet.hosts()
+    hit = fleet.programs.failpoint(kvm1, "agent.mesh.ACTIVATE.after_send")
+    job = order(drover)
+    wait_for(lambda: not os.path.exists(hit) and not kvm1.running("agent"), 30, "the end of kvm1's agent")
+    wait_for(lambda: copies(fleet, "web1").get("kvm2") == "running", 30, "web1 to run on kvm2")
+    fleet.reboot("kvm1")
+    ended = assert_settled(fleet, drover, job, "kvm2")
+    assert ended["state"] == "done"
+    assert autostart(kvm2)
+
+
+def test_a_source_that_boots_in_mid_transfer_says_that_it_did_not_start_the_guest(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", memory=256, tick_ms=100, dirty=400, working_set=160, disks=["nfs"], autostart=True)
+    fleet.tick_wait("web1", at_least=10)
+    fleet.link("kvm2", rate="80mbit")
+    kvm1 = fleet.node("kvm1")
+    job = order(drover)
+    wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 30, "the first bytes to be sent")
+    fleet.reboot("kvm1")
+    wait_for(lambda: job_state(drover, job)["state"] in {"in_doubt", "in-doubt"} | ENDED, 60, "the job to be in doubt, or over")
+    if job_state(drover, job)["state"] not in ENDED:
+        drover("job", str(job), "--resolve", "source")
+    ended = wait_for_job(drover, job, ENDED, 60)
+    assert copies(fleet, "web1") == {"kvm1": "shut off"}
+    assert any("autostart was off while it moved" in line["text"] for line in ended["log"]), ended
+    assert autostart(kvm1)
+    kvm1.virsh("start", "web1")

@@ -366,7 +366,7 @@ end:
     :: atomic { !reach && on -> printf("back\n"); reach = true }
     :: atomic { !on -> printf("on again\n"); on = true; reach = true; up = true;
 #ifdef AUTOSTART
-        if :: defined[0] && S != FENCED -> runs(0) :: true fi
+        if :: defined[0] && S == KEPT -> runs(0) :: true fi /* which has given it back; before, it is off */
 #endif
         }
 #ifdef EXPORT_RESTART

@@ -36,6 +36,8 @@ static void each(visit fn)
                                                 .from_disks =
                                                     bits & 2, /* of a destination, those of a source */
                                                 .image_ended = bits & 256,
+                                                .autostart = bits & 4096,
+                                                .owes_autostart = bits & 256,
                                                 .copies = bits & 512};
                         struct participant_facts f = {guest,       bits & 4,    bits & 8,
                                                       bits & 16,   bits & 32,   bits & 64,
@@ -78,7 +80,7 @@ static void check_words(const struct participant *p, enum participant_event e,
     switch (s->answer) {
     case PARTICIPANT_IS_KEPT: assert_int_equal(s->first, PARTICIPANT_KEPT); break;
     case PARTICIPANT_IS_GONE:
-        assert_true(s->first == PARTICIPANT_FENCED || s->first == PARTICIPANT_RELEASED ||
+        assert_true(s->then == PARTICIPANT_FENCED || s->then == PARTICIPANT_RELEASED ||
                     p->state == PARTICIPANT_COLD);
         break;
     case PARTICIPANT_RUNS:
@@ -103,8 +105,10 @@ static void check_words(const struct participant *p, enum participant_event e,
                     p->state != PARTICIPANT_FENCED);
     if (s->actions & PARTICIPANT_UNDO)
         assert_int_equal(s->first, PARTICIPANT_TOMBSTONE);
-    if (s->actions & (PARTICIPANT_RETIRE | PARTICIPANT_TELL_PEER))
+    if (s->actions & PARTICIPANT_RETIRE)
         assert_int_equal(s->first, PARTICIPANT_FENCED);
+    if (s->actions & PARTICIPANT_TELL_PEER)
+        assert_int_equal(s->then, PARTICIPANT_FENCED);
     bool source = p->role == PARTICIPANT_SOURCE;
     if (s->actions & PARTICIPANT_START)
         assert_int_equal(s->first, source ? PARTICIPANT_COLD : PARTICIPANT_OWNER);
@@ -115,7 +119,7 @@ static void check_words(const struct participant *p, enum participant_event e,
         assert_true(p->state == PARTICIPANT_FENCED && f->guest == PARTICIPANT_PAUSED && !f->job &&
                     (p->paused_by_us || p->others_pause || !f->operators_pause) && !p->superseded);
     if (s->actions & (PARTICIPANT_START_JOB | PARTICIPANT_STOP_JOB))
-        assert_int_equal(s->first, PARTICIPANT_MIGRATING);
+        assert_int_equal(s->then, PARTICIPANT_MIGRATING);
     if (is_lost(p) && e == PARTICIPANT_SETTLE && s->first == PARTICIPANT_KEPT)
         assert_true(f->guest == PARTICIPANT_RUNNING && !f->job && !f->post_copy);
     if (is_lost(p) && e == PARTICIPANT_SETTLE && s->first == PARTICIPANT_FENCED)
@@ -138,6 +142,32 @@ static void check_words(const struct participant *p, enum participant_event e,
     if (p->role == PARTICIPANT_DESTINATION && f->by_hand && f->guest == PARTICIPANT_RUNNING)
         assert_false(s->actions &
                      (PARTICIPANT_PAUSE | PARTICIPANT_END)); /* the last word is the operator's */
+}
+
+/* A host that starts again starts nothing that may run elsewhere: the guest's autostart is off before the step is durable. */
+static void check_autostart(const struct participant *p, enum participant_event e,
+                            const struct participant_facts *f, const struct participant_step *s)
+{
+    (void)e;
+    bool on = p->state == PARTICIPANT_PREPARED || p->state == PARTICIPANT_KEPT;
+    bool leaves = s->then == PARTICIPANT_MIGRATING || s->then == PARTICIPANT_FENCED;
+    bool source = p->role == PARTICIPANT_SOURCE;
+    assert_int_equal(!!(s->actions & PARTICIPANT_AUTOSTART_OFF), source && p->autostart && on && leaves);
+    if (s->actions & PARTICIPANT_AUTOSTART_OFF)
+        assert_int_equal(s->first, p->state);
+    bool back = source && p->owes_autostart && (p->state != PARTICIPANT_NONE || p->transferred) &&
+                f->guest != PARTICIPANT_UNASKED &&
+                (s->then == PARTICIPANT_KEPT || s->then == PARTICIPANT_COLD);
+    if (s->actions & PARTICIPANT_AUTOSTART_ON)
+        assert_true(back);
+    if (back && (s->answer == PARTICIPANT_IS_KEPT || e == PARTICIPANT_LOOK))
+        assert_true(s->actions & PARTICIPANT_AUTOSTART_ON);
+}
+
+static void autostart_is_off_before_the_guest_may_leave(void **state)
+{
+    (void)state;
+    each(check_autostart);
 }
 
 static void words_and_deeds_rest_on_what_is_durable(void **state)
@@ -274,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(moves_are_in_the_table),
         cmocka_unit_test(words_and_deeds_rest_on_what_is_durable),
+        cmocka_unit_test(autostart_is_off_before_the_guest_may_leave),
         cmocka_unit_test(nothing_is_harmed_in_the_dark),
         cmocka_unit_test(a_repeated_message_gets_the_same_answer),
         cmocka_unit_test(names_go_both_ways),

@@ -286,6 +286,9 @@ class Fleet:
                 host.virsh("destroy", guest)
         host.libvirtd_stop()
         host.boot()
+        started = host.path("/run/libvirt/qemu/autostarted")  # by which libvirtd knows that its host has not booted since
+        if os.path.exists(started):
+            os.unlink(started)
         host.libvirtd_start()
         if self.has_programs:
             self.programs.agent_start(host)

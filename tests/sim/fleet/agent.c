@@ -76,13 +76,15 @@ void agent_done(struct world *w, int host)
         agent_soon(w, host, (int64_t)world_random(w, 2));
 }
 
-static void make_record(struct agent *a, const struct message *m)
+static void make_record(struct agent *a, const struct message *m, bool voted_autostart)
 {
     struct record *r = &a->records[m->txn];
     if (r->exists)
         return;
     *r = (struct record){.role = m->role, .generation = m->generation, .epoch = m->epoch};
     r->image = m->transferred && m->role == PARTICIPANT_DESTINATION;
+    r->autostart = m->transferred && voted_autostart;
+    r->autostart_off = r->autostart && m->role == PARTICIPANT_SOURCE;
 }
 
 /* The first of the two writes of a new record or a new generation. What was never prepared supersedes nothing. */
@@ -142,6 +144,8 @@ static struct participant half_of(const struct world *w, int host, int txn, bool
                                 .others_pause = r->others_pause && w->mutation != LET_RUN,
                                 .from_disks = r->from_disks,
                                 .image_ended = r->image_ended,
+                                .autostart = r->autostart && w->mutation != LEAVE_AUTOSTART,
+                                .owes_autostart = r->autostart_off,
                                 .owes_resume = r->owed || w->mutation == RESUME_UNOWED,
                                 .may_post_copy = r->may_post_copy && w->mutation != RESUME_LEFT,
                                 .post_copy = r->post_copy && w->mutation != STOP_POST_COPY,
@@ -168,17 +172,6 @@ static bool is_answered(struct world *w, int host, const struct message *m)
     return true;
 }
 
-/* What an agent may obey: design.md, "Agents keep the highest epoch and generation on disk and refuse lower ones". */
-static void check_rights(struct world *w, int host, const struct message *m)
-{
-    const struct agent *a = agent_of(w, host);
-    bool begins = (m->what == TXN_PREPARE || m->what == TXN_MIGRATE) && !a->records[m->txn].exists;
-    if (!m->mesh && m->epoch < a->disk.epoch)
-        world_violate(w, "host %d obeys a coordinator that another has replaced", host);
-    if (begins && m->generation <= a->disk.generation)
-        world_violate(w, "host %d begins a migration whose generation is over", host);
-}
-
 static void decide(struct world *w, int host)
 {
     struct agent *a = agent_of(w, host);
@@ -190,10 +183,15 @@ static void decide(struct world *w, int host)
         return;
     }
     if (!op->is_look)
-        check_rights(w, host, m);
+        agent_check_rights(w, host, m);
     if (!op->is_look) {
-        make_record(a, m);
+        make_record(a, m, w->voted_autostart[m->txn]);
         a->heard[m->txn] = clock_up(w, host);
+    }
+    if (!op->is_look && !agent_takes_up_autostart(w, host, m)) {
+        agent_fail(w, host, m, "libvirt can't be asked");
+        agent_done(w, host);
+        return;
     }
     if (!a->since)
         a->old_generation = r->generation;
@@ -234,6 +232,9 @@ static void decide(struct world *w, int host)
     if (event == PARTICIPANT_PREPARE_YES || event == PARTICIPANT_PREPARE_NO) {
         r->vote = event == PARTICIPANT_PREPARE_YES ? 1 : -1;
         r->image = r->memory = r->vote > 0 && r->role == PARTICIPANT_DESTINATION;
+        if (r->role == PARTICIPANT_SOURCE)
+            w->voted_autostart[m->txn] = w->hosts[host].domain.autostart;
+        r->autostart = w->voted_autostart[m->txn];
     }
     a->todo = a->step.actions;
     a->failed = false;
@@ -267,12 +268,13 @@ static void write_first(struct world *w, int host)
     r->our_pause &= !(a->step.first == PARTICIPANT_KEPT && w->hosts[host].domain.qemu == Q_RUN);
     r->from_disks |= (a->step.first == PARTICIPANT_OWNER && a->step.actions & PARTICIPANT_END) ||
                      (a->step.by_word && a->ops[0].message.from_disks);
+    r->autostart_off |= (a->step.actions & PARTICIPANT_AUTOSTART_OFF) != 0;
     if (a->step.actions & PARTICIPANT_DEFINE && w->persistent)
         r->definition = true;
     if (a->step.first == PARTICIPANT_TOMBSTONE || a->step.first == PARTICIPANT_RELEASED ||
         a->step.then == PARTICIPANT_RELEASED)
         r->memory = false;
-    if (a->step.first != r->state) {
+    if (a->step.first != r->state || a->step.actions & PARTICIPANT_AUTOSTART_OFF) {
         int raised = raise_fence(w, host, r, a->step.first);
         if (raised < 0 || (raised == 0 && !agent_write(w, host, txn, a->step.first))) {
             if (w->mutation == SAY_UNWRITTEN && a->alive && !a->ops[0].is_look) {
@@ -296,9 +298,10 @@ static void write_first(struct world *w, int host)
 static void deeds(struct world *w, int host)
 {
     static const enum participant_action order[] = {
-        PARTICIPANT_RESUME_SOURCE, PARTICIPANT_PAUSE, PARTICIPANT_DEFINE, PARTICIPANT_RESUME,
-        PARTICIPANT_UNDO,          PARTICIPANT_END,   PARTICIPANT_RETIRE, PARTICIPANT_START};
-    unsigned kepts = PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE;
+        PARTICIPANT_RESUME_SOURCE, PARTICIPANT_PAUSE,  PARTICIPANT_AUTOSTART_ON, PARTICIPANT_AUTOSTART_OFF,
+        PARTICIPANT_DEFINE,        PARTICIPANT_RESUME, PARTICIPANT_UNDO,         PARTICIPANT_END,
+        PARTICIPANT_RETIRE,        PARTICIPANT_START};
+    unsigned kepts = PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE | PARTICIPANT_AUTOSTART_ON;
     struct agent *a = agent_of(w, host);
     int txn = a->ops[0].message.txn;
     if (a->records[txn].role == PARTICIPANT_DESTINATION)
@@ -317,9 +320,12 @@ static void deeds(struct world *w, int host)
             good = agent_write(w, host, txn, a->records[txn].state);
         if (!a->alive)
             return;
+        if (!good && order[i] & kepts) /* the guest first, then what happens to it at the next boot */
+            a->todo &= ~kepts;
         if (!good && !(order[i] & kepts)) {
             a->failed = true;
             a->todo = 0;
+            a->step.actions &= ~(unsigned)(PARTICIPANT_START_JOB | PARTICIPANT_TELL_PEER);
         }
         agent_soon(w, host, (int64_t)world_random(w, 3));
         return;
@@ -356,7 +362,7 @@ static void conclude(struct world *w, int host)
         agent_watch(w, host, txn); /* adopted */
     if (s.actions & PARTICIPANT_TELL_PEER && !a->telling[txn])
         agent_tell_peer(w, host, txn);
-    if (s.actions & (PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE) ||
+    if (s.actions & (PARTICIPANT_RESUME_SOURCE | PARTICIPANT_PAUSE | PARTICIPANT_AUTOSTART_ON) ||
         (op.is_look && said == PARTICIPANT_IN_DOUBT))
         look_again(w, host, txn);
     if (!op.is_look && op.message.what == TXN_MIGRATE && said == PARTICIPANT_DONE && op.message.call >= 0) {

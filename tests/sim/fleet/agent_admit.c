@@ -51,6 +51,29 @@ enum txn_answer agent_late_answer(const struct world *w, int host, const struct 
     return alive ? TXN_KEPT : TXN_UNKNOWN;
 }
 
+/* What an agent may obey: design.md, "Agents keep the highest epoch and generation on disk and refuse lower ones". */
+void agent_check_rights(struct world *w, int host, const struct message *m)
+{
+    const struct agent *a = &w->hosts[host].agent;
+    bool begins = (m->what == TXN_PREPARE || m->what == TXN_MIGRATE) && !a->records[m->txn].exists;
+    if (!m->mesh && m->epoch < a->disk.epoch)
+        world_violate(w, "host %d obeys a coordinator that another has replaced", host);
+    if (begins && m->generation <= a->disk.generation)
+        world_violate(w, "host %d begins a migration whose generation is over", host);
+}
+
+/* rpc_release.c: take_up_autostart. False if libvirt can't be asked. */
+bool agent_takes_up_autostart(struct world *w, int host, const struct message *m)
+{
+    const struct record *r = &w->hosts[host].agent.records[m->txn];
+    if (m->what != TXN_RELEASE || r->role != PARTICIPANT_DESTINATION || r->state != PARTICIPANT_ACTIVATED ||
+        !r->autostart)
+        return true;
+    if (w->hosts[host].libvirt_up)
+        w->hosts[host].domain.autostart = w->hosts[host].domain.defined;
+    return w->hosts[host].libvirt_up;
+}
+
 static bool other_open(const struct agent *a, int txn)
 {
     for (int t = 0; t < TXNS; t++)
@@ -59,10 +82,21 @@ static bool other_open(const struct agent *a, int txn)
     return false;
 }
 
+static bool owes_autostart(const struct agent *a)
+{
+    for (int t = 0; t < TXNS; t++)
+        if (a->records[t].exists && a->records[t].autostart_off &&
+            (a->records[t].state == PARTICIPANT_KEPT || a->records[t].state == PARTICIPANT_COLD))
+            return true;
+    return false;
+}
+
 static bool votes_yes(struct world *w, int host, const struct message *m)
 {
     const struct host *h = &w->hosts[host];
     if (!h->libvirt_up || other_open(&h->agent, m->txn) || world_chance(w, 20))
+        return false;
+    if (m->role == PARTICIPANT_SOURCE && owes_autostart(&h->agent))
         return false;
     if (m->role == PARTICIPANT_SOURCE)
         return w->definition_only ? h->domain.qemu == Q_OFF && h->domain.defined

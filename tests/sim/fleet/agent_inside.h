@@ -17,6 +17,9 @@ bool agent_write(struct world *w, int host, int txn, enum participant_state stat
 /* agent_admit.c: 0: the core is to be asked; -1: refused; 1: late, see agent_late_answer. */
 int agent_admit(struct world *w, int host, const struct message *m);
 enum txn_answer agent_late_answer(const struct world *w, int host, const struct message *m);
+void agent_check_rights(struct world *w, int host, const struct message *m);
+/* False if that can't be done now. */
+bool agent_takes_up_autostart(struct world *w, int host, const struct message *m);
 enum participant_event agent_next_event(struct world *w, int host, const struct operation *op);
 
 /* agent_say.c */

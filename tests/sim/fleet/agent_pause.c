@@ -28,8 +28,10 @@ bool agent_notes_pause(struct world *w, int host, const struct message *m)
 void agent_strike_off(struct world *w, int host, int txn, enum participant_action done)
 {
     struct record *r = &w->hosts[host].agent.records[txn];
-    r->our_pause = false;
-    if (done == PARTICIPANT_RESUME_SOURCE)
+    r->our_pause &= done == PARTICIPANT_AUTOSTART_ON;
+    if (done == PARTICIPANT_AUTOSTART_ON)
+        r->autostart_off = false;
+    else if (done == PARTICIPANT_RESUME_SOURCE)
         r->owed = false;
     else
         r->others_pause = false;

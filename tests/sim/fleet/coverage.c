@@ -52,6 +52,7 @@ static const char *const names[SEEN_KINDS] = {
     [SEEN_IMAGE_RESUMED] = "operator resumed an image that waits",
     [SEEN_SECOND_ENDED] = "such a second copy is ended",
     [SEEN_LADDER_PAUSED] = "the ladder paused the guest",
+    [SEEN_AUTOSTARTED] = "host that booted has started the guest",
     [SEEN_STOPPED] = "job stopped",
     [SEEN_FINISH_LOST] = "Finish's answer lost",
     [SEEN_FINISH_LOST_LOCKED] = "the same, guest run by libvirt, disk locked",

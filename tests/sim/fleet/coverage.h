@@ -62,6 +62,7 @@ enum seen {
     SEEN_IMAGE_RESUMED,
     SEEN_SECOND_ENDED,
     SEEN_LADDER_PAUSED,
+    SEEN_AUTOSTARTED,
     /* libvirt's job. */
     SEEN_STOPPED,
     SEEN_FINISH_LOST,

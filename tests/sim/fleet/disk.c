@@ -141,8 +141,10 @@ void disk_read(struct world *w, int host)
 
 static bool owes(const struct record *r)
 {
-    return r->state == PARTICIPANT_TOMBSTONE ? r->image || r->definition
-                                             : r->state == PARTICIPANT_KEPT && (r->owed || r->others_pause);
+    if (r->state == PARTICIPANT_TOMBSTONE)
+        return r->image || r->definition;
+    return (r->state == PARTICIPANT_KEPT && (r->owed || r->others_pause || r->autostart_off)) ||
+           (r->state == PARTICIPANT_COLD && r->autostart_off);
 }
 
 /* By the host's clock, which may jump, and by one that does not. */

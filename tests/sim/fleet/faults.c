@@ -60,6 +60,7 @@ static void cut(struct world *w)
 static void host_dies(struct world *w, int host)
 {
     world_saw(w, SEEN_HOST_DIED);
+    w->hosts[host].boots = true;
     libvirt_qemu_dies(w, host);
     libvirt_crash(w, host);
     agent_crash(w, host);

@@ -152,6 +152,21 @@ void libvirt_run_by_hand(struct world *w, int host)
 
 /* ---- what it tells ----------------------------------------------------------------------------------------------- */
 
+static void boots(struct world *w, int host)
+{
+    struct domain *d = &w->hosts[host].domain;
+    bool was = w->hosts[host].boots;
+    w->hosts[host].boots = false;
+    if (!was || !d->autostart || !d->defined || d->qemu != Q_OFF || w->definition_only ||
+        hypervisor_is_locked(w, host))
+        return;
+    world_saw(w, SEEN_AUTOSTARTED);
+    world_trace(w, "L: %d starts the guest", host);
+    d->stale = d->half = d->post_copy = d->migrated = false;
+    w->suspended = w->noted = false;
+    hypervisor_runs(w, host);
+}
+
 void libvirt_event(struct world *w, const struct event *e)
 {
     struct host *h = &w->hosts[e->host];
@@ -163,6 +178,7 @@ void libvirt_event(struct world *w, const struct event *e)
             return;
         h->libvirt_up = true;
         world_trace(w, "L: libvirt on %d is back", e->host);
+        boots(w, e->host);
         agent_look_all(w, e->host);
     } else if (h->agent.alive && e->life == h->agent.life && (h->libvirt_up || e->b == TOLD_CALL_FAILED)) {
         struct agent *a = &h->agent;
@@ -221,7 +237,7 @@ static bool undo(struct world *w, int host, struct record *r)
         d->qemu = Q_OFF;
     }
     if (newest && r->definition) {
-        d->defined = d->migrated = false;
+        d->defined = d->migrated = d->autostart = false;
     }
     r->image = r->definition = false;
     return true;
@@ -263,10 +279,16 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
         d->qemu = Q_OFF;
         r->image_ended |= r->role == PARTICIPANT_DESTINATION;
         return r->role == PARTICIPANT_SOURCE || disk_write_record(w, host, txn);
+    case PARTICIPANT_AUTOSTART_OFF:
+    case PARTICIPANT_AUTOSTART_ON:
+        if (action == PARTICIPANT_AUTOSTART_ON && w->job.phase != JOB_NONE && w->job.source == host)
+            return false; /* libvirt waits for it */
+        d->autostart = action == PARTICIPANT_AUTOSTART_ON && d->defined;
+        return true;
     case PARTICIPANT_RETIRE:
         if (d->qemu != Q_OFF && w->persistent)
             world_violate(w, "the definition of an active guest is taken away at host %d", host);
-        d->defined = d->migrated = false;
+        d->defined = d->migrated = d->autostart = false;
         return true;
     case PARTICIPANT_START:
         if (d->qemu == Q_OFF && hypervisor_is_locked(w, host))

@@ -175,6 +175,16 @@ static void the_guest_is_in_one_place(struct world *w)
                   (int)d[1]->qemu, d[1]->defined ? " defined" : "");
 }
 
+static void autostart_is_as_it_was(struct world *w)
+{
+    for (int t = 0; t < w->orders; t++)
+        if (was_granted(w, t)) /* an operator has taken it off */
+            return;
+    for (int h = 0; h < HOSTS && !w->spoilt; h++)
+        if (w->hosts[h].domain.autostart != (w->autostart && w->hosts[h].domain.defined))
+            world_violate(w, "the guest's autostart is %s at host %d", w->autostart ? "lost" : "on", h);
+}
+
 void invariants_check_end(struct world *w)
 {
     const struct coordinator *c = &w->coordinator;
@@ -188,4 +198,5 @@ void invariants_check_end(struct world *w)
         return;
     nothing_is_held(w);
     the_guest_is_in_one_place(w);
+    autostart_is_as_it_was(w);
 }

@@ -25,6 +25,7 @@ const char *const mutation_names[MUTATIONS] = {
     [STOP_POST_COPY] = "stop-post-copy",
     [RESUME_LEFT] = "resume-left-paused",
     [LEAVE_BROKEN] = "leave-post-copy-broken",
+    [LEAVE_AUTOSTART] = "leave-autostart-on",
     [LOSE_FINISH] = "lose-finish",
 };
 
@@ -124,6 +125,7 @@ static void prepare(struct world *w, uint64_t seed, enum mutation mutation, FILE
     next(w);
     w->persistent = !world_chance(w, 200);
     w->definition_only = w->persistent && world_chance(w, 100);
+    w->autostart = w->persistent && world_chance(w, 500);
     w->locked = world_chance(w, 500);
     w->post_copy = !w->definition_only && world_chance(w, 400);
     for (int h = 0; h < HOSTS; h++) {
@@ -132,8 +134,10 @@ static void prepare(struct world *w, uint64_t seed, enum mutation mutation, FILE
         for (int t = 0; t < TXNS; t++)
             host->agent.listener[t] = -1;
     }
-    w->hosts[0].domain =
-        (struct domain){.qemu = w->definition_only ? Q_OFF : Q_RUN, .defined = w->persistent, .locks = true};
+    w->hosts[0].domain = (struct domain){.qemu = w->definition_only ? Q_OFF : Q_RUN,
+                                         .defined = w->persistent,
+                                         .locks = true,
+                                         .autostart = w->autostart};
     w->coordinator.alive = true;
     w->coordinator.life = ++w->lives;
     w->coordinator.epoch = 1;
@@ -142,9 +146,9 @@ static void prepare(struct world *w, uint64_t seed, enum mutation mutation, FILE
     if (world_chance(w, 300))
         world_after(w, 10000 + (int64_t)world_random(w, 50000), EV_GRANT);
     world_after(w, 1000 + (int64_t)world_random(w, 60000), EV_CALM);
-    world_trace(w, "seed %llu%s%s%s%s", (unsigned long long)seed, w->persistent ? "" : ", transient",
-                w->definition_only ? ", shut off" : "", w->locked ? ", disk with a lock" : "",
-                w->post_copy ? ", post-copy allowed" : "");
+    world_trace(w, "seed %llu%s%s%s%s%s", (unsigned long long)seed, w->persistent ? "" : ", transient",
+                w->definition_only ? ", shut off" : "", w->autostart ? ", autostart" : "",
+                w->locked ? ", disk with a lock" : "", w->post_copy ? ", post-copy allowed" : "");
 }
 
 static void heal(struct world *w)

@@ -41,8 +41,9 @@ enum mutation {
     ASK_UNWRITTEN,    /* post-copy is asked for before the record says so */
     STOP_POST_COPY,   /* a job is stopped though post-copy was asked for */
     RESUME_LEFT, /* a source that libvirt has left paused is resumed, though libvirt may run the guest there */
-    LEAVE_BROKEN, /* a broken post-copy is not taken up again */
-    LOSE_FINISH,  /* libvirt's own hole: see hypervisor.c, "The hole" */
+    LEAVE_BROKEN,    /* a broken post-copy is not taken up again */
+    LEAVE_AUTOSTART, /* the guest's autostart is left on while it moves */
+    LOSE_FINISH,     /* libvirt's own hole: see hypervisor.c, "The hole" */
     MUTATIONS
 };
 extern const char *const mutation_names[MUTATIONS];
@@ -116,6 +117,7 @@ struct domain {
     bool suspended; /* virsh suspend: an operator's, or the ladder's, which looks the same */
     bool by_hand;   /* it runs because an operator has resumed it where it waited */
     bool locks;     /* its QEMU has the disks' lock, if there is one */
+    bool autostart;
 };
 
 struct record { /* durable */
@@ -131,7 +133,8 @@ struct record { /* durable */
     bool post_copy;         /* may have been asked for */
     bool from_disks, image_ended;
     bool our_pause, others_pause;
-    int64_t changed; /* by the host's clock */
+    bool autostart, autostart_off; /* its definition's; taken off, and to be given back */
+    int64_t changed;               /* by the host's clock */
 };
 
 struct stable { /* an agent's state directory */
@@ -177,6 +180,7 @@ struct host {
     int64_t clock, slept; /* its clock beside the world's; how much longer than in the world it was up */
     struct domain domain;
     bool libvirt_up;
+    bool boots; /* with its libvirt: it starts what it is to start */
     unsigned libvirt_life;
     struct agent agent;
 };
@@ -259,10 +263,11 @@ struct world {
         bool over;
     } faults[FAULTS];
     unsigned n_faults;
-    bool persistent, definition_only;
-    bool locked;              /* a lock on the disk keeps a second copy from running */
-    bool post_copy;           /* the policy allows it */
-    int64_t stalled[PARTIES]; /* until when it stands still */
+    bool persistent, definition_only, autostart;
+    bool voted_autostart[TXNS]; /* in the definition that the source has sent */
+    bool locked;                /* a lock on the disk keeps a second copy from running */
+    bool post_copy;             /* the policy allows it */
+    int64_t stalled[PARTIES];   /* until when it stands still */
 
     struct host hosts[HOSTS];
     struct job job;
