@@ -78,6 +78,10 @@ static int define(struct transaction *txn, virConnectPtr conn, char *text, size_
     const Drover__V1__Definition *d = txn->record->definition;
     if (!d)
         return error_set(err, STATUS_DATA_LOSS, "the record of transaction %s holds no definition", txn->id);
+    _cleanup_domain_ virDomainPtr here = d->persistent ? NULL : domain_find(conn, txn->guest, NULL);
+    if (!d->persistent && !here) /* a transient one that has ended: this is all that is left of it */
+        return records_archive(txn->all->records, transaction_guest_name(txn), txn->guest,
+                               txn->record->step->generation, d->xml, err);
     int e = definition_define(conn, d, err);
     if (e == 0 && txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION)
         snprintf(text, size, "%s is defined on %s", transaction_guest_name(txn),

@@ -340,6 +340,20 @@ static struct participant_step lose(void)
     return s;
 }
 
+/* It may have run here for long, and been shut down, before that could be written: the source's disks would be old then. If it has not
+ * run, those that came are as new as its image was. */
+static struct participant_step own_off(void)
+{
+    return (struct participant_step){PARTICIPANT_OWNER,
+                                     PARTICIPANT_ACTIVATED,
+                                     PARTICIPANT_DEFINE,
+                                     PARTICIPANT_RUNS,
+                                     "the guest is off here, and its disks have come with it, so it stays "
+                                     "here: it has run here and was shut "
+                                     "down, or its memory was lost; if it is to run, start it (virsh start)",
+                                     false};
+}
+
 /* The image is ended, then the guest started from its disks; each is noted before the next, so that what is ended is never the guest. */
 static struct participant_step own_from_disks(const struct participant *p, const struct participant_facts *f)
 { /* model: D18 D19 */
@@ -393,7 +407,7 @@ static struct participant_step destination_activate(const struct participant *p,
     if (is_lost(p)) /* it may have run here, and been shut off */
         return doubt(p, "the guest does not run here, and there is no record of this transaction: was the "
                         "state directory restored?");
-    return lose();
+    return p->state == PARTICIPANT_OWNER && p->copied ? own_off() : lose();
 }
 
 static struct participant_step destination_abort(const struct participant *p,

@@ -18,7 +18,7 @@
  *      |                      |    ACTIVATE-COLD          | (that: image ended, guest started from its disks)
  *      | PREPARE, no          | ABORT                     |
  *      | ABORT                | ACTIVATE: image gone      | image died before it ran
- *      +-----> TOMBSTONE <----+---------------------------+
+ *      +-----> TOMBSTONE <----+---------------------------+ (disks that came with it: ACTIVATED, off)
  *
  * NONE after MIGRATE was sent (`transferred`): the record is lost, libvirt is the truth. A guest that runs at the source without a
  * job is KEPT, one that is off by "migrated" FENCED, an image at a destination that the coordinator ACTIVATEs is its guest's; what
@@ -159,6 +159,7 @@ struct participant {
     bool from_disks;    /* of OWNER: it is started from its disks... */
     bool image_ended;   /* ...and the image that was here is ended; both in the manifest */
     bool copies;        /* disks came with the guest, complete only if its image is */
+    bool copied;        /* of OWNER: disks have come with it, and may hold by now what is nowhere else */
     bool transferred;   /* of NONE: there was a record, and it is lost */
     bool
         others_pause; /* an operator paused it in mid-transfer, in the manifest: it ends paused, wherever that is */

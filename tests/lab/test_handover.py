@@ -217,3 +217,23 @@ def test_a_source_that_boots_in_mid_transfer_says_that_it_did_not_start_the_gues
     assert any("autostart was off while it moved" in line["text"] for line in ended["log"]), ended
     assert autostart(kvm1)
     kvm1.virsh("start", "web1")
+
+
+def test_what_was_shut_down_at_the_destination_is_not_started_from_older_disks(fleet, drover):
+    """Its disks were copied, and the destination's agent died before it could write down that the guest runs."""
+    if not fleet.programs.has_failpoints():
+        pytest.skip("the programs were built without Meson's option failpoints")
+    fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=["local"])
+    fleet.tick_wait("web1", at_least=3)
+    kvm2 = fleet.node("kvm2")
+    hit = fleet.programs.failpoint(kvm2, "agent.destination.ACTIVATED.before_write")
+    job = document(drover("migrate", "web1", "--to", "kvm2", "--copy-storage", "--detach", "--json"))["jobs"][0]["id"]
+    wait_for(lambda: not os.path.exists(hit) and not kvm2.running("agent"), 60, "the end of kvm2's agent")
+    with fleet.tick_watch("web1") as watch:
+        watch.wait(3, host="kvm2")
+    kvm2.virsh("destroy", "web1")
+    fleet.programs.agent_start(kvm2)
+    ended = wait_for_job(drover, job, ENDED, 60)
+    assert copies(fleet, "web1") == {"kvm2": "shut off"}, ended
+    assert "has ended since" in ended["text"], ended
+    kvm2.virsh("start", "web1")

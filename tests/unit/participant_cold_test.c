@@ -138,12 +138,34 @@ static void what_libvirt_itself_lets_run_is_the_guest(void **state)
     assert_int_equal(s.actions, PARTICIPANT_DEFINE);
 }
 
+/* ACTIVATED could not be written, and the guest's user has shut it down since: the source still has the disks that it left with. */
+static void what_came_with_its_disks_and_is_off_stays(void **state)
+{
+    (void)state;
+    struct participant p = {.role = PARTICIPANT_DESTINATION, .state = PARTICIPANT_OWNER, .copied = true};
+    static const enum participant_event events[] = {PARTICIPANT_LOOK, PARTICIPANT_ACTIVATE,
+                                                    PARTICIPANT_ACTIVATE_COLD};
+    static const enum participant_guest guests[] = {PARTICIPANT_OFF, PARTICIPANT_ABSENT};
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        for (size_t k = 0; k < sizeof(guests) / sizeof(guests[0]); k++) {
+            const struct participant_facts f = {.guest = guests[k]};
+            struct participant_step s = participant_step(&p, events[i], &f);
+            assert_int_equal(s.then, PARTICIPANT_ACTIVATED);
+            assert_int_equal(s.actions, PARTICIPANT_DEFINE);
+            assert_non_null(s.why);
+        }
+    p.copied = false; /* disks that both hosts see are what they are, whoever has run */
+    const struct participant_facts f = {.guest = PARTICIPANT_OFF};
+    assert_int_equal(participant_step(&p, PARTICIPANT_ACTIVATE, &f).answer, PARTICIPANT_IS_LOST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_starts_from_its_disks_whatever_crashes),
         cmocka_unit_test(what_is_here_decides_whether_it_can),
         cmocka_unit_test(what_libvirt_itself_lets_run_is_the_guest),
+        cmocka_unit_test(what_came_with_its_disks_and_is_off_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

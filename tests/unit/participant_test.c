@@ -38,7 +38,8 @@ static void each(visit fn)
                                                 .image_ended = bits & 256,
                                                 .autostart = bits & 4096,
                                                 .owes_autostart = bits & 256,
-                                                .copies = bits & 512};
+                                                .copies = bits & 512,
+                                                .copied = bits & 512};
                         struct participant_facts f = {guest,       bits & 4,    bits & 8,
                                                       bits & 16,   bits & 32,   bits & 64,
                                                       bits & 2048, bits & 4096, bits & 1024};
@@ -105,6 +106,8 @@ static void check_words(const struct participant *p, enum participant_event e,
                     p->state != PARTICIPANT_FENCED);
     if (s->actions & PARTICIPANT_UNDO)
         assert_int_equal(s->first, PARTICIPANT_TOMBSTONE);
+    if (p->state == PARTICIPANT_OWNER && p->copied) /* else the source would start from older disks */
+        assert_int_not_equal(s->first, PARTICIPANT_TOMBSTONE);
     if (s->actions & PARTICIPANT_RETIRE)
         assert_int_equal(s->first, PARTICIPANT_FENCED);
     if (s->actions & PARTICIPANT_TELL_PEER)
