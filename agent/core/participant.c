@@ -276,11 +276,17 @@ static struct participant_step source_cold_start(const struct participant *p,
         return doubt(p, "the guest is paused here, and there is no record of this transaction: was the state "
                         "directory restored?");
     unsigned end = p->state == PARTICIPANT_FENCED && left_behind(p, f) ? PARTICIPANT_END : 0;
-    if (p->state == PARTICIPANT_FENCED && alive(f) && !end)
+    /* The destination has its tombstone, so what runs is the guest: somebody has started it by hand. One that is paused may be what libvirt
+     * was to end. */
+    bool started = f->guest == PARTICIPANT_RUNNING && !f->job && !f->post_copy;
+    if (p->state == PARTICIPANT_FENCED && alive(f) && !end && !started)
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet") : refuse(p, still_here(f));
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
     s.actions = autostart_back(p, f);
-    if (p->state != PARTICIPANT_FENCED && (alive(f) || p->superseded)) /* a late repetition starts nothing */
+    if (started)
+        s.why = "it runs here already";
+    if (started || (p->state != PARTICIPANT_FENCED &&
+                    (alive(f) || p->superseded))) /* a late repetition starts nothing */
         return s;
     if (!p->definition_only)
         s.actions |= end | PARTICIPANT_START;

@@ -92,6 +92,32 @@ static void what_libvirt_may_have_let_run_there_is_not_resumed_here(void **state
     assert_int_equal(participant_step(&p, PARTICIPANT_SETTLE, &f).answer, PARTICIPANT_IS_KEPT);
 }
 
+/* LOST, and an operator has started the guest at the source before he was asked to: COLD START was refused for ever. */
+static void what_was_started_by_hand_after_it_was_lost_is_the_guest(void **state)
+{
+    (void)state;
+    const struct participant p = {.role = PARTICIPANT_SOURCE, .state = PARTICIPANT_FENCED};
+    struct participant_facts f = {.guest = PARTICIPANT_RUNNING};
+    struct participant_step s = participant_step(&p, PARTICIPANT_COLD_START, &f);
+    assert_int_equal(s.answer, PARTICIPANT_DONE);
+    assert_int_equal(s.then, PARTICIPANT_COLD);
+    assert_int_equal(s.actions, 0);
+    f.job = true; /* libvirt is about to end it */
+    assert_int_equal(participant_step(&p, PARTICIPANT_COLD_START, &f).answer, PARTICIPANT_IN_DOUBT);
+    f.job = false;
+    f.post_copy = true; /* half of it */
+    assert_int_equal(participant_step(&p, PARTICIPANT_COLD_START, &f).answer, PARTICIPANT_REFUSED);
+    f = (struct participant_facts){
+        .guest = PARTICIPANT_PAUSED}; /* left behind: it is ended, and another one started */
+    assert_int_equal(participant_step(&p, PARTICIPANT_COLD_START, &f).actions,
+                     PARTICIPANT_END | PARTICIPANT_START);
+    f.operators_pause = true;
+    assert_int_equal(participant_step(&p, PARTICIPANT_COLD_START, &f).answer, PARTICIPANT_REFUSED);
+    f = (struct participant_facts){.guest = PARTICIPANT_RUNNING};
+    assert_int_equal(participant_step(&p, PARTICIPANT_RELEASE, &f).answer,
+                     PARTICIPANT_REFUSED); /* it has not been lost */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +125,7 @@ int main(void)
         cmocka_unit_test(what_was_given_away_is_gone_only_without_a_qemu),
         cmocka_unit_test(what_was_kept_and_given_away_is_released_and_started_like_the_rest),
         cmocka_unit_test(what_libvirt_may_have_let_run_there_is_not_resumed_here),
+        cmocka_unit_test(what_was_started_by_hand_after_it_was_lost_is_the_guest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
