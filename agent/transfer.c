@@ -281,7 +281,7 @@ static void on_ended(void *arg, const struct error *why)
         t->why = *why;
     if (why && ladder_run_cancelled(t->ladder))
         error_set(&t->why, why->code, "%s", ladder_run_cancelled(t->ladder));
-    t->txn->call_succeeded = t->txn->calling && !why;
+    t->txn->call_succeeded |= t->txn->calling && !why; /* libvirt's event may have said so before */
     t->txn->calling = false;
     t->commit = commit_point_free(t->commit);
     migration_quiet(t->migration);

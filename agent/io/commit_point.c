@@ -16,6 +16,7 @@ struct commit_point {
     char *path, *file, *uuid; /* file: the last part of path */
     int inotify_fd;
     struct loop_fd *inotify_watch;
+    struct loop_timer *first;
     void (*fn)(void *arg);
     void *arg;
 };
@@ -93,6 +94,13 @@ static void look(struct commit_point *w)
     fn(w->arg);
 }
 
+static void look_first(void *arg)
+{
+    struct commit_point *w = arg;
+    w->first = NULL;
+    look(w);
+}
+
 static void on_inotify(void *arg, int fd)
 {
     struct commit_point *w = arg;
@@ -135,6 +143,8 @@ int commit_point_watch(struct loop *loop, const char *status_dir, const char *na
         goto out;
     }
     w->inotify_watch = loop_watch_fd(loop, w->inotify_fd, on_inotify, w);
+    if (streq(now.phase, "confirm3")) /* before an agent that was started again watches it, say */
+        w->first = loop_timer_start(loop, 0, look_first, w);
     *ret = steal(&w);
 out:
     status_deinit(&now);
@@ -147,6 +157,7 @@ struct commit_point *commit_point_free(struct commit_point *w)
     if (!w)
         return NULL;
     loop_unwatch_fd(w->inotify_watch);
+    loop_timer_cancel(w->first);
     if (w->inotify_fd >= 0)
         close(w->inotify_fd);
     free(w->path);

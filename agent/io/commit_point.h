@@ -17,7 +17,8 @@
 
 struct commit_point;
 
-/* Calls fn(arg) once, on the loop, when the phase of the domain's outgoing migration is confirm3. `status_dir` is libvirt's
+/* Calls fn(arg) once, on the loop and not before this has returned, when the phase of the domain's outgoing migration is, or becomes,
+ * confirm3. `status_dir` is libvirt's
  * (/run/libvirt/qemu); `name` and `uuid` are the domain's, which must be running now. Loop's thread.
  * Errors: NOT_FOUND (no status file), FAILED_PRECONDITION (it is another domain's), DATA_LOSS (not XML). */
 int commit_point_watch(struct loop *loop, const char *status_dir, const char *name, const char *uuid,

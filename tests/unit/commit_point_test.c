@@ -106,6 +106,21 @@ static void stop_2(void *arg)
     loop_stop(s->loop, 2);
 }
 
+/* An agent that was started again may find it there. */
+static void one_that_is_over_is_told_once(void **state)
+{
+    struct scene *s = *state;
+    write_status(s, "web1", UUID, "confirm3");
+    watch(s);
+    assert_int_equal(s->told, 0);
+    write_status(s, "web1", UUID, "confirm3");
+    assert_int_equal(run(s), 0);
+    assert_int_equal(s->told, 1);
+    s->watch = commit_point_free(s->watch);
+    watch(s);
+    s->watch = commit_point_free(s->watch); /* before it could be told */
+}
+
 /* By the time that this post runs, the first watch has seen what came before. */
 static void on_marker(void *arg)
 {
@@ -165,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(confirm3_is_the_commit_point, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_is_over_is_told_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_finished_transfer_is_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cancelled_confirm_is_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_domain_of_that_name_is_not, set_up, tear_down),
