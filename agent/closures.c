@@ -39,7 +39,8 @@ static struct limit limit_now(void)
 
 static int write_all(struct closures *c, struct error *err)
 {
-    return records_put_closures(transactions_records(c->agent->transactions), c->all, err);
+    return transactions_durable(
+        records_put_closures(transactions_records(c->agent->transactions), c->all, err), err);
 }
 
 static Drover__V1__Closure *find(const struct closures *c, const char *transaction, const char *target)

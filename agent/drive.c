@@ -62,7 +62,7 @@ int drive_admit(struct operation *op, const Drover__V1__Step *step, enum partici
                          "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64
                          " has taken over; stop the one that sent this",
                          step->epoch, epoch);
-    int e = records_raise(records, step->epoch, NULL, 0, err);
+    int e = transactions_durable(records_raise(records, step->epoch, NULL, 0, err), err);
     if (e < 0)
         return e;
     return op->txn ? admit_known(op, step, role, how, err) : admit_unknown(op, step, how, err);

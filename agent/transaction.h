@@ -135,7 +135,9 @@ const char *transaction_guest_name(const struct transaction *txn); /* its UUID w
 /* Makes the record durable in that state. On failure the record is as it was. */
 int transaction_write(struct transaction *txn, enum participant_state state, struct error *err);
 
-/* The manifest. Made before the write that comes before the deed. */
+/* ---- the manifest: manifest.c ---- */
+
+/* Made before the write that comes before the deed. */
 void transaction_made(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what);
 void transaction_made_also(struct transaction *txn, Drover__V1__Made__Kind kind,
                            const char *what); /* one of several */

@@ -87,6 +87,21 @@ enum participant_state transaction_state(const struct transaction *txn)
     return participant_state_of(txn->record->state);
 }
 
+int transactions_durable(int e, const struct error *err)
+{
+    if (e == -(int)STATUS_DATA_LOSS) {
+        log_error("%s; the agent ends, and reads it again when it is started", err ? err->text : "state_dir");
+        _exit(EXIT_FAILURE);
+    }
+    return e;
+}
+
+static int raise(struct transaction *txn, uint64_t generation, struct error *err)
+{
+    return transactions_durable(
+        records_raise(txn->all->records, txn->record->step->epoch, txn->guest, generation, err), err);
+}
+
 int transaction_write(struct transaction *txn, enum participant_state state, struct error *err)
 {
     Drover__V1__Record *r = txn->record;
@@ -98,12 +113,12 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
      * earlier transaction has paused is still that one's to resume. Its record alone refuses what comes late. */
     bool refused = old == PARTICIPANT_NONE && (state == PARTICIPANT_KEPT || state == PARTICIPANT_NONE);
     if ((old == PARTICIPANT_NONE && !refused) || state == PARTICIPANT_COLD) {
-        int e = records_raise(txn->all->records, r->step->epoch, txn->guest, r->step->generation, err);
+        int e = raise(txn, r->step->generation, err);
         if (e < 0)
             return e;
     }
     if (state == PARTICIPANT_OWNER && transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS)) {
-        int e = records_raise(txn->all->records, r->step->epoch, txn->guest, r->cold_generation, err);
+        int e = raise(txn, r->cold_generation, err);
         if (e < 0)
             return e;
     }
@@ -115,11 +130,7 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
     failpoint("agent.%s.%s.before_write", role, r->state);
     int e = records_put(txn->all->records, r, err);
     failpoint("agent.%s.%s.after_write", role, r->state);
-    if (e == -(int)STATUS_DATA_LOSS) {
-        log_error("%s; the agent ends, and reads it again when it is started", err ? err->text : "state_dir");
-        _exit(EXIT_FAILURE);
-    }
-    if (e < 0) {
+    if (transactions_durable(e, err) < 0) {
         r->state = word;
         r->changed = changed;
         return e;
@@ -127,100 +138,6 @@ int transaction_write(struct transaction *txn, enum participant_state state, str
     r->state = xstrdup(r->state);
     free(word);
     return 0;
-}
-
-void transaction_made(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what)
-{
-    if (!transaction_has_made(txn, kind))
-        transaction_made_also(txn, kind, what);
-}
-
-void transaction_made_also(struct transaction *txn, Drover__V1__Made__Kind kind, const char *what)
-{
-    Drover__V1__Record *r = txn->record;
-    r->made = xrealloc(r->made, r->n_made + 1, sizeof(*r->made));
-    Drover__V1__Made *m = r->made[r->n_made++] = new0(Drover__V1__Made);
-    drover__v1__made__init(m);
-    m->kind = kind;
-    m->what = xstrdup(what);
-}
-
-bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind kind)
-{
-    for (size_t i = 0; i < txn->record->n_made; i++)
-        if (txn->record->made[i]->kind == kind && !txn->record->made[i]->undone)
-            return true;
-    return false;
-}
-
-bool transaction_had_made(const struct transaction *txn, Drover__V1__Made__Kind kind)
-{
-    for (size_t i = 0; i < txn->record->n_made; i++)
-        if (txn->record->made[i]->kind == kind)
-            return true;
-    return false;
-}
-
-void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
-{
-    for (size_t i = 0; i < txn->record->n_made; i++)
-        if (txn->record->made[i]->kind == kind)
-            txn->record->made[i]->undone = true;
-}
-
-bool transaction_owes_autostart(const struct transaction *txn)
-{
-    enum participant_state state = transaction_state(txn);
-    return txn->role == PARTICIPANT_SOURCE && (state == PARTICIPANT_KEPT || state == PARTICIPANT_COLD) &&
-           transaction_has_made(txn, DROVER__V1__MADE__KIND__AUTOSTART);
-}
-
-/* A record of an older agent does not say how the job was begun: where the policy allows it, it may. */
-bool transaction_may_post_copy(const struct transaction *txn)
-{
-    const Drover__V1__Record *r = txn->record;
-    bool copies = r->relocation && r->relocation->n_copies; /* libvirt does not combine the two */
-    if (r->begun)
-        return r->begun->post_copy;
-    return r->mode == DROVER__V1__MODE__MODE_POST_COPY ||
-           (r->mode == DROVER__V1__MODE__MODE_AUTO && r->policy && r->policy->post_copy && !copies);
-}
-
-int transaction_reserve(struct transaction *txn, uint64_t bytes, uint64_t available)
-{
-    struct transactions *all = txn->all;
-    pthread_mutex_lock(&all->memory_lock);
-    bool fits = all->memory_reserved + bytes <= available;
-    if (fits) {
-        all->memory_reserved += bytes;
-        txn->record->memory = bytes;
-    }
-    pthread_mutex_unlock(&all->memory_lock);
-    return fits ? 0 : -(int)STATUS_RESOURCE_EXHAUSTED;
-}
-
-int transaction_reserve_hugepages(struct transaction *txn, uint64_t bytes, uint64_t available)
-{
-    struct transactions *all = txn->all;
-    pthread_mutex_lock(&all->memory_lock);
-    bool fits = all->hugepages_reserved + bytes <= available;
-    if (fits) {
-        all->hugepages_reserved += bytes;
-        txn->record->hugepages = bytes;
-    }
-    pthread_mutex_unlock(&all->memory_lock);
-    return fits ? 0 : -(int)STATUS_RESOURCE_EXHAUSTED;
-}
-
-void transaction_unreserve(struct transaction *txn)
-{
-    struct transactions *all = txn->all;
-    pthread_mutex_lock(&all->memory_lock);
-    all->memory_reserved -= txn->record->memory;
-    txn->record->memory = 0;
-    all->hugepages_reserved -= txn->record->hugepages;
-    txn->record->hugepages = 0;
-    pthread_mutex_unlock(&all->memory_lock);
 }
 
 /* ---- for the rest of the agent ---- */
@@ -371,7 +288,8 @@ static void tidy(void *arg)
             p = &t->next;
             continue;
         }
-        if (records_raise(all->records, t->epoch, t->guest, t->generation, NULL) < 0) {
+        int e = records_raise(all->records, t->epoch, t->guest, t->generation, NULL);
+        if (transactions_durable(e, NULL) < 0) {
             p = &t->next; /* it still refuses what comes late */
             continue;
         }

@@ -25,6 +25,10 @@ ProtobufCService *transactions_peer_service(struct transactions *transactions);
 struct records;
 struct records *transactions_records(struct transactions *transactions);
 
+/* What a write to it has returned. Ends the program where nobody knows whether it survives a cut of the power (DATA_LOSS): what is
+ * there is read when it is started again. */
+int transactions_durable(int e, const struct error *err);
+
 /* Memory that open transactions hold at this host, in bytes, and huge pages. Any thread. */
 uint64_t transactions_reserved_bytes(const struct transactions *transactions);
 uint64_t transactions_reserved_hugepages(const struct transactions *transactions);

@@ -21,6 +21,7 @@ struct records {
     int dir_fd, transactions_fd, archive_fd, damaged_fd, lock_fd;
     pthread_mutex_t lock; /* guards the fence, and that temporary names are used by one writer at a time */
     Drover__V1__Fence *fence;
+    bool unsure; /* the fence was written, and nobody knows whether it stays */
 };
 
 bool records_is_uuid(const char *text)
@@ -325,8 +326,8 @@ int records_raise(struct records *r, uint64_t epoch, const char *guest, uint64_t
     Drover__V1__Fence__Generation *g = guest ? find(f, guest) : NULL;
     uint64_t old_epoch = f->epoch, old_generation = g ? g->generation : 0;
     bool higher = epoch > old_epoch || (guest && generation > old_generation);
-    int e = 0;
-    if (higher) {
+    int e = r->unsure ? UNSURE : 0;
+    if (higher && !e) {
         if (guest && !g) {
             f->generations = xrealloc(f->generations, f->n_generations + 1, sizeof(*f->generations));
             g = f->generations[f->n_generations++] = new0(Drover__V1__Fence__Generation);
@@ -343,6 +344,7 @@ int records_raise(struct records *r, uint64_t epoch, const char *guest, uint64_t
             if (g)
                 g->generation = old_generation;
         }
+        r->unsure = e == UNSURE;
     }
     pthread_mutex_unlock(&r->lock);
     return e ? cannot_write(r, e, "", "fence", err) : 0;
@@ -368,5 +370,5 @@ int records_put_closures(struct records *r, const Drover__V1__Closures *closures
     pthread_mutex_lock(&r->lock);
     int e = put_message(r->dir_fd, "closures", &closures->base);
     pthread_mutex_unlock(&r->lock);
-    return e < 0 ? error_errno(err, -e, "cannot write %s/closures", r->dir) : 0;
+    return e ? cannot_write(r, e, "", "closures", err) : 0;
 }

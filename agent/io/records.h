@@ -41,14 +41,15 @@ int records_remove(struct records *records, const char *transaction, struct erro
 int records_archive(struct records *records, const char *name, const char *guest, uint64_t generation,
                     const char *xml, struct error *err);
 
-/* What is kept closed at the storage; freed with drover__v1__closures__free_unpacked. Empty if there is nothing yet. */
+/* What is kept closed at the storage (DATA_LOSS: as with records_put); freed with drover__v1__closures__free_unpacked. Empty if there is nothing yet. */
 int records_get_closures(struct records *records, Drover__V1__Closures **ret, struct error *err);
 int records_put_closures(struct records *records, const Drover__V1__Closures *closures, struct error *err);
 
 uint64_t records_epoch(struct records *records);
 uint64_t records_generation(struct records *records, const char *guest);
 
-/* Raises what was seen highest, durable when it returns 0; a lower or equal one changes nothing and writes nothing. */
+/* Raises what was seen highest, durable when it returns 0; a lower or equal one changes nothing and writes nothing.
+ * DATA_LOSS: as with records_put; whatever is raised after that, the answer is the same. */
 int records_raise(struct records *records, uint64_t epoch, const char *guest, uint64_t generation,
                   struct error *err);
 

@@ -152,12 +152,17 @@ static void a_write_that_may_not_survive_is_told_from_one_that_failed(void **sta
     directories_fail = true;
     int e = records_put(r, &record, &err);
     int raised = records_raise(r, 5, NULL, 0, NULL);
+    int again = records_raise(r, 5, NULL, 0, NULL); /* not "it is there already" */
+    const Drover__V1__Closures closures = DROVER__V1__CLOSURES__INIT;
+    int closed = records_put_closures(r, &closures, NULL);
     records_free(r);
     assert_int_not_equal(records_open(f->dir, &r, NULL, NULL), 0); /* until it can be known */
     directories_fail = false;
     assert_int_equal(e, -(int)STATUS_DATA_LOSS);
     assert_non_null(strstr(err.text, "transactions/" TXN " is written"));
     assert_int_equal(raised, -(int)STATUS_DATA_LOSS);
+    assert_int_equal(again, -(int)STATUS_DATA_LOSS);
+    assert_int_equal(closed, -(int)STATUS_DATA_LOSS);
     r = opened(f);
     read_all(f, r);
     assert_int_equal(f->n, 1);
