@@ -7,6 +7,7 @@
 #include "agent/transaction.h"
 #include "common/base/memory.h"
 
+#include <inttypes.h>
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
 #include <string.h>
@@ -181,6 +182,15 @@ void rpc_set_bandwidth(Drover__V1__Agent_Service *service, const Drover__V1__Set
                        Drover__V1__SetBandwidthReply_Closure reply, void *call)
 {
     struct transactions *all = service_agent(service)->transactions;
+    uint64_t seen = request->step && all ? records_epoch(transactions_records(all)) : 0;
+    if (request->step && request->step->epoch < seen) {
+        struct error err;
+        error_set(&err, STATUS_ABORTED,
+                  "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64 " has taken over",
+                  request->step->epoch, seen);
+        rpc_call_fail(call, &err);
+        return;
+    }
     struct transaction *txn =
         request->step && all ? transactions_find(all, request->step->transaction) : NULL;
     Drover__V1__SetBandwidthReply answer = DROVER__V1__SET_BANDWIDTH_REPLY__INIT;

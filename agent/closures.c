@@ -30,6 +30,8 @@ struct order {
     ProtobufCMessage *answer; /* owned; NULL: failed with err */
     struct error err;
     int (*fn)(struct order *o);
+    bool changes; /* an order of a coordinator: of what epoch */
+    uint64_t epoch;
 };
 
 static struct limit limit_now(void)
@@ -271,6 +273,8 @@ static void work(void *arg)
     struct closures *c = o->closures;
     if (!c->all)
         records_get_closures(transactions_records(c->agent->transactions), &c->all, &c->unread);
+    if (o->changes && transactions_admit_epoch(c->agent->transactions, o->epoch, &o->err) < 0)
+        return;
     if (c->all)
         o->fn(o);
     else
@@ -293,46 +297,55 @@ static void done(void *arg)
     free(o);
 }
 
-static void submit(struct closures *c, struct rpc_call *call, ProtobufCClosure reply,
-                   const ProtobufCMessage *request, int (*fn)(struct order *o))
+static void submit(struct closures *c, const struct order *order)
 {
     struct error err;
-    if (call && !c->agent->config->storage) {
+    if (order->call && !c->agent->config->storage) {
         error_set(&err, STATUS_FAILED_PRECONDITION, "%s is no storage node (roles in its agent.yaml)",
                   c->agent->config->name);
-        rpc_call_fail(call, &err);
+        rpc_call_fail(order->call, &err);
+        if (order->request)
+            protobuf_c_message_free_unpacked(order->request, NULL);
         return;
     }
     struct order *o = new0(struct order);
-    *o = (struct order){.closures = c,
-                        .call = call,
-                        .reply = reply,
-                        .fn = fn,
-                        .request = request ? message_copy(request) : NULL};
+    *o = *order;
+    o->closures = c;
     workers_submit(c->workers, work, done, o);
 }
 
 void closures_close(struct closures *c, const Drover__V1__CloseStorageRequest *request,
                     Drover__V1__CloseStorageReply_Closure reply, struct rpc_call *call)
 {
-    submit(c, call, (ProtobufCClosure)(void (*)(void))reply, &request->base, close_work);
+    submit(c, &(struct order){.call = call,
+                              .reply = (ProtobufCClosure)(void (*)(void))reply,
+                              .request = message_copy(&request->base),
+                              .fn = close_work,
+                              .changes = true,
+                              .epoch = request->epoch});
 }
 
 void closures_open(struct closures *c, const Drover__V1__OpenStorageRequest *request,
                    Drover__V1__OpenStorageReply_Closure reply, struct rpc_call *call)
 {
-    submit(c, call, (ProtobufCClosure)(void (*)(void))reply, &request->base, open_work);
+    submit(c, &(struct order){.call = call,
+                              .reply = (ProtobufCClosure)(void (*)(void))reply,
+                              .request = message_copy(&request->base),
+                              .fn = open_work,
+                              .changes = true,
+                              .epoch = request->epoch});
 }
 
 void closures_list(struct closures *c, Drover__V1__Closures_Closure reply, struct rpc_call *call)
 {
-    submit(c, call, (ProtobufCClosure)(void (*)(void))reply, NULL, list_work);
+    submit(c,
+           &(struct order){.call = call, .reply = (ProtobufCClosure)(void (*)(void))reply, .fn = list_work});
 }
 
 static void on_timer(void *arg)
 {
     struct closures *c = arg;
-    submit(c, NULL, NULL, NULL, look_work);
+    submit(c, &(struct order){.fn = look_work});
     c->timer = loop_timer_start(c->agent->loop, CLOSURES_LOOK_MS, on_timer, c);
 }
 

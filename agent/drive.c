@@ -53,16 +53,9 @@ static int admit_known(struct operation *op, const Drover__V1__Step *step, enum 
 int drive_admit(struct operation *op, const Drover__V1__Step *step, enum participant_role role,
                 enum admission how, struct error *err)
 {
-    struct records *records = op->all->records;
     if (op->foreign)
         return error_set(err, STATUS_ABORTED, "transaction %s is another guest's", step->transaction);
-    uint64_t epoch = records_epoch(records);
-    if (step->epoch < epoch)
-        return error_set(err, STATUS_ABORTED,
-                         "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64
-                         " has taken over; stop the one that sent this",
-                         step->epoch, epoch);
-    int e = transactions_durable(records_raise(records, step->epoch, NULL, 0, err), err);
+    int e = transactions_admit_epoch(op->all, step->epoch, err);
     if (e < 0)
         return e;
     return op->txn ? admit_known(op, step, role, how, err) : admit_unknown(op, step, how, err);

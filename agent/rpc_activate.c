@@ -57,9 +57,9 @@ static void done(struct operation *op)
     free(a);
 }
 
-/* `epoch`: that of a coordinator, or of nobody (0): what gives a peer the right is that it has fenced itself, and it may not
- * have heard of a new coordinator yet. */
-static void begin(struct transactions *all, const Drover__V1__ActivateRequest *request, uint64_t epoch,
+/* What gives a peer the right is that it has fenced itself, and it may not have heard of a new coordinator yet: its epoch does not
+ * count. */
+static void begin(struct transactions *all, const Drover__V1__ActivateRequest *request, bool peer,
                   Drover__V1__ActivateReply_Closure reply, struct rpc_call *call)
 {
     const Drover__V1__Step *step = request->step;
@@ -73,8 +73,9 @@ static void begin(struct transactions *all, const Drover__V1__ActivateRequest *r
     drover__v1__step__init(&a->step);
     if (step)
         a->step = *step;
-    a->step.epoch = epoch ? epoch : records_epoch(all->records);
-    a->step.transferred &= epoch != 0; /* a peer's word is enough only for what was prepared here */
+    if (peer)
+        a->step.epoch = records_epoch(all->records);
+    a->step.transferred &= !peer; /* a peer's word is enough only for what was prepared here */
     if (unary_begin(&a->u, all, &a->step, PARTICIPANT_DESTINATION, call))
         turn_take(&a->u.op);
     else
@@ -84,8 +85,7 @@ static void begin(struct transactions *all, const Drover__V1__ActivateRequest *r
 void rpc_activate(Drover__V1__Agent_Service *service, const Drover__V1__ActivateRequest *request,
                   Drover__V1__ActivateReply_Closure reply, void *call)
 {
-    begin(service_agent(service)->transactions, request, request->step ? request->step->epoch : 0, reply,
-          call);
+    begin(service_agent(service)->transactions, request, false, reply, call);
 }
 
 void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__ActivateRequest *request,
@@ -93,5 +93,5 @@ void rpc_peer_activate(Drover__V1__Peer_Service *service, const Drover__V1__Acti
 {
     struct transactions *all =
         (struct transactions *)((char *)service - offsetof(struct transactions, peer_service));
-    begin(all, request, 0, reply, call);
+    begin(all, request, true, reply, call);
 }

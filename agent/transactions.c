@@ -7,6 +7,7 @@
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -94,6 +95,17 @@ int transactions_durable(int e, const struct error *err)
         _exit(EXIT_FAILURE);
     }
     return e;
+}
+
+int transactions_admit_epoch(struct transactions *all, uint64_t epoch, struct error *err)
+{
+    uint64_t seen = records_epoch(all->records);
+    if (epoch < seen)
+        return error_set(err, STATUS_ABORTED,
+                         "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64
+                         " has taken over; stop the one that sent this",
+                         epoch, seen);
+    return transactions_durable(records_raise(all->records, epoch, NULL, 0, err), err);
 }
 
 static int raise(struct transaction *txn, uint64_t generation, struct error *err)

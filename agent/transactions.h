@@ -29,6 +29,9 @@ struct records *transactions_records(struct transactions *transactions);
  * there is read when it is started again. */
 int transactions_durable(int e, const struct error *err);
 
+/* Refuses an older coordinator (ABORTED), and raises the epoch, durably. Not on the loop. */
+int transactions_admit_epoch(struct transactions *transactions, uint64_t epoch, struct error *err);
+
 /* Memory that open transactions hold at this host, in bytes, and huge pages. Any thread. */
 uint64_t transactions_reserved_bytes(const struct transactions *transactions);
 uint64_t transactions_reserved_hugepages(const struct transactions *transactions);

@@ -72,6 +72,7 @@ static void open_again(struct fencing *f)
     struct round *round = round_new(f->api->config.loop, on_opened, f);
     Drover__V1__OpenStorageRequest request = DROVER__V1__OPEN_STORAGE_REQUEST__INIT;
     request.transaction = f->transaction;
+    request.epoch = store_epoch(f->api->config.store);
     for (size_t i = 0; i < f->round->n; i++)
         round_ask(round, f->api->config.agents, f->round->list[i]->host, "OpenStorage", &request.base,
                   CLOSE_MS);
@@ -117,6 +118,7 @@ static void ask_nodes(struct fencing *f, bool apply)
     const struct api *api = f->api;
     Drover__V1__CloseStorageRequest request = DROVER__V1__CLOSE_STORAGE_REQUEST__INIT;
     request.transaction = f->transaction;
+    request.epoch = store_epoch(api->config.store);
     request.guest = f->guest_uuid;
     request.guest_name = f->guest;
     request.source = f->source;
@@ -346,6 +348,7 @@ static void on_to_release(void *arg)
                 continue;
             Drover__V1__OpenStorageRequest request = DROVER__V1__OPEN_STORAGE_REQUEST__INIT;
             request.transaction = c->closures[k]->transaction;
+            request.epoch = store_epoch(l->api->config.store);
             round_ask(round, l->api->config.agents, a->host, "OpenStorage", &request.base, CLOSE_MS);
         }
     }

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
+from conftest import BUILD
 from lablib import wait_for
 from lablib.programs import STORE
 
@@ -134,6 +135,12 @@ def test_the_source_is_shut_out_at_the_storage(fleet, drover, left):
     export1.run(["tgtadm", "--lld", "iscsi", "--mode", "target", "--op", "bind", "--tid", number, "--initiator-address", "ALL"])
     wait_for(lambda: "ALL" not in export1.run(["tgtadm", "--lld", "iscsi", "--mode", "target", "--op", "show"]).stdout, 30, "it to be closed again")
     assert document(drover("fence", "list", "--json"))["fences"][0]["source"] == "kvm1"
+    pki = fleet.programs.pki  # a coordinator that another has replaced does not open it
+    older = [f"{BUILD}/tests/lab/agent_call", f"tls+tcp://{export1.address}:7460", f"{pki}/ca.pem", f"{pki}/coordinator-main.pem"]
+    transaction = document(drover("fence", "list", "--json"))["fences"][0]["transaction"]
+    refused = fleet.coordinator.run([*older, "OpenStorage", f"transaction={transaction}"], check=False)
+    assert refused.returncode == 1 and "is over" in refused.stdout + refused.stderr, refused
+    assert len(document(drover("fence", "list", "--json"))["fences"]) == 1
     refused = drover("fence", "release", "kvm1", check=False)
     assert refused.returncode == 3
     assert "its agent can't be asked" in refused.stderr
