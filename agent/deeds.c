@@ -123,7 +123,7 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
     bool copies = transaction_has_made(txn, DROVER__V1__MADE__KIND__IMAGE);
     if (!image && !definition && !copies)
         return 0;
-    bool newest = records_generation(txn->all->records, txn->guest) <= txn->record->step->generation;
+    bool newest = !transaction_is_superseded(txn);
     int e = 0;
     if (newest && txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
         e = drop_image(txn, conn, definition, err);

@@ -125,7 +125,7 @@ static struct participant half_of(const struct transaction *txn)
         .copied = transaction_had_made(txn, DROVER__V1__MADE__KIND__IMAGE),
         .post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY),
         .may_post_copy = transaction_may_post_copy(txn),
-        .superseded = records_generation(txn->all->records, txn->guest) > txn->record->step->generation,
+        .superseded = transaction_is_superseded(txn),
     };
 }
 

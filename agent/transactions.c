@@ -108,6 +108,14 @@ int transactions_admit_epoch(struct transactions *all, uint64_t epoch, struct er
     return transactions_durable(records_raise(all->records, epoch, NULL, 0, err), err);
 }
 
+/* Its own next generation, under which the guest starts from its disks, may be the highest before that is in the record. */
+bool transaction_is_superseded(const struct transaction *txn)
+{
+    const Drover__V1__Record *r = txn->record;
+    uint64_t seen = records_generation(txn->all->records, txn->guest);
+    return seen > r->step->generation && seen > r->cold_generation;
+}
+
 static int raise(struct transaction *txn, uint64_t generation, struct error *err)
 {
     return transactions_durable(

@@ -45,7 +45,7 @@
  *
  * Mistakes, each a -D; `run` checks that each is found: AUTORESUME, GUESS_KEPT, KEEP_WITH_JOB, KEEP_UNWRITTEN, LEASE_DESTROYS,
  * NO_GENERATION, NO_EPOCH, RESUME_OLD, COLD_OLD, ACTIVATE_EARLY, FENCE_LATE, RELEASE_EARLY, OFF_IS_GONE, UNASKED_IS_LOST,
- * ABORT_HEARD_ONLY, SEND_FIRST, NO_RETRY, PAUSE_UNWRITTEN, FENCE_EARLY, HELD_IS_FOREIGN, WORD_OBEYED; of LOST_RECORDS: LOST_IS_KEPT,
+ * ABORT_HEARD_ONLY, SEND_FIRST, NO_RETRY, PAUSE_UNWRITTEN, FENCE_EARLY, HELD_IS_FOREIGN, WORD_OBEYED; with two faults COLD_IS_OLD; of LOST_RECORDS: LOST_IS_KEPT,
  * RESUME_LOST; of ALONE: NO_MESH. The code had FENCE_EARLY (a guest
  * that the ladder had paused stayed so for ever if a new migration was refused before it was resumed) and HELD_IS_FOREIGN (RELEASE
  * refused for ever) until the model found them. NO_EPOCH breaks only the rule that a deposed coordinator is not obeyed: within one
@@ -173,6 +173,12 @@ byte at; /* its source */
 #else
 #define LEFT_BEHIND (IS_PAUSED(h) && !HAS_JOB(h) && (pause[t] || !held[h]) && !SUPERSEDED)
 #endif
+/* COLD START is of the next generation, also before that is in the record. */
+#ifdef COLD_IS_OLD
+#define LEFT_BEHIND_COLD LEFT_BEHIND
+#else
+#define LEFT_BEHIND_COLD (IS_PAUSED(h) && !HAS_JOB(h) && (pause[t] || !held[h]) && fence[h] <= NEXT(t))
+#endif
 #ifdef FENCE_EARLY
 #define RAISES_KEPT true
 #else
@@ -196,6 +202,7 @@ byte at; /* its source */
 bool transferred[2], lost_s[2], lost_d[2];
 #define S_LOST (S[t] == NONE && lost_s[t] && transferred[t] && fence[h] <= MINE(t))
 #define D_LOST (D[t] == NONE && lost_d[t] && transferred[t] && fence[h] <= MINE(t))
+#define S_LOST_COLD (S[t] == NONE && lost_s[t] && transferred[t] && fence[h] <= NEXT(t))
 #define HAS_PEER (!lost_s[t])
 #define FOUND_S lost_s[t] = false
 #define FOUND_D lost_d[t] = false
@@ -401,7 +408,7 @@ end:
     :: atomic { FREE && REPLIES(RELEASE_S, RELEASED_S) && (S[t] == RELEASED || S[t] == KEPT || S[t] == COLD) ->
         printf("S17\n"); take(RELEASE_S, RELEASED_S); say() }
     :: atomic { FREE && GOT(START) && up[h] &&
-        ((S[t] == FENCED && (IS_OFF(h) || LEFT_BEHIND)) || (S[t] == COLD && NEWEST_COLD && IS_OFF(h))) ->
+        ((S[t] == FENCED && (IS_OFF(h) || LEFT_BEHIND_COLD)) || (S[t] == COLD && NEWEST_COLD && IS_OFF(h))) ->
         printf("S18\n"); take(START, START_OK); source_is(COLD); DO(D_START) }
     :: atomic { FREE && REPLIES(START, START_OK) && S[t] == COLD && up[h] && (ALIVE(h) || SUPERSEDED) ->
         printf("S19\n"); take(START, START_OK); say() }
@@ -430,8 +437,8 @@ end:
         fi }
     :: atomic { FREE && GOT(RELEASE_S) && S_LOST && up[h] && (IS_OFF(h) || LEFT_BEHIND) ->
         printf("S24\n"); take(RELEASE_S, RELEASED_S); source_is(FENCED); DO(D_RETIRE) }
-    :: atomic { FREE && GOT(START) && S_LOST && up[h] && IS_OFF(h) -> printf("S24\n"); take(START, START_OK); source_is(COLD); DO(D_START) }
-    :: atomic { FREE && GOT(START) && S_LOST && up[h] && vm[h] == RUN -> printf("S24\n"); take(START, START_OK); source_is(COLD); say() }
+    :: atomic { FREE && GOT(START) && S_LOST_COLD && up[h] && IS_OFF(h) -> printf("S24\n"); take(START, START_OK); source_is(COLD); DO(D_START) }
+    :: atomic { FREE && GOT(START) && S_LOST_COLD && up[h] && vm[h] == RUN -> printf("S24\n"); take(START, START_OK); source_is(COLD); say() }
     /* Its guest is paused, and runs or was lost elsewhere: told so, the operator ends it. */
     :: atomic { FREE && S_LOST && c != SETTLING && n == t && D[t] != PREPARED && IS_PAUSED(h) && !HAS_JOB(h) && !HAS_COPY(h) ->
         printf("O\n"); vm[h] = OFF; held[h] = false }
@@ -451,6 +458,9 @@ end:
     /* Just before its record, which is one of a yes: nothing else raises the fence. */
     :: atomic { faults > 0 && FREE && GOT(PREPARE_S) && FRESH(S) && up[h] && vm[h] == HOME && !HAS_JOB(h) ->
         printf("F1 agent %d, fence\n", h); faults--; forget(); fence[h] = MINE(t) }
+    /* And just before COLD. */
+    :: atomic { faults > 0 && FREE && GOT(START) && S[t] == FENCED && up[h] && fence[h] < NEXT(t) ->
+        printf("F1 agent %d, fence\n", h); faults--; forget(); fence[h] = NEXT(t) }
     :: atomic { !seen[h] && sent[t] -> seen[h] = true } /* any message tells of the epoch */
     od;
 act:
