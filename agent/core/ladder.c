@@ -207,16 +207,33 @@ static void act(struct ladder *l, struct ladder_actions *a, enum ladder_action a
     a->rung = rung;
 }
 
+/* As a sentence says it, never less: an operator gives back what was read. */
+static int64_t round_up(double ms)
+{
+    double step = ms < 1000 ? 10 : ms < 10000 ? 100 : ms < 99000 ? 1000 : 60000;
+    return llround(ceil(ms / step) * step);
+}
+
+/* ms: the least max_pause with which it would have ended, by a limit of QEMU's (ladder_init, weigh_waiting) or by a pause
+ * (weigh_pause), and with some more in hand, since no two runs see the same. */
+static int64_t needed_pause(const struct ladder *l)
+{
+    double send = (double)l->least / fmax(l->bandwidth, 1) * 1e3;
+    double ms = send * 100 / (100 - SLACK) * 10 / 9 + (double)l->overhead;
+    if (may_pause(l))
+        ms = fmin(ms, 1.1 * pause_of(l, (double)l->least, PAUSE_TAKES, 0));
+    return round_up(ms * 1.05);
+}
+
 static void cancel_for_pause(struct ladder *l, struct ladder_actions *a)
 {
     char needs[24], allowed[24], least[24], rate[24];
-    double ms = (double)l->least / fmax(l->bandwidth, 1) * 1e3 * 1.1 + (double)l->overhead;
     act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
-    a->needs_pause = llround(ms);
+    a->needs_pause = needed_pause(l);
     int64_t max = l->policy.max_pause > 0 ? l->policy.max_pause : LADDER_LIVE_DOWNTIME;
     say(a, "cancelled: never less than %s remained, at %s/s: needs a pause of %s, you allowed %s",
-        say_bytes(least, (double)l->least), say_bytes(rate, l->bandwidth), say_time(needs, ms),
-        say_time(allowed, (double)max));
+        say_bytes(least, (double)l->least), say_bytes(rate, l->bandwidth),
+        say_time(needs, (double)a->needs_pause), say_time(allowed, (double)max));
 }
 
 static void cancel_for_deadline(struct ladder *l, const struct ladder_sample *s, double needed,
@@ -225,7 +242,7 @@ static void cancel_for_deadline(struct ladder *l, const struct ladder_sample *s,
     char more[24], left[24], remain[24];
     /* Where it is the pause that there was no way around, that is the reason. */
     bool steady = l->syncs > 1 && l->policy.mode <= LADDER_LIVE && !l->post_copy;
-    if (steady && !s->paused && !pause_fits(l, (double)l->least / fmax(l->bandwidth, 1) * 1e3)) {
+    if (steady && !s->paused && l->policy.max_pause > 0 && needed_pause(l) > l->policy.max_pause) {
         cancel_for_pause(l, a);
         return;
     }

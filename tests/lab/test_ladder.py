@@ -1,5 +1,6 @@
 """Guests for which a live migration can't win, or not always: what the ladder does, seen on real guests over slow links."""
 
+import re
 import signal
 
 import pytest
@@ -56,6 +57,10 @@ def test_a_pause_that_does_not_fit_is_named_and_the_guest_stays(fleet, drover):
     assert "you allowed 1 s" in refused.stdout + refused.stderr
     assert_runs_only_on(fleet, "web1", "kvm1")
     assert_goes_on(fleet, "web1", "kvm1")
+    named = re.search(r"needs a pause of ([0-9.]+) (m?s)", refused.stdout + refused.stderr)
+    drover("migrate", "web1", "--to", "kvm2", "--max-pause", "".join(named.groups()))
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
 
 
 def test_a_max_pause_below_any_switch_over_is_not_tried(fleet, drover):
