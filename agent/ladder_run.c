@@ -38,6 +38,14 @@ struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__
     return p;
 }
 
+uint64_t ladder_run_limit(const struct transaction *txn)
+{
+    uint64_t limit = txn->record->policy ? txn->record->policy->bandwidth : 0;
+    /* While others have the link, its little is not what it will have. */
+    uint64_t share = txn->waits ? 0 : txn->begin_bandwidth;
+    return share && (!limit || share < limit) ? share : limit;
+}
+
 static void ladder_make(struct transaction *txn, struct ladder *ladder, struct ladder_start *ret_start)
 {
     const Drover__V1__Record *r = txn->record;
@@ -51,7 +59,7 @@ static void ladder_make(struct transaction *txn, struct ladder *ladder, struct l
         guest.memory = (int64_t)r->guest->memory_max;
     samples_guest(samples, txn->guest, &guest);
     guest.bandwidth = samples_link(samples, r->peer->host, &source, &age);
-    int64_t limit = r->policy ? (int64_t)r->policy->bandwidth : 0;
+    int64_t limit = (int64_t)ladder_run_limit(txn);
     if (limit && (!guest.bandwidth || limit < guest.bandwidth))
         guest.bandwidth = limit;
     if (copies) /* libvirt does not combine the two */

@@ -20,6 +20,9 @@ struct ladder_run;
 
 struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__Policy *policy);
 
+/* Bytes per second that the job may use: the policy's, and no more than its share of the link; 0: no limit is known. */
+uint64_t ladder_run_limit(const struct transaction *txn);
+
 /* Decides how the job is to be begun, into the record, to be written with MIGRATING. The loop's, in the guest's turn. */
 void ladder_run_begin(struct transaction *txn);
 

@@ -22,8 +22,8 @@ static void answer(struct forecasting *f)
     bool stops = !f->agent->transactions;
     const Drover__V1__Guest *guest = stops ? NULL : guests_find(f->agent->guests, q->guest);
     if (guest) {
-        samples_forecast(f->agent->samples, guest, q->mode, q->policy, q->destination->host, q->disk_bytes,
-                         &forecast, why);
+        samples_forecast(f->agent->samples, guest, q->mode, q->policy, q->policy ? q->policy->bandwidth : 0,
+                         q->destination->host, q->disk_bytes, &forecast, why);
         f->reply(&forecast, f->call);
     } else {
         struct error err;

@@ -52,7 +52,11 @@ static void remember(struct transaction *txn, const Drover__V1__MigrateRequest *
 static void begin(struct operation *op)
 {
     struct migrate *m = (struct migrate *)op;
-    if (!op->txn || op->txn->role != PARTICIPANT_SOURCE || transaction_state(op->txn) != PARTICIPANT_PREPARED)
+    if (!op->txn || op->txn->role != PARTICIPANT_SOURCE)
+        return;
+    op->txn->begin_bandwidth = m->request->begin_bandwidth;
+    op->txn->waits = m->request->waits;
+    if (transaction_state(op->txn) != PARTICIPANT_PREPARED)
         return;
     remember(op->txn, m->request);
     if (op->txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
@@ -62,10 +66,6 @@ static void begin(struct operation *op)
 static void work(struct operation *op)
 {
     struct migrate *m = (struct migrate *)op;
-    if (op->txn) {
-        op->txn->begin_bandwidth = m->request->begin_bandwidth;
-        op->txn->waits = m->request->waits;
-    }
     m->copy = op->txn && op->txn->role == PARTICIPANT_SOURCE &&
               transaction_state(op->txn) == PARTICIPANT_PREPARED && copies_any(op->txn) &&
               op->txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION;

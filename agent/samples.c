@@ -398,7 +398,7 @@ void samples_learn_link(struct samples *s, const char *host, int64_t bandwidth, 
 }
 
 void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
-                      const Drover__V1__Policy *policy, const char *host, uint64_t disk_bytes,
+                      const Drover__V1__Policy *policy, uint64_t limit, const char *host, uint64_t disk_bytes,
                       Drover__V1__Forecast *r, char why[256])
 {
     static const char *const ways[MODEL_MODES] = {"live", "auto-converge", "pause", "post-copy", "offline"};
@@ -408,8 +408,8 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
     const char *source = "";
     int64_t link_age = 0, age = samples_guest(s, guest->uuid, &in);
     in.bandwidth = samples_link(s, host, &source, &link_age);
-    if (policy && policy->bandwidth && (!in.bandwidth || (int64_t)policy->bandwidth < in.bandwidth)) {
-        in.bandwidth = (int64_t)policy->bandwidth;
+    if (limit && (!in.bandwidth || (int64_t)limit < in.bandwidth)) {
+        in.bandwidth = (int64_t)limit;
         source = "limit";
         link_age = 0;
     }

@@ -36,8 +36,8 @@ void samples_give_up(struct samples *samples);
 void samples_refresh(struct samples *samples, const char *guest,
                      void (*fn)(void *arg, const struct error *why), void *arg);
 
-/* The model's input for a guest that goes to a host, and the forecast. `disk_bytes` are copied before the memory. `r->why` and the static
+/* The model's input for a guest that goes to a host, and the forecast. `limit`: bytes per second that it may use; 0: none. `disk_bytes` are copied before the memory. `r->why` and the static
  * texts are the message's. */
 void samples_forecast(const struct samples *samples, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
-                      const Drover__V1__Policy *policy, const char *host, uint64_t disk_bytes,
+                      const Drover__V1__Policy *policy, uint64_t limit, const char *host, uint64_t disk_bytes,
                       Drover__V1__Forecast *r, char why[256]);

@@ -351,8 +351,8 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->txn = txn;
     drover__v1__result__init(&t->result);
     if (r->guest)
-        samples_forecast(agent->samples, r->guest, r->mode, r->policy, r->peer->host, copies_bytes(txn),
-                         &t->forecast, t->forecast_why);
+        samples_forecast(agent->samples, r->guest, r->mode, r->policy, ladder_run_limit(txn), r->peer->host,
+                         copies_bytes(txn), &t->forecast, t->forecast_why);
     t->has_forecast = r->guest && !adopt;
     t->foretold = t->has_forecast && t->forecast.way && t->forecast.way[0];
     t->to = xstrdup(r->peer->host);

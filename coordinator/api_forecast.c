@@ -1,6 +1,7 @@
 /* ForecastMove: asks the guest's host what a migration would be. */
 #include "common/base/memory.h"
 #include "coordinator/api_methods.h"
+#include "coordinator/core/link_table.h"
 #include "coordinator/core/post_copy.h"
 #include "coordinator/core/preflight.h"
 #include "coordinator/io/agents.h"
@@ -61,6 +62,8 @@ static int check(const struct api *api, const Drover__V1__MigrateGuestRequest *r
                          (*ret_guest)->guest->name);
     if (!*ret_to || !(*ret_to)->report || !api->config.agents)
         return error_set(err, STATUS_UNAVAILABLE, "nothing is known of %s yet", request->to);
+    policy->bandwidth =
+        link_limit(api->config.fleet, (*ret_guest)->host->name, (*ret_to)->name, policy->bandwidth);
     return 0;
 }
 

@@ -64,6 +64,12 @@ uint64_t link_between(const struct fleet *fleet, const char *from, const char *t
     return least;
 }
 
+uint64_t link_limit(const struct fleet *fleet, const char *from, const char *to, uint64_t limit)
+{
+    uint64_t share = link_between(fleet, from, to);
+    return share && (!limit || share < limit) ? share : limit;
+}
+
 void link_table_deinit(struct link_table *t)
 {
     for (uint32_t i = 0; i < t->n; i++)

@@ -20,3 +20,6 @@ uint64_t link_between(const struct fleet *fleet, const char *from, const char *t
 
 /* The same of one host's network. */
 uint64_t link_of_host(const struct fleet *fleet, const struct fleet_host *host);
+
+/* What a move from one host to another may use: its policy's limit (0: none), and no more than link_between says. */
+uint64_t link_limit(const struct fleet *fleet, const char *from, const char *to, uint64_t limit);

@@ -81,3 +81,15 @@ def test_two_transfers_keep_to_their_share_together(fleet, drover, shared, traff
         ended = wait_for_job(drover, job, {"done", "failed"}, deadline=180)
         assert ended["state"] == "done", ended["text"]
         assert_goes_on(fleet, name, "kvm2")
+
+
+def test_a_forecast_keeps_to_the_share(fleet, drover, shared):
+    fleet.guest_add("web1", on="kvm1", tick_ms=200)
+    fleet.tick_wait("web1")
+    share = 80e6 / 8
+    told = document(drover("check", "web1", "--to", "kvm2", "--json"))["forecast"]
+    assert told["bandwidth"] == share and told["bandwidth_source"] == "limit", told
+    drover("migrate", "web1", "--to", "kvm2")
+    job = job_state(drover, document(drover("history", "--json"))["jobs"][0]["id"])
+    assert 0 < job["forecast"]["bandwidth"] <= share and job["forecast"]["bandwidth_source"] == "limit", job["forecast"]
+    assert_goes_on(fleet, "web1", "kvm2")

@@ -1,5 +1,6 @@
 /* The broker: shares of links never add up to more than the links have. */
 #include "coordinator/core/broker.h"
+#include "coordinator/core/link_table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,6 +33,22 @@ static void without_a_capacity_there_is_no_limit(void **state)
     assert_int_equal(shares[0].rate, 0);
     assert_int_equal(shares[1].rate, 7 * MIB);
     assert_false(shares[0].waits || shares[1].waits);
+    fleet_deinit(&fleet);
+}
+
+static void a_policys_limit_does_not_lift_that_of_the_link(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    fleet_host(&fleet, "kvm2")->bandwidth = 30 * MIB;
+    assert_int_equal(link_limit(&fleet, "kvm1", "kvm3", 0), 100 * MIB);
+    assert_int_equal(link_limit(&fleet, "kvm1", "kvm2", 0), 30 * MIB);
+    assert_int_equal(link_limit(&fleet, "kvm1", "kvm2", 50 * MIB), 30 * MIB);
+    assert_int_equal(link_limit(&fleet, "kvm1", "kvm2", 20 * MIB), 20 * MIB);
+    fleet.bandwidth = 0;
+    assert_int_equal(link_limit(&fleet, "kvm1", "kvm3", 7 * MIB), 7 * MIB);
+    assert_int_equal(link_limit(&fleet, "kvm1", "kvm3", 0), 0);
     fleet_deinit(&fleet);
 }
 
@@ -108,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_capacity_there_is_no_limit),
+        cmocka_unit_test(a_policys_limit_does_not_lift_that_of_the_link),
         cmocka_unit_test(links_are_never_given_more_than_they_have),
         cmocka_unit_test(a_guest_that_stands_still_has_the_link),
         cmocka_unit_test(one_that_has_only_begun_waits_for_one_near_its_end),
