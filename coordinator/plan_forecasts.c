@@ -19,7 +19,6 @@ struct asked {
 
 struct plan_forecasts {
     struct move_config config;
-    Drover__V1__Policy policy;
     int64_t window;
     bool known;
     Drover__V1__Job *job;
@@ -69,7 +68,25 @@ static void on_forecast(const Drover__V1__Forecast *forecast, void *data)
     free(a);
 }
 
-static void ask(struct plan_forecasts *f, Drover__V1__PlanStep *step)
+void plan_forecasts_policy(const struct move_config *config, const Drover__V1__PlanRequest *request,
+                           const Drover__V1__PlanStep *step, Drover__V1__Policy *ret)
+{
+    const struct fleet_host *from = fleet_host(config->fleet, step->from),
+                            *to = fleet_host(config->fleet, step->to);
+    const struct fleet_guest *guest = from ? fleet_guest_on(from, step->guest_uuid) : NULL;
+    Drover__V1__MigrateGuestRequest as_move = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
+    as_move.policy = request->policy;
+    as_move.policy_given = request->policy_given;
+    as_move.n_policy_given = request->n_policy_given;
+    *ret = *config->policy; /* the request was checked when the plan was made */
+    move_policy(guest ? config->policies : NULL, config->policy, guest ? guest->guest : NULL, &as_move, ret,
+                NULL, NULL);
+    if (to && to->report)
+        post_copy_fit(ret, step->mode, to->report);
+    ret->bandwidth = link_limit(config->fleet, step->from, step->to, ret->bandwidth);
+}
+
+static void ask(struct plan_forecasts *f, const Drover__V1__PlanRequest *request, Drover__V1__PlanStep *step)
 {
     const struct fleet_host *to = fleet_host(f->config.fleet, step->to);
     struct rpc_client *client = f->config.agents ? agents_client(f->config.agents, step->from) : NULL;
@@ -81,12 +98,8 @@ static void ask(struct plan_forecasts *f, Drover__V1__PlanStep *step)
     Drover__V1__ForecastRequest question = DROVER__V1__FORECAST_REQUEST__INIT;
     question.guest = step->guest_uuid;
     question.mode = step->mode;
-    Drover__V1__Policy policy = f->policy;
-    post_copy_fit(&policy, step->mode, to->report);
-    /* Its share of the network is a limit, too. */
-    uint64_t share = link_between(f->config.fleet, step->from, step->to);
-    if (share && (!policy.bandwidth || share < policy.bandwidth))
-        policy.bandwidth = share;
+    Drover__V1__Policy policy;
+    plan_forecasts_policy(&f->config, request, step, &policy);
     question.policy = &policy;
     question.known = f->known;
     question.destination = &destination;
@@ -100,23 +113,18 @@ static void ask(struct plan_forecasts *f, Drover__V1__PlanStep *step)
 }
 
 struct plan_forecasts *plan_forecasts_start(const struct move_config *config,
-                                            const Drover__V1__Policy *policy, int64_t window, bool known,
+                                            const Drover__V1__PlanRequest *request, bool known,
                                             Drover__V1__Job *job, void (*done)(void *arg), void *arg)
 {
     struct plan_forecasts *f = new0(struct plan_forecasts);
-    *f = (struct plan_forecasts){.config = *config,
-                                 .policy = *policy,
-                                 .window = window,
-                                 .known = known,
-                                 .job = job,
-                                 .done = done,
-                                 .arg = arg};
+    *f = (struct plan_forecasts){
+        .config = *config, .window = request->window, .known = known, .job = job, .done = done, .arg = arg};
     f->asked = xcalloc(job->n_steps + 1, sizeof(struct asked *));
     f->open = 1; /* until all are asked */
     for (size_t i = 0; i < job->n_steps; i++) {
         Drover__V1__PlanStep *s = job->steps[i];
         if (s->state == DROVER__V1__STEP_STATE__STEP_WAITING && s->active && !s->after)
-            ask(f, s);
+            ask(f, request, s);
     }
     if (--f->open == 0)
         f->end = loop_timer_start(config->loop, 0, on_end, f);

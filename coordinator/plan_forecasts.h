@@ -2,6 +2,7 @@
 #pragma once
 
 #include "coordinator/move.h"
+#include "proto/plan.pb-c.h"
 
 struct plan_forecasts;
 
@@ -9,6 +10,10 @@ struct plan_forecasts;
  * stay until then. What an agent doesn't answer in time stays without a forecast. `known`: nothing is sampled or measured for it, so
  * that it takes no time. */
 struct plan_forecasts *plan_forecasts_start(const struct move_config *config,
-                                            const Drover__V1__Policy *policy, int64_t window, bool known,
+                                            const Drover__V1__PlanRequest *request, bool known,
                                             Drover__V1__Job *job, void (*done)(void *arg), void *arg);
 struct plan_forecasts *plan_forecasts_cancel(struct plan_forecasts *forecasts); /* NULL */
+
+/* What will hold for a step's move: its guest's policy, what the request says, what the destination can do and the links carry. */
+void plan_forecasts_policy(const struct move_config *config, const Drover__V1__PlanRequest *request,
+                           const Drover__V1__PlanStep *step, Drover__V1__Policy *ret);

@@ -193,9 +193,7 @@ struct plan_checks *plans_check(const struct plans *p, const Drover__V1__PlanReq
 struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__PlanRequest *request,
                                       Drover__V1__Job *job, void (*done)(void *arg), void *arg)
 {
-    Drover__V1__Policy policy = *p->config.policy;
-    policy_of(p, request, &policy, NULL); /* it was checked when the plan was made */
-    return plan_forecasts_start(&p->config, &policy, request->window, false, job, done, arg);
+    return plan_forecasts_start(&p->config, request, false, job, done, arg);
 }
 
 int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job **ret,

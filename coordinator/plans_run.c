@@ -288,6 +288,6 @@ static void on_forecasts(void *arg)
 
 void plan_run_begin(struct plan_run *run)
 {
-    run->forecasts = plan_forecasts_start(&run->plans->config, &run->policy, run->request->window, true,
-                                          run->job, on_forecasts, run);
+    run->forecasts =
+        plan_forecasts_start(&run->plans->config, run->request, true, run->job, on_forecasts, run);
 }

@@ -1,6 +1,7 @@
 /* The fleet and the start of migrations, as an operator's shell asks for them. */
 #include "api_fixture.h"
 #include "common/base/memory.h"
+#include "coordinator/plan_forecasts.h"
 
 static void the_fleet_is_listed(void **state)
 {
@@ -158,12 +159,54 @@ static void bad_requests_are_refused(void **state)
     api_teardown(&w);
 }
 
+/* As each of its guests will be moved, not as the default says. */
+static void a_plans_forecasts_go_by_the_guests_policies(void **state)
+{
+    (void)state;
+    struct world w;
+    api_setup(&w);
+    fleet_host(&w.fleet, "kvm3")->bandwidth = 1 << 20;
+    char *names[] = {(char *)"web*"};
+    struct intent web = {.name = (char *)"web", .guests = {.list = names, .n = 1}, .policy = w.policy};
+    web.policy.max_pause = 77;
+    web.policy.bandwidth = 5 << 20;
+    const struct policies policies = {&web, 1};
+    const struct move_config config = {.fleet = &w.fleet, .policy = &w.policy, .policies = &policies};
+    Drover__V1__PlanRequest request = DROVER__V1__PLAN_REQUEST__INIT;
+    Drover__V1__PlanStep step = DROVER__V1__PLAN_STEP__INIT;
+    Drover__V1__Policy policy;
+    step.from = (char *)"kvm1";
+    step.to = (char *)"kvm2";
+    step.guest_uuid = (char *)UUID_A;
+    plan_forecasts_policy(&config, &request, &step, &policy);
+    assert_int_equal(policy.max_pause, 77);
+    assert_int_equal(policy.deadline, 60000);
+    assert_int_equal(policy.bandwidth, 5 << 20);
+    step.to = (char *)"kvm3";
+    Drover__V1__Policy given = DROVER__V1__POLICY__INIT;
+    char *fields[] = {(char *)"max_pause"};
+    given.max_pause = 500;
+    request.policy = &given;
+    request.policy_given = fields;
+    request.n_policy_given = 1;
+    plan_forecasts_policy(&config, &request, &step, &policy);
+    assert_int_equal(policy.max_pause, 500);
+    assert_int_equal(policy.bandwidth, 1 << 20);
+    step.guest_uuid = (char *)UUID_B; /* gone meanwhile */
+    plan_forecasts_policy(&config, &request, &step, &policy);
+    assert_int_equal(policy.max_pause, 500);
+    api_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_fleet_is_listed),      cmocka_unit_test(a_migration_is_ordered),
-        cmocka_unit_test(promised_memory_counts),   cmocka_unit_test(what_blocks_is_told_and_not_ordered),
+        cmocka_unit_test(the_fleet_is_listed),
+        cmocka_unit_test(a_migration_is_ordered),
+        cmocka_unit_test(promised_memory_counts),
+        cmocka_unit_test(what_blocks_is_told_and_not_ordered),
         cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(a_plans_forecasts_go_by_the_guests_policies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
