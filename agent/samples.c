@@ -2,6 +2,7 @@
 
 #include "agent/core/correction.h"
 #include "agent/core/outlook.h"
+#include "agent/core/sampled.h"
 #include "agent/io/dirty_rate.h"
 #include "agent/io/guests.h"
 #include "agent/io/known.h"
@@ -17,17 +18,13 @@ enum {
     FRESH_MS = 10 * 60 * 1000,
     SHORT_S = 1,
     LONG_S = 3,
-    WINDOWS = 2,
     SETUP_MS = 1000, /* until it is known */
 };
 
-struct sampled {
-    struct sampled *next;
+struct known {
+    struct known *next;
     char guest[37];
-    int64_t at_ms; /* monotonic, of the try */
-    unsigned n;    /* windows; 0: it failed */
-    int64_t resident;
-    struct model_window windows[WINDOWS];
+    struct sampled dirty;
 };
 
 struct link {
@@ -51,9 +48,7 @@ struct taking {
     char guest[37];
     int64_t memory; /* bytes, at most */
     atomic_bool stop;
-    unsigned n;
-    int64_t resident; /* bytes of its QEMU in memory; 0: not known */
-    struct model_window windows[WINDOWS];
+    struct sampled got;
     struct error err;
 };
 
@@ -62,16 +57,16 @@ struct samples {
     struct workers *workers; /* one thread: one guest at a time */
     struct loop_timer *timer;
     struct taking *taking;
-    struct sampled *guests;
+    struct known *guests;
     struct link *links;
     struct wish *wishes;
     int64_t setup_ms; /* a moving mean */
     bool changed;     /* since it was written */
 };
 
-static struct sampled *find(const struct samples *s, const char *guest)
+static struct known *find(const struct samples *s, const char *guest)
 {
-    for (struct sampled *g = s->guests; g; g = g->next)
+    for (struct known *g = s->guests; g; g = g->next)
         if (streq(g->guest, guest))
             return g;
     return NULL;
@@ -100,15 +95,15 @@ static struct link *link_made(struct samples *s, const char *host)
 
 static void take(void *arg)
 {
-    static const int seconds[WINDOWS] = {SHORT_S, LONG_S};
+    static const int seconds[SAMPLED_WINDOWS] = {SHORT_S, LONG_S};
     struct taking *t = arg;
     _cleanup_connect_ virConnectPtr conn = libvirt_ref(t->libvirt, &t->err);
-    for (unsigned i = 0; conn && i < WINDOWS; i++) {
-        if (dirty_rate_sample(conn, t->guest, seconds[i], &t->stop, &t->windows[i], &t->err) < 0)
+    for (unsigned i = 0; conn && i < SAMPLED_WINDOWS; i++) {
+        if (dirty_rate_sample(conn, t->guest, seconds[i], &t->stop, &t->got.windows[i], &t->err) < 0)
             return;
-        t->n++;
+        t->got.n++;
     }
-    t->resident = conn ? dirty_rate_resident(conn, t->guest, t->memory) : 0;
+    t->got.resident = conn ? dirty_rate_resident(conn, t->guest, t->memory) : 0;
 }
 
 static void next(struct samples *s);
@@ -138,22 +133,18 @@ static void taken(void *arg)
     struct taking *t = arg;
     struct samples *s = t->samples;
     if (s) {
-        struct sampled *g = find(s, t->guest);
+        struct known *g = find(s, t->guest);
         if (!g) {
-            g = new0(struct sampled);
+            g = new0(struct known);
             memcpy(g->guest, t->guest, sizeof(g->guest));
+            g->dirty.tried_ms = INT64_MIN;
             g->next = s->guests;
             s->guests = g;
         }
-        if (t->n || !t->stop) { /* what was given up says nothing new */
-            s->changed = true;
-            g->at_ms = clock_monotonic_ms();
-            g->n = t->n;
-            g->resident = t->resident;
-            memcpy(g->windows, t->windows, sizeof(g->windows));
-        }
+        bool learnt = sampled_learn(&g->dirty, &t->got, t->stop, clock_monotonic_ms());
+        s->changed |= learnt;
         s->taking = NULL;
-        fulfil(s, t->guest, t->n ? NULL : &t->err);
+        fulfil(s, t->guest, learnt ? NULL : &t->err);
         next(s);
     }
     free(t);
@@ -184,7 +175,7 @@ static void next(struct samples *s)
 
 static void forget_gone(struct samples *s)
 {
-    for (struct sampled **p = &s->guests, *g; (g = *p);) {
+    for (struct known **p = &s->guests, *g; (g = *p);) {
         if (guests_find(s->agent->guests, g->guest)) {
             p = &g->next;
             continue;
@@ -196,11 +187,12 @@ static void forget_gone(struct samples *s)
 
 /* ---- kept over a restart ---- */
 
-static Drover__V1__KnownGuest *known_guest(const struct sampled *g)
+static Drover__V1__KnownGuest *known_guest(const struct known *known)
 {
+    const struct sampled *g = &known->dirty;
     Drover__V1__KnownGuest *k = new0(Drover__V1__KnownGuest);
     drover__v1__known_guest__init(k);
-    k->guest = xstrdup(g->guest);
+    k->guest = xstrdup(known->guest);
     k->at = clock_realtime_of(g->at_ms);
     k->resident = g->resident;
     for (unsigned i = 0; i < g->n; i++) {
@@ -254,8 +246,8 @@ static struct keeping *keeping_new(struct samples *s)
     k->dir = s->agent->config->state_dir;
     drover__v1__known__init(known);
     known->setup = s->setup_ms;
-    for (const struct sampled *g = s->guests; g && known->n_guests < KNOWN_GUESTS_MAX; g = g->next)
-        if (g->n)
+    for (const struct known *g = s->guests; g && known->n_guests < KNOWN_GUESTS_MAX; g = g->next)
+        if (g->dirty.n)
             message_append(&known->guests, &known->n_guests, known_guest(g));
     for (const struct link *l = s->links; l && known->n_links < KNOWN_LINKS_MAX; l = l->next)
         message_append(&known->links, &known->n_links, known_link(l));
@@ -283,13 +275,14 @@ static void recall(struct samples *s)
         s->setup_ms = known->setup;
     for (size_t i = 0; i < known->n_guests && i < KNOWN_GUESTS_MAX; i++) {
         const Drover__V1__KnownGuest *k = known->guests[i];
-        struct sampled *g = new0(struct sampled);
+        struct known *g = new0(struct known);
+        struct sampled *d = &g->dirty;
         snprintf(g->guest, sizeof(g->guest), "%s", k->guest);
-        g->at_ms = clock_monotonic_of(k->at);
-        g->resident = k->resident;
-        for (; g->n < k->n_windows && g->n < WINDOWS; g->n++)
-            g->windows[g->n] = (struct model_window){.length = k->windows[g->n]->length,
-                                                     .dirtied = k->windows[g->n]->dirtied};
+        d->at_ms = d->tried_ms = clock_monotonic_of(k->at);
+        d->resident = k->resident;
+        for (; d->n < k->n_windows && d->n < SAMPLED_WINDOWS; d->n++)
+            d->windows[d->n] = (struct model_window){.length = k->windows[d->n]->length,
+                                                     .dirtied = k->windows[d->n]->dirtied};
         g->next = s->guests;
         s->guests = g;
     }
@@ -317,11 +310,12 @@ static void on_timer(void *arg)
     int64_t at = clock_monotonic_ms() - FRESH_MS;
     for (size_t i = 0; i < guests_count(s->agent->guests); i++) {
         const Drover__V1__Guest *g = guests_at(s->agent->guests, i);
-        const struct sampled *known = find(s, g->uuid);
-        if (g->state != DROVER__V1__GUEST_STATE__GUEST_RUNNING || g->job || (known && known->at_ms >= at))
+        const struct known *known = find(s, g->uuid);
+        int64_t tried = known ? known->dirty.tried_ms : INT64_MIN;
+        if (g->state != DROVER__V1__GUEST_STATE__GUEST_RUNNING || g->job || tried >= at)
             continue;
         oldest = g;
-        at = known ? known->at_ms : INT64_MIN;
+        at = tried;
     }
     if (oldest)
         begin(s, oldest->uuid);
@@ -347,7 +341,8 @@ void samples_refresh(struct samples *s, const char *guest, void (*fn)(void *arg,
 
 int64_t samples_guest(const struct samples *s, const char *guest, struct model_input *in)
 {
-    const struct sampled *g = find(s, guest);
+    const struct known *known = find(s, guest);
+    const struct sampled *g = known ? &known->dirty : NULL;
     in->n_windows = 0;
     if (!g || !g->n)
         return -1;
@@ -474,7 +469,7 @@ struct samples *samples_free(struct samples *s)
         keep_done(k);
     }
     while (s->guests) {
-        struct sampled *g = s->guests;
+        struct known *g = s->guests;
         s->guests = g->next;
         free(g);
     }
