@@ -1,5 +1,6 @@
 #include "agent/ladder_run.h"
 
+#include "agent/core/ladder_learn.h"
 #include "agent/io/domain.h"
 #include "agent/samples.h"
 #include "common/base/memory.h"
@@ -275,9 +276,9 @@ int64_t ladder_run_time_left(const struct ladder_run *run)
     return ladder_time_left(&run->ladder);
 }
 
-int64_t ladder_run_bandwidth(const struct ladder_run *run)
+int64_t ladder_run_carried(const struct ladder_run *run)
 {
-    return run->ladder.syncs > 0 || run->ladder.last.elapsed > 1000 ? (int64_t)run->ladder.bandwidth : 0;
+    return ladder_carried(&run->ladder);
 }
 
 const char *ladder_run_cancelled(const struct ladder_run *run)

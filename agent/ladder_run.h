@@ -46,8 +46,8 @@ void ladder_run_break_post_copy(struct ladder_run *run);
 /* ms until the end; -1: not known. */
 int64_t ladder_run_time_left(const struct ladder_run *run);
 
-/* Bytes per second that the link was seen to carry; 0: not known. */
-int64_t ladder_run_bandwidth(const struct ladder_run *run);
+/* Bytes per second that the link carried, of all that was sent; 0: not known. */
+int64_t ladder_run_carried(const struct ladder_run *run);
 
 /* Why the ladder gave the job up, or NULL. */
 const char *ladder_run_cancelled(const struct ladder_run *run);

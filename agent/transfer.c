@@ -255,10 +255,13 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     tell(t, &event);
 }
 
-/* Once all is known of a transfer that nothing has disturbed. */
+/* Only from what came to its end: the link, and once all is known of a transfer that nothing has disturbed, the forecast. */
 static void learn(struct transfer *t)
 {
     Drover__V1__Result result;
+    int64_t carried = ladder_run_carried(t->ladder);
+    if (carried && !t->limited && !t->was_broken && t->activation == PARTICIPANT_RUNS)
+        samples_learn_link(t->txn->all->agent->samples, t->to, carried, "migration");
     if (t->learnt || t->was_broken || t->txn->others_pause || !t->foretold || t->forecast.disk_bytes ||
         t->activation != PARTICIPANT_RUNS || !transfer_result(t->txn, &result))
         return;
@@ -274,9 +277,6 @@ static void on_ended(void *arg, const struct error *why)
         return;
     }
     t->back = true;
-    int64_t carried = ladder_run_bandwidth(t->ladder);
-    if (carried && !t->limited)
-        samples_learn_link(t->txn->all->agent->samples, t->to, carried, "migration");
     if (why)
         t->why = *why;
     if (why && ladder_run_cancelled(t->ladder))
@@ -356,7 +356,7 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->has_forecast = r->guest && !adopt;
     t->foretold = t->has_forecast && t->forecast.way && t->forecast.way[0];
     t->to = xstrdup(r->peer->host);
-    t->limited = txn->begin_bandwidth || (r->policy && r->policy->bandwidth);
+    t->limited = adopt || txn->begin_bandwidth || ladder_run_limit(txn); /* adopted: its share is not known */
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
     t->adopted = adopt;
     if (adopt)

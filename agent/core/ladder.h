@@ -92,7 +92,8 @@ struct ladder {
     struct ladder_sample last;
     struct model_window windows[MODEL_MAX_WINDOWS]; /* the forecast's first, then the measured ones */
     struct model_curve curve;
-    double bandwidth;                         /* bytes per second, smoothed; 0: not known */
+    double bandwidth;         /* bytes per second, smoothed; 0: not known */
+    double carried, carrying; /* bytes that the link carried, and the ms that it was at work for them */
     int64_t downtime, max_downtime, overhead; /* ms */
     int64_t memory, zero;                     /* bytes; of it never touched, as far as is known */
     int64_t tail;                             /* ms expected after the first pass; 0: not known */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WINDOWS = 6, MISFIT = 9 };
+enum { WINDOWS = 6, MISFIT = 9, CARRIED_LEAST = 500 /* ms */ };
 
 #define BEGUN (1 << 20) /* bytes: less may be QEMU's own beginning, while the destination's still starts */
 
@@ -18,11 +18,22 @@ static void learn_bandwidth(struct ladder *l, const struct ladder_sample *s)
             l->bandwidth = (double)s->bandwidth;
         return;
     }
+    if (l->last.sent <= 0) /* nothing has been sent, which is no rate: the destination's QEMU still starts */
+        return;
     double passed = (double)(l->last.remaining - s->remaining);
     if (s->iteration == l->last.iteration ? passed > 1.5 * sent : sent == 0)
         return;
     double now = sent / ms * 1e3, share = 1 - exp(-ms / 1000);
     l->bandwidth = l->bandwidth > 0 ? l->bandwidth + share * (now - l->bandwidth) : now;
+    if (l->began_at < 0 || s->post_copy)
+        return;
+    l->carried += sent;
+    l->carrying += ms;
+}
+
+int64_t ladder_carried(const struct ladder *l)
+{
+    return l->carrying < CARRIED_LEAST ? 0 : llround(l->carried / l->carrying * 1e3);
 }
 
 static void drop_window(struct ladder *l, unsigned i)

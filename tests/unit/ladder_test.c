@@ -1,4 +1,5 @@
 /* What the ladder does about a running migration. */
+#include "agent/core/ladder_learn.h"
 #include "ladder_job.h"
 
 #include <setjmp.h>
@@ -137,6 +138,32 @@ static void there_is_patience_while_the_guest_is_slowed_down(void **state)
         }
         assert_int_equal(j.last.action == LADDER_CANCEL, !slowed);
     }
+}
+
+/* A destination that takes long to start, and a link that stalls at the end, say nothing of what the link carries. */
+static void the_link_is_known_by_all_that_it_carried(void **state)
+{
+    (void)state;
+    struct job j;
+    struct model_input guest = guest_of(512);
+    job_start(&j, &unlimited, &guest);
+    j.now.bandwidth = 0;
+    for (int i = 0; i < 50; i++) { /* nothing is sent yet */
+        j.now.elapsed += 100;
+        step(&j);
+    }
+    assert_int_equal(j.ladder.bandwidth, 100 * MiB);
+    assert_int_equal(ladder_carried(&j.ladder), 0);
+    sends(&j, 400);
+    assert_int_equal(ladder_carried(&j.ladder), 0); /* too short */
+    sends(&j, 3600);
+    assert_int_equal(ladder_carried(&j.ladder), 100 * MiB);
+    for (int i = 0; i < 10; i++) {
+        j.now.elapsed += 100;
+        step(&j);
+    }
+    assert_true(j.ladder.bandwidth < 50 * MiB);
+    assert_in_range(ladder_carried(&j.ladder), 75 * MiB, 100 * MiB);
 }
 
 static void live_never_pauses_by_hand(void **state)
@@ -283,6 +310,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_goes_wild_is_paused),
         cmocka_unit_test(a_limit_is_lowered_when_less_will_do),
         cmocka_unit_test(there_is_patience_while_the_guest_is_slowed_down),
+        cmocka_unit_test(the_link_is_known_by_all_that_it_carried),
         cmocka_unit_test(live_never_pauses_by_hand),
         cmocka_unit_test(post_copy_is_never_cancelled),
         cmocka_unit_test(a_deadline_that_cannot_be_met_is_said_early),
