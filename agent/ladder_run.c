@@ -1,5 +1,6 @@
 #include "agent/ladder_run.h"
 
+#include "agent/core/ladder_gate.h"
 #include "agent/core/ladder_learn.h"
 #include "agent/io/domain.h"
 #include "agent/samples.h"
@@ -13,9 +14,9 @@ struct ladder_run {
     void (*said)(void *arg, const char *text);
     void (*downtime)(void *arg, int64_t ms);
     void *arg;
-    bool adopted, begun; /* libvirt's job was, before this program; QEMU sends */
+    bool adopted; /* libvirt's job was begun before this program */
     bool cancelled, pauses;
-    int64_t before; /* ms of libvirt's job before the memory's part */
+    struct ladder_gate gate;
     char why[256];
 };
 
@@ -104,6 +105,8 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
         ret_start->paused = begun->paused;
         ret_start->auto_converge = begun->auto_converge;
         ret_start->post_copy = begun->post_copy;
+        run->gate.before = adopt ? begun->before : 0;
+        run->gate.begun = run->gate.before > 0;
     } else if (adopt) { /* by an older agent */
         ret_start->paused = txn->record->mode == DROVER__V1__MODE__MODE_OFFLINE;
         ret_start->post_copy = false;
@@ -125,6 +128,7 @@ struct deed {
     struct operation op;
     enum ladder_action action;
     bool break_stream;
+    int64_t before; /* to be written down: ladder_gate.h */
     char id[37];
     struct error err;
 };
@@ -166,6 +170,12 @@ static void deed_work(struct operation *op)
     struct deed *d = (struct deed *)op;
     if (!op->txn || transaction_state(op->txn) != PARTICIPANT_MIGRATING || op->txn->committed)
         return;
+    if (d->before) {
+        if (op->txn->record->begun) /* else an older agent has begun it */
+            op->txn->record->begun->before = d->before;
+        transaction_write(op->txn, PARTICIPANT_MIGRATING, &d->err);
+        return;
+    }
     _cleanup_connect_ virConnectPtr conn = libvirt_ref(op->all->agent->libvirt, &d->err);
     if (!conn)
         return;
@@ -209,6 +219,14 @@ static void do_deed(struct ladder_run *run, enum ladder_action action)
     turn_take(&d->op);
 }
 
+/* The disks are there, and the deadline's time begins: for a later run of the program, too. */
+static void note_before(struct ladder_run *run)
+{
+    struct deed *d = deed_new(run);
+    d->before = run->gate.before;
+    turn_take(&d->op);
+}
+
 void ladder_run_break_post_copy(struct ladder_run *run)
 {
     struct deed *d = deed_new(run);
@@ -235,20 +253,46 @@ static void obey(struct ladder_run *run, const struct ladder_actions *a)
     run->said(run->arg, a->why);
 }
 
+/* Before the memory's part; libvirt hears of it only where it copies disks or QEMU is at it already, so it is asked again. */
+static void give_up(struct ladder_run *run, bool disks)
+{
+    struct ladder_actions a = {.action = LADDER_CANCEL, .rung = LADDER_RUNG_CANCELLED};
+    snprintf(a.why, sizeof(a.why), "cancelled: nothing of it has moved within the deadline: %s",
+             disks ? "the disks are not all there" : "the destination's libvirt is not ready for it");
+    ladder_give_up(&run->ladder);
+    if (run->cancelled)
+        do_deed(run, LADDER_CANCEL);
+    else
+        obey(run, &a);
+}
+
 void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, int64_t paused_for, bool others)
 {
-    /* Before QEMU's part there is nothing to judge; when all is sent, only whether the other end takes it in before the deadline. */
-    int64_t deadline = run->ladder.policy.deadline;
-    bool late = deadline > 0 && p->elapsed - run->before >= deadline;
-    if (p->bytes_total == 0 || (p->paused && p->bytes_left == 0 && !late))
-        return;
-    if (!run->begun && p->disk_total)
-        run->before = p->elapsed; /* the disks were copied first: the policy's deadline is for the memory */
-    else if (!run->begun && !run->adopted)
-        samples_learn_setup(run->txn->all->agent->samples, p->elapsed);
-    run->begun = true;
+    const struct ladder_gate_sample seen = {
+        .elapsed = p->elapsed,
+        .memory = p->bytes_total,
+        .memory_left = p->bytes_left,
+        .done = p->disk_done + p->bytes_done,
+        .disks = p->disk_total > 0,
+        .paused = p->paused,
+        .others = others,
+        .paused_for = paused_for,
+        .committed = run->txn->committed,
+    };
+    struct ladder_actions actions;
+    switch (ladder_gate(&run->gate, &run->ladder.policy, &seen)) {
+    case LADDER_GATE_WAIT: return;
+    case LADDER_GATE_STUCK: give_up(run, p->disk_total > 0); return;
+    case LADDER_GATE_BEGIN:
+        if (run->gate.before)
+            note_before(run);
+        else if (!run->adopted)
+            samples_learn_setup(run->txn->all->agent->samples, p->elapsed);
+        break;
+    case LADDER_GATE_PASS: break;
+    }
     const struct ladder_sample sample = {
-        .elapsed = p->elapsed - run->before,
+        .elapsed = p->elapsed - run->gate.before,
         .iteration = p->iteration,
         .remaining = (int64_t)p->bytes_left,
         .sent = (int64_t)p->bytes_done,
@@ -260,7 +304,6 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
         .others = others,
         .waits = run->txn->waits,
     };
-    struct ladder_actions actions;
     ladder_step(&run->ladder, &sample, &actions);
     if (actions.action != LADDER_NOTHING)
         obey(run, &actions);

@@ -25,7 +25,9 @@ void order_deinit(struct order *order);
 #define POLICY_OPTIONS                                                                                       \
     {"max-pause", "TIME", "the longest pause that is fine, e.g. 500ms or 2s (default: the policy's)",        \
      false},                                                                                                 \
-        {"deadline", "TIME", "how long the transfer may take, e.g. 10m (default: the policy's)", false},     \
+        {"deadline", "TIME",                                                                                 \
+         "how long the memory's transfer may take, e.g. 10m; disks come before it (default: the policy's)",  \
+         false},                                                                                             \
         {"bandwidth", "RATE", "the most it may use, e.g. 100MiB/s or 1gbit (default: the policy's)", false}, \
     {                                                                                                        \
         "allow", "LIST", "means allowed when live can't win: offline, auto-converge, or none", false         \

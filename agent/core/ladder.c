@@ -1,5 +1,6 @@
 #include "agent/core/ladder.h"
 #include "agent/core/ladder_learn.h"
+#include "agent/core/ladder_pause.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -11,10 +12,9 @@ enum {
     GAP = 500,          /* ms between samples at worst */
     SETTLED = 2000,     /* ms of sending after which the bandwidth is trusted */
     STALL = 20,         /* a link that stalls for a twentieth of the time that is left is not given up */
+    STANDSTILL = 20,    /* a link at so small a part of its rate foretells nothing */
     REPEAT = 2000,      /* ms after which what had no effect is asked for again */
     CANCEL_TAKES = 200, /* ms */
-    PAUSE_TAKES = 40,   /* ms, in which the guest dirties on; that is sent once more in the pause */
-    SLACK = 7,          /* percent */
     PATIENCE_MIN = 10000,
     PATIENCE_MAX = 300000,
 };
@@ -58,11 +58,6 @@ static double cost_of(double time, double pause, double slowed)
     return time + LADDER_PAUSE_WORTH * pause + slowed;
 }
 
-static bool may_pause(const struct ladder *l)
-{
-    return l->policy.mode == LADDER_AUTO && l->policy.offline;
-}
-
 static bool may_post_copy(const struct ladder *l)
 {
     return l->post_copy;
@@ -94,29 +89,10 @@ static struct model_progress progress_of(const struct ladder *l, const struct la
     };
 }
 
-/* What remains, as far as it holds data: in the first pass QEMU counts pages that were never touched, and cost next to nothing. More than
- * was known to be touched may be by now; far more, and nothing is known. */
-static double to_send(const struct ladder *l, const struct ladder_sample *s)
-{
-    double left = (double)s->remaining, data = (double)l->memory - (double)l->zero;
-    if (l->syncs > 0 || l->zero == 0 || (double)s->sent > 1.1 * data)
-        return left;
-    return fmin(left, fmax(data - (double)s->sent, 0));
-}
-
-/* ms of a pause when so much remains, and the last sync is `since` ms ago when it begins: what was dirtied since is sent, too, also
- * of the pages that remain anyhow. */
-static double pause_of(const struct ladder *l, double remaining, int64_t since, unsigned throttle)
-{
-    double seconds = (double)since / 1e3 * (100 - (throttle < 99 ? throttle : 99)) / 100;
-    double bytes = remaining + model_dirtied(&l->curve, seconds);
-    return bytes / fmax(l->bandwidth, 1) * 1e3 + (double)l->overhead;
-}
-
 static double pause_now(const struct ladder *l, const struct ladder_sample *s)
 {
     int64_t since = l->synced_at < 0 ? 0 : s->elapsed - l->synced_at;
-    return pause_of(l, to_send(l, s), since + PAUSE_TAKES, s->throttle);
+    return ladder_pause_of(l, ladder_to_send(l, s), since + LADDER_PAUSE_TAKES, s->throttle);
 }
 
 static void take_if_better(struct option *best, const struct option *o)
@@ -148,7 +124,7 @@ static void weigh_waiting(const struct ladder *l, const struct ladder_sample *s,
         if (downtime > most)
             downtime = most;
         /* With some slack: QEMU judges by the bandwidth of its last 100 ms. */
-        struct model_progress p = progress_of(l, s, downtime * (100 - SLACK) / 100);
+        struct model_progress p = progress_of(l, s, downtime * (100 - LADDER_SLACK) / 100);
         struct model_outcome out = model_continue(&p, left == INT64_MAX ? 0 : left);
         bool same = downtime == l->downtime;
         if (out.ends && (as_it_is || !same) &&
@@ -170,12 +146,12 @@ static void weigh_pause(const struct ladder *l, const struct ladder_sample *s, i
                         struct option *best)
 {
     enum { PASSES = 4 };
-    if (!may_pause(l))
+    if (!ladder_may_pause(l))
         return;
     struct model_progress p = progress_of(l, s, l->downtime);
     int64_t waited = 0;
     for (unsigned i = 0; i <= (later ? PASSES : 0); i++) {
-        double pause = pause_of(l, (double)p.remaining, PAUSE_TAKES, p.throttle);
+        double pause = ladder_pause_of(l, (double)p.remaining, LADDER_PAUSE_TAKES, p.throttle);
         struct option o = {.action = i == 0 ? LADDER_PAUSE : LADDER_NOTHING,
                            .time = waited + llround(pause),
                            .pause = llround(pause)};
@@ -207,29 +183,11 @@ static void act(struct ladder *l, struct ladder_actions *a, enum ladder_action a
     a->rung = rung;
 }
 
-/* As a sentence says it, never less: an operator gives back what was read. */
-static int64_t round_up(double ms)
-{
-    double step = ms < 1000 ? 10 : ms < 10000 ? 100 : ms < 99000 ? 1000 : 60000;
-    return llround(ceil(ms / step) * step);
-}
-
-/* ms: the least max_pause with which it would have ended, by a limit of QEMU's (ladder_init, weigh_waiting) or by a pause
- * (weigh_pause), and with some more in hand, since no two runs see the same. */
-static int64_t needed_pause(const struct ladder *l)
-{
-    double send = (double)l->least / fmax(l->bandwidth, 1) * 1e3;
-    double ms = send * 100 / (100 - SLACK) * 10 / 9 + (double)l->overhead;
-    if (may_pause(l))
-        ms = fmin(ms, 1.1 * pause_of(l, (double)l->least, PAUSE_TAKES, 0));
-    return round_up(ms * 1.05);
-}
-
 static void cancel_for_pause(struct ladder *l, struct ladder_actions *a)
 {
     char needs[24], allowed[24], least[24], rate[24];
     act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
-    a->needs_pause = needed_pause(l);
+    a->needs_pause = ladder_needed_pause(l);
     int64_t max = l->policy.max_pause > 0 ? l->policy.max_pause : LADDER_LIVE_DOWNTIME;
     say(a, "cancelled: never less than %s remained, at %s/s: needs a pause of %s, you allowed %s",
         say_bytes(least, (double)l->least), say_bytes(rate, l->bandwidth),
@@ -242,7 +200,7 @@ static void cancel_for_deadline(struct ladder *l, const struct ladder_sample *s,
     char more[24], left[24], remain[24];
     /* Where it is the pause that there was no way around, that is the reason. */
     bool steady = l->syncs > 1 && l->policy.mode <= LADDER_LIVE && !l->post_copy;
-    if (steady && !s->paused && l->policy.max_pause > 0 && needed_pause(l) > l->policy.max_pause) {
+    if (steady && !s->paused && l->policy.max_pause > 0 && ladder_needed_pause(l) > l->policy.max_pause) {
         cancel_for_pause(l, a);
         return;
     }
@@ -353,7 +311,7 @@ static bool hopeless(const struct ladder *l, const struct ladder_sample *s, int6
     double seconds = (double)(s->elapsed - l->began_at) / 1e3;
     double mean = (double)(s->sent - l->began_sent) / seconds;
     double passed = l->syncs == 0 ? ((double)l->memory - (double)s->remaining) / seconds : 0;
-    *ret_needed = to_send(l, s) / fmax(fmax(l->bandwidth, fmax(mean, passed)), 1) * 1e3;
+    *ret_needed = ladder_to_send(l, s) / fmax(fmax(l->bandwidth, fmax(mean, passed)), 1) * 1e3;
     return *ret_needed > 1.25 * (double)left;
 }
 
@@ -365,7 +323,7 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
         return;
     double pause = pause_now(l, s), needed;
     struct option o = {.time = llround(pause * 1.1), .pause = llround(pause), .for_deadline = true};
-    bool can_pause = may_pause(l) && pause_fits(l, pause), can_post_copy = may_post_copy(l);
+    bool can_pause = ladder_may_pause(l) && pause_fits(l, pause), can_post_copy = may_post_copy(l);
     if (can_post_copy &&
         (!can_pause || cost_of(pause, (double)l->overhead, pause) < cost_of(pause, pause, 0))) {
         o.action = LADDER_START_POST_COPY;
@@ -388,8 +346,6 @@ static void watch_deadline(struct ladder *l, const struct ladder_sample *s, stru
     }
 }
 
-/* Paused: it ends by itself, or the limit is kept by giving up. A young job has shown little of its link (the first samples
- * hold QEMU's start, or zero pages only), so a fresh pause in it is not judged by that: QEMU begins none that it thinks long. */
 /* Bytes per second, not more than between the last two samples of the pause: there is no time to be sure that it got less. */
 static double rate_in_pause(const struct ladder *l, const struct ladder_sample *s)
 {
@@ -399,11 +355,44 @@ static double rate_in_pause(const struct ladder *l, const struct ladder_sample *
     return fmin(l->bandwidth, fmax((double)(s->sent - l->last.sent) / (double)ms * 1e3, 1));
 }
 
+/* `needs`: ms of a pause that would do, if the link goes on like that. */
+static void cancel_in_pause(struct ladder *l, const struct ladder_sample *s, double rate, double needs,
+                            struct ladder_actions *a)
+{
+    char remain[24], now[24], allowed[24], time[24];
+    say_bytes(remain, (double)s->remaining);
+    say_bytes(now, rate);
+    say_time(allowed, (double)l->policy.max_pause);
+    act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
+    if (s->remaining == 0) {
+        say(a,
+            "cancelled: all is sent, and the other end has not taken it in after %s of the pause, you "
+            "allowed %s",
+            say_time(time, (double)s->paused_for), allowed);
+        return;
+    }
+    if (rate < l->bandwidth / STANDSTILL || rate <= 1) {
+        say(a,
+            "cancelled: the link came to a standstill in the pause, %s remain, and the pause would exceed "
+            "the %s that you "
+            "allowed",
+            remain, allowed);
+        return;
+    }
+    a->needs_pause = ladder_round_up(needs);
+    say(a,
+        "cancelled: the link slowed down to %s/s in the pause, and %s remain: needs a pause of %s, you "
+        "allowed %s",
+        now, remain, say_time(time, (double)a->needs_pause), allowed);
+}
+
+/* Paused: it ends by itself, or the limit is kept by giving up. A young job has shown little of its link (the first samples
+ * hold QEMU's start, or zero pages only), so a fresh pause in it is not judged by that: QEMU begins none that it thinks long. */
 static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct ladder_actions *a)
 {
     bool known = l->bandwidth > 0 && (settled(l, s) || s->paused_for >= GAP);
     double now = rate_in_pause(l, s);
-    double more = known ? to_send(l, s) / now * 1e3 + (double)l->overhead / 2 : 0;
+    double more = known ? ladder_to_send(l, s) / now * 1e3 + (double)l->overhead / 2 : 0;
     int64_t left = time_left(l, s);
     double needed = more;
     if (left <= 0 || (left < INT64_MAX && hopeless(l, s, left, &needed))) {
@@ -417,14 +406,7 @@ static void watch_pause(struct ladder *l, const struct ladder_sample *s, struct 
     bool dead = l->bandwidth <= 0 && s->paused_for >= GAP; /* nothing was ever seen to be sent */
     if (last_chance ? total <= max && !dead : total <= 2 * max)
         return;
-    char remain[24], rate[24], allowed[24];
-    act(l, a, LADDER_CANCEL, LADDER_RUNG_CANCELLED);
-    a->needs_pause = s->paused_for + llround(more * 1.1) + l->overhead;
-    say(a,
-        "cancelled: the link slowed down to %s/s in the pause, %s remain, and the pause would exceed the %s "
-        "that you allowed",
-        say_bytes(rate, now), say_bytes(remain, (double)s->remaining),
-        say_time(allowed, (double)l->policy.max_pause));
+    cancel_in_pause(l, s, now, (double)s->paused_for + more * 1.1 + (double)l->overhead, a);
 }
 
 /* A pause, post-copy or cancel that was asked for, and isn't to be seen. */
@@ -476,14 +458,4 @@ void ladder_step(struct ladder *l, const struct ladder_sample *s, struct ladder_
     a->rung = l->rung;
     l->last = *s;
     l->seen = true;
-}
-
-int64_t ladder_time_left(const struct ladder *l)
-{
-    if (!l->seen || l->bandwidth <= 0 || l->rung == LADDER_RUNG_CANCELLED)
-        return -1;
-    if (l->syncs > 0 && l->rung < LADDER_RUNG_PAUSED)
-        return l->ends_at < 0 ? -1 : l->ends_at > l->last.elapsed ? l->ends_at - l->last.elapsed : 0;
-    return llround(to_send(l, &l->last) / l->bandwidth * 1e3) +
-           (l->rung < LADDER_RUNG_PAUSED ? l->tail : l->overhead / 2);
 }

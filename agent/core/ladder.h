@@ -127,6 +127,9 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
  * samples show the rung. `post_copy_asked`: it may have asked for it, and from then on there is no other way. */
 void ladder_adopt(struct ladder *l, const struct ladder_start *begun, bool post_copy_asked);
 
+/* It was given up before its first sample; what comes then only asks again. */
+void ladder_give_up(struct ladder *l);
+
 /* Gives at most one action. A pause, post-copy or cancel that can't be seen in the samples after 2 s is given again; a job
  * that has ended has no more samples. */
 void ladder_step(struct ladder *l, const struct ladder_sample *sample, struct ladder_actions *actions);

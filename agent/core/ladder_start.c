@@ -92,3 +92,10 @@ void ladder_adopt(struct ladder *l, const struct ladder_start *begun, bool post_
     l->rung = LADDER_RUNG_POST_COPY;
     l->asked = LADDER_START_POST_COPY; /* and again, if it is not to be seen */
 }
+
+void ladder_give_up(struct ladder *l)
+{
+    l->rung = LADDER_RUNG_CANCELLED;
+    l->asked = LADDER_CANCEL;
+    l->asked_at = 0;
+}

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -131,6 +132,52 @@ static void a_pause_that_only_just_fits_is_not_begun(void **state)
                              LADDER_PAUSE); /* 250 ms and 100, but 25 MiB come again in 40 ms */
         sends(&j, 100);
     }
+}
+
+/* The migration network dies when the last of it lies in a socket: nothing remains, and nothing ends. */
+static void a_pause_in_which_nothing_remains_is_given_up(void **state)
+{
+    (void)state;
+    struct job j;
+    struct model_input guest = guest_of(256);
+    job_start(&j, &usual, &guest);
+    sends(&j, 2600);
+    j.now.remaining = 0;
+    j.now.paused = true;
+    j.now.paused_for = 5001; /* as ladder_gate.h lets it through */
+    j.now.elapsed += 5000;
+    step(&j);
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_string_equal(
+        j.last.why,
+        "cancelled: all is sent, and the other end has not taken it in after 5 s of the pause, you "
+        "allowed 3 s");
+    assert_int_equal(j.last.needs_pause, 0);
+}
+
+static void a_slower_link_in_the_pause_is_named_with_the_pause_that_would_do(void **state)
+{
+    (void)state;
+    struct job j;
+    struct model_input guest = guest_of(256);
+    job_start(&j, &usual, &guest);
+    sends(&j, 2500);
+    sync_with(&j, 200);
+    j.now.paused = true;
+    for (int i = 0; i < 40 && j.last.action != LADDER_CANCEL; i++) { /* 40 MiB/s */
+        j.now.elapsed += 100;
+        j.now.paused_for += 100;
+        j.now.sent += 4 * MiB;
+        j.now.remaining -= 4 * MiB;
+        step(&j);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_in_range(j.last.needs_pause, 5000, 6000);
+    assert_non_null(strstr(j.last.why, "in the pause, and "));
+    char needs[48], time[24];
+    snprintf(needs, sizeof(needs), "needs a pause of %s, you allowed 3 s",
+             model_say_time(time, sizeof(time), (double)j.last.needs_pause));
+    assert_non_null(strstr(j.last.why, needs));
 }
 
 /* Seen on real guests: the first sample held no byte, the second was of QEMU's own switch-over. */
@@ -261,6 +308,8 @@ int main(void)
         cmocka_unit_test(too_small_a_max_pause_is_cancelled_with_the_pause_that_would_do),
         cmocka_unit_test(offline_is_paused_from_the_start_and_keeps_the_deadline),
         cmocka_unit_test(the_pause_is_given_up_when_the_link_breaks_down_in_it),
+        cmocka_unit_test(a_pause_in_which_nothing_remains_is_given_up),
+        cmocka_unit_test(a_slower_link_in_the_pause_is_named_with_the_pause_that_would_do),
         cmocka_unit_test(the_pause_that_is_named_does),
         cmocka_unit_test(a_pause_that_only_just_fits_is_not_begun),
         cmocka_unit_test(a_young_jobs_switch_over_is_not_taken_for_a_broken_link),
