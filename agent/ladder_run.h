@@ -13,9 +13,6 @@
 #include "agent/core/ladder.h"
 #include "agent/transaction.h"
 
-/* Stopping, the device state, the two agents' writes and the word over the mesh: measured 90 to 140 ms. */
-enum { LADDER_RUN_SWITCH_OVER_MS = 150 };
-
 struct ladder_run;
 
 struct ladder_policy ladder_run_policy(Drover__V1__Mode mode, const Drover__V1__Policy *policy);

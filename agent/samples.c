@@ -377,10 +377,16 @@ void samples_learn_fact(struct samples *s, const char *host, const Drover__V1__F
     s->changed = true;
 }
 
-int64_t samples_overhead(const struct samples *s, const char *host)
+static struct correction correction_of(const struct samples *s, const char *host)
 {
     const struct link *l = link_to(s, host);
-    return LADDER_RUN_SWITCH_OVER_MS + (l ? l->correction.pause : 0);
+    return l ? l->correction : (struct correction){0};
+}
+
+int64_t samples_overhead(const struct samples *s, const char *host)
+{
+    const struct correction c = correction_of(s, host);
+    return correction_safe(&c);
 }
 
 void samples_learn_link(struct samples *s, const char *host, int64_t bandwidth, const char *source)
@@ -398,8 +404,9 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
 {
     static const char *const ways[MODEL_MODES] = {"live", "auto-converge", "pause", "post-copy", "offline"};
     struct ladder_policy p = ladder_run_policy(mode, policy);
-    struct model_input in = {.memory = (int64_t)guest->memory_max, .overhead = samples_overhead(s, host)};
-    const struct link *link = link_to(s, host);
+    const struct correction correction = correction_of(s, host);
+    struct model_input in = {.memory = (int64_t)guest->memory_max,
+                             .overhead = correction_expected(&correction)};
     const char *source = "";
     int64_t link_age = 0, age = samples_guest(s, guest->uuid, &in);
     in.bandwidth = samples_link(s, host, &source, &link_age);
@@ -426,7 +433,7 @@ void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, D
     r->way = (char *)ways[o.way];
     r->allowed = o.allowed;
     r->disk_bytes = disk_bytes; /* libvirt copies disks before the memory, over the same link */
-    r->time = s->setup_ms + (link ? link->correction.time : 0) + o.outcome.time +
+    r->time = s->setup_ms + correction.time + o.outcome.time +
               (int64_t)(disk_bytes / (uint64_t)in.bandwidth * 1000) +
               (int64_t)(disk_bytes % (uint64_t)in.bandwidth * 1000 / (uint64_t)in.bandwidth);
     r->bytes = (uint64_t)o.outcome.bytes + disk_bytes;

@@ -22,7 +22,7 @@ int64_t samples_link(const struct samples *samples, const char *host, const char
 void samples_learn_fact(struct samples *samples, const char *host, const Drover__V1__Forecast *forecast,
                         const Drover__V1__Result *fact);
 
-/* ms that a switch-over takes besides the sending, as far as that is known. */
+/* ms that a switch-over may take besides the sending, as far as that is known. */
 int64_t samples_overhead(const struct samples *samples, const char *host);
 
 /* ms that libvirt takes before QEMU sends anything. */

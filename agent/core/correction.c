@@ -1,4 +1,5 @@
 #include "agent/core/correction.h"
+#include "agent/core/ladder.h"
 
 enum {
     LIVE_PAUSE = 500, /* ms: more is a pause, and mostly sending */
@@ -23,4 +24,14 @@ void correction_learn(struct correction *c, const struct correction_case *foreca
     c->time = within(c->time + within(time / 2, -STEP_MAX, STEP_MAX), -TIME_MAX, TIME_MAX);
     if (live)
         c->pause = within(c->pause + (fact->pause - forecast->pause) / 2, PAUSE_LEAST, PAUSE_MAX);
+}
+
+int64_t correction_expected(const struct correction *c)
+{
+    return LADDER_SWITCH_OVER + c->pause;
+}
+
+int64_t correction_safe(const struct correction *c)
+{
+    return LADDER_SWITCH_OVER + (c->pause > 0 ? c->pause : 0);
 }

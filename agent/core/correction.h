@@ -14,6 +14,11 @@ struct correction_case {
     int64_t time, pause; /* ms */
 };
 
+/* ms of a switch-over besides the sending: `expected` is for forecasts, `safe` for limits that a pause must keep to. What was learnt
+ * makes a limit lower, never higher. */
+int64_t correction_expected(const struct correction *c);
+int64_t correction_safe(const struct correction *c);
+
 /* A step half of the way, so that one odd migration is forgotten after some. Where the forecast was of another kind than the
  * fact (stood still or not), or the pause was one of sending, that says nothing of fixed times. */
 void correction_learn(struct correction *c, const struct correction_case *forecast,

@@ -23,6 +23,9 @@ enum { LADDER_PAUSE_WORTH = 5 };
 /* ms; the limit that a job begins with, and the highest without a max_pause: QEMU's own default. */
 enum { LADDER_FIRST_DOWNTIME = 100, LADDER_LIVE_DOWNTIME = 300 };
 
+/* ms: stopping, the device state, the two agents' writes and the word over the mesh: measured 90 to 140. */
+enum { LADDER_SWITCH_OVER = 150 };
+
 enum ladder_mode { LADDER_AUTO, LADDER_LIVE, LADDER_POST_COPY, LADDER_OFFLINE };
 
 struct ladder_policy {

@@ -70,13 +70,15 @@ void ladder_init(struct ladder *l, const struct ladder_policy *policy, const str
                  start.auto_converge ? ", with auto-converge" : "",
                  start.post_copy ? ", and may go on as post-copy" : "");
     }
-    if (policy->mode != LADDER_OFFLINE && policy->max_pause > 0 && policy->max_pause < guest->overhead) {
+    /* What was learnt is no reason: some odd moves would keep guests here for good, and nothing would be learnt any more. */
+    int64_t least = guest->overhead < LADDER_SWITCH_OVER ? guest->overhead : LADDER_SWITCH_OVER;
+    if (policy->mode != LADDER_OFFLINE && policy->max_pause > 0 && policy->max_pause < least) {
         char takes[24], allowed[24];
         start.refused = true;
         snprintf(
             start.why, sizeof(start.why),
             "a switch-over alone takes about %s between these hosts: needs a pause of that, you allowed %s",
-            model_say_time(takes, sizeof(takes), (double)guest->overhead),
+            model_say_time(takes, sizeof(takes), (double)least),
             model_say_time(allowed, sizeof(allowed), (double)policy->max_pause));
     }
     *ret_start = start;

@@ -46,12 +46,23 @@ static void no_single_fact_runs_away_with_it(void **state)
     assert_int_equal(c.pause, 1000);
 }
 
+static void a_limit_is_never_made_higher_by_what_was_learnt(void **state)
+{
+    (void)state;
+    struct correction quick = {.pause = -100}, slow = {.pause = 300};
+    assert_int_equal(correction_expected(&quick), 50);
+    assert_int_equal(correction_safe(&quick), 150);
+    assert_int_equal(correction_expected(&slow), 450);
+    assert_int_equal(correction_safe(&slow), 450);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fixed_times_are_learnt),
         cmocka_unit_test(a_forecast_of_another_kind_teaches_nothing),
         cmocka_unit_test(no_single_fact_runs_away_with_it),
+        cmocka_unit_test(a_limit_is_never_made_higher_by_what_was_learnt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
