@@ -19,6 +19,7 @@ struct settle {
     bool from_disks;
     char warning[320];
     int64_t since;
+    Drover__V1__Result result;
 };
 
 /* Its host may have lost its power, and did not start it. */
@@ -82,7 +83,6 @@ static void work(struct operation *op)
 static void answer(struct settle *s, struct transaction *txn)
 {
     Drover__V1__SettleReply reply = DROVER__V1__SETTLE_REPLY__INIT;
-    Drover__V1__Result result = DROVER__V1__RESULT__INIT;
     reply.outcome = s->u.out.answer == PARTICIPANT_IS_KEPT   ? DROVER__V1__OUTCOME__KEPT
                     : s->u.out.answer == PARTICIPANT_IS_GONE ? DROVER__V1__OUTCOME__GONE
                                                              : DROVER__V1__OUTCOME__OUTCOME_UNKNOWN;
@@ -90,9 +90,10 @@ static void answer(struct settle *s, struct transaction *txn)
     reply.warning = s->warning;
     reply.paused = s->paused;
     reply.from_disks = s->from_disks;
-    reply.result = &result;
+    reply.result = &s->result;
     if (txn) {
-        transfer_result(txn, &result);
+        if (s->u.out.answer != PARTICIPANT_IS_KEPT)
+            transfer_result(txn, &s->result);
         reply.activated = transfer_is_activated(txn);
     }
     failpoint("agent.SETTLE.before_answer");
@@ -121,6 +122,8 @@ static void figures(void *arg)
 static void done(struct operation *op)
 {
     struct settle *s = (struct settle *)op;
+    if (op->txn && s->u.out.answer == PARTICIPANT_IS_KEPT)
+        transfer_harm(op->txn, &s->result);
     if (!unary_answered(&s->u)) {
         free(s);
         return;
@@ -139,6 +142,7 @@ void rpc_settle(Drover__V1__Agent_Service *service, const Drover__V1__SettleRequ
 {
     struct settle *s = new0(struct settle);
     s->reply = reply;
+    drover__v1__result__init(&s->result);
     s->cold_generation = request->cold_generation;
     s->event = request->granted                                ? PARTICIPANT_SETTLE_GRANTED
                : request->resolve == DROVER__V1__OUTCOME__KEPT ? PARTICIPANT_SETTLE_KEPT

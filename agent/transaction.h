@@ -223,6 +223,9 @@ bool transfer_is_activated(const struct transaction *txn);
 /* Fills what was measured; true when nothing is missing. */
 bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret);
 
+/* Of one that was given up: what it has cost the guest, which stays. Before drive_done, which forgets it. */
+void transfer_harm(const struct transaction *txn, Drover__V1__Result *ret);
+
 /* ---- the disks of a guest that is shut off: send_disks.c, receive_disk.c; loop ---- */
 
 /* Copies them, then steps MIGRATE. The record may be read. */

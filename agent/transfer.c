@@ -2,6 +2,7 @@
 #include "agent/transaction.h"
 
 #include "agent/copies.h"
+#include "agent/core/harm.h"
 #include "agent/core/stop.h"
 #include "agent/io/commit_point.h"
 #include "agent/io/migration.h"
@@ -48,9 +49,7 @@ struct transfer {
     bool was_pushed;            /* QEMU's was broken on purpose at the last try */
     int64_t next_try_ms;        /* monotonic */
     uint64_t sent;              /* at the last try */
-    int64_t elapsed;            /* of the last sample */
-    double throttled;           /* ms of vCPU time */
-    uint32_t throttle; /* percent, the most; libvirt's statistics of a job that has ended have none */
+    struct harm harm;
     uint32_t iteration;
     bool has_result; /* libvirt's statistics of the whole job */
     Drover__V1__Result result;
@@ -216,15 +215,6 @@ static void note_sample(struct transfer *t, const Drover__V1__Progress *sample)
     note_pause(t);
 }
 
-static void count_harm(struct transfer *t, const Drover__V1__Progress *sample)
-{
-    if (t->elapsed && sample->elapsed > t->elapsed) /* of an adopted job, what came before is not known */
-        t->throttled += (double)(sample->elapsed - t->elapsed) * sample->throttle / 100;
-    if (sample->throttle > t->throttle)
-        t->throttle = sample->throttle;
-    t->elapsed = sample->elapsed;
-}
-
 static void on_sample(void *arg, const Drover__V1__Progress *sample)
 {
     struct transfer *t = arg;
@@ -234,7 +224,7 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     }
     t->adopted = false;
     int64_t stopped = t->stopped_ms ? clock_monotonic_ms() - t->stopped_ms : 0;
-    count_harm(t, sample);
+    harm_sample(&t->harm, sample->elapsed, sample->throttle);
     note_sample(t, sample);
     if (t->stop.state != STOP_OPEN || t->ours ||
         ladder_run_pauses(t->ladder)) /* else it is not known yet whose it is */
@@ -327,6 +317,8 @@ void transfer_event(struct transaction *txn, const struct libvirt_event *event)
         stop_begins(&t->stop);
         migration_sample(t->migration);
     } else if (event->event == VIR_DOMAIN_EVENT_RESUMED) {
+        if (!txn->others_pause)
+            harm_resumed(&t->harm, t->stopped_ms, event->at_ms);
         t->stopped_ms = 0;
         stop_ends(&t->stop);
         if (event->detail ==
@@ -359,10 +351,7 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->limited = adopt || txn->begin_bandwidth || ladder_run_limit(txn); /* adopted: its share is not known */
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
     t->adopted = adopt;
-    if (adopt)
-        t->stopped_ms = ladder_run_paused_since(txn);
-    else
-        t->stopped_ms = txn->suspended_ms;
+    t->stopped_ms = adopt ? ladder_run_paused_since(txn) : txn->suspended_ms;
     if (t->stopped_ms)
         stop_begins(&t->stop);
     t->ours = t->start.paused;
@@ -492,9 +481,9 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
         return true;
     bool runs = t->activation == PARTICIPANT_RUNS;
     *ret = t->result;
-    ret->throttled = (int64_t)t->throttled;
-    if (t->throttle > ret->throttle)
-        ret->throttle = t->throttle;
+    ret->throttled = (int64_t)t->harm.throttled;
+    if (t->harm.throttle > ret->throttle)
+        ret->throttle = t->harm.throttle;
     ret->post_copy = txn->post_copy;
     if (runs && t->stopped_ms && !txn->others_pause) {
         int64_t pause = t->activated_ms - t->ran_for - t->stopped_ms;
@@ -503,4 +492,15 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
             ret->handover = ret->pause > ret->downtime ? ret->pause - ret->downtime : 0;
     }
     return t->activation != PARTICIPANT_NO_ANSWER && t->has_result;
+}
+
+void transfer_harm(const struct transaction *txn, Drover__V1__Result *ret)
+{
+    const struct transfer *t = txn->transfer;
+    if (!t)
+        return;
+    ret->transfer = t->harm.elapsed;
+    ret->throttled = (int64_t)t->harm.throttled;
+    ret->throttle = t->harm.throttle;
+    ret->pause = harm_pause(&t->harm, txn->others_pause ? 0 : t->stopped_ms, clock_monotonic_ms());
 }

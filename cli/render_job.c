@@ -150,6 +150,22 @@ static void put_figures(const Drover__V1__Job *job, FILE *out)
     fputc('.', out);
 }
 
+/* What a move that was given up has cost the guest. */
+static void put_harm(const Drover__V1__Job *job, FILE *out)
+{
+    char pause[TEXT_MAX], lost[TEXT_MAX];
+    const Drover__V1__Result *r = job->result;
+    if (!r || (r->pause <= 0 && r->throttled <= 0))
+        return;
+    fputs(" It cost the guest", out);
+    if (r->pause > 0)
+        fprintf(out, " a pause of %s", text_ms(r->pause, pause));
+    if (r->throttled > 0)
+        fprintf(out, "%s %s of CPU time, slowed down by up to %u %%", r->pause > 0 ? " and" : "",
+                text_ms(r->throttled, lost), r->throttle);
+    fputc('.', out);
+}
+
 static bool said_with_a_finding(const Drover__V1__Job *job)
 {
     for (size_t i = 0; i < job->n_findings; i++)
@@ -215,6 +231,7 @@ void render_outcome(const Drover__V1__Job *job, FILE *out)
     case DROVER__V1__JOB_STATE__JOB_CANCELLED:
         fputs(job->state == DROVER__V1__JOB_STATE__JOB_FAILED ? "Failed: " : "Cancelled: ", out);
         put_text(job, out);
+        put_harm(job, out);
         put_next(job, out);
         return;
     case DROVER__V1__JOB_STATE__JOB_IN_DOUBT:

@@ -207,6 +207,8 @@ def test_cancel_in_the_pause_resumes_the_guest(fleet, drover):
     job = document(drover("migrate", "web1", "--to", "kvm2", "--mode", "offline", "--detach", "--json"))["jobs"][0]["id"]
     wait_for(lambda: job_state(drover, job).get("progress", {}).get("bytes_done", 0) > 0, 30, "the first bytes to be sent")
     drover("cancel", str(job))
-    assert wait_for_job(drover, job, {"cancelled"})["runs_on"] == "kvm1"
+    ended = wait_for_job(drover, job, {"cancelled"})
+    assert ended["runs_on"] == "kvm1" and ended["result"]["pause"] > 0, ended
+    assert "It cost the guest a pause of" in drover("job", str(job)).stdout
     assert_runs_only_on(fleet, "web1", "kvm1")
     assert_goes_on(fleet, "web1", "kvm1")

@@ -323,6 +323,13 @@ static void outcomes(void **state)
     Drover__V1__Job cancelled = job(3, "web3", DROVER__V1__JOB_STATE__JOB_CANCELLED);
     render_outcome(&cancelled, p.f);
     assert_int_equal(job_exit(&cancelled), EXIT_FAILED);
+    Drover__V1__Result harm = DROVER__V1__RESULT__INIT;
+    harm.pause = 1500;
+    cancelled.result = &harm;
+    render_outcome(&cancelled, p.f);
+    harm.throttled = 700;
+    harm.throttle = 30;
+    render_outcome(&cancelled, p.f);
 
     Drover__V1__Job doubt = job(4, "web4", DROVER__V1__JOB_STATE__JOB_IN_DOUBT);
     doubt.text = S("whether web4 is still on kvm1 is not known");
