@@ -21,7 +21,8 @@ struct asked {
     const char *vm;
     Drover__V1__MigrateGuestReply *reply; /* NULL: `error` says why */
     struct error error;
-    Drover__V1__Job *job; /* while and after it is watched */
+    Drover__V1__Job *job;           /* while and after it is watched */
+    Drover__V1__Forecast *forecast; /* of a dry run, as JSON */
     int exit;
 };
 
@@ -90,8 +91,8 @@ static json_t *error_json(const struct error *e)
                      text_clean(e->text, text, sizeof(text)));
 }
 
-/* {"jobs": [...], "refused": [...]}, or with --dry-run {"possible": [...], "refused": [...]}. A job that was watched is the
- * whole job, one that was not has its id, guest, source, destination, mode, why and findings. */
+/* {"jobs": [...], "refused": [...]}, or with --dry-run {"possible": [...], "refused": [...]}, each with its forecast. A job that
+ * was watched is the whole job, one that was not has its id, guest, source, destination, mode, why and findings. */
 static void print_json(struct cli *cli, const struct asked *asked, size_t n, bool dry_run)
 {
     json_t *good = json_array(), *refused = json_array();
@@ -106,6 +107,8 @@ static void print_json(struct cli *cli, const struct asked *asked, size_t n, boo
             json_t *reply = json_of_message(&a->reply->base);
             json_object_set(reply, "id", json_object_get(reply, "job"));
             json_object_del(reply, "job");
+            if (a->forecast)
+                json_object_set_new(reply, "forecast", json_of_message(&a->forecast->base));
             json_array_append_new(a->exit == EXIT_REFUSED ? refused : good, reply);
         }
     }
@@ -181,11 +184,15 @@ static int run_migrate(struct cli *cli, const struct args *args)
             tell_asked(cli, &asked[i], dry_run, !*order.request.to);
     }
     client_close(client);
-    for (size_t i = 0; i < n && dry_run && !cli->json; i++)
-        if (asked[i].exit == EXIT_DONE) {
-            order.request.guest = (char *)asked[i].vm;
+    for (size_t i = 0; i < n && dry_run; i++) {
+        if (asked[i].exit != EXIT_DONE)
+            continue;
+        order.request.guest = (char *)asked[i].vm;
+        if (cli->json)
+            asked[i].forecast = forecast_ask(cli, &order.request, asked[i].reply, &err);
+        else
             forecast_tell(cli, &order.request, asked[i].reply);
-        }
+    }
     fflush(cli->out);
     int exit = dry_run || detach ? exits_join(exits, n) : watch(cli, asked, n);
     if (cli->json && n == 1 && !asked[0].reply)
@@ -195,6 +202,7 @@ static int run_migrate(struct cli *cli, const struct args *args)
     for (size_t i = 0; i < n; i++) {
         reply_free(asked[i].reply);
         reply_free(asked[i].job);
+        reply_free(asked[i].forecast);
     }
     free(asked);
     free(exits);
@@ -293,6 +301,7 @@ const struct command cmd_migrate = {
 static const struct option_spec check_options[] = {
     {"to", "HOST", "the destination", false},
     MODE_OPTION,
+    POLICY_OPTIONS,
     COPY_OPTION,
     ACCEPT_OPTION,
     {"refresh", NULL, "sample the guest and the link anew for the forecast", false},
@@ -303,7 +312,8 @@ static const struct option_spec check_options[] = {
 
 const struct command cmd_check = {
     .name = "check",
-    .usage = "VM --to HOST [--mode MODE] [--copy-storage] [--accept ID] | --explain ID",
+    .usage = "VM --to HOST [--mode MODE] [--max-pause TIME] [--allow LIST] [--copy-storage] [--accept ID] | "
+             "--explain ID",
     .summary = "whether a guest could move to a host, and what speaks against it",
     .text = "Runs the same checks as `drover migrate` and prints all findings; nothing moves. 'block' "
             "forbids the move,\n"
@@ -312,6 +322,7 @@ const struct command cmd_check = {
             "in 3 s\n"
             "at most; the forecast of a guest that has never been sampled takes 4 s more.\n",
     .examples = "  drover check web1 --to kvm2\n"
+                "  drover check web1 --to kvm2 --max-pause 500ms --allow offline\n"
                 "  drover check web1 --to kvm2 --json | jq '.findings[] | select(.severity == \"block\")'\n"
                 "  drover check --explain storage-not-shared\n",
     .exits = "  0  it can move\n  2  usage\n  3  a finding blocks it, or there is no such guest or host\n"

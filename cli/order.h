@@ -30,7 +30,8 @@ void order_deinit(struct order *order);
          false},                                                                                             \
         {"bandwidth", "RATE", "the most it may use, e.g. 100MiB/s or 1gbit (default: the policy's)", false}, \
     {                                                                                                        \
-        "allow", "LIST", "means allowed when live can't win: offline, auto-converge, or none", false         \
+        "allow", "LIST", "means allowed when live can't win: offline, auto-converge, post-copy, or none",    \
+            false                                                                                            \
     }
 
 #define ACCEPT_OPTION                                                                                        \

@@ -276,6 +276,18 @@ static void refusals_print_every_finding(void **state)
     json_t *document = json_of(&r);
     assert_true(json_is_false(json_object_get(document, "refused")));
     json_decref(document);
+    run(&r, "check web1 --to kvm2 --max-pause 3s --allow offline --deadline 5m --bandwidth 1gbit --json");
+    document = json_of(&r);
+    assert_true(json_is_true(json_object_get(json_object_get(document, "forecast"), "allowed")));
+    json_decref(document);
+    run(&r, "migrate web1 blocked1 --to kvm2 --max-pause 1s --dry-run --json");
+    assert_int_equal(r.exit, EXIT_PARTLY);
+    document = json_of(&r);
+    json_t *forecast = json_object_get(json_array_get(json_object_get(document, "possible"), 0), "forecast");
+    assert_string_equal(json_string_value(json_object_get(forecast, "way")), "pause");
+    assert_true(json_is_false(json_object_get(forecast, "allowed")));
+    assert_null(json_object_get(json_array_get(json_object_get(document, "refused"), 0), "forecast"));
+    json_decref(document);
 }
 
 static void what_is_closed_or_held_is_given_back(void **state)

@@ -349,12 +349,12 @@ static void forecast_move(Drover__V1__Coordinator_Service *service,
                           void *call)
 {
     (void)service;
-    (void)request;
     Drover__V1__Forecast forecast = DROVER__V1__FORECAST__INIT;
     forecast.way = (char *)"pause";
     forecast.confidence = 0.9;
     forecast.time = 5800;
     forecast.pause = 2300;
+    forecast.allowed = request->policy && request->policy->max_pause >= forecast.pause;
     forecast.bytes = UINT64_C(446) << 20;
     forecast.why = (char *)"dirties 210 MiB within 300 ms, the link carries 30 MiB in that time";
     forecast.bandwidth = UINT64_C(94) << 20;
