@@ -28,12 +28,11 @@ struct transfer {
     struct ladder_run *ladder;
     Drover__V1__Forecast forecast; /* its texts are static, or forecast_why; told to the first who listens */
     char forecast_why[256];
-    bool has_forecast, foretold; /* to be told; there is one */
-    bool learnt;                 /* from forecast and fact */
-    char *to;                    /* the destination's name */
-    bool limited;                /* the bandwidth, by the policy or by its share of the link */
-    bool adopted;                /* and no sample yet: stopped_ms is only what the manifest says */
-    struct ladder_start start;   /* its `why` is told to the first who listens */
+    bool has_forecast, foretold, learnt; /* to be told; there is one; its fact has taught */
+    char *to;                            /* the destination's name */
+    bool limited;                        /* the bandwidth, by the policy or by its share of the link */
+    bool adopted;                        /* and no sample yet: stopped_ms is only what the manifest says */
+    struct ladder_start start;           /* its `why` is told to the first who listens */
     struct listener *listeners;
     bool back;          /* the call is; or the adopted job is gone */
     struct error why;   /* of the call */
@@ -125,9 +124,7 @@ static struct migration_config job_of(struct transfer *t)
         .live = !t->start.paused,
         .auto_converge = t->start.auto_converge,
         .post_copy = t->start.post_copy,
-        .bandwidth = t->txn->begin_bandwidth ? t->txn->begin_bandwidth
-                     : r->policy             ? r->policy->bandwidth
-                                             : 0,
+        .bandwidth = t->txn->begin_bandwidth ? t->txn->begin_bandwidth : ladder_run_limit(t->txn),
         .relocation = r->relocation,
         .downtime_ms = t->start.downtime,
         .sample = on_sample,
@@ -485,6 +482,7 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
     if (t->harm.throttle > ret->throttle)
         ret->throttle = t->harm.throttle;
     ret->post_copy = txn->post_copy;
+    ret->others_pause = txn->others_pause;
     if (runs && t->stopped_ms && !txn->others_pause) {
         int64_t pause = t->activated_ms - t->ran_for - t->stopped_ms;
         ret->pause = pause > 0 ? pause : 0;
@@ -500,6 +498,8 @@ void transfer_harm(const struct transaction *txn, Drover__V1__Result *ret)
     if (!t)
         return;
     ret->transfer = t->harm.elapsed;
+    ret->given_up = ladder_run_cancelled(t->ladder) != NULL;
+    ret->others_pause = txn->others_pause;
     ret->throttled = (int64_t)t->harm.throttled;
     ret->throttle = t->harm.throttle;
     ret->pause = harm_pause(&t->harm, txn->others_pause ? 0 : t->stopped_ms, clock_monotonic_ms());

@@ -15,14 +15,19 @@ void render_forecast_and_fact(const Drover__V1__Job *job, FILE *out);
 
 /* How far forecasts were from the facts, over all jobs that have both. */
 struct accuracy {
-    size_t n, mode_right; /* whether the guest would stand still for more than half a second */
-    double time_error;    /* medians; of the time, as a share of the fact */
-    double pause_error;   /* the same of the pause; 0 where it was off by 100 ms or less */
+    size_t n,
+        mode_right;     /* whether it would be moved, and the guest stand still for more than half a second */
+    size_t given_up;    /* of them, by the ladder; their times are not compared */
+    double time_error;  /* medians; of the time, as a share of the fact */
+    double pause_error; /* the same of the pause; 0 where it was off by 100 ms or less */
     double pause_error_ms;
 };
 struct accuracy accuracy_of(const Drover__V1__ListJobsReply *reply);
 void render_accuracy(const Drover__V1__ListJobsReply *reply, FILE *out);
 json_t *render_accuracy_json(const Drover__V1__ListJobsReply *reply);
+
+/* ms of libvirt's job and the handover: what a forecast's time is of. */
+int64_t fact_time(const Drover__V1__Result *result);
 
 /* Why a migration went as it did: what was expected, each pass, what was decided, and what it cost the guest. */
 void render_explanation(const Drover__V1__Job *job, FILE *out);

@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -12,11 +13,18 @@ enum {
     PAUSE_SLACK = 100, /* ms by which a pause may be off and still count as met */
 };
 
-/* Both are known, and the transfer came to its end. */
-static int counts(const Drover__V1__Job *job)
+/* The ladder said no, so the forecast was right if it did. */
+static bool given_up(const Drover__V1__Job *job)
 {
-    return job->state == DROVER__V1__JOB_STATE__JOB_DONE && job->forecast && *job->forecast->way &&
-           job->result && job->result->transfer > 0;
+    return job->state == DROVER__V1__JOB_STATE__JOB_FAILED && job->result->given_up;
+}
+
+/* Both are known, the transfer came to its end or was given up by the ladder, and no operator had a hand in it. */
+static bool counts(const Drover__V1__Job *job)
+{
+    if (!job->forecast || !*job->forecast->way || !job->result || job->result->others_pause)
+        return false;
+    return given_up(job) || (job->state == DROVER__V1__JOB_STATE__JOB_DONE && job->result->transfer > 0);
 }
 
 static int64_t pause_of(const Drover__V1__Job *job)
@@ -39,6 +47,7 @@ static double median(double *values, size_t n)
 struct accuracy accuracy_of(const Drover__V1__ListJobsReply *reply)
 {
     struct accuracy a = {0};
+    size_t n = 0; /* that moved */
     _cleanup_free_ double *time = xcalloc(reply->n_jobs + 1, sizeof(double)),
                           *pause = xcalloc(reply->n_jobs + 1, sizeof(double)),
                           *pause_ms = xcalloc(reply->n_jobs + 1, sizeof(double));
@@ -46,25 +55,32 @@ struct accuracy accuracy_of(const Drover__V1__ListJobsReply *reply)
         const Drover__V1__Job *job = reply->jobs[i];
         if (!counts(job))
             continue;
-        double fact = (double)job->result->transfer, stood = (double)pause_of(job),
-               off = (double)llabs(job->forecast->pause - pause_of(job));
-        time[a.n] = (double)llabs(job->forecast->time - job->result->transfer) / fact;
-        pause_ms[a.n] = off;
-        pause[a.n] = off <= PAUSE_SLACK || stood <= 0 ? 0 : off / stood;
-        a.mode_right += (job->forecast->pause > LIVE_PAUSE) == (stood > LIVE_PAUSE);
         a.n++;
+        if (given_up(job)) {
+            a.given_up++;
+            a.mode_right += !job->forecast->allowed;
+            continue;
+        }
+        double fact = (double)fact_time(job->result), stood = (double)pause_of(job),
+               off = (double)llabs(job->forecast->pause - pause_of(job));
+        time[n] = fabs((double)job->forecast->time - fact) / fact;
+        pause_ms[n] = off;
+        pause[n] = off <= PAUSE_SLACK || stood <= 0 ? 0 : off / stood;
+        a.mode_right += job->forecast->allowed && (job->forecast->pause > LIVE_PAUSE) == (stood > LIVE_PAUSE);
+        n++;
     }
-    a.time_error = median(time, a.n);
-    a.pause_error = median(pause, a.n);
-    a.pause_error_ms = median(pause_ms, a.n);
+    a.time_error = median(time, n);
+    a.pause_error = median(pause, n);
+    a.pause_error_ms = median(pause_ms, n);
     return a;
 }
 
 json_t *render_accuracy_json(const Drover__V1__ListJobsReply *reply)
 {
     struct accuracy a = accuracy_of(reply);
-    return json_pack("{s:i,s:i,s:f,s:f,s:f}", "n", (int)a.n, "mode_right", (int)a.mode_right, "time_error",
-                     a.time_error, "pause_error", a.pause_error, "pause_error_ms", a.pause_error_ms);
+    return json_pack("{s:i,s:i,s:i,s:f,s:f,s:f}", "n", (int)a.n, "mode_right", (int)a.mode_right, "given_up",
+                     (int)a.given_up, "time_error", a.time_error, "pause_error", a.pause_error,
+                     "pause_error_ms", a.pause_error_ms);
 }
 
 void render_accuracy(const Drover__V1__ListJobsReply *reply, FILE *out)
@@ -84,15 +100,16 @@ void render_accuracy(const Drover__V1__ListJobsReply *reply, FILE *out)
         table_cell(table, job->guest);
         table_cell(table, job->source);
         table_cell(table, job->destination);
-        table_cell(table, job->forecast->way);
+        table_cell(table, job->forecast->allowed ? job->forecast->way : "not allowed");
         table_cell(table, text_ms(job->forecast->time, text));
-        table_cell(table, text_ms(job->result->transfer, text));
+        table_cell(table, given_up(job) ? "given up" : text_ms(fact_time(job->result), text));
         table_cell(table, text_ms(job->forecast->pause, text));
-        table_cell(table, text_ms(pause_of(job), text));
+        table_cell(table, given_up(job) ? NULL : text_ms(pause_of(job), text));
     }
     table_print(table, out);
     fprintf(out,
-            "Of %zu: live or paused was foreseen in %zu; the time was off by %.0f %%, the pause by %s "
-            "(medians).\n",
-            a.n, a.mode_right, a.time_error * 100, text_ms((int64_t)a.pause_error_ms, text));
+            "Of %zu (%zu given up): live, paused or given up was foreseen in %zu; the time was off by %.0f "
+            "%%, the "
+            "pause by %s (medians).\n",
+            a.n, a.given_up, a.mode_right, a.time_error * 100, text_ms((int64_t)a.pause_error_ms, text));
 }

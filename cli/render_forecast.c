@@ -48,6 +48,11 @@ void render_forecast(const Drover__V1__Forecast *f, FILE *out)
     fputs(".\n", out);
 }
 
+int64_t fact_time(const Drover__V1__Result *r)
+{
+    return r->transfer + r->handover;
+}
+
 void render_forecast_and_fact(const Drover__V1__Job *job, FILE *out)
 {
     char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX];
@@ -65,6 +70,6 @@ void render_forecast_and_fact(const Drover__V1__Job *job, FILE *out)
     put(out, f->way);
     fprintf(out, ", %s, pause %s, %s\n", text_ms(f->time, a), text_ms(f->pause, b), text_size(f->bytes, c));
     if (r && r->transfer && job->state == DROVER__V1__JOB_STATE__JOB_DONE)
-        fprintf(out, "fact         %s, pause %s, %s\n", text_ms(r->transfer, a),
+        fprintf(out, "fact         %s, pause %s, %s\n", text_ms(fact_time(r), a),
                 text_ms(r->pause > 0 ? r->pause : r->downtime, b), text_size(r->bytes, c));
 }

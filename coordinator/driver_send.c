@@ -215,6 +215,8 @@ static void keep_result(struct migration *m, const Drover__V1__Result *more)
     KEEP(post_copy);
     KEEP(faults);
     KEEP(throttled);
+    KEEP(others_pause);
+    KEEP(given_up);
 #undef KEEP
 }
 

@@ -20,9 +20,11 @@ static Drover__V1__Job *forecast_job(Drover__V1__Job *job, Drover__V1__Forecast 
     job->forecast = f;
     job->result = r;
     f->way = (char *)(ms[1] > 500 ? "pause" : "live");
+    f->allowed = true;
     f->time = ms[0];
     f->pause = ms[1];
-    r->transfer = ms[2];
+    r->transfer = ms[2] - 30;
+    r->handover = 30;
     r->pause = ms[3];
     return job;
 }
@@ -32,10 +34,10 @@ static void forecasts_are_summed_up(void **state)
     (void)state;
     static const int64_t ms[3][4] = {
         {1000, 100, 1250, 150}, {4000, 2000, 5000, 2500}, {2000, 100, 2000, 900}};
-    Drover__V1__Job jobs[4], *list[4];
-    Drover__V1__Forecast f[4];
-    Drover__V1__Result r[4];
-    for (unsigned i = 0; i < 4; i++)
+    Drover__V1__Job jobs[7], *list[7];
+    Drover__V1__Forecast f[7];
+    Drover__V1__Result r[7];
+    for (unsigned i = 0; i < 7; i++)
         list[i] = forecast_job(&jobs[i], &f[i], &r[i], ms[i % 3]);
     jobs[3].state = DROVER__V1__JOB_STATE__JOB_FAILED; /* not counted */
     Drover__V1__ListJobsReply reply = DROVER__V1__LIST_JOBS_REPLY__INIT;
@@ -47,6 +49,19 @@ static void forecasts_are_summed_up(void **state)
     assert_true(a.time_error > 0.199 && a.time_error < 0.201);
     assert_true(a.pause_error > 0.199 && a.pause_error < 0.201);
     assert_true(a.pause_error_ms > 499 && a.pause_error_ms < 501);
+    /* Given up by the ladder: right only if that was foreseen. And one that an operator has paused. */
+    jobs[4].state = jobs[5].state = DROVER__V1__JOB_STATE__JOB_FAILED;
+    r[4].given_up = r[5].given_up = true;
+    f[5].allowed = false;
+    r[6].others_pause = true;
+    reply.n_jobs = 7;
+    a = accuracy_of(&reply);
+    assert_int_equal(a.n, 5);
+    assert_int_equal(a.given_up, 2);
+    assert_int_equal(a.mode_right, 3);
+    assert_true(a.time_error > 0.199 && a.time_error < 0.201);
+    f[0].allowed = false; /* it was moved all the same */
+    assert_int_equal(accuracy_of(&reply).mode_right, 2);
     reply.n_jobs = 0;
     assert_int_equal(accuracy_of(&reply).n, 0);
 }
