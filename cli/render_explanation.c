@@ -28,7 +28,9 @@ static void say_passes(const Drover__V1__Job *job, FILE *out)
 {
     char first[TEXT_MAX], least[TEXT_MAX], rate[TEXT_MAX], dirty[TEXT_MAX];
     const Drover__V1__Progress *from = NULL, *best = NULL, *last = NULL;
-    if (job->passes[0]->paused) {
+    bool offline = job->mode == DROVER__V1__MODE__MODE_OFFLINE ||
+                   (job->forecast && streq(job->forecast->way, "offline"));
+    if (job->passes[0]->paused && offline) {
         fputs("The guest stood still from the start, so one pass was all.\n", out);
         return;
     }
@@ -39,6 +41,10 @@ static void say_passes(const Drover__V1__Job *job, FILE *out)
         from = from ? from : p;
         best = !best || p->bytes_left < best->bytes_left ? p : best;
         last = p;
+    }
+    if (!from && job->passes[0]->iteration > 1) {
+        fputs("Its passes were not seen: the agent was restarted, or came late.\n", out);
+        return;
     }
     if (!from) {
         fputs("One pass was enough: so little was dirtied in it that the guest could switch over.\n", out);
