@@ -128,6 +128,7 @@ struct deed {
     struct operation op;
     enum ladder_action action;
     bool break_stream;
+    bool refused;   /* out: libvirt won't do it later either */
     int64_t before; /* to be written down: ladder_gate.h */
     char id[37];
     struct error err;
@@ -152,7 +153,7 @@ static int suspend(struct transaction *txn, virConnectPtr conn, struct error *er
     return e;
 }
 
-static int start_post_copy(struct transaction *txn, virConnectPtr conn, struct error *err)
+static bool start_post_copy(struct transaction *txn, virConnectPtr conn, struct error *err)
 { /* model: S26 */
     transaction_made(txn, DROVER__V1__MADE__KIND__POST_COPY, txn->guest);
     int e = transaction_write(txn, transaction_state(txn), err);
@@ -162,7 +163,7 @@ static int start_post_copy(struct transaction *txn, virConnectPtr conn, struct e
         transaction_undone(txn, DROVER__V1__MADE__KIND__POST_COPY);
         transaction_write(txn, transaction_state(txn), NULL);
     }
-    return e;
+    return e != -STATUS_FAILED_PRECONDITION;
 }
 
 static void deed_work(struct operation *op)
@@ -182,7 +183,7 @@ static void deed_work(struct operation *op)
     if (d->break_stream)
         domain_break_post_copy(conn, op->guest, &d->err);
     else if (d->action == LADDER_START_POST_COPY)
-        start_post_copy(op->txn, conn, &d->err);
+        d->refused = !start_post_copy(op->txn, conn, &d->err);
     else if (transaction_has_made(op->txn, DROVER__V1__MADE__KIND__POST_COPY))
         error_set(&d->err, STATUS_FAILED_PRECONDITION, "post-copy was asked for");
     else if (d->action == LADDER_PAUSE)
@@ -194,6 +195,8 @@ static void deed_work(struct operation *op)
 static void deed_done(struct operation *op)
 {
     struct deed *d = (struct deed *)op;
+    if (op->txn && d->refused)
+        op->txn->refused_post_copy = true;
     if (d->err.code)
         log_warn("transaction %s: %s; it is tried again if it is still needed", d->id, d->err.text);
     free(d);
@@ -279,6 +282,11 @@ void ladder_run_sample(struct ladder_run *run, const Drover__V1__Progress *p, in
         .paused_for = paused_for,
         .committed = run->txn->committed,
     };
+    if (run->txn->refused_post_copy) {
+        run->txn->refused_post_copy = false;
+        ladder_refused_post_copy(&run->ladder);
+        run->said(run->arg, "libvirt refuses post-copy: it goes on live");
+    }
     struct ladder_actions actions;
     switch (ladder_gate(&run->gate, &run->ladder.policy, &seen)) {
     case LADDER_GATE_WAIT: return;

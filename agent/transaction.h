@@ -45,6 +45,7 @@ struct transaction {
     int64_t changed_ms;       /* realtime */
     int64_t heard_ms;         /* monotonic; of the coordinator or the peer */
     uint64_t begin_bandwidth; /* source: its share of the link at the beginning; 0: the policy's */
+    bool refused_post_copy;   /* source: by libvirt, since the ladder was told last */
     bool waits;               /* source: for its turn at the link, of which it has only a little */
     bool shared;              /* source: its share was changed to `share` (0: no limit) since the beginning */
     uint64_t share;

@@ -223,9 +223,9 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     int64_t stopped = t->stopped_ms ? clock_monotonic_ms() - t->stopped_ms : 0;
     harm_sample(&t->harm, sample->elapsed, sample->throttle);
     note_sample(t, sample);
-    if (t->stop.state != STOP_OPEN || t->ours ||
-        ladder_run_pauses(t->ladder)) /* else it is not known yet whose it is */
-        ladder_run_sample(t->ladder, sample, stopped, t->txn->others_pause);
+    /* While nobody knows whose the stop is, only the deadline holds. */
+    bool open = t->stop.state == STOP_OPEN && !t->ours && !ladder_run_pauses(t->ladder);
+    ladder_run_sample(t->ladder, sample, stopped, t->txn->others_pause || open);
     Drover__V1__Progress progress = *sample;
     progress.remaining = sample->broken ? -1 : ladder_run_time_left(t->ladder);
     if (t->iteration > progress.iteration)

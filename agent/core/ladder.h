@@ -133,6 +133,9 @@ void ladder_adopt(struct ladder *l, const struct ladder_start *begun, bool post_
 /* It was given up before its first sample; what comes then only asks again. */
 void ladder_give_up(struct ladder *l);
 
+/* libvirt has refused post-copy, and won't do otherwise later: the other rungs are left. */
+void ladder_refused_post_copy(struct ladder *l);
+
 /* Gives at most one action. A pause, post-copy or cancel that can't be seen in the samples after 2 s is given again; a job
  * that has ended has no more samples. */
 void ladder_step(struct ladder *l, const struct ladder_sample *sample, struct ladder_actions *actions);

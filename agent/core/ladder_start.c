@@ -101,3 +101,13 @@ void ladder_give_up(struct ladder *l)
     l->asked = LADDER_CANCEL;
     l->asked_at = 0;
 }
+
+void ladder_refused_post_copy(struct ladder *l)
+{
+    if (l->last.post_copy)
+        return; /* it is there all the same */
+    l->post_copy = false;
+    l->asked = LADDER_NOTHING;
+    if (l->rung == LADDER_RUNG_POST_COPY)
+        l->rung = LADDER_RUNG_LIVE;
+}

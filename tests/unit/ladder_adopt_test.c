@@ -144,6 +144,55 @@ static void a_guest_that_runs_again_in_the_pause_is_live_again(void **state)
     assert_int_not_equal(j.last.action, LADDER_NOTHING);
 }
 
+static void a_refused_post_copy_leaves_the_other_rungs(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {
+        .mode = LADDER_POST_COPY, .max_pause = 500, .deadline = 60000, .post_copy = true};
+    struct model_input guest = guest_of(256);
+    job_start(&j, &policy, &guest);
+    sends(&j, 2500);
+    sync_with(&j, 200);
+    assert_int_equal(j.last.action, LADDER_START_POST_COPY);
+    ladder_refused_post_copy(&j.ladder);
+    for (int i = 0; i < 100 && j.last.action != LADDER_CANCEL; i++) {
+        sends(&j, 1500);
+        if (j.last.action != LADDER_CANCEL)
+            sync_with(&j, 200);
+        assert_int_not_equal(j.last.action, LADDER_START_POST_COPY);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_true(j.now.elapsed <= 60000);
+    /* libvirt's answer was late, and it runs there. */
+    job_start(&j, &policy, &guest);
+    sends(&j, 2500);
+    sync_with(&j, 200);
+    j.now.post_copy = true;
+    step(&j);
+    ladder_refused_post_copy(&j.ladder);
+    assert_int_equal(j.ladder.rung, LADDER_RUNG_POST_COPY);
+}
+
+/* libvirt's stop, or an operator's: nobody knows yet, so that only the deadline holds. */
+static void the_deadline_holds_in_a_pause_of_whoever(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.max_pause = 500, .deadline = 20000, .offline = true};
+    struct model_input guest = guest_of(256);
+    job_start(&j, &policy, &guest);
+    sends(&j, 1000);
+    j.now.paused = j.now.others = true;
+    for (int i = 0; i < 300 && j.last.action == LADDER_NOTHING; i++) {
+        j.now.elapsed += 100;
+        j.now.paused_for += 100;
+        step(&j);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_in_range(j.now.elapsed, 2000, 19100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +201,8 @@ int main(void)
         cmocka_unit_test(post_copy_that_may_have_been_asked_for_is_asked_for_again),
         cmocka_unit_test(a_pause_that_did_not_happen_is_asked_for_again),
         cmocka_unit_test(a_guest_that_runs_again_in_the_pause_is_live_again),
+        cmocka_unit_test(a_refused_post_copy_leaves_the_other_rungs),
+        cmocka_unit_test(the_deadline_holds_in_a_pause_of_whoever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
