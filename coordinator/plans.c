@@ -210,11 +210,13 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
         r = store_each_moved(c->store, clock_realtime_ms() - PLAN_RECENT_MS, add_moved, &moved, err);
     if (r < 0)
         return r;
-    _cleanup_free_ struct promised *promised = move_promised(c->fleet, c->driver);
+    _cleanup_(plan_besides_deinit) struct plan_besides besides;
+    plan_besides_take(p, NULL, &besides);
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
                                        .policy = &policy,
-                                       .promised = promised,
+                                       .promised = besides.promised,
+                                       .emptied = besides.emptied,
                                        .away = away.list,
                                        .n_away = away.n,
                                        .recent = moved_lately,

@@ -87,8 +87,19 @@ void plan_run_progress(struct plan_run *run);
 void plan_run_log(struct plan_run *run, const char *text);
 void plan_run_tell(struct plan_run *run); /* the job has changed */
 
-/* What the planning of this run sees. `*ret_promised` is freed by the caller. */
-struct plan_making plan_run_making(const struct plan_run *run, struct promised **ret_promised);
+/* ---- plans_besides.c: what goes on beside a plan ---- */
+
+struct plan_besides {
+    struct promised *promised; /* by host, by migrations under way */
+    bool *emptied;             /* by host, by other plans */
+};
+
+/* `but`: the plan itself; NULL: it is being made. */
+void plan_besides_take(const struct plans *plans, const struct plan_run *but, struct plan_besides *ret);
+void plan_besides_deinit(struct plan_besides *besides);
+
+/* What the planning of this run sees, good as long as `besides`. */
+struct plan_making plan_run_making(const struct plan_run *run, const struct plan_besides *besides);
 
 /* ---- plans_step.c: what is under way for a step ---- */
 

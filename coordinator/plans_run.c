@@ -103,14 +103,6 @@ int plan_run_journal(struct plan_run *run, struct error *err)
     return r;
 }
 
-struct plan_making plan_run_making(const struct plan_run *run, struct promised **ret_promised)
-{
-    const struct move_config *c = &run->plans->config;
-    *ret_promised = move_promised(c->fleet, c->driver);
-    return (struct plan_making){
-        .fleet = c->fleet, .request = run->request, .policy = &run->policy, .promised = *ret_promised};
-}
-
 static void on_end(void *arg);
 
 static int remember_taken(struct plan_run *run, size_t step, struct error *err)
@@ -128,8 +120,9 @@ static int remember_taken(struct plan_run *run, size_t step, struct error *err)
 
 static void place(struct plan_run *run, size_t step)
 {
-    _cleanup_free_ struct promised *promised = NULL;
-    struct plan_making making = plan_run_making(run, &promised);
+    _cleanup_(plan_besides_deinit) struct plan_besides besides;
+    plan_besides_take(run->plans, run, &besides);
+    const struct plan_making making = plan_run_making(run, &besides);
     Drover__V1__PlanStep *s = run->job->steps[step];
     plan_place(&making, run->job, s);
     plan_run_feed(

@@ -152,7 +152,9 @@ void placement_choose(const struct preflight *in, const struct promised *promise
         out.why = xstrdup("there is no other host");
         finding_add(&out.refusals, "no-host", DROVER__V1__SEVERITY__BLOCK,
                     xasprintf("guest %s", in->guest->guest->name),
-                    xasprintf("no hypervisor in the inventory beside %s", in->source->name),
+                    xasprintf("no hypervisor%s%s in the inventory beside %s%s",
+                              in->site && in->site[0] ? " of site " : "", in->site ? in->site : "",
+                              in->source->name, in->n_avoid ? " and those that are left out" : ""),
                     xstrdup("another one"), xstrdup("add one to hosts in coordinator.yaml"));
     }
     for (size_t c = 0; c < n; c++)

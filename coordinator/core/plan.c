@@ -1,33 +1,26 @@
-#include "coordinator/core/plan.h"
+#include "coordinator/core/plan_internal.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
-#include "coordinator/core/plan_schedule.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define WAITING DROVER__V1__STEP_STATE__STEP_WAITING
-#define RUNNING DROVER__V1__STEP_STATE__STEP_RUNNING
-#define DONE DROVER__V1__STEP_STATE__STEP_DONE
-#define FAILED DROVER__V1__STEP_STATE__STEP_FAILED
-#define SKIPPED DROVER__V1__STEP_STATE__STEP_SKIPPED
-
 typedef Drover__V1__PlanStep Step;
 
 /* ---- actions ----------------------------------------------------------------------------------------------------- */
 
-static struct plan_action *add(struct plan_actions *out, enum plan_action_kind kind, size_t step)
+struct plan_action *plan_do(struct plan_actions *out, enum plan_action_kind kind, size_t step)
 {
     out->list = xrealloc(out->list, out->n + 1, sizeof(*out->list));
     out->list[out->n] = (struct plan_action){.kind = kind, .step = step};
     return &out->list[out->n++];
 }
 
-static __attribute__((format(printf, 2, 3))) void tell(struct plan_actions *out, const char *fmt, ...)
+void plan_tell(struct plan_actions *out, const char *fmt, ...)
 {
     char *text = NULL;
     va_list ap;
@@ -35,7 +28,7 @@ static __attribute__((format(printf, 2, 3))) void tell(struct plan_actions *out,
     if (vasprintf(&text, fmt, ap) < 0)
         abort();
     va_end(ap);
-    add(out, PLAN_ACTION_TELL, 0)->text = text;
+    plan_do(out, PLAN_ACTION_TELL, 0)->text = text;
 }
 
 void plan_actions_deinit(struct plan_actions *actions)
@@ -77,7 +70,7 @@ bool plan_takes(const struct fleet *fleet, const char *name)
     return h && h->up && h->synced && !h->maintenance;
 }
 
-static void end_step(Step *s, Drover__V1__StepState state, const char *why, const char *todo)
+void plan_end_step(Step *s, Drover__V1__StepState state, const char *why, const char *todo)
 {
     s->state = state;
     set_text(&s->why, why);
@@ -94,7 +87,7 @@ static void avoid(Step *s, const char *host)
 }
 
 /* Another destination, if so many were not tried already. */
-static bool place_anew(Step *s, size_t i, bool refused, struct plan_actions *out)
+bool plan_place_anew(Step *s, size_t i, bool refused, struct plan_actions *out)
 {
     if (s->tries >= PLAN_TRIES)
         return false;
@@ -103,117 +96,8 @@ static bool place_anew(Step *s, size_t i, bool refused, struct plan_actions *out
         avoid(s, s->to);
     set_text(&s->to, "");
     s->state = WAITING;
-    add(out, PLAN_ACTION_PLACE, i);
+    plan_do(out, PLAN_ACTION_PLACE, i);
     return true;
-}
-
-/* ---- may it start? ----------------------------------------------------------------------------------------------- */
-
-static const struct fleet_host *where_else(const struct fleet *fleet, const Step *s)
-{
-    for (size_t h = 0; h < fleet->n_hosts; h++)
-        if (!streq(fleet->hosts[h].name, s->from) && fleet_guest_on(&fleet->hosts[h], s->guest_uuid))
-            return &fleet->hosts[h];
-    return NULL;
-}
-
-/* True if the guest is where the step wants it; a guest that isn't there any more has no step to take. */
-static bool guest_is_there(struct plan *p, size_t i, const struct fleet *fleet, struct plan_actions *out)
-{
-    Step *s = p->job->steps[i];
-    const struct fleet_host *from = fleet_host(fleet, s->from);
-    if (!from || !from->up || !from->synced)
-        return false;
-    const struct fleet_guest *guest = fleet_guest_on(from, s->guest_uuid);
-    if (!guest) {
-        const struct fleet_host *other = where_else(fleet, s);
-        _cleanup_free_ char *why =
-            other ? xasprintf("it is on %s now", other->name)
-                  : xasprintf("it is not on %s any more, nor on another host that is connected", s->from);
-        bool there = other && streq(other->name, s->to);
-        end_step(s, there ? DONE : SKIPPED, why, NULL);
-        tell(out, "%s: %s", s->guest, why);
-        add(out, PLAN_ACTION_JOURNAL, i);
-        return false;
-    }
-    bool active = fleet_guest_active(guest->guest);
-    if (active != s->active) {
-        s->active = active;
-        s->mode = active ? DROVER__V1__MODE__MODE_AUTO : DROVER__V1__MODE__MODE_DEFINITION;
-        tell(out, "%s %s since it was planned: %s", s->guest, active ? "was started" : "was shut off",
-             active ? "it moves live" : "its definition moves");
-    }
-    return true;
-}
-
-static bool same_pair(const Step *a, const Step *b)
-{
-    return streq(a->from, b->from) && streq(a->to, b->to);
-}
-
-/* The first guest of each pair of hosts must be seen well before the rest follow. */
-static bool pair_is_proven(const struct plan *p, const Step *s)
-{
-    for (size_t i = 0; i < p->job->n_steps; i++)
-        if (same_pair(p->job->steps[i], s) && p->job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_WELL)
-            return true;
-    return false;
-}
-
-/* The move that must be done first; NULL: none. */
-static const Step *first_of(const struct plan *p, const Step *s)
-{
-    return s->after && s->after <= p->job->n_steps ? p->job->steps[s->after - 1] : NULL;
-}
-
-/* What can't start whatever the schedule says leaves the list of those that wait. */
-static void look_at_waiting(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
-{
-    for (size_t i = 0; i < p->job->n_steps; i++) {
-        Step *s = p->job->steps[i];
-        const Step *first = first_of(p, s);
-        if (s->state != WAITING || !s->to[0])
-            continue;
-        if (first && (first->state == FAILED || first->state == SKIPPED))
-            end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
-        else if (!first || first->state == DONE)
-            guest_is_there(p, i, fleet, out);
-    }
-}
-
-/* False if it needs another destination first. */
-static bool start(struct plan *p, size_t i, const struct fleet *fleet, struct plan_actions *out)
-{
-    Step *s = p->job->steps[i];
-    if (!plan_takes(fleet, s->to)) {
-        tell(out, "%s does not take guests now: another host is looked for, for %s", s->to, s->guest);
-        if (!place_anew(s, i, false, out))
-            end_step(s, FAILED, "no destination stayed up", "run the same command again");
-        return false;
-    }
-    s->state = RUNNING;
-    s->last_job = s->job ? s->job : s->last_job;
-    s->job = 0;
-    add(out, PLAN_ACTION_JOURNAL, i);
-    add(out, PLAN_ACTION_START, i);
-    return true;
-}
-
-/* As the schedule says (core/schedule.h). Where one can't start after all, its place is another's. */
-static void start_what_may(struct plan *p, const struct plan_event *e, struct plan_actions *out)
-{
-    look_at_waiting(p, e->fleet, out);
-    for (bool all = false; !all && plan_count(p->job, WAITING);) {
-        struct plan_schedule view;
-        plan_schedule_init(&view, e->fleet, p->job, e->open, e->n_open);
-        const struct schedule schedule = plan_schedule_view(&view);
-        uint32_t *next = xcalloc(view.n + 1, sizeof(*next)), n = schedule_next(&schedule, next);
-        all = true;
-        for (uint32_t i = 0; i < n; i++)
-            all &= start(p, next[i], e->fleet, out);
-        free(next);
-        plan_schedule_deinit(&view);
-    }
 }
 
 /* ---- what comes to a host while it is emptied -------------------------------------------------------------------- */
@@ -229,9 +113,9 @@ static Step *open_step_of(const struct plan *p, const char *uuid)
 static void take_in(struct plan *p, const Drover__V1__Guest *guest, struct plan_actions *out)
 {
     plan_add(p->job, guest, p->job->source);
-    tell(out, "%s has appeared on %s: it moves, too", guest->name, p->job->source);
-    add(out, PLAN_ACTION_JOURNAL, 0);
-    add(out, PLAN_ACTION_PLACE, p->job->n_steps - 1);
+    plan_tell(out, "%s has appeared on %s: it moves, too", guest->name, p->job->source);
+    plan_do(out, PLAN_ACTION_JOURNAL, 0);
+    plan_do(out, PLAN_ACTION_PLACE, p->job->n_steps - 1);
 }
 
 static void take_in_new(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
@@ -248,11 +132,12 @@ static void take_in_new(struct plan *p, const struct fleet *fleet, struct plan_a
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-static void finish(struct plan *p, const size_t *left, const char *why_not_known, struct plan_actions *out)
+static void finish(struct plan *p, const struct fleet *fleet, const size_t *left, const char *why_not_known,
+                   struct plan_actions *out)
 {
     p->phase = PLAN_ENDED;
-    plan_conclude(p, left, why_not_known);
-    add(out, PLAN_ACTION_FINISH, 0);
+    plan_conclude(p, fleet, left, why_not_known);
+    plan_do(out, PLAN_ACTION_FINISH, 0);
 }
 
 static void on_verified(struct plan *p, const struct plan_event *e, struct plan_actions *out)
@@ -261,11 +146,11 @@ static void on_verified(struct plan *p, const struct plan_event *e, struct plan_
         return;
     if (e->text) {
         if (++p->verify_tries >= PLAN_VERIFY_TRIES) {
-            finish(p, NULL, e->text, out);
+            finish(p, e->fleet, NULL, e->text, out);
         } else {
             if (p->verify_tries == 1)
-                tell(out, "%s can't be asked what is left on it: %s", p->job->source, e->text);
-            add(out, PLAN_ACTION_WAIT, 0)->ms = PLAN_VERIFY_MS;
+                plan_tell(out, "%s can't be asked what is left on it: %s", p->job->source, e->text);
+            plan_do(out, PLAN_ACTION_WAIT, 0)->ms = PLAN_VERIFY_MS;
         }
         return;
     }
@@ -281,7 +166,7 @@ static void on_verified(struct plan *p, const struct plan_event *e, struct plan_
     if (more)
         p->phase = PLAN_RUNNING;
     else
-        finish(p, &e->n_guests, NULL, out);
+        finish(p, e->fleet, &e->n_guests, NULL, out);
 }
 
 static void advance(struct plan *p, const struct plan_event *e, struct plan_actions *out)
@@ -289,15 +174,15 @@ static void advance(struct plan *p, const struct plan_event *e, struct plan_acti
     if (p->phase != PLAN_RUNNING)
         return;
     if (!p->job->paused && !p->job->cancelled)
-        start_what_may(p, e, out);
+        plan_start_what_may(p, e, out);
     if (plan_count(p->job, RUNNING) || plan_count(p->job, WAITING))
         return;
     if (p->empties && !p->job->cancelled) {
         p->phase = PLAN_VERIFYING;
         p->verify_tries = 0;
-        add(out, PLAN_ACTION_VERIFY, 0);
+        plan_do(out, PLAN_ACTION_VERIFY, 0);
     } else {
-        finish(p, NULL, NULL, out);
+        finish(p, e->fleet, NULL, NULL, out);
     }
 }
 
@@ -309,22 +194,22 @@ static void on_start(struct plan *p, struct plan_actions *out)
     for (size_t i = 0; i < p->job->n_steps; i++) {
         Step *s = p->job->steps[i];
         if (s->state == WAITING && !s->to[0])
-            add(out, PLAN_ACTION_PLACE, i);
+            plan_do(out, PLAN_ACTION_PLACE, i);
         else if (s->state == RUNNING && s->care == DROVER__V1__STEP_CARE__CARE_LOOKING)
-            add(out, PLAN_ACTION_LOOK, i);
+            plan_do(out, PLAN_ACTION_LOOK, i);
     }
 }
 
 static void on_fleet(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
     if (p->phase == PLAN_VERIFYING && p->verify_tries) {
-        add(out, PLAN_ACTION_VERIFY, 0);
+        plan_do(out, PLAN_ACTION_VERIFY, 0);
         return;
     }
     take_in_new(p, e->fleet, out);
     for (size_t i = 0; i < p->job->n_steps; i++)
         if (p->job->steps[i]->state == WAITING && !p->job->steps[i]->after)
-            guest_is_there(p, i, e->fleet, out);
+            plan_guest_is_there(p, i, e->fleet, out);
 }
 
 static void on_placed(Step *s, const struct plan_event *e, struct plan_actions *out)
@@ -333,14 +218,14 @@ static void on_placed(Step *s, const struct plan_event *e, struct plan_actions *
         return;
     if (s->to[0]) {
         if (s->tries || s->n_avoid)
-            tell(out, "%s goes to %s: %s", s->guest, s->to, s->why);
+            plan_tell(out, "%s goes to %s: %s", s->guest, s->to, s->why);
     } else {
         _cleanup_free_ char *before = s->n_avoid ? xstrdup(s->why) : NULL;
         _cleanup_free_ char *todo = before ? xstrdup(s->todo) : NULL;
-        end_step(s, FAILED, before ? before : e->text, before ? todo : e->todo);
-        tell(out, "%s can't move: %s", s->guest, s->why);
+        plan_end_step(s, FAILED, before ? before : e->text, before ? todo : e->todo);
+        plan_tell(out, "%s can't move: %s", s->guest, s->why);
     }
-    add(out, PLAN_ACTION_JOURNAL, e->step);
+    plan_do(out, PLAN_ACTION_JOURNAL, e->step);
 }
 
 static void on_refused(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
@@ -348,33 +233,33 @@ static void on_refused(struct plan *p, Step *s, const struct plan_event *e, stru
     if (s->state != RUNNING || s->job)
         return;
     if (p->job->cancelled) {
-        end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
+        plan_end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
     } else if (e->busy && p->busy_tries++ < PLAN_BUSY_TRIES) {
         s->state = WAITING;
         set_text(&s->why, e->text);
-        add(out, PLAN_ACTION_WAIT, e->step)->ms = PLAN_BUSY_MS;
+        plan_do(out, PLAN_ACTION_WAIT, e->step)->ms = PLAN_BUSY_MS;
     } else {
-        tell(out, "%s can't move to %s: %s", s->guest, s->to, e->text);
+        plan_tell(out, "%s can't move to %s: %s", s->guest, s->to, e->text);
         set_text(&s->why, e->text);
         set_text(&s->todo, e->todo);
-        if (!place_anew(s, e->step, true, out))
-            end_step(s, FAILED, e->text, e->todo);
+        if (!plan_place_anew(s, e->step, true, out))
+            plan_end_step(s, FAILED, e->text, e->todo);
     }
-    add(out, PLAN_ACTION_JOURNAL, e->step);
+    plan_do(out, PLAN_ACTION_JOURNAL, e->step);
 }
 
 static void on_moved(struct plan *p, Step *s, size_t i, const char *text, struct plan_actions *out)
 {
-    add(out, PLAN_ACTION_TAKEN, i);
-    tell(out, "%s", text);
-    if (s->active && !pair_is_proven(p, s)) {
+    plan_do(out, PLAN_ACTION_TAKEN, i);
+    plan_tell(out, "%s", text);
+    if (s->active && !plan_pair_is_proven(p, s)) {
         s->care = DROVER__V1__STEP_CARE__CARE_LOOKING;
-        add(out, PLAN_ACTION_JOURNAL, i);
-        add(out, PLAN_ACTION_LOOK, i);
+        plan_do(out, PLAN_ACTION_JOURNAL, i);
+        plan_do(out, PLAN_ACTION_LOOK, i);
         return;
     }
-    end_step(s, DONE, text, NULL);
-    add(out, PLAN_ACTION_JOURNAL, i);
+    plan_end_step(s, DONE, text, NULL);
+    plan_do(out, PLAN_ACTION_JOURNAL, i);
 }
 
 static void fail_moved(Step *s, const struct plan_event *e)
@@ -382,7 +267,7 @@ static void fail_moved(Step *s, const struct plan_event *e)
     _cleanup_free_ char *todo = xasprintf("see why: drover job %llu --explain; then move it alone, with what "
                                           "it needs: drover migrate %s --to %s",
                                           (unsigned long long)s->job, s->guest, s->to);
-    end_step(s, FAILED, e->text, e->todo && e->todo[0] ? e->todo : todo);
+    plan_end_step(s, FAILED, e->text, e->todo && e->todo[0] ? e->todo : todo);
 }
 
 static void on_ended(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
@@ -393,35 +278,35 @@ static void on_ended(struct plan *p, Step *s, const struct plan_event *e, struct
         on_moved(p, s, e->step, e->text, out);
         return;
     }
-    tell(out, "%s", e->text);
+    plan_tell(out, "%s", e->text);
     bool cancelled = e->outcome == DROVER__V1__JOB_STATE__JOB_CANCELLED;
     if (!cancelled && e->restarted && !p->job->cancelled && s->tries < PLAN_TRIES) {
         s->tries++;
         s->state = WAITING;
     } else if (cancelled)
-        end_step(s, SKIPPED, e->text,
-                 p->job->cancelled ? "run the same command again"
-                                   : "its move alone was cancelled: move it, or leave it");
-    else if (p->job->cancelled || plan_takes(e->fleet, s->to) || !place_anew(s, e->step, true, out))
+        plan_end_step(s, SKIPPED, e->text,
+                      p->job->cancelled ? "run the same command again"
+                                        : "its move alone was cancelled: move it, or leave it");
+    else if (p->job->cancelled || plan_takes(e->fleet, s->to) || !plan_place_anew(s, e->step, true, out))
         fail_moved(s, e);
-    add(out, PLAN_ACTION_JOURNAL, e->step);
+    plan_do(out, PLAN_ACTION_JOURNAL, e->step);
 }
 
 static void on_looked(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
 {
     if (s->state != RUNNING || s->care != DROVER__V1__STEP_CARE__CARE_LOOKING)
         return;
-    end_step(s, DONE, e->text, NULL);
+    plan_end_step(s, DONE, e->text, NULL);
     s->care = e->well ? DROVER__V1__STEP_CARE__CARE_WELL : DROVER__V1__STEP_CARE__CARE_ILL;
     if (!e->well) {
         p->job->paused = true;
         set_text(
             &s->todo,
             "look at the guest; then `drover resume` lets the others follow, `drover cancel` ends the plan");
-        tell(out, "paused: %s, the first guest from %s to %s, is not well there: %s", s->guest, s->from,
-             s->to, e->text);
+        plan_tell(out, "paused: %s, the first guest from %s to %s, is not well there: %s", s->guest, s->from,
+                  s->to, e->text);
     }
-    add(out, PLAN_ACTION_JOURNAL, e->step);
+    plan_do(out, PLAN_ACTION_JOURNAL, e->step);
 }
 
 static void on_operator(struct plan *p, const struct plan_event *e, struct plan_actions *out)
@@ -430,23 +315,23 @@ static void on_operator(struct plan *p, const struct plan_event *e, struct plan_
     const char *by = e->text ? e->text : "an operator";
     if (e->kind == PLAN_EVENT_CANCEL) {
         if (!job->cancelled)
-            tell(out, "cancelled by %s", by);
+            plan_tell(out, "cancelled by %s", by);
         job->cancelled = true;
     } else if (job->paused != (e->kind == PLAN_EVENT_PAUSE)) {
         job->paused = !job->paused;
-        tell(out, "%s by %s", job->paused ? "paused" : "resumed", by);
+        plan_tell(out, "%s by %s", job->paused ? "paused" : "resumed", by);
     }
     for (size_t i = 0; i < job->n_steps; i++) {
         Step *s = job->steps[i];
         if (job->cancelled && s->state == WAITING)
-            end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
+            plan_end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
         else if (e->kind == PLAN_EVENT_CANCEL && e->now && s->state == RUNNING)
-            add(out, PLAN_ACTION_CANCEL, i);
+            plan_do(out, PLAN_ACTION_CANCEL, i);
         /* Who resumes after a guest was not well has seen to it. */
         if (e->kind == PLAN_EVENT_RESUME && s->care == DROVER__V1__STEP_CARE__CARE_ILL)
             s->care = DROVER__V1__STEP_CARE__CARE_WELL;
     }
-    add(out, PLAN_ACTION_JOURNAL, 0);
+    plan_do(out, PLAN_ACTION_JOURNAL, 0);
 }
 
 void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *out)
@@ -463,8 +348,9 @@ void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *
     case PLAN_EVENT_PLACED: on_placed(s, e, out); break;
     case PLAN_EVENT_STARTED:
         s->job = e->job;
-        tell(out, "%s moves from %s to %s: job %llu", s->guest, s->from, s->to, (unsigned long long)e->job);
-        add(out, PLAN_ACTION_JOURNAL, e->step);
+        plan_tell(out, "%s moves from %s to %s: job %llu", s->guest, s->from, s->to,
+                  (unsigned long long)e->job);
+        plan_do(out, PLAN_ACTION_JOURNAL, e->step);
         break;
     case PLAN_EVENT_REFUSED: on_refused(p, s, e, out); break;
     case PLAN_EVENT_FORGOTTEN:

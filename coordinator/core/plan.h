@@ -111,7 +111,8 @@ bool plan_takes(const struct fleet *fleet, const char *host);
 
 /* Fills state, text and todo of a job whose steps have all ended. `left`: still on the host that was to be empty, or NULL if
  * that is not known. */
-void plan_conclude(const struct plan *plan, const size_t *left, const char *why_not_known);
+void plan_conclude(const struct plan *plan, const struct fleet *fleet, const size_t *left,
+                   const char *why_not_known);
 
 /* What is going on, for job->text: "moves web1 to kvm2, web2 to kvm3; 4 wait". */
 void plan_now(const struct plan *plan);

@@ -43,7 +43,7 @@ static struct planner_view *look(const struct plan_making *in)
     const struct fleet *fleet = in->fleet;
     _cleanup_free_ bool *closed = xcalloc(fleet->n_hosts + 1, sizeof(*closed));
     for (size_t i = 0; i < fleet->n_hosts; i++)
-        closed[i] = fleet->hosts[i].maintenance;
+        closed[i] = fleet->hosts[i].maintenance || (in->emptied && in->emptied[i]);
     const struct planner_view_of of = {.fleet = fleet,
                                        .policy = in->policy,
                                        .promised = in->promised,

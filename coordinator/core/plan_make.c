@@ -2,195 +2,14 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
-#include "coordinator/core/explain.h"
 #include "coordinator/core/message.h"
-#include "coordinator/core/placement.h"
-#include "coordinator/core/text.h"
+#include "coordinator/core/plan_emptied.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef Drover__V1__PlanStep Step;
-
-/* ---- where to ---------------------------------------------------------------------------------------------------- */
-
-/* What the plan's other steps will bring, on top of what others do. Steps that have a job are counted by that. */
-static struct promised *promised(const struct plan_making *in, const Drover__V1__Job *job, const Step *but)
-{
-    const struct fleet *fleet = in->fleet;
-    struct promised *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
-    if (in->promised)
-        memcpy(sums, in->promised, fleet->n_hosts * sizeof(*sums));
-    for (size_t i = 0; i < job->n_steps; i++) {
-        const Step *s = job->steps[i];
-        const struct fleet_host *from = fleet_host(fleet, s->from), *to = fleet_host(fleet, s->to);
-        bool open = s->state == DROVER__V1__STEP_STATE__STEP_WAITING ||
-                    (s->state == DROVER__V1__STEP_STATE__STEP_RUNNING && !s->job);
-        const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
-        if (s != but && open && to && guest && s->active)
-            promised_add(&sums[to - fleet->hosts], guest);
-    }
-    return sums;
-}
-
-static void note(Step *s, char *text)
-{
-    s->notes = xrealloc(s->notes, s->n_notes + 1, sizeof(*s->notes));
-    s->notes[s->n_notes++] = text;
-}
-
-static void note_warnings(Step *s, const struct findings *findings)
-{
-    for (size_t i = 0; i < findings->n; i++) {
-        const Drover__V1__Finding *f = findings->list[i];
-        if (f->severity == DROVER__V1__SEVERITY__WARN)
-            note(s, xasprintf("%s (%s): %s", f->id, f->subject, f->seen));
-    }
-}
-
-static void forget_findings(Step *s)
-{
-    for (size_t i = 0; i < s->n_findings; i++)
-        drover__v1__finding__free_unpacked(s->findings[i], NULL);
-    s->n_findings = 0;
-    for (size_t i = 0; i < s->n_notes; i++)
-        free(s->notes[i]);
-    s->n_notes = 0;
-}
-
-static void refuse(Step *s, const struct findings *findings, const char *fallback)
-{
-    const Drover__V1__Finding *block = findings_block(findings);
-    forget_findings(s);
-    _cleanup_free_ char *why = block ? xasprintf("%s: %s", block->subject, block->seen) : xstrdup(fallback);
-    size_t more = 0;
-    for (size_t i = 0; i < findings->n; i++)
-        if (findings->list[i]->severity == DROVER__V1__SEVERITY__BLOCK) {
-            findings_add(&s->n_findings, &s->findings, &findings->list[i], 1);
-            more += findings->list[i] != block;
-        }
-    if (more)
-        text_append(&why, " ", "(and %zu more: `drover check %s`)", more, s->guest);
-    set_text(&s->why, why);
-    set_text(&s->todo, block ? block->todo : "");
-}
-
-/* Of a guest whose destination was asked for. */
-static void check_there(const struct plan_making *making, const struct preflight *in, Step *s)
-{
-    struct findings findings = {0};
-    preflight_run(in, &findings);
-    accept_apply(&findings, in->accept, in->n_accept);
-    if (findings_block(&findings)) {
-        refuse(s, &findings, "");
-    } else {
-        forget_findings(s);
-        set_text(&s->to, in->destination->name);
-        set_text(&s->why, "asked for");
-        plan_note(making, s);
-    }
-    findings_deinit(&findings);
-}
-
-static void choose(const struct plan_making *making, const struct preflight *in, const struct promised *sums,
-                   Step *s)
-{
-    struct placement placement = {0};
-    placement_choose(in, sums, NULL, 0, &placement);
-    if (placement.host) {
-        forget_findings(s);
-        set_text(&s->to, placement.host->name);
-        set_text(&s->why, placement.why);
-        plan_note(making, s);
-    } else if (!s->n_avoid) { /* else `why` still says how the last one refused */
-        refuse(s, &placement.refusals, placement.why ? placement.why : "no host can take it");
-    }
-    placement_deinit(&placement);
-}
-
-void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
-{
-    const Drover__V1__PlanRequest *q = in->request;
-    const struct fleet_host *from = fleet_host(in->fleet, s->from);
-    const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
-    set_text(&s->to, "");
-    if (!guest) {
-        set_text(&s->why, "it is not where it was");
-        return;
-    }
-    _cleanup_free_ struct promised *sums = promised(in, job, s);
-    struct preflight move = {
-        .fleet = in->fleet,
-        .source = from,
-        .guest = guest,
-        .mode = s->mode,
-        .policy = in->policy,
-        .copy_storage = q->copy_storage,
-        .accept = q->accept,
-        .n_accept = q->n_accept,
-        .site = q->to_site[0] ? q->to_site : NULL,
-        .avoid = s->avoid,
-        .n_avoid = s->n_avoid,
-    };
-    const char *to = streq(q->kind, "return") ? q->host : q->to;
-    if (!to[0]) {
-        choose(in, &move, sums, s);
-        return;
-    }
-    move.destination = fleet_host(in->fleet, to);
-    if (!move.destination) {
-        set_text(&s->why, "its destination is not in the coordinator's configuration (`hosts:`)");
-        return;
-    }
-    move.promised = sums[move.destination - in->fleet->hosts];
-    for (size_t i = 0; i < s->n_avoid; i++)
-        if (streq(s->avoid[i], to))
-            return; /* `why` still says how it refused */
-    check_there(in, &move, s);
-}
-
-/* A guest that is shut off and whose image others stand on. */
-static void note_template(const struct plan_making *in, const Drover__V1__Guest *guest, Step *s)
-{
-    _cleanup_free_ char *users = NULL;
-    if (s->active)
-        return;
-    for (size_t h = 0; h < in->fleet->n_hosts; h++)
-        for (size_t g = 0; g < in->fleet->hosts[h].n_guests; g++) {
-            const Drover__V1__Guest *other = in->fleet->hosts[h].guests[g].guest;
-            for (size_t d = 0; d < other->n_disks; d++)
-                for (size_t b = 0; b < other->disks[d]->n_backing; b++)
-                    for (size_t own = 0; own < guest->n_disks; own++)
-                        if (guest->disks[own]->source[0] &&
-                            streq(guest->disks[own]->source, other->disks[d]->backing[b]))
-                            text_append(&users, ", ", "%s", other->name);
-        }
-    if (users)
-        note(s, xasprintf("a template: its image is the base of %s", users));
-}
-
-void plan_note(const struct plan_making *in, Step *s)
-{
-    const struct fleet_host *from = fleet_host(in->fleet, s->from);
-    const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
-    struct findings findings = {0};
-    const struct preflight move = {.fleet = in->fleet,
-                                   .source = from,
-                                   .destination = fleet_host(in->fleet, s->to),
-                                   .guest = guest,
-                                   .mode = s->mode,
-                                   .policy = in->policy,
-                                   .copy_storage = in->request->copy_storage};
-    if (!guest || !move.destination)
-        return;
-    preflight_run(&move, &findings);
-    note_warnings(s, &findings);
-    findings_deinit(&findings);
-    note_template(in, guest->guest, s);
-}
-
-/* ---- which guests ------------------------------------------------------------------------------------------------ */
 
 static int largest_first(const void *a, const void *b)
 {
@@ -387,6 +206,7 @@ static int make_better(const struct plan_making *in, enum planner_goal what, Dro
     plan_goal_deinit(&goal);
     if (what == PLANNER_CONSOLIDATE)
         set_text(&job->emptied, emptied);
+    plan_emptied_check(job, NULL);
     return 0;
 }
 

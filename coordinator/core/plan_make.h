@@ -19,6 +19,7 @@ struct plan_making {
     const struct promised *promised; /* by jobs outside the plan, to each host in the fleet's order */
     const struct plan_away *away;    /* of a return */
     size_t n_away;
+    const bool *emptied; /* by host: another plan empties it. May be NULL */
     /* Why the guest is to be left alone, NULL if it isn't. May be NULL. */
     const char *(*busy)(void *arg, const char *guest_uuid);
     /* It moved within PLAN_RECENT_MS. May be NULL. */

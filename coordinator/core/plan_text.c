@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/core/plan_emptied.h"
 #include "coordinator/core/text.h"
 
 #include <stdlib.h>
@@ -81,9 +82,11 @@ static size_t name_those_left(const Drover__V1__Job *job, char **text)
     return left;
 }
 
-void plan_conclude(const struct plan *p, const size_t *left, const char *why_not_known)
+void plan_conclude(const struct plan *p, const struct fleet *fleet, const size_t *left,
+                   const char *why_not_known)
 {
     Drover__V1__Job *job = p->job;
+    plan_emptied_check(job, fleet);
     size_t done = plan_count(job, DROVER__V1__STEP_STATE__STEP_DONE);
     _cleanup_free_ char *those = NULL, *todo = NULL, *text = NULL;
     name_those_left(job, &those);
@@ -101,7 +104,7 @@ void plan_conclude(const struct plan *p, const size_t *left, const char *why_not
         text_append(&text, "", "there was nothing to move");
     else
         text_append(&text, "", "%zu of %zu guest%s moved", done, job->n_steps, plural(job->n_steps));
-    if (all && job->emptied[0])
+    if (job->emptied[0])
         text_append(&text, "; without a guest now, to be powered off if you like: ", "%s", job->emptied);
     if (those)
         text_append(&text, "; not moved: ", "%s", those);

@@ -1,190 +1,56 @@
 /* Plans: what a job of many moves does about each thing that can happen meanwhile. */
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
-#include "coordinator/core/plan.h"
-#include "coordinator/core/plan_make.h"
-#include "coordinator_made.h"
+#include "plan_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#define DONE DROVER__V1__JOB_STATE__JOB_DONE
-#define UUID_C "cccccccc-cccc-4ccc-8ccc-cccccccccccc"
-#define UUID_D "dddddddd-dddd-4ddd-8ddd-dddddddddddd"
-
-struct world {
-    struct fleet fleet;
-    Drover__V1__Policy policy;
-    Drover__V1__PlanRequest request;
-    Drover__V1__Job job;
-    struct plan plan;
-    char trace[1000]; /* actions since the last event, "JOURNAL START0 ..." */
-    char told[2000];
-};
-
-static void act(struct world *w, const struct plan_actions *actions)
-{
-    static const char *const names[] = {
-        [PLAN_ACTION_JOURNAL] = "JOURNAL", [PLAN_ACTION_START] = "START", [PLAN_ACTION_PLACE] = "PLACE",
-        [PLAN_ACTION_CANCEL] = "CANCEL",   [PLAN_ACTION_TAKEN] = "TAKEN", [PLAN_ACTION_LOOK] = "LOOK",
-        [PLAN_ACTION_VERIFY] = "VERIFY",   [PLAN_ACTION_WAIT] = "WAIT",   [PLAN_ACTION_TELL] = "TELL",
-        [PLAN_ACTION_FINISH] = "FINISH",
-    };
-    for (size_t i = 0; i < actions->n; i++) {
-        const struct plan_action *a = &actions->list[i];
-        size_t used = strlen(w->trace);
-        if (a->kind == PLAN_ACTION_TELL) {
-            size_t told = strlen(w->told);
-            snprintf(w->told + told, sizeof(w->told) - told, "%s\n", a->text);
-        } else if (a->kind == PLAN_ACTION_JOURNAL || a->kind == PLAN_ACTION_VERIFY ||
-                   a->kind == PLAN_ACTION_WAIT || a->kind == PLAN_ACTION_FINISH) {
-            snprintf(w->trace + used, sizeof(w->trace) - used, "%s%s", used ? " " : "", names[a->kind]);
-        } else {
-            snprintf(w->trace + used, sizeof(w->trace) - used, "%s%s%zu", used ? " " : "", names[a->kind],
-                     a->step);
-        }
-    }
-}
-
-static const char *feed_event(struct world *w, struct plan_event event)
-{
-    struct plan_actions actions = {0};
-    event.fleet = &w->fleet;
-    w->trace[0] = '\0';
-    plan_step(&w->plan, &event, &actions);
-    act(w, &actions);
-    plan_actions_deinit(&actions);
-    return w->trace;
-}
-#define feed(...) feed_event(&w, (struct plan_event){__VA_ARGS__})
-
-static void placed(struct world *w, size_t step)
-{
-    const struct plan_making making = {.fleet = &w->fleet, .request = &w->request, .policy = &w->policy};
-    plan_place(&making, &w->job, w->job.steps[step]);
-    feed_event(w, (struct plan_event){.kind = PLAN_EVENT_PLACED,
-                                      .step = step,
-                                      .text = w->job.steps[step]->why,
-                                      .todo = w->job.steps[step]->todo});
-}
-
-/* kvm1 with web1 and web2 (running) and cold1 (shut off); kvm2, and kvm3 with less room. */
-static void setup(struct world *w)
-{
-    *w = (struct world){.job = DROVER__V1__JOB__INIT};
-    drover__v1__plan_request__init(&w->request);
-    drover__v1__policy__init(&w->policy);
-    w->policy.offline = true;
-    fleet_init(&w->fleet);
-    made_guest(made_host(&w->fleet, "kvm1"), "web1", UUID_A);
-    made_guest(fleet_host(&w->fleet, "kvm1"), "web2", UUID_B);
-    made_guest(fleet_host(&w->fleet, "kvm1"), "cold1", UUID_C)->guest->state =
-        DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
-    made_host(&w->fleet, "kvm2");
-    made_host(&w->fleet, "kvm3")->report->memory_free = 20 * GIB;
-}
-
-/* Three steps to kvm2, in a known order. */
-static void make(struct world *w)
-{
-    const struct fleet_host *host = fleet_host(&w->fleet, "kvm1");
-    w->request.kind = (char *)"evacuate";
-    w->request.host = (char *)"kvm1";
-    set_text(&w->job.kind, "evacuate");
-    set_text(&w->job.source, "kvm1");
-    for (size_t g = 0; g < host->n_guests; g++)
-        set_text(&plan_add(&w->job, host->guests[g].guest, "kvm1")->to, "kvm2");
-    w->plan = (struct plan){.job = &w->job, .empties = true};
-    fleet_host(&w->fleet, "kvm1")->maintenance = true;
-}
-
-static void teardown(struct world *w)
-{
-    for (size_t i = 0; i < w->job.n_steps; i++)
-        drover__v1__plan_step__free_unpacked(w->job.steps[i], NULL);
-    free(w->job.steps);
-    char **texts[] = {&w->job.kind, &w->job.source, &w->job.destination,
-                      &w->job.text, &w->job.todo,   &w->job.phase};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        if (*texts[i] != protobuf_c_empty_string)
-            free(*texts[i]);
-    fleet_deinit(&w->fleet);
-}
-
-static void gone(struct world *w, const char *host, const char *uuid)
-{
-    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
-    event.guest_gone = (char *)uuid;
-    fleet_event(fleet_host(&w->fleet, host), &event);
-}
-
-static Drover__V1__StepState state(const struct world *w, size_t step)
-{
-    return w->job.steps[step]->state;
-}
-
-static void started(struct world *w, size_t step, uint64_t job)
-{
-    feed_event(w, (struct plan_event){.kind = PLAN_EVENT_STARTED, .step = step, .job = job});
-}
-
-static const char *ended(struct world *w, size_t step, Drover__V1__JobState outcome)
-{
-    if (outcome == DONE)
-        gone(w, "kvm1", w->job.steps[step]->guest_uuid);
-    return feed_event(w, (struct plan_event){.kind = PLAN_EVENT_ENDED,
-                                             .step = step,
-                                             .outcome = outcome,
-                                             .text = outcome == DONE ? "moved" : "too busy",
-                                             .todo = outcome == DONE ? "" : "allow a longer pause"});
-}
-
 static void the_first_of_a_pair_goes_alone_and_then_the_others(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     /* Durable before it starts; a definition needs no link. */
     assert_string_equal(feed(PLAN_EVENT_START), "JOURNAL START0 JOURNAL START2");
-    started(&w, 0, 7);
-    started(&w, 2, 8);
+    world_started(&w, 0, 7);
+    world_started(&w, 2, 8);
     assert_string_equal(w.trace, "JOURNAL");
-    assert_string_equal(ended(&w, 0, DONE), "TAKEN0 JOURNAL LOOK0");
-    assert_int_equal(state(&w, 0), DROVER__V1__STEP_STATE__STEP_RUNNING);
+    assert_string_equal(world_ended(&w, 0, DONE), "TAKEN0 JOURNAL LOOK0");
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_RUNNING);
     assert_string_equal(feed(PLAN_EVENT_LOOKED, .step = 0, .well = true, .text = "web1 runs"),
                         "JOURNAL JOURNAL START1");
-    assert_string_equal(ended(&w, 2, DONE), "TAKEN2 JOURNAL");
-    started(&w, 1, 9);
-    assert_string_equal(ended(&w, 1, DONE), "TAKEN1 JOURNAL VERIFY");
+    assert_string_equal(world_ended(&w, 2, DONE), "TAKEN2 JOURNAL");
+    world_started(&w, 1, 9);
+    assert_string_equal(world_ended(&w, 1, DONE), "TAKEN1 JOURNAL VERIFY");
     assert_int_equal(w.plan.phase, PLAN_VERIFYING);
     assert_string_equal(feed(PLAN_EVENT_VERIFIED), "FINISH");
     assert_int_equal(w.job.state, DONE);
     assert_string_equal(w.job.text, "kvm1 is empty: libvirt there has no guest; 3 moved");
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void one_that_fails_does_not_stop_the_others(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     feed(PLAN_EVENT_START);
-    started(&w, 0, 7);
-    assert_string_equal(ended(&w, 0, DROVER__V1__JOB_STATE__JOB_FAILED), "JOURNAL JOURNAL START1");
-    assert_int_equal(state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
-    started(&w, 1, 8);
-    ended(&w, 1, DONE);
+    world_started(&w, 0, 7);
+    assert_string_equal(world_ended(&w, 0, DROVER__V1__JOB_STATE__JOB_FAILED), "JOURNAL JOURNAL START1");
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    world_started(&w, 1, 8);
+    world_ended(&w, 1, DONE);
     feed(PLAN_EVENT_LOOKED, .step = 1, .well = true, .text = "fine");
-    started(&w, 2, 9);
-    ended(&w, 2, DONE);
+    world_started(&w, 2, 9);
+    world_ended(&w, 2, DONE);
     Drover__V1__Guest web1 = DROVER__V1__GUEST__INIT, *left[] = {&web1};
     web1.name = (char *)"web1";
     web1.uuid = (char *)UUID_A;
@@ -192,136 +58,136 @@ static void one_that_fails_does_not_stop_the_others(void **unused)
     assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_PARTLY);
     assert_string_equal(w.job.text, "kvm1 is not empty: 1 guest left there, 2 moved; not moved: web1");
     assert_string_equal(w.job.steps[0]->todo, "allow a longer pause");
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void a_refusal_is_planned_anew_until_no_host_is_left(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     feed(PLAN_EVENT_START);
     assert_string_equal(feed(PLAN_EVENT_REFUSED, .step = 0, .text = "disk differs", .todo = "share it"),
                         "PLACE0 JOURNAL JOURNAL START1");
-    placed(&w, 0);
+    world_place(&w, 0);
     assert_string_equal(w.job.steps[0]->to, "kvm3");
     assert_string_equal(w.trace, "JOURNAL JOURNAL START0");
     feed(PLAN_EVENT_REFUSED, .step = 0, .text = "disk differs there, too", .todo = "share it");
-    placed(&w, 0);
-    assert_int_equal(state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    world_place(&w, 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
     assert_string_equal(w.job.steps[0]->why, "disk differs there, too");
     assert_string_equal(w.job.steps[0]->todo, "share it");
     /* What is only busy is tried again at the same host. */
     assert_string_equal(feed(PLAN_EVENT_REFUSED, .step = 1, .text = "a job of libvirt", .busy = true),
                         "WAIT JOURNAL JOURNAL START1");
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void what_changes_on_the_host_is_noticed(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     feed(PLAN_EVENT_START);
     /* web2 vanishes, new1 appears. */
-    gone(&w, "kvm1", UUID_B);
+    world_gone(&w, "kvm1", UUID_B);
     made_guest(fleet_host(&w.fleet, "kvm1"), "new1", UUID_D);
     assert_string_equal(feed(PLAN_EVENT_FLEET), "JOURNAL PLACE3 JOURNAL");
-    assert_int_equal(state(&w, 1), DROVER__V1__STEP_STATE__STEP_SKIPPED);
+    assert_int_equal(world_state(&w, 1), DROVER__V1__STEP_STATE__STEP_SKIPPED);
     assert_non_null(strstr(w.told, "new1 has appeared on kvm1"));
-    placed(&w, 3);
+    world_place(&w, 3);
     assert_string_equal(w.job.steps[3]->to, "kvm2");
     /* Its destination goes down before it starts. */
     fleet_session(fleet_host(&w.fleet, "kvm2"), false, 5, "cut");
-    started(&w, 0, 7);
-    gone(&w, "kvm1", UUID_A);
-    assert_string_equal(ended(&w, 0, DONE), "TAKEN0 JOURNAL LOOK0");
+    world_started(&w, 0, 7);
+    world_gone(&w, "kvm1", UUID_A);
+    assert_string_equal(world_ended(&w, 0, DONE), "TAKEN0 JOURNAL LOOK0");
     assert_string_equal(feed(PLAN_EVENT_LOOKED, .step = 0, .well = true, .text = "fine"), "JOURNAL PLACE3");
-    placed(&w, 3);
+    world_place(&w, 3);
     assert_string_equal(w.job.steps[3]->to, "kvm3");
     assert_string_equal(w.trace, "JOURNAL JOURNAL START3");
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void nothing_is_forced_where_the_host_is_not_known(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     fleet_session(fleet_host(&w.fleet, "kvm1"), false, 5, "cut");
     assert_string_equal(feed(PLAN_EVENT_START), "");
     assert_string_equal(feed(PLAN_EVENT_FLEET), "");
     assert_int_equal(plan_count(&w.job, DROVER__V1__STEP_STATE__STEP_WAITING), 3);
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void an_operator_pauses_resumes_and_cancels(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     feed(PLAN_EVENT_START);
-    started(&w, 0, 7);
+    world_started(&w, 0, 7);
     feed(PLAN_EVENT_PAUSE, .text = "oncall");
-    ended(&w, 0, DONE);
+    world_ended(&w, 0, DONE);
     assert_string_equal(feed(PLAN_EVENT_LOOKED, .step = 0, .well = true, .text = "fine"), "JOURNAL");
     assert_string_equal(w.job.phase, "paused");
     assert_string_equal(feed(PLAN_EVENT_RESUME), "JOURNAL JOURNAL START1");
-    started(&w, 1, 8);
+    world_started(&w, 1, 8);
     assert_string_equal(feed(PLAN_EVENT_CANCEL, .now = true, .text = "oncall"), "CANCEL1 CANCEL2 JOURNAL");
-    ended(&w, 1, DROVER__V1__JOB_STATE__JOB_CANCELLED);
-    assert_int_equal(state(&w, 1), DROVER__V1__STEP_STATE__STEP_SKIPPED);
+    world_ended(&w, 1, DROVER__V1__JOB_STATE__JOB_CANCELLED);
+    assert_int_equal(world_state(&w, 1), DROVER__V1__STEP_STATE__STEP_SKIPPED);
     /* The other had not begun. */
     assert_string_equal(feed(PLAN_EVENT_REFUSED, .step = 2, .text = "cancelled"), "JOURNAL FINISH");
     assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_CANCELLED);
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void a_first_guest_that_is_ill_pauses_the_plan(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     feed(PLAN_EVENT_START);
-    started(&w, 0, 7);
-    ended(&w, 0, DONE);
+    world_started(&w, 0, 7);
+    world_ended(&w, 0, DONE);
     assert_string_equal(feed(PLAN_EVENT_LOOKED, .step = 0, .text = "disk vda: I/O error"), "JOURNAL");
     assert_true(w.job.paused);
-    assert_int_equal(state(&w, 0), DROVER__V1__STEP_STATE__STEP_DONE);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_DONE);
     assert_non_null(strstr(w.told, "not well there: disk vda: I/O error"));
     assert_string_equal(feed(PLAN_EVENT_RESUME), "JOURNAL JOURNAL START1");
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void after_a_restart_it_goes_on_where_it_was(void **unused)
 {
     (void)unused;
     struct world w;
-    setup(&w);
-    make(&w);
+    world_setup(&w);
+    world_plan(&w);
     feed(PLAN_EVENT_START);
-    started(&w, 0, 7);
-    ended(&w, 0, DONE);
+    world_started(&w, 0, 7);
+    world_ended(&w, 0, DONE);
     /* Steps 0 is being looked at; step 2 was to be started, and nobody knows. */
     w.plan = (struct plan){.job = &w.job, .empties = true};
     feed(PLAN_EVENT_FORGOTTEN, .step = 2);
     assert_string_equal(w.trace, "JOURNAL START2");
     assert_string_equal(feed(PLAN_EVENT_START), "LOOK0");
-    started(&w, 2, 9);
+    world_started(&w, 2, 9);
     assert_string_equal(feed(PLAN_EVENT_ENDED, .step = 2, .outcome = DROVER__V1__JOB_STATE__JOB_FAILED,
                              .text = "broken off", .restarted = true),
                         "JOURNAL JOURNAL START2");
     /* A host that can't be asked at the end is asked again. */
     feed(PLAN_EVENT_LOOKED, .step = 0, .well = true, .text = "fine");
-    started(&w, 1, 8);
-    ended(&w, 1, DONE);
-    started(&w, 2, 9);
-    assert_string_equal(ended(&w, 2, DONE), "TAKEN2 JOURNAL VERIFY");
+    world_started(&w, 1, 8);
+    world_ended(&w, 1, DONE);
+    world_started(&w, 2, 9);
+    assert_string_equal(world_ended(&w, 2, DONE), "TAKEN2 JOURNAL VERIFY");
     assert_string_equal(feed(PLAN_EVENT_VERIFIED, .text = "no session"), "WAIT");
     assert_string_equal(feed(PLAN_EVENT_FLEET), "VERIFY");
     /* One that libvirt still has, and nobody has seen, moves, too. */
@@ -329,7 +195,7 @@ static void after_a_restart_it_goes_on_where_it_was(void **unused)
     late.name = (char *)"late1";
     late.uuid = (char *)UUID_D;
     assert_string_equal(feed(PLAN_EVENT_VERIFIED, .guests = left, .n_guests = 1), "JOURNAL PLACE3");
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void an_evacuation_names_who_can_not_move(void **unused)
@@ -337,7 +203,7 @@ static void an_evacuation_names_who_can_not_move(void **unused)
     (void)unused;
     struct world w;
     struct error err = {0};
-    setup(&w);
+    world_setup(&w);
     fleet_host(&w.fleet, "kvm1")->guests[1].guest->snapshots = 2;
     w.request.kind = (char *)"evacuate";
     w.request.host = (char *)"kvm1";
@@ -356,7 +222,7 @@ static void an_evacuation_names_who_can_not_move(void **unused)
             assert_true(plan_takes(&w.fleet, s->to));
         }
     }
-    teardown(&w);
+    world_teardown(&w);
 }
 
 static void wrong_orders_are_refused(void **unused)
@@ -376,7 +242,7 @@ static void wrong_orders_are_refused(void **unused)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct world w;
         struct error err = {0};
-        setup(&w);
+        world_setup(&w);
         w.request.kind = (char *)cases[i].kind;
         w.request.host = (char *)cases[i].host;
         w.request.to = (char *)cases[i].to;
@@ -385,7 +251,7 @@ static void wrong_orders_are_refused(void **unused)
         assert_true(plan_make(&making, &w.job, &err) < 0);
         if (!strstr(err.text, cases[i].expected))
             fail_msg("'%s', expected '%s'", err.text, cases[i].expected);
-        teardown(&w);
+        world_teardown(&w);
     }
 }
 

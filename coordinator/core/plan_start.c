@@ -1,0 +1,117 @@
+/* Which of a plan's steps may start now, and what becomes of those that never will. */
+#include "common/base/cleanup.h"
+#include "common/base/memory.h"
+#include "coordinator/core/message.h"
+#include "coordinator/core/plan_internal.h"
+#include "coordinator/core/plan_schedule.h"
+
+#include <stdlib.h>
+
+typedef Drover__V1__PlanStep Step;
+
+static const struct fleet_host *where_else(const struct fleet *fleet, const Step *s)
+{
+    for (size_t h = 0; h < fleet->n_hosts; h++)
+        if (!streq(fleet->hosts[h].name, s->from) && fleet_guest_on(&fleet->hosts[h], s->guest_uuid))
+            return &fleet->hosts[h];
+    return NULL;
+}
+
+/* True if the guest is where the step wants it; a guest that isn't there any more has no step to take. */
+bool plan_guest_is_there(struct plan *p, size_t i, const struct fleet *fleet, struct plan_actions *out)
+{
+    Step *s = p->job->steps[i];
+    const struct fleet_host *from = fleet_host(fleet, s->from);
+    if (!from || !from->up || !from->synced)
+        return false;
+    const struct fleet_guest *guest = fleet_guest_on(from, s->guest_uuid);
+    if (!guest) {
+        const struct fleet_host *other = where_else(fleet, s);
+        _cleanup_free_ char *why =
+            other ? xasprintf("it is on %s now", other->name)
+                  : xasprintf("it is not on %s any more, nor on another host that is connected", s->from);
+        bool there = other && streq(other->name, s->to);
+        plan_end_step(s, there ? DONE : SKIPPED, why, NULL);
+        plan_tell(out, "%s: %s", s->guest, why);
+        plan_do(out, PLAN_ACTION_JOURNAL, i);
+        return false;
+    }
+    bool active = fleet_guest_active(guest->guest);
+    if (active != s->active) {
+        s->active = active;
+        s->mode = active ? DROVER__V1__MODE__MODE_AUTO : DROVER__V1__MODE__MODE_DEFINITION;
+        plan_tell(out, "%s %s since it was planned: %s", s->guest, active ? "was started" : "was shut off",
+                  active ? "it moves live" : "its definition moves");
+    }
+    return true;
+}
+
+static bool same_pair(const Step *a, const Step *b)
+{
+    return streq(a->from, b->from) && streq(a->to, b->to);
+}
+
+/* The first guest of each pair of hosts must be seen well before the rest follow. */
+bool plan_pair_is_proven(const struct plan *p, const Step *s)
+{
+    for (size_t i = 0; i < p->job->n_steps; i++)
+        if (same_pair(p->job->steps[i], s) && p->job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_WELL)
+            return true;
+    return false;
+}
+
+/* The move that must be done first; NULL: none. */
+static const Step *first_of(const struct plan *p, const Step *s)
+{
+    return s->after && s->after <= p->job->n_steps ? p->job->steps[s->after - 1] : NULL;
+}
+
+/* What can't start whatever the schedule says leaves the list of those that wait. */
+static void look_at_waiting(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
+{
+    for (size_t i = 0; i < p->job->n_steps; i++) {
+        Step *s = p->job->steps[i];
+        const Step *first = first_of(p, s);
+        if (s->state != WAITING || !s->to[0])
+            continue;
+        if (first && (first->state == FAILED || first->state == SKIPPED))
+            plan_end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
+        else if (!first || first->state == DONE)
+            plan_guest_is_there(p, i, fleet, out);
+    }
+}
+
+/* False if it needs another destination first. */
+static bool start(struct plan *p, size_t i, const struct fleet *fleet, struct plan_actions *out)
+{
+    Step *s = p->job->steps[i];
+    if (!plan_takes(fleet, s->to)) {
+        plan_tell(out, "%s does not take guests now: another host is looked for, for %s", s->to, s->guest);
+        if (!plan_place_anew(s, i, false, out))
+            plan_end_step(s, FAILED, "no destination stayed up", "run the same command again");
+        return false;
+    }
+    s->state = RUNNING;
+    s->last_job = s->job ? s->job : s->last_job;
+    s->job = 0;
+    plan_do(out, PLAN_ACTION_JOURNAL, i);
+    plan_do(out, PLAN_ACTION_START, i);
+    return true;
+}
+
+/* As the schedule says (core/schedule.h). Where one can't start after all, its place is another's. */
+void plan_start_what_may(struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    look_at_waiting(p, e->fleet, out);
+    for (bool all = false; !all && plan_count(p->job, WAITING);) {
+        struct plan_schedule view;
+        plan_schedule_init(&view, e->fleet, p->job, e->open, e->n_open);
+        const struct schedule schedule = plan_schedule_view(&view);
+        uint32_t *next = xcalloc(view.n + 1, sizeof(*next)), n = schedule_next(&schedule, next);
+        all = true;
+        for (uint32_t i = 0; i < n; i++)
+            all &= start(p, next[i], e->fleet, out);
+        free(next);
+        plan_schedule_deinit(&view);
+    }
+}

@@ -1,0 +1,129 @@
+/* Plans: hosts that fill again, go away for a moment, or say no late; what others do beside the plan. */
+#include "common/base/memory.h"
+#include "coordinator/core/guest_rules.h"
+#include "coordinator/core/message.h"
+#include "coordinator/core/plan_emptied.h"
+#include "plan_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* As world_plan, of a plan that empties the hosts and verifies nothing. */
+static void consolidate(struct world *w, const char *emptied)
+{
+    world_plan(w);
+    w->request.kind = (char *)"consolidate";
+    w->request.host = (char *)"";
+    set_text(&w->job.kind, "consolidate");
+    set_text(&w->job.source, "");
+    set_text(&w->job.emptied, emptied);
+    w->plan.empties = false;
+    fleet_host(&w->fleet, "kvm1")->maintenance = false;
+}
+
+static void a_host_that_is_emptied_gets_no_guest_of_another(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    consolidate(&w, "kvm1,kvm3");
+    feed(PLAN_EVENT_START);
+    feed(PLAN_EVENT_REFUSED, .step = 0, .text = "disk differs", .todo = "share it");
+    world_place(&w, 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    assert_string_equal(w.job.steps[0]->to, "");
+    /* So kvm1 is not empty, and kvm3 never had a guest. */
+    world_gone(&w, "kvm1", UUID_C);
+    feed(PLAN_EVENT_FORGOTTEN, .step = 2);
+    world_started(&w, 1, 8);
+    world_ended(&w, 1, DONE);
+    feed(PLAN_EVENT_LOOKED, .step = 1, .well = true, .text = "fine");
+    assert_int_equal(w.plan.phase, PLAN_ENDED);
+    assert_string_equal(w.job.emptied, "kvm3");
+    assert_non_null(strstr(w.job.text, "to be powered off if you like: kvm3"));
+    world_teardown(&w);
+}
+
+static void what_is_called_empty_at_the_end_is(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    consolidate(&w, "kvm1,kvm3");
+    for (size_t i = 0; i < 3; i++)
+        w.job.steps[i]->state = DROVER__V1__STEP_STATE__STEP_DONE;
+    /* The agent of kvm1 has not told yet that they are gone. */
+    plan_emptied_check(&w.job, &w.fleet);
+    assert_string_equal(w.job.emptied, "kvm1,kvm3");
+    assert_true(plan_empties(&w.job, "kvm3"));
+    assert_false(plan_empties(&w.job, "kvm"));
+    set_text(&w.job.steps[1]->to, "kvm3"); /* it was placed there after all */
+    plan_emptied_check(&w.job, NULL);
+    assert_string_equal(w.job.emptied, "kvm1");
+    made_guest(fleet_host(&w.fleet, "kvm1"), "new1", UUID_D); /* started meanwhile */
+    plan_emptied_check(&w.job, &w.fleet);
+    assert_string_equal(w.job.emptied, "");
+    world_teardown(&w);
+}
+
+static void another_host_is_looked_for_at_the_same_site(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    made_string(&fleet_host(&w.fleet, "kvm3")->site, "osaka");
+    feed(PLAN_EVENT_START);
+    feed(PLAN_EVENT_REFUSED, .step = 0, .text = "disk differs", .todo = "share it");
+    world_place(&w, 0);
+    assert_string_equal(w.job.steps[0]->to, "");
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    world_teardown(&w);
+}
+
+static void a_group_stays_together_when_one_is_placed_anew(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct guest_rules rules = {.groups = (struct guest_group[]){{.name = (char *)"shop"}}, .n_groups = 1};
+    world_setup(&w);
+    world_plan(&w);
+    names_add(&rules.groups[0].guests, "web*");
+    w.fleet.rules = &rules;
+    fleet_host(&w.fleet, "kvm3")->report->memory_free = 60 * GIB; /* the roomiest */
+    world_place(&w, 0);
+    assert_string_equal(w.job.steps[0]->to, "kvm2"); /* web2 goes there */
+    assert_string_equal(w.job.steps[0]->why, "with the others of its group");
+    /* Where both wait for a host that takes no guests, the second follows the first. */
+    fleet_host(&w.fleet, "kvm2")->maintenance = true;
+    world_place(&w, 0);
+    assert_string_equal(w.job.steps[0]->to, "kvm3");
+    world_place(&w, 1);
+    assert_string_equal(w.job.steps[1]->to, "kvm3");
+    /* One of the two is refused there: it is not sent elsewhere. */
+    feed(PLAN_EVENT_START);
+    feed(PLAN_EVENT_REFUSED, .step = 0, .text = "disk differs", .todo = "share it");
+    fleet_host(&w.fleet, "kvm2")->maintenance = false;
+    world_place(&w, 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    assert_string_equal(w.job.steps[0]->why, "disk differs");
+    assert_non_null(strstr(w.job.steps[0]->todo, "web2, which it is to be with (group shop)"));
+    names_deinit(&rules.groups[0].guests);
+    world_teardown(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_host_that_is_emptied_gets_no_guest_of_another),
+        cmocka_unit_test(what_is_called_empty_at_the_end_is),
+        cmocka_unit_test(another_host_is_looked_for_at_the_same_site),
+        cmocka_unit_test(a_group_stays_together_when_one_is_placed_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
