@@ -169,10 +169,25 @@ static void on_verified(struct plan *p, const struct plan_event *e, struct plan_
         finish(p, e->fleet, &e->n_guests, NULL, out);
 }
 
+/* Whatever brought a step back to waiting: of a cancelled plan none starts. */
+static void skip_waiting(struct plan *p, struct plan_actions *out)
+{
+    for (size_t i = 0; i < p->job->n_steps; i++)
+        if (p->job->steps[i]->state == WAITING) {
+            plan_end_step(p->job->steps[i], SKIPPED, "the plan was cancelled before it began",
+                          "run the same command again");
+            plan_do(out, PLAN_ACTION_JOURNAL, i);
+        }
+}
+
 static void advance(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
+    if (p->job->cancelled && p->phase == PLAN_VERIFYING)
+        finish(p, e->fleet, NULL, NULL, out);
     if (p->phase != PLAN_RUNNING)
         return;
+    if (p->job->cancelled)
+        skip_waiting(p, out);
     if (!p->job->paused && !p->job->cancelled)
         plan_start_what_may(p, e, out);
     if (plan_count(p->job, RUNNING) || plan_count(p->job, WAITING))
@@ -323,9 +338,7 @@ static void on_operator(struct plan *p, const struct plan_event *e, struct plan_
     }
     for (size_t i = 0; i < job->n_steps; i++) {
         Step *s = job->steps[i];
-        if (job->cancelled && s->state == WAITING)
-            plan_end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
-        else if (e->kind == PLAN_EVENT_CANCEL && e->now && s->state == RUNNING)
+        if (e->kind == PLAN_EVENT_CANCEL && e->now && s->state == RUNNING)
             plan_do(out, PLAN_ACTION_CANCEL, i);
         /* Who resumes after a guest was not well has seen to it. */
         if (e->kind == PLAN_EVENT_RESUME && s->care == DROVER__V1__STEP_CARE__CARE_ILL)

@@ -117,6 +117,33 @@ static void a_group_stays_together_when_one_is_placed_anew(void **unused)
     world_teardown(&w);
 }
 
+/* A restart in the middle of a cancellation, or a host that answers nothing at its end, must not leave it open. */
+static void a_cancelled_plan_ends(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    feed(PLAN_EVENT_CANCEL, .text = "oncall");
+    assert_int_equal(world_state(&w, 1), DROVER__V1__STEP_STATE__STEP_SKIPPED);
+    feed(PLAN_EVENT_FORGOTTEN, .step = 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_SKIPPED);
+    assert_string_equal(feed(PLAN_EVENT_FORGOTTEN, .step = 2), "JOURNAL FINISH");
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_CANCELLED);
+    world_teardown(&w);
+
+    world_setup(&w);
+    world_plan(&w);
+    for (size_t i = 0; i < 3; i++)
+        w.job.steps[i]->state = DROVER__V1__STEP_STATE__STEP_DONE;
+    assert_string_equal(feed(PLAN_EVENT_START), "VERIFY");
+    assert_string_equal(feed(PLAN_EVENT_VERIFIED, .text = "no session"), "WAIT");
+    assert_string_equal(feed(PLAN_EVENT_CANCEL, .text = "oncall"), "JOURNAL FINISH");
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_CANCELLED);
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +151,7 @@ int main(void)
         cmocka_unit_test(what_is_called_empty_at_the_end_is),
         cmocka_unit_test(another_host_is_looked_for_at_the_same_site),
         cmocka_unit_test(a_group_stays_together_when_one_is_placed_anew),
+        cmocka_unit_test(a_cancelled_plan_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
