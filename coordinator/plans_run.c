@@ -247,6 +247,7 @@ static void work(struct plan_run *run)
         const struct move_config *c = &run->plans->config;
         _cleanup_free_ const Drover__V1__Job **open = move_open(c->driver, &q->event.n_open);
         q->event.fleet = c->fleet;
+        q->event.now_ms = clock_realtime_ms();
         q->event.open = open;
         plan_step(&run->plan, &q->event, &run->actions);
         drop_event(q);

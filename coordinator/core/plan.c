@@ -70,6 +70,12 @@ bool plan_takes(const struct fleet *fleet, const char *name)
     return h && h->up && h->synced && !h->maintenance;
 }
 
+bool plan_may_come_back(const struct fleet *fleet, const char *name)
+{
+    const struct fleet_host *h = fleet_host(fleet, name);
+    return h && !h->maintenance && (!h->up || !h->synced);
+}
+
 void plan_end_step(Step *s, Drover__V1__StepState state, const char *why, const char *todo)
 {
     s->state = state;
@@ -96,6 +102,7 @@ bool plan_place_anew(Step *s, size_t i, bool refused, struct plan_actions *out)
         avoid(s, s->to);
     set_text(&s->to, "");
     s->state = WAITING;
+    s->lacking = 0;
     plan_do(out, PLAN_ACTION_PLACE, i);
     return true;
 }
@@ -203,14 +210,24 @@ static void advance(struct plan *p, const struct plan_event *e, struct plan_acti
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
-/* What was under way is asked after by the driver (ENDED, STARTED or FORGOTTEN); what was looked at is looked at again. */
-static void on_start(struct plan *p, struct plan_actions *out)
+/* Only where its host is known: else it would not be found there. */
+static void place_what_has_no_place(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
 {
     for (size_t i = 0; i < p->job->n_steps; i++) {
-        Step *s = p->job->steps[i];
-        if (s->state == WAITING && !s->to[0])
+        const Step *s = p->job->steps[i];
+        const struct fleet_host *from = fleet_host(fleet, s->from);
+        if (s->state == WAITING && !s->to[0] && from && from->up && from->synced)
             plan_do(out, PLAN_ACTION_PLACE, i);
-        else if (s->state == RUNNING && s->care == DROVER__V1__STEP_CARE__CARE_LOOKING)
+    }
+}
+
+/* What was under way is asked after by the driver (ENDED, STARTED or FORGOTTEN); what was looked at is looked at again. */
+static void on_start(struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    place_what_has_no_place(p, e->fleet, out);
+    for (size_t i = 0; i < p->job->n_steps; i++) {
+        Step *s = p->job->steps[i];
+        if (s->state == RUNNING && s->care == DROVER__V1__STEP_CARE__CARE_LOOKING)
             plan_do(out, PLAN_ACTION_LOOK, i);
     }
 }
@@ -221,10 +238,11 @@ static void on_fleet(struct plan *p, const struct plan_event *e, struct plan_act
         plan_do(out, PLAN_ACTION_VERIFY, 0);
         return;
     }
-    take_in_new(p, e->fleet, out);
     for (size_t i = 0; i < p->job->n_steps; i++)
         if (p->job->steps[i]->state == WAITING && !p->job->steps[i]->after)
             plan_guest_is_there(p, i, e->fleet, out);
+    place_what_has_no_place(p, e->fleet, out);
+    take_in_new(p, e->fleet, out);
 }
 
 static void on_placed(Step *s, const struct plan_event *e, struct plan_actions *out)
@@ -347,6 +365,20 @@ static void on_operator(struct plan *p, const struct plan_event *e, struct plan_
     plan_do(out, PLAN_ACTION_JOURNAL, 0);
 }
 
+/* What changes by time alone. */
+static void wake_for_what_is_due(const struct plan *p, int64_t now, struct plan_actions *out)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; p->phase == PLAN_RUNNING && i < p->job->n_steps; i++) {
+        const Step *s = p->job->steps[i];
+        int64_t due = s->state == WAITING && s->lacking ? (int64_t)s->lacking + PLAN_GRACE_MS : 0;
+        if (due > now && due < next)
+            next = due;
+    }
+    if (next != INT64_MAX)
+        plan_do(out, PLAN_ACTION_WAIT, 0)->ms = next - now;
+}
+
 void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
     if (p->phase == PLAN_ENDED)
@@ -356,7 +388,7 @@ void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *
         return;
     Step *s = of_step ? p->job->steps[e->step] : NULL;
     switch (e->kind) {
-    case PLAN_EVENT_START: on_start(p, out); break;
+    case PLAN_EVENT_START: on_start(p, e, out); break;
     case PLAN_EVENT_FLEET: on_fleet(p, e, out); break;
     case PLAN_EVENT_PLACED: on_placed(s, e, out); break;
     case PLAN_EVENT_STARTED:
@@ -378,4 +410,5 @@ void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *
     advance(p, e, out);
     if (p->phase != PLAN_ENDED)
         plan_now(p);
+    wake_for_what_is_due(p, e->now_ms, out);
 }

@@ -20,7 +20,9 @@
 #include "coordinator/core/fleet.h"
 
 enum {
-    PLAN_TRIES = 3,      /* hosts that are tried for a guest */
+    PLAN_TRIES = 3, /* hosts that are tried for a guest */
+    PLAN_GRACE_MS =
+        60000, /* a destination that can't be asked is waited for so long before another is looked for */
     PLAN_BUSY_MS = 3000, /* a guest that something else works on is tried again after that */
     PLAN_BUSY_TRIES = 100,
     PLAN_VERIFY_MS = 2000, /* a host that can't be asked what is left is asked again after that */
@@ -56,6 +58,7 @@ enum plan_event_kind {
 struct plan_event {
     enum plan_event_kind kind;
     const struct fleet *fleet;          /* always */
+    int64_t now_ms;                     /* ms since 1970; always */
     const Drover__V1__Job *const *open; /* the migrations that are under way, in the plan and outside it */
     size_t n_open;
     size_t step;
@@ -103,6 +106,9 @@ Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *gu
 
 /* How many steps are in that state. */
 size_t plan_count(const Drover__V1__Job *job, Drover__V1__StepState state);
+
+/* It is configured and in no maintenance, and can only not be asked now. */
+bool plan_may_come_back(const struct fleet *fleet, const char *host);
 
 /* A host that may get guests: connected, told, no maintenance. */
 bool plan_takes(const struct fleet *fleet, const char *host);

@@ -66,8 +66,25 @@ static const Step *first_of(const struct plan *p, const Step *s)
     return s->after && s->after <= p->job->n_steps ? p->job->steps[s->after - 1] : NULL;
 }
 
+/* A destination that is not connected for a moment (its agent is restarted, a network blinks) is waited for. */
+static void look_at_destination(Step *s, size_t i, const struct plan_event *e, struct plan_actions *out)
+{
+    int64_t now = e->now_ms, since = (int64_t)s->lacking;
+    if (!plan_may_come_back(e->fleet, s->to)) {
+        s->lacking = 0;
+    } else if (!since || since > now) {
+        s->lacking = (uint64_t)now;
+    } else if (now - since >= PLAN_GRACE_MS) {
+        plan_tell(out, "%s can't be asked for %d s: another host is looked for, for %s", s->to,
+                  PLAN_GRACE_MS / 1000, s->guest);
+        if (!plan_place_anew(s, i, false, out))
+            plan_end_step(s, FAILED, "no destination stayed up", "run the same command again");
+        plan_do(out, PLAN_ACTION_JOURNAL, i);
+    }
+}
+
 /* What can't start whatever the schedule says leaves the list of those that wait. */
-static void look_at_waiting(struct plan *p, const struct fleet *fleet, struct plan_actions *out)
+static void look_at_waiting(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
     for (size_t i = 0; i < p->job->n_steps; i++) {
         Step *s = p->job->steps[i];
@@ -76,8 +93,8 @@ static void look_at_waiting(struct plan *p, const struct fleet *fleet, struct pl
             continue;
         if (first && (first->state == FAILED || first->state == SKIPPED))
             plan_end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
-        else if (!first || first->state == DONE)
-            plan_guest_is_there(p, i, fleet, out);
+        else if ((!first || first->state == DONE) && plan_guest_is_there(p, i, e->fleet, out))
+            look_at_destination(s, i, e, out);
     }
 }
 
@@ -102,7 +119,7 @@ static bool start(struct plan *p, size_t i, const struct fleet *fleet, struct pl
 /* As the schedule says (core/schedule.h). Where one can't start after all, its place is another's. */
 void plan_start_what_may(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
-    look_at_waiting(p, e->fleet, out);
+    look_at_waiting(p, e, out);
     for (bool all = false; !all && plan_count(p->job, WAITING);) {
         struct plan_schedule view;
         plan_schedule_init(&view, e->fleet, p->job, e->open, e->n_open);

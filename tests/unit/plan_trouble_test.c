@@ -144,6 +144,57 @@ static void a_cancelled_plan_ends(void **unused)
     world_teardown(&w);
 }
 
+static void a_destination_that_is_away_for_a_moment_is_waited_for(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    w.job.steps[1]->after = 1; /* one alone */
+    w.job.steps[2]->after = 1;
+    fleet_session(fleet_host(&w.fleet, "kvm2"), false, 5, "its agent is restarted");
+    assert_string_equal(feed(PLAN_EVENT_START), "WAIT");
+    assert_int_equal(w.wait_ms, PLAN_GRACE_MS);
+    w.now += PLAN_GRACE_MS - 10;
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "WAIT");
+    assert_int_equal(w.wait_ms, 10);
+    /* Connected, and not told yet: that is no refusal either. */
+    fleet_session(fleet_host(&w.fleet, "kvm2"), true, 6, NULL);
+    fleet_host(&w.fleet, "kvm2")->synced = false;
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "WAIT");
+    fleet_host(&w.fleet, "kvm2")->synced = true;
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "JOURNAL START0");
+    assert_string_equal(w.job.steps[0]->to, "kvm2");
+    assert_int_equal(w.job.steps[0]->tries, 0);
+    /* Away for long: another host. */
+    feed(PLAN_EVENT_FORGOTTEN, .step = 0);
+    feed(PLAN_EVENT_FORGOTTEN, .step = 0);
+    fleet_session(fleet_host(&w.fleet, "kvm2"), false, 7, "switched off");
+    feed(PLAN_EVENT_FORGOTTEN, .step = 0);
+    w.now += PLAN_GRACE_MS;
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "PLACE0 JOURNAL");
+    world_place(&w, 0);
+    assert_string_equal(w.job.steps[0]->to, "kvm3");
+    assert_string_equal(w.trace, "JOURNAL JOURNAL START0");
+    world_teardown(&w);
+}
+
+/* After a restart of the coordinator no agent has told its guests yet. */
+static void nothing_is_placed_while_its_host_is_not_known(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    set_text(&w.job.steps[0]->to, "");
+    fleet_host(&w.fleet, "kvm1")->synced = false;
+    assert_string_equal(feed(PLAN_EVENT_START), "");
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "");
+    fleet_host(&w.fleet, "kvm1")->synced = true;
+    assert_non_null(strstr(feed(PLAN_EVENT_FLEET), "PLACE0"));
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +203,8 @@ int main(void)
         cmocka_unit_test(another_host_is_looked_for_at_the_same_site),
         cmocka_unit_test(a_group_stays_together_when_one_is_placed_anew),
         cmocka_unit_test(a_cancelled_plan_ends),
+        cmocka_unit_test(a_destination_that_is_away_for_a_moment_is_waited_for),
+        cmocka_unit_test(nothing_is_placed_while_its_host_is_not_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

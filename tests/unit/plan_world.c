@@ -18,6 +18,8 @@ static void act(struct world *w, const struct plan_actions *actions)
     for (size_t i = 0; i < actions->n; i++) {
         const struct plan_action *a = &actions->list[i];
         size_t used = strlen(w->trace);
+        if (a->kind == PLAN_ACTION_WAIT)
+            w->wait_ms = a->ms;
         if (a->kind == PLAN_ACTION_TELL) {
             size_t told = strlen(w->told);
             snprintf(w->told + told, sizeof(w->told) - told, "%s\n", a->text);
@@ -35,6 +37,7 @@ const char *world_feed(struct world *w, struct plan_event event)
 {
     struct plan_actions actions = {0};
     event.fleet = &w->fleet;
+    event.now_ms = w->now;
     w->trace[0] = '\0';
     plan_step(&w->plan, &event, &actions);
     act(w, &actions);
@@ -55,7 +58,7 @@ void world_place(struct world *w, size_t step)
 /* kvm1 with web1 and web2 (running) and cold1 (shut off); kvm2, and kvm3 with less room. */
 void world_setup(struct world *w)
 {
-    *w = (struct world){.job = DROVER__V1__JOB__INIT};
+    *w = (struct world){.job = DROVER__V1__JOB__INIT, .now = 1000000};
     drover__v1__plan_request__init(&w->request);
     drover__v1__policy__init(&w->policy);
     w->policy.offline = true;

@@ -15,6 +15,8 @@ struct world {
     Drover__V1__PlanRequest request;
     Drover__V1__Job job;
     struct plan plan;
+    int64_t now;
+    int64_t wait_ms;  /* of the last WAIT */
     char trace[1000]; /* actions since the last event, "JOURNAL START0 ..." */
     char told[2000];
 };
