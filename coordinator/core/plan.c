@@ -147,6 +147,15 @@ static void finish(struct plan *p, const struct fleet *fleet, const size_t *left
     plan_do(out, PLAN_ACTION_FINISH, 0);
 }
 
+/* Its guest may be nowhere to be seen on the host yet. */
+static uint64_t brings_a_guest(const struct plan *p, const struct plan_event *e)
+{
+    for (size_t i = 0; p->empties && i < e->n_open; i++)
+        if (streq(e->open[i]->destination, p->job->source))
+            return e->open[i]->id;
+    return 0;
+}
+
 static void on_verified(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
     if (p->phase != PLAN_VERIFYING)
@@ -161,7 +170,7 @@ static void on_verified(struct plan *p, const struct plan_event *e, struct plan_
         }
         return;
     }
-    bool more = false;
+    bool more = brings_a_guest(p, e) != 0;
     for (size_t g = 0; g < e->n_guests; g++) {
         const Step *s = open_step_of(p, e->guests[g]->uuid);
         if (s && (s->state != DONE || s->tries >= PLAN_TRIES))
@@ -189,6 +198,7 @@ static void skip_waiting(struct plan *p, struct plan_actions *out)
 
 static void advance(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
+    p->incoming = 0;
     if (p->job->cancelled && p->phase == PLAN_VERIFYING)
         finish(p, e->fleet, NULL, NULL, out);
     if (p->phase != PLAN_RUNNING)
@@ -198,6 +208,9 @@ static void advance(struct plan *p, const struct plan_event *e, struct plan_acti
     if (!p->job->paused && !p->job->cancelled)
         plan_start_what_may(p, e, out);
     if (plan_count(p->job, RUNNING) || plan_count(p->job, WAITING))
+        return;
+    p->incoming = p->job->cancelled ? 0 : brings_a_guest(p, e);
+    if (p->incoming)
         return;
     if (p->empties && !p->job->cancelled) {
         p->phase = PLAN_VERIFYING;
@@ -375,6 +388,9 @@ static void wake_for_what_is_due(const struct plan *p, int64_t now, struct plan_
         if (due > now && due < next)
             next = due;
     }
+    /* Its end may be told after the change of the fleet that it was. */
+    if (p->phase == PLAN_RUNNING && p->incoming && now + PLAN_VERIFY_MS < next)
+        next = now + PLAN_VERIFY_MS;
     if (next != INT64_MAX)
         plan_do(out, PLAN_ACTION_WAIT, 0)->ms = next - now;
 }

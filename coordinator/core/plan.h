@@ -7,7 +7,7 @@
  *                     ^             | refused: another host       | ill: DONE, and the plan pauses
  *                     '-------------+--------> FAILED
  *
- * The plan: RUNNING -> (nothing waits or runs) -> VERIFYING (libvirt is asked what is left) -> ENDED. Paused: nothing new
+ * The plan: RUNNING -> (nothing waits or runs, and nothing is on its way to a host that is to be empty) -> VERIFYING (libvirt is asked what is left) -> ENDED. Paused: nothing new
  * starts. Cancelled: what waits is skipped, what runs ends (or is cancelled, too).
  *
  * What starts when is the schedule's to say (core/schedule.h), which sees the plan's steps and the moves that run besides.
@@ -36,6 +36,7 @@ struct plan {
         *job; /* borrowed; the steps, paused, cancelled, state, text, todo are the plan's to change */
     enum plan_phase phase;
     bool empties;          /* job->source is a host that is to be empty at the end */
+    uint64_t incoming;     /* a migration that brings a guest there, and is waited for; 0: none */
     unsigned verify_tries; /* so many times it could not be asked */
     unsigned busy_tries;
 };

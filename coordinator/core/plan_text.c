@@ -51,6 +51,9 @@ void plan_now(const struct plan *p)
         phase = "cancelling";
     } else {
         add_open(job, &text);
+        if (p->incoming)
+            text_append(&text, "; ", "waits for job %llu, which brings a guest to %s",
+                        (unsigned long long)p->incoming, job->source);
         if (job->paused)
             text_append(&text, "; ", "paused: nothing new starts");
         if (waiting)

@@ -195,6 +195,30 @@ static void nothing_is_placed_while_its_host_is_not_known(void **unused)
     world_teardown(&w);
 }
 
+static void a_host_is_not_called_empty_while_a_guest_is_on_its_way_there(void **unused)
+{
+    (void)unused;
+    struct world w;
+    Drover__V1__Job other = DROVER__V1__JOB__INIT;
+    const Drover__V1__Job *open[] = {&other};
+    other.id = 12;
+    other.destination = (char *)"kvm1";
+    world_setup(&w);
+    world_plan(&w);
+    for (size_t i = 0; i < 3; i++) {
+        w.job.steps[i]->state = DROVER__V1__STEP_STATE__STEP_DONE;
+        world_gone(&w, "kvm1", w.job.steps[i]->guest_uuid);
+    }
+    assert_string_equal(feed(PLAN_EVENT_START, .open = open, .n_open = 1), "WAIT");
+    assert_string_equal(w.job.text, "waits for job 12, which brings a guest to kvm1");
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "VERIFY");
+    /* It was ordered just before the host was in maintenance. */
+    assert_string_equal(feed(PLAN_EVENT_VERIFIED, .open = open, .n_open = 1), "WAIT");
+    made_guest(fleet_host(&w.fleet, "kvm1"), "new1", UUID_D);
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "JOURNAL PLACE3");
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +229,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_plan_ends),
         cmocka_unit_test(a_destination_that_is_away_for_a_moment_is_waited_for),
         cmocka_unit_test(nothing_is_placed_while_its_host_is_not_known),
+        cmocka_unit_test(a_host_is_not_called_empty_while_a_guest_is_on_its_way_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
