@@ -7,6 +7,7 @@
 #include "coordinator/core/post_copy.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/relocation.h"
+#include "coordinator/core/under_way.h"
 #include "coordinator/probes.h"
 
 #include <string.h>
@@ -53,21 +54,6 @@ const Drover__V1__Job **move_open(const struct driver *driver, size_t *ret_n)
     const Drover__V1__Job **jobs = xcalloc(*ret_n + 1, sizeof(*jobs));
     driver_jobs(driver, jobs, *ret_n);
     return jobs;
-}
-
-struct promised *move_promised(const struct fleet *fleet, const struct driver *driver)
-{
-    struct promised *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
-    size_t n;
-    _cleanup_free_ const Drover__V1__Job **jobs = move_open(driver, &n);
-    for (size_t i = 0; i < n; i++) {
-        const struct fleet_host *from = fleet_host(fleet, jobs[i]->source);
-        const struct fleet_host *to = fleet_host(fleet, jobs[i]->destination);
-        const struct fleet_guest *guest = from ? fleet_guest_on(from, jobs[i]->guest_uuid) : NULL;
-        if (to && guest && fleet_guest_active(guest->guest) && !fleet_guest_on(to, jobs[i]->guest_uuid))
-            promised_add(&sums[to - fleet->hosts], guest);
-    }
-    return sums;
 }
 
 /* First by what the agents have reported, then, with the same eyes, by what they prove when they are asked. */
@@ -150,13 +136,17 @@ static int resolve(struct move *m, struct error *err)
 static int choose(struct move *m, const char *name, struct error *err)
 {
     const struct move_config *c = &m->config;
-    _cleanup_free_ struct promised *sums = move_promised(c->fleet, c->driver);
+    _cleanup_free_ const Drover__V1__Job **open = move_open(c->driver, &m->in.n_open);
+    _cleanup_free_ struct promised *sums = under_way_promised(c->fleet, open, m->in.n_open, NULL);
+    m->in.open = open;
     m->policy = m->wanted;
     if (name[0]) {
         struct fleet_host *to;
         int r = fleet_find_host(c->fleet, name, &to, err);
-        if (r < 0)
+        if (r < 0) {
+            m->in.n_open = 0;
             return r;
+        }
         m->in.destination = to;
     } else {
         placement_choose(&m->in, sums, m->tried, m->n_tried, &m->placement);
@@ -170,6 +160,8 @@ static int choose(struct move *m, const char *name, struct error *err)
         accept_apply(&m->findings, m->request->accept, m->request->n_accept);
         post_copy_fit(&m->policy, m->in.mode, m->in.destination->report);
     }
+    m->in.open = NULL;
+    m->in.n_open = 0;
     return 0;
 }
 

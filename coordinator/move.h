@@ -35,6 +35,3 @@ int move_policy(const struct policies *policies, const Drover__V1__Policy *fallb
 
 /* The migrations that are under way. Freed by the caller; the jobs are the driver's, good until it changes. */
 const Drover__V1__Job **move_open(const struct driver *driver, size_t *ret_n);
-
-/* What open jobs bring to each host and its report does not count yet, in the fleet's order. Freed by the caller. */
-struct promised *move_promised(const struct fleet *fleet, const struct driver *driver);

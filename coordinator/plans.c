@@ -211,11 +211,12 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     if (r < 0)
         return r;
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
-    plan_besides_take(p, NULL, &besides);
+    plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
                                        .policy = &policy,
-                                       .promised = besides.promised,
+                                       .open = besides.open.list,
+                                       .n_open = besides.open.n,
                                        .emptied = besides.emptied,
                                        .away = away.list,
                                        .n_away = away.n,

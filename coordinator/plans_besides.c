@@ -6,19 +6,31 @@
 
 #include <stdlib.h>
 
-void plan_besides_take(const struct plans *plans, const struct plan_run *but, struct plan_besides *ret)
+void plan_besides_take(const struct plans *plans, const struct plan_run *but, enum under_way_what what,
+                       struct plan_besides *ret)
 {
     const struct fleet *fleet = plans->config.fleet;
-    *ret = (struct plan_besides){.promised = move_promised(fleet, plans->config.driver),
-                                 .emptied = xcalloc(fleet->n_hosts + 1, sizeof(bool))};
+    size_t n_open, n_plans = 0;
     for (const struct plan_run *r = plans->runs; r; r = r->next)
-        for (size_t i = 0; r != but && i < fleet->n_hosts; i++)
+        n_plans++;
+    _cleanup_free_ const Drover__V1__Job **others = xcalloc(n_plans + 1, sizeof(*others));
+    *ret = (struct plan_besides){.migrations = move_open(plans->config.driver, &n_open),
+                                 .emptied = xcalloc(fleet->n_hosts + 1, sizeof(bool))};
+    n_plans = 0;
+    for (const struct plan_run *r = plans->runs; r; r = r->next) {
+        if (r == but)
+            continue;
+        others[n_plans++] = r->job;
+        for (size_t i = 0; r->job->emptied[0] && i < fleet->n_hosts; i++)
             ret->emptied[i] |= plan_empties(r->job, fleet->hosts[i].name);
+    }
+    under_way_init(&ret->open, ret->migrations, n_open, others, n_plans, what);
 }
 
 void plan_besides_deinit(struct plan_besides *b)
 {
-    free(b->promised);
+    under_way_deinit(&b->open);
+    free(b->migrations);
     free(b->emptied);
     *b = (struct plan_besides){0};
 }
@@ -28,6 +40,7 @@ struct plan_making plan_run_making(const struct plan_run *run, const struct plan
     return (struct plan_making){.fleet = run->plans->config.fleet,
                                 .request = run->request,
                                 .policy = &run->policy,
-                                .promised = besides->promised,
+                                .open = besides->open.list,
+                                .n_open = besides->open.n,
                                 .emptied = besides->emptied};
 }

@@ -4,6 +4,7 @@
 
 #include "coordinator/core/message.h"
 #include "coordinator/core/plan_make.h"
+#include "coordinator/core/under_way.h"
 #include "coordinator/plans.h"
 
 struct plan_run;
@@ -90,12 +91,14 @@ void plan_run_tell(struct plan_run *run); /* the job has changed */
 /* ---- plans_besides.c: what goes on beside a plan ---- */
 
 struct plan_besides {
-    struct promised *promised; /* by host, by migrations under way */
-    bool *emptied;             /* by host, by other plans */
+    struct under_way open;
+    const Drover__V1__Job **migrations;
+    bool *emptied; /* by host, by other plans */
 };
 
-/* `but`: the plan itself; NULL: it is being made. */
-void plan_besides_take(const struct plans *plans, const struct plan_run *but, struct plan_besides *ret);
+/* `but`: the plan itself, of which only the migrations are taken; NULL: it is being made. */
+void plan_besides_take(const struct plans *plans, const struct plan_run *but, enum under_way_what what,
+                       struct plan_besides *ret);
 void plan_besides_deinit(struct plan_besides *besides);
 
 /* What the planning of this run sees, good as long as `besides`. */

@@ -121,7 +121,7 @@ static int remember_taken(struct plan_run *run, size_t step, struct error *err)
 static void place(struct plan_run *run, size_t step)
 {
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
-    plan_besides_take(run->plans, run, &besides);
+    plan_besides_take(run->plans, run, UNDER_WAY_OPEN, &besides);
     const struct plan_making making = plan_run_making(run, &besides);
     Drover__V1__PlanStep *s = run->job->steps[step];
     plan_place(&making, run->job, s);
@@ -245,10 +245,12 @@ static void work(struct plan_run *run)
         if (!run->first)
             run->last = &run->first;
         const struct move_config *c = &run->plans->config;
-        _cleanup_free_ const Drover__V1__Job **open = move_open(c->driver, &q->event.n_open);
+        _cleanup_(plan_besides_deinit) struct plan_besides besides;
+        plan_besides_take(run->plans, run, UNDER_WAY_RUNNING, &besides);
         q->event.fleet = c->fleet;
         q->event.now_ms = clock_realtime_ms();
-        q->event.open = open;
+        q->event.open = besides.open.list;
+        q->event.n_open = besides.open.n;
         plan_step(&run->plan, &q->event, &run->actions);
         drop_event(q);
     }

@@ -152,7 +152,7 @@ static uint64_t brings_a_guest(const struct plan *p, const struct plan_event *e)
 {
     for (size_t i = 0; p->empties && i < e->n_open; i++)
         if (streq(e->open[i]->destination, p->job->source))
-            return e->open[i]->id;
+            return e->open[i]->id ? e->open[i]->id : e->open[i]->plan;
     return 0;
 }
 

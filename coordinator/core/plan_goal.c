@@ -5,6 +5,7 @@
 #include "coordinator/core/message.h"
 #include "coordinator/core/plan_remarks.h"
 #include "coordinator/core/text.h"
+#include "coordinator/core/under_way.h"
 
 #include <stdlib.h>
 
@@ -44,14 +45,19 @@ static struct planner_view *look(const struct plan_making *in)
     _cleanup_free_ bool *closed = xcalloc(fleet->n_hosts + 1, sizeof(*closed));
     for (size_t i = 0; i < fleet->n_hosts; i++)
         closed[i] = fleet->hosts[i].maintenance || (in->emptied && in->emptied[i]);
+    struct promised *promised = under_way_promised(fleet, in->open, in->n_open, NULL);
     const struct planner_view_of of = {.fleet = fleet,
                                        .policy = in->policy,
-                                       .promised = in->promised,
+                                       .promised = promised,
+                                       .open = in->open,
+                                       .n_open = in->n_open,
                                        .closed = closed,
                                        .busy = busy,
                                        .recent = recent,
                                        .arg = (void *)in};
-    return planner_view_new(&of);
+    struct planner_view *view = planner_view_new(&of);
+    free(promised);
+    return view;
 }
 
 static Step *add_step(const struct goal_run *r, uint32_t guest, const char *from)

@@ -16,8 +16,9 @@ struct plan_making {
     const struct fleet *fleet;
     const Drover__V1__PlanRequest *request;
     const Drover__V1__Policy *policy;
-    const struct promised *promised; /* by jobs outside the plan, to each host in the fleet's order */
-    const struct plan_away *away;    /* of a return */
+    const Drover__V1__Job *const *open; /* moves outside the plan, under way and to come (under_way.h) */
+    size_t n_open;
+    const struct plan_away *away; /* of a return */
     size_t n_away;
     const bool *emptied; /* by host: another plan empties it. May be NULL */
     /* Why the guest is to be left alone, NULL if it isn't. May be NULL. */

@@ -9,30 +9,12 @@
 #include "coordinator/core/placement.h"
 #include "coordinator/core/plan_emptied.h"
 #include "coordinator/core/text.h"
+#include "coordinator/core/under_way.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 typedef Drover__V1__PlanStep Step;
-
-/* What the plan's other steps will bring, on top of what others do. Steps that have a job are counted by that. */
-static struct promised *promised(const struct plan_making *in, const Drover__V1__Job *job, const Step *but)
-{
-    const struct fleet *fleet = in->fleet;
-    struct promised *sums = xcalloc(fleet->n_hosts + 1, sizeof(*sums));
-    if (in->promised)
-        memcpy(sums, in->promised, fleet->n_hosts * sizeof(*sums));
-    for (size_t i = 0; i < job->n_steps; i++) {
-        const Step *s = job->steps[i];
-        const struct fleet_host *from = fleet_host(fleet, s->from), *to = fleet_host(fleet, s->to);
-        bool open = s->state == DROVER__V1__STEP_STATE__STEP_WAITING ||
-                    (s->state == DROVER__V1__STEP_STATE__STEP_RUNNING && !s->job);
-        const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
-        if (s != but && open && to && guest && s->active)
-            promised_add(&sums[to - fleet->hosts], guest);
-    }
-    return sums;
-}
 
 static void note(Step *s, char *text)
 {
@@ -188,13 +170,18 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
         set_text(&s->why, "it is not where it was");
         return;
     }
-    _cleanup_free_ struct promised *sums = promised(in, job, s);
+    const Drover__V1__Job *own = job;
+    _cleanup_(under_way_deinit) struct under_way all;
+    under_way_init(&all, in->open, in->n_open, &own, 1, UNDER_WAY_OPEN);
+    _cleanup_free_ struct promised *sums = under_way_promised(in->fleet, all.list, all.n, s->guest_uuid);
     struct preflight move = {
         .fleet = in->fleet,
         .source = from,
         .guest = guest,
         .mode = s->mode,
         .policy = in->policy,
+        .open = all.list,
+        .n_open = all.n,
         .copy_storage = q->copy_storage,
         .accept = q->accept,
         .n_accept = q->n_accept,

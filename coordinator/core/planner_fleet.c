@@ -376,6 +376,21 @@ static const struct guest_rule *shut_out(const struct view *v, const char *guest
     return NULL;
 }
 
+/* Of a group that is to be apart, a guest that comes to that host by a move outside the plan. */
+static const Drover__V1__Job *comes_there(const struct view *v, uint32_t guest, const char *host)
+{
+    const struct planner_guest *g = &v->guests[guest];
+    for (size_t i = 0; i < v->of.n_open; i++) {
+        const Drover__V1__Job *other = v->of.open[i];
+        for (size_t k = 0; streq(other->destination, host) && v->of.rules && k < v->of.rules->n_groups; k++)
+            if (v->of.rules->groups[k].apart && names_match(&v->of.rules->groups[k].guests, g->name) &&
+                names_match(&v->of.rules->groups[k].guests, other->guest) &&
+                strcasecmp(other->guest_uuid, g->uuid) != 0)
+                return other;
+    }
+    return NULL;
+}
+
 static const char *why_not(void *arg, uint32_t guest, uint32_t host)
 {
     /* The planner's own, or the host's state. */
@@ -391,6 +406,9 @@ static const char *why_not(void *arg, uint32_t guest, uint32_t host)
     free(steal(&v->why));
     if (another_copy(v, guest))
         return v->elsewhere[guest];
+    const Drover__V1__Job *other = comes_there(v, guest, to->name);
+    if (other)
+        return v->why = xasprintf("%s, which it is to be apart from, is on its way there", other->guest);
     if (rule) {
         _cleanup_free_ char *hosts = NULL;
         for (size_t i = 0; i < rule->hosts.n; i++)

@@ -9,10 +9,12 @@
 struct planner_view_of {
     const struct fleet *fleet;
     const Drover__V1__Policy *policy;
-    const struct guest_rules *rules; /* NULL: the fleet's */
-    const struct promised *promised; /* by open jobs, to each host; NULL: nothing */
-    bool copy_storage;               /* disks that the hosts don't share are copied */
-    const bool *closed;              /* hosts that get no guests (maintenance); NULL: none */
+    const struct guest_rules *rules;    /* NULL: the fleet's */
+    const struct promised *promised;    /* by open jobs, to each host; NULL: nothing */
+    const Drover__V1__Job *const *open; /* these */
+    size_t n_open;
+    bool copy_storage;  /* disks that the hosts don't share are copied */
+    const bool *closed; /* hosts that get no guests (maintenance); NULL: none */
     /* Why the guest is to be left alone ("job 7 works on it"; held until the view is freed), NULL if it isn't. May be NULL. */
     const char *(*busy)(void *arg, const char *uuid);
     bool (*recent)(void *arg, const char *uuid); /* it was moved a short while ago. May be NULL */

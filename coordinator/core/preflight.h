@@ -16,8 +16,11 @@ struct preflight {
     Drover__V1__Mode mode;           /* as preflight_mode says */
     const Drover__V1__Policy *policy;
     struct promised promised; /* to the destination, by open jobs */
-    uint64_t open_job;        /* on this guest; 0: none */
-    bool copy_storage;        /* disks that the hosts don't share are copied */
+    const Drover__V1__Job *const
+        *open; /* moves that are under way or to come: who will be at the destination, too */
+    size_t n_open;
+    uint64_t open_job; /* on this guest; 0: none */
+    bool copy_storage; /* disks that the hosts don't share are copied */
     const struct evidence
         *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
     const Drover__V1__Guest

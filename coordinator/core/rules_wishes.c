@@ -3,6 +3,8 @@
 #include "coordinator/core/guest_rules.h"
 #include "coordinator/core/rules.h"
 
+#include <strings.h>
+
 static bool has_label(const struct guest_rules *rules, const char *host, const char *label)
 {
     for (size_t i = 0; i < rules->n_hosts; i++)
@@ -28,6 +30,23 @@ static void look_at_guest(const struct preflight *in, const struct rule *rule, s
                   ("it: guests[%zu] in coordinator.yaml requires it", i), ("choose a host that has it"));
 }
 
+/* Two that go there at the same time see each other nowhere else. */
+static void look_at_coming(const struct preflight *in, const struct rule *rule,
+                           const struct guest_group *group, struct findings *out)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    const struct fleet_host *h = in->destination;
+    for (size_t i = 0; h != in->source && i < in->n_open; i++) {
+        const Drover__V1__Job *other = in->open[i];
+        if (streq(other->destination, h->name) && strcasecmp(other->guest_uuid, g->uuid) != 0 &&
+            names_match(&group->guests, other->guest) && !fleet_guest_on(h, other->guest_uuid))
+            found(("guest %s", g->name),
+                  ("%s, of the same group %s, is on its way to %s", other->guest, group->name, h->name),
+                  ("a host without another guest of that group: they are to be apart"),
+                  ("choose another host"));
+    }
+}
+
 static void look_at_group(const struct preflight *in, const struct rule *rule,
                           const struct guest_group *group, struct findings *out)
 {
@@ -50,6 +69,8 @@ RULE(guest_rules)
         if (names_match(&rules->rules[i].guests, in->guest->guest->name))
             look_at_guest(in, rule, i, out);
     for (size_t i = 0; rules && i < rules->n_groups; i++)
-        if (rules->groups[i].apart && names_match(&rules->groups[i].guests, in->guest->guest->name))
+        if (rules->groups[i].apart && names_match(&rules->groups[i].guests, in->guest->guest->name)) {
             look_at_group(in, rule, &rules->groups[i], out);
+            look_at_coming(in, rule, &rules->groups[i], out);
+        }
 }
