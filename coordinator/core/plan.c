@@ -86,6 +86,13 @@ void plan_end_step(Step *s, Drover__V1__StepState state, const char *why, const 
     s->progress = NULL;
 }
 
+void plan_hold(Step *s, int64_t now, const char *why)
+{
+    s->state = WAITING;
+    s->not_before = (uint64_t)now + PLAN_BUSY_MS;
+    set_text(&s->why, why);
+}
+
 static void avoid(Step *s, const char *host)
 {
     s->avoid = xrealloc(s->avoid, s->n_avoid + 1, sizeof(*s->avoid));
@@ -280,10 +287,12 @@ static void on_refused(struct plan *p, Step *s, const struct plan_event *e, stru
         return;
     if (p->job->cancelled) {
         plan_end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
-    } else if (e->busy && p->busy_tries++ < PLAN_BUSY_TRIES) {
-        s->state = WAITING;
-        set_text(&s->why, e->text);
-        plan_do(out, PLAN_ACTION_WAIT, e->step)->ms = PLAN_BUSY_MS;
+    } else if (e->busy || plan_may_come_back(e->fleet, s->to)) {
+        /* Elsewhere it would be as busy. */
+        if (++s->busy < PLAN_BUSY_TRIES)
+            plan_hold(s, e->now_ms, e->text);
+        else
+            plan_end_step(s, FAILED, e->text, e->todo);
     } else {
         plan_tell(out, "%s can't move to %s: %s", s->guest, s->to, e->text);
         set_text(&s->why, e->text);
@@ -384,9 +393,10 @@ static void wake_for_what_is_due(const struct plan *p, int64_t now, struct plan_
     int64_t next = INT64_MAX;
     for (size_t i = 0; p->phase == PLAN_RUNNING && i < p->job->n_steps; i++) {
         const Step *s = p->job->steps[i];
-        int64_t due = s->state == WAITING && s->lacking ? (int64_t)s->lacking + PLAN_GRACE_MS : 0;
-        if (due > now && due < next)
-            next = due;
+        const int64_t due[] = {s->lacking ? (int64_t)s->lacking + PLAN_GRACE_MS : 0, (int64_t)s->not_before};
+        for (size_t k = 0; s->state == WAITING && k < 2; k++)
+            if (due[k] > now && due[k] < next)
+                next = due[k];
     }
     /* Its end may be told after the change of the fleet that it was. */
     if (p->phase == PLAN_RUNNING && p->incoming && now + PLAN_VERIFY_MS < next)
@@ -409,6 +419,7 @@ void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *
     case PLAN_EVENT_PLACED: on_placed(s, e, out); break;
     case PLAN_EVENT_STARTED:
         s->job = e->job;
+        s->busy = 0;
         plan_tell(out, "%s moves from %s to %s: job %llu", s->guest, s->from, s->to,
                   (unsigned long long)e->job);
         plan_do(out, PLAN_ACTION_JOURNAL, e->step);

@@ -23,8 +23,8 @@ enum {
     PLAN_TRIES = 3, /* hosts that are tried for a guest */
     PLAN_GRACE_MS =
         60000, /* a destination that can't be asked is waited for so long before another is looked for */
-    PLAN_BUSY_MS = 3000, /* a guest that something else works on is tried again after that */
-    PLAN_BUSY_TRIES = 100,
+    PLAN_BUSY_MS = 3000,   /* a guest that something else works on is tried again after that */
+    PLAN_BUSY_TRIES = 100, /* of one step */
     PLAN_VERIFY_MS = 2000, /* a host that can't be asked what is left is asked again after that */
     PLAN_VERIFY_TRIES = 30,
 };
@@ -38,7 +38,6 @@ struct plan {
     bool empties;          /* job->source is a host that is to be empty at the end */
     uint64_t incoming;     /* a migration that brings a guest there, and is waited for; 0: none */
     unsigned verify_tries; /* so many times it could not be asked */
-    unsigned busy_tries;
 };
 
 enum plan_event_kind {

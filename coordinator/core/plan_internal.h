@@ -16,6 +16,9 @@ __attribute__((format(printf, 2, 3))) void plan_tell(struct plan_actions *out, c
 void plan_end_step(Drover__V1__PlanStep *step, Drover__V1__StepState state, const char *why,
                    const char *todo);
 
+/* It waits a little: something else works on the guest. */
+void plan_hold(Drover__V1__PlanStep *step, int64_t now, const char *why);
+
 /* Another destination, if so many were not tried already. */
 bool plan_place_anew(Drover__V1__PlanStep *step, size_t i, bool refused, struct plan_actions *out);
 

@@ -98,7 +98,8 @@ static void take_state(struct building *b, const Step *s, struct schedule_move *
     m->pair = s->active && s->to[0] ? pair_of(b, s) : 0;
     switch (s->state) {
     case DROVER__V1__STEP_STATE__STEP_WAITING:
-        m->state = s->to[0] && from && from->up && from->synced && !plan_may_come_back(b->fleet, s->to)
+        m->state = s->to[0] && !s->not_before && from && from->up && from->synced &&
+                           !plan_may_come_back(b->fleet, s->to)
                        ? SCHEDULE_WAITING
                        : SCHEDULE_HELD;
         break;

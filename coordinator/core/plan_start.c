@@ -91,6 +91,9 @@ static void look_at_waiting(struct plan *p, const struct plan_event *e, struct p
         const Step *first = first_of(p, s);
         if (s->state != WAITING || !s->to[0])
             continue;
+        /* A clock that was set back must not hold it for long. */
+        if (s->not_before <= (uint64_t)e->now_ms || s->not_before > (uint64_t)e->now_ms + PLAN_BUSY_MS)
+            s->not_before = 0;
         if (first && (first->state == FAILED || first->state == SKIPPED))
             plan_end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
         else if ((!first || first->state == DONE) && plan_guest_is_there(p, i, e->fleet, out))

@@ -35,6 +35,21 @@ static void add_open(const Drover__V1__Job *job, char **text)
         text_append(text, " and ", "%zu more", more);
 }
 
+/* Nothing runs, and this is why. */
+static void add_held(const Drover__V1__Job *job, char **text)
+{
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = job->steps[i];
+        if (s->state != DROVER__V1__STEP_STATE__STEP_WAITING || !(s->not_before || s->lacking))
+            continue;
+        if (s->not_before)
+            text_append(text, ": ", "%s: %s", s->guest, s->why);
+        else
+            text_append(text, ": ", "%s: %s can't be asked", s->guest, s->to);
+        return;
+    }
+}
+
 void plan_now(const struct plan *p)
 {
     Drover__V1__Job *job = p->job;
@@ -58,6 +73,8 @@ void plan_now(const struct plan *p)
             text_append(&text, "; ", "paused: nothing new starts");
         if (waiting)
             text_append(&text, "; ", "%zu wait%s", waiting, waiting == 1 ? "s" : "");
+        if (!running && !job->paused)
+            add_held(job, &text);
         if (job->paused) {
             phase = "paused";
             todo = "`drover resume` lets it go on, `drover cancel` ends it";

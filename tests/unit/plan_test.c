@@ -78,9 +78,6 @@ static void a_refusal_is_planned_anew_until_no_host_is_left(void **unused)
     assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
     assert_string_equal(w.job.steps[0]->why, "disk differs there, too");
     assert_string_equal(w.job.steps[0]->todo, "share it");
-    /* What is only busy is tried again at the same host. */
-    assert_string_equal(feed(PLAN_EVENT_REFUSED, .step = 1, .text = "a job of libvirt", .busy = true),
-                        "WAIT JOURNAL JOURNAL START1");
     world_teardown(&w);
 }
 

@@ -219,6 +219,39 @@ static void a_host_is_not_called_empty_while_a_guest_is_on_its_way_there(void **
     world_teardown(&w);
 }
 
+static void a_busy_guest_is_tried_again_later_and_holds_nobody_up(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    /* web1 was the first of its pair: web2 goes on in its place. */
+    assert_string_equal(
+        feed(PLAN_EVENT_REFUSED, .step = 0, .text = "a job of libvirt", .todo = "end it", .busy = true),
+        "JOURNAL JOURNAL START1 WAIT");
+    assert_int_equal(w.wait_ms, PLAN_BUSY_MS);
+    world_started(&w, 1, 7);
+    world_ended(&w, 1, DONE);
+    assert_string_equal(feed(PLAN_EVENT_LOOKED, .step = 1, .well = true, .text = "fine"), "JOURNAL WAIT");
+    world_started(&w, 2, 8);
+    world_ended(&w, 2, DONE);
+    assert_string_equal(w.job.text, "1 waits: web1: a job of libvirt");
+    for (int i = 2; i < PLAN_BUSY_TRIES; i++) {
+        w.now += PLAN_BUSY_MS;
+        assert_string_equal(feed(PLAN_EVENT_FLEET), "JOURNAL START0");
+        feed(PLAN_EVENT_REFUSED, .step = 0, .text = "a job of libvirt", .todo = "end it", .busy = true);
+        assert_string_equal(w.job.steps[0]->to, "kvm2");
+    }
+    w.now += PLAN_BUSY_MS;
+    feed(PLAN_EVENT_FLEET);
+    feed(PLAN_EVENT_REFUSED, .step = 0, .text = "a job of libvirt", .todo = "end it", .busy = true);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    assert_string_equal(w.job.steps[0]->todo, "end it");
+    assert_int_equal(w.job.steps[0]->n_avoid, 0);
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_destination_that_is_away_for_a_moment_is_waited_for),
         cmocka_unit_test(nothing_is_placed_while_its_host_is_not_known),
         cmocka_unit_test(a_host_is_not_called_empty_while_a_guest_is_on_its_way_there),
+        cmocka_unit_test(a_busy_guest_is_tried_again_later_and_holds_nobody_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
