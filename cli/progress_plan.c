@@ -69,7 +69,8 @@ void progress_draw_plan(const struct progress_guest *plan, const struct progress
         jobs[n].guest = s->guest;
         jobs[n].source = s->from;
         jobs[n].destination = s->to;
-        jobs[n].state = DROVER__V1__JOB_STATE__JOB_RUNNING;
+        jobs[n].state =
+            s->in_doubt ? DROVER__V1__JOB_STATE__JOB_IN_DOUBT : DROVER__V1__JOB_STATE__JOB_RUNNING;
         jobs[n].progress = s->progress;
         jobs[n].phase = (char *)(s->care == DROVER__V1__STEP_CARE__CARE_LOOKING ? "is it well?"
                                  : s->job                                       ? "transfer"

@@ -151,7 +151,8 @@ void render_steps(const Drover__V1__Job *job, FILE *out)
         table_cell(table, s->from);
         table_cell(table, s->to);
         table_cell(table, enum_word(&drover__v1__mode__descriptor, (int)s->mode));
-        table_cell(table, enum_word(&drover__v1__step_state__descriptor, (int)s->state));
+        table_cell(table,
+                   s->in_doubt ? "in doubt" : enum_word(&drover__v1__step_state__descriptor, (int)s->state));
         if (s->job)
             table_cellf(table, "%" PRIu64, s->job);
         else
@@ -169,6 +170,7 @@ void render_plan_outcome(const Drover__V1__Job *job, FILE *out)
         [DROVER__V1__JOB_STATE__JOB_FAILED] = "Failed: ",
         [DROVER__V1__JOB_STATE__JOB_CANCELLED] = "Cancelled: ",
         [DROVER__V1__JOB_STATE__JOB_PARTLY] = "Partly done: ",
+        [DROVER__V1__JOB_STATE__JOB_IN_DOUBT] = "In doubt, and the coordinator keeps asking: ",
     };
     bool known = (size_t)job->state < sizeof(words) / sizeof(words[0]) && words[job->state];
     fputs(known ? words[job->state] : "", out);

@@ -81,6 +81,19 @@ static void tell_end(struct step_run *s, const Drover__V1__Job *job)
                   NULL);
 }
 
+/* What is missing, and what to do about it; true if that is news. */
+static bool take_doubt(Drover__V1__PlanStep *step, const Drover__V1__Job *job)
+{
+    bool doubt = job->state == DROVER__V1__JOB_STATE__JOB_IN_DOUBT, before = step->in_doubt;
+    if (!doubt && !before)
+        return false;
+    bool news = doubt != before || !streq(step->why, doubt ? job->text : "");
+    step->in_doubt = doubt;
+    set_text(&step->why, doubt ? job->text : "");
+    set_text(&step->todo, doubt ? job->todo : "");
+    return news;
+}
+
 static void on_job(void *arg, const Drover__V1__Job *job)
 {
     struct step_run *s = arg;
@@ -93,7 +106,7 @@ static void on_job(void *arg, const Drover__V1__Job *job)
     if (step->progress)
         drover__v1__progress__free_unpacked(step->progress, NULL);
     step->progress = job->progress ? (Drover__V1__Progress *)message_clone(&job->progress->base) : NULL;
-    if (streq(job->phase, s->phase ? s->phase : "")) {
+    if (!take_doubt(step, job) && streq(job->phase, s->phase ? s->phase : "")) {
         plan_run_progress(s->run);
         if (!s->run->busy)
             plan_run_tell(s->run);
@@ -117,7 +130,10 @@ static void cancel_job(struct step_run *s, uint64_t job)
 
 static void follow(struct step_run *s, uint64_t job)
 {
+    const Drover__V1__Job *now = driver_job(s->run->plans->config.driver, job);
     s->watch = driver_watch(s->run->plans->config.driver, job, on_job, s);
+    if (now)
+        take_doubt(step_of(s), now);
     plan_run_feed(s->run, &(struct plan_event){.kind = PLAN_EVENT_STARTED, .step = s->step, .job = job},
                   NULL);
     if (s->cancel)

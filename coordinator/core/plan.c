@@ -81,6 +81,7 @@ void plan_end_step(Step *s, Drover__V1__StepState state, const char *why, const 
     s->state = state;
     set_text(&s->why, why);
     set_text(&s->todo, todo);
+    s->in_doubt = false;
     if (s->progress)
         drover__v1__progress__free_unpacked(s->progress, NULL);
     s->progress = NULL;

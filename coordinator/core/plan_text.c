@@ -50,6 +50,21 @@ static void add_held(const Drover__V1__Job *job, char **text)
     }
 }
 
+/* A guest's move is in doubt, and there is nothing else to be done meanwhile. */
+static const Drover__V1__PlanStep *only_doubt(const struct plan *p)
+{
+    const Drover__V1__PlanStep *doubt = NULL;
+    for (size_t i = 0; i < p->job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = p->job->steps[i];
+        bool waits = s->state == DROVER__V1__STEP_STATE__STEP_WAITING && (s->not_before || s->lacking);
+        if (waits || (s->state == DROVER__V1__STEP_STATE__STEP_RUNNING && !s->in_doubt))
+            return NULL;
+        if (!doubt && s->state == DROVER__V1__STEP_STATE__STEP_RUNNING)
+            doubt = s;
+    }
+    return doubt;
+}
+
 void plan_now(const struct plan *p)
 {
     Drover__V1__Job *job = p->job;
@@ -80,7 +95,15 @@ void plan_now(const struct plan *p)
             todo = "`drover resume` lets it go on, `drover cancel` ends it";
         }
     }
-    job->state = DROVER__V1__JOB_STATE__JOB_RUNNING;
+    const Drover__V1__PlanStep *doubt = only_doubt(p);
+    _cleanup_free_ char *more = NULL;
+    if (doubt) {
+        text_append(&text, "; ", "in doubt: %s: %s", doubt->guest, doubt->why);
+        text_append(&more, "", "%s (drover job %llu)", doubt->todo[0] ? doubt->todo : "see what is missing",
+                    (unsigned long long)doubt->job);
+        todo = more;
+    }
+    job->state = doubt ? DROVER__V1__JOB_STATE__JOB_IN_DOUBT : DROVER__V1__JOB_STATE__JOB_RUNNING;
     set_text(&job->phase, phase);
     set_text(&job->text, text);
     set_text(&job->todo, todo);

@@ -252,6 +252,31 @@ static void a_busy_guest_is_tried_again_later_and_holds_nobody_up(void **unused)
     world_teardown(&w);
 }
 
+static void a_plan_in_doubt_says_so_when_nothing_else_can_be_done(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    world_started(&w, 0, 7);
+    world_started(&w, 2, 8);
+    w.job.steps[0]->in_doubt = true;
+    set_text(&w.job.steps[0]->why, "kvm1 can't be asked who has the guest");
+    set_text(&w.job.steps[0]->todo, "see to kvm1");
+    feed(PLAN_EVENT_FLEET);
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_RUNNING); /* cold1 moves */
+    world_ended(&w, 2, DONE);
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_IN_DOUBT);
+    assert_string_equal(w.job.text,
+                        "moves web1 to kvm2; 1 waits; in doubt: web1: kvm1 can't be asked who has the guest");
+    assert_string_equal(w.job.todo, "see to kvm1 (drover job 7)");
+    w.job.steps[0]->in_doubt = false;
+    world_ended(&w, 0, DONE);
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_RUNNING);
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +289,7 @@ int main(void)
         cmocka_unit_test(nothing_is_placed_while_its_host_is_not_known),
         cmocka_unit_test(a_host_is_not_called_empty_while_a_guest_is_on_its_way_there),
         cmocka_unit_test(a_busy_guest_is_tried_again_later_and_holds_nobody_up),
+        cmocka_unit_test(a_plan_in_doubt_says_so_when_nothing_else_can_be_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
