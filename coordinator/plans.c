@@ -252,6 +252,17 @@ static int no_other(const struct plans *p, const Drover__V1__PlanRequest *reques
     return 0;
 }
 
+/* However they came back: by hand, or while no coordinator looked. */
+static int forget_who_is_home(struct plans *p, const struct fleet_host *host, struct error *err)
+{
+    _cleanup_(away_deinit) struct away_list away = {0};
+    int r = store_each_away(p->config.store, host->name, add_away, &away, err);
+    for (size_t i = 0; i < away.n && r == 0; i++)
+        if (fleet_guest_on(host, away.list[i].guest_uuid))
+            r = store_set_away(p->config.store, host->name, away.list[i].guest_uuid, "", false, err);
+    return r;
+}
+
 int plans_start(struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job *job, const char *by,
                 struct error *err)
 {
@@ -262,6 +273,8 @@ int plans_start(struct plans *p, const Drover__V1__PlanRequest *request, Drover_
     bool evacuate = streq(request->kind, "evacuate"), changed = false;
     if (r == 0 && host && (evacuate || streq(request->kind, "return")))
         r = plans_set_maintenance(p, host, evacuate, &changed, err);
+    if (r == 0 && host)
+        r = forget_who_is_home(p, host, err);
     if (r < 0)
         return r;
     job->created = job->started = (uint64_t)clock_realtime_ms();

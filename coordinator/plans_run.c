@@ -109,11 +109,11 @@ static int remember_taken(struct plan_run *run, size_t step, struct error *err)
 {
     const Drover__V1__PlanStep *s = run->job->steps[step];
     struct store *store = run->plans->config.store;
-    if (streq(run->job->kind, "evacuate") && streq(s->from, run->job->source))
-        return store_set_away(store, s->from, s->guest_uuid, s->guest, true, err);
-    if (streq(run->job->kind, "return"))
-        return store_set_away(store, s->to, s->guest_uuid, s->guest, false, err);
-    return 0;
+    bool home;
+    int r = store_came_home(store, s->to, s->guest_uuid, &home, err);
+    if (r == 0 && !home && streq(run->job->kind, "evacuate") && streq(s->from, run->job->source))
+        r = store_set_away(store, s->from, s->guest_uuid, s->guest, true, err);
+    return r;
 }
 
 /* ---- actions ----------------------------------------------------------------------------------------------------- */

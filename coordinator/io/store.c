@@ -307,6 +307,9 @@ static int put(struct store *s, const Drover__V1__Job *job, const void *txn, siz
     code = sqlite3_step(stmt);
     if (code == SQLITE_DONE)
         *ret_id = sqlite3_last_insert_rowid(s->db);
+    /* A plan's own moves are told by the plan, which knows what it took from where. */
+    if (code == SQLITE_DONE && moved && !job->plan)
+        code = store_is_home(s, job->destination, job->guest_uuid);
     return code;
 }
 

@@ -47,11 +47,33 @@ int store_set_away(struct store *s, const char *host, const char *guest_uuid, co
     if (gone)
         return write_texts(s, "INSERT OR REPLACE INTO away (host, guest, name) VALUES (?1, ?2, ?3)", host,
                            guest_uuid, name, err);
-    return write_texts(
-        s,
-        "DELETE FROM away WHERE guest = ?2 AND number >= (SELECT number FROM away WHERE host = ?1 AND "
-        "guest = ?2)",
-        host, guest_uuid, NULL, err);
+    bool was_away;
+    return store_came_home(s, host, guest_uuid, &was_away, err);
+}
+
+int store_is_home(struct store *s, const char *host, const char *guest_uuid)
+{
+    _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
+    int code = sqlite3_prepare_v2(s->db,
+                                  "DELETE FROM away WHERE guest = ?2 AND number >= (SELECT number FROM away "
+                                  "WHERE host = ?1 AND guest = ?2)",
+                                  -1, &stmt, NULL);
+    if (code != SQLITE_OK)
+        return code;
+    sqlite3_bind_text(stmt, 1, host, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 2, guest_uuid, -1, SQLITE_STATIC);
+    return sqlite3_step(stmt);
+}
+
+int store_came_home(struct store *s, const char *host, const char *guest_uuid, bool *ret_was_away,
+                    struct error *err)
+{
+    int code;
+    while ((code = store_is_home(s, host, guest_uuid)) != SQLITE_DONE)
+        if (!store_make_room(code, s))
+            return store_fail(s, err);
+    *ret_was_away = sqlite3_changes(s->db) > 0;
+    return 0;
 }
 
 int store_each_away(struct store *s, const char *host,

@@ -97,10 +97,45 @@ static void who_is_home_again_is_nobodys_guest_any_more(void **state)
     store_free(s);
 }
 
+/* By `drover migrate`, or by another plan. */
+static void who_came_home_by_any_move_is_not_away(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = open_store(path);
+    char away[100] = "";
+    bool was_away = false;
+    Drover__V1__Job *job = new0(Drover__V1__Job);
+    drover__v1__job__init(job);
+    job->kind = xstrdup("migrate");
+    job->guest_uuid = xstrdup("u1");
+    job->destination = xstrdup("kvm1");
+    assert_int_equal(store_set_away(s, "kvm1", "u1", "web1", true, &err), 0);
+    assert_int_equal(store_set_away(s, "kvm1", "u2", "db1", true, &err), 0);
+    job->state = DROVER__V1__JOB_STATE__JOB_RUNNING;
+    assert_int_equal(store_put_job(s, job, NULL, 0, &err), 0);
+    job->state = DROVER__V1__JOB_STATE__JOB_FAILED;
+    assert_int_equal(store_put_job(s, job, NULL, 0, &err), 0);
+    assert_int_equal(store_each_away(s, "kvm1", note_away, away, &err), 0);
+    assert_string_equal(away, "u2db1 u1web1 ");
+    away[0] = 0;
+    job->state = DROVER__V1__JOB_STATE__JOB_DONE;
+    assert_int_equal(store_put_job(s, job, NULL, 0, &err), 0);
+    assert_int_equal(store_each_away(s, "kvm1", note_away, away, &err), 0);
+    assert_string_equal(away, "u2db1 ");
+    assert_int_equal(store_came_home(s, "kvm1", "u2", &was_away, &err), 0);
+    assert_true(was_away);
+    assert_int_equal(store_came_home(s, "kvm1", "u2", &was_away, &err), 0);
+    assert_false(was_away);
+    drover__v1__job__free_unpacked(job, NULL);
+    store_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(maintenance_and_who_is_away_are_kept, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(who_is_home_again_is_nobodys_guest_any_more, set_up, tear_down)};
+        cmocka_unit_test_setup_teardown(who_is_home_again_is_nobodys_guest_any_more, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_came_home_by_any_move_is_not_away, set_up, tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
