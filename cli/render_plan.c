@@ -52,7 +52,7 @@ size_t render_left(const Drover__V1__Job *job, FILE *out)
         left++;
         fputs("  ", out);
         put(out, s->guest);
-        fputs(" stays on ", out);
+        fputs(*s->from ? " stays on " : "", out);
         put(out, s->from);
         fputs(": ", out);
         put(out, s->why);

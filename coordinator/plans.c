@@ -263,6 +263,17 @@ static int forget_who_is_home(struct plans *p, const struct fleet_host *host, st
     return r;
 }
 
+/* All hosts have told, and none has them: they were undefined, or went elsewhere without Drover. */
+static int forget_who_is_gone(struct plans *p, const struct fleet_host *host, const Drover__V1__Job *job,
+                              struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; i < job->n_steps && r == 0; i++)
+        if (job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_SKIPPED)
+            r = store_set_away(p->config.store, host->name, job->steps[i]->guest_uuid, "", false, err);
+    return r;
+}
+
 int plans_start(struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job *job, const char *by,
                 struct error *err)
 {
@@ -275,6 +286,8 @@ int plans_start(struct plans *p, const Drover__V1__PlanRequest *request, Drover_
         r = plans_set_maintenance(p, host, evacuate, &changed, err);
     if (r == 0 && host)
         r = forget_who_is_home(p, host, err);
+    if (r == 0 && host && streq(request->kind, "return"))
+        r = forget_who_is_gone(p, host, job, err);
     if (r < 0)
         return r;
     job->created = job->started = (uint64_t)clock_realtime_ms();

@@ -119,6 +119,33 @@ static int make_evacuate(const struct plan_making *in, Drover__V1__Job *job, str
     return 0;
 }
 
+/* A hypervisor whose guests are not known now; NULL: all have told theirs. */
+static const struct fleet_host *unknown_host(const struct fleet *fleet)
+{
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        const struct fleet_host *h = &fleet->hosts[i];
+        if ((!h->up || !h->synced) && !(h->report && !h->report->hypervisor))
+            return h;
+    }
+    return NULL;
+}
+
+/* A guest that no host is known to have: it is gone only if all hosts have told. */
+static void add_lost(const struct plan_making *in, Drover__V1__Job *job, const struct plan_away *away)
+{
+    const Drover__V1__Guest gone = {.name = away->guest, .uuid = away->guest_uuid};
+    const struct fleet_host *unknown = unknown_host(in->fleet);
+    Step *s = plan_add(job, &gone, "");
+    s->state = unknown ? DROVER__V1__STEP_STATE__STEP_FAILED : DROVER__V1__STEP_STATE__STEP_SKIPPED;
+    _cleanup_free_ char *why =
+        unknown ? xasprintf("no connected host has it, and %s can't be asked", unknown->name)
+                : xstrdup("no host has it any more");
+    _cleanup_free_ char *todo =
+        unknown ? xasprintf("when %s is back: drover return %s", unknown->name, in->request->host) : NULL;
+    set_text(&s->why, why);
+    set_text(&s->todo, todo);
+}
+
 static int make_return(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
 {
     const struct fleet_host *host;
@@ -141,10 +168,7 @@ static int make_return(const struct plan_making *in, Drover__V1__Job *job, struc
             plan_add(job, guest->guest, guest->host->name);
             continue;
         }
-        const Drover__V1__Guest gone = {.name = in->away[i].guest, .uuid = in->away[i].guest_uuid};
-        Step *s = plan_add(job, &gone, "");
-        s->state = DROVER__V1__STEP_STATE__STEP_SKIPPED;
-        set_text(&s->why, "no connected host has it any more");
+        add_lost(in, job, &in->away[i]);
     }
     place_all(in, job);
     return 0;

@@ -277,6 +277,35 @@ static void a_plan_in_doubt_says_so_when_nothing_else_can_be_done(void **unused)
     world_teardown(&w);
 }
 
+static void a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct error err = {0};
+    const struct plan_away away = {.guest_uuid = (char *)UUID_D, .guest = (char *)"web9"};
+    world_setup(&w);
+    w.request.kind = (char *)"return";
+    w.request.host = (char *)"kvm1";
+    const struct plan_making making = {
+        .fleet = &w.fleet, .request = &w.request, .policy = &w.policy, .away = &away, .n_away = 1};
+    fleet_session(fleet_host(&w.fleet, "kvm3"), false, 5, "cut");
+    assert_int_equal(plan_make(&making, &w.job, &err), 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    assert_string_equal(w.job.steps[0]->why, "no connected host has it, and kvm3 can't be asked");
+    assert_string_equal(w.job.steps[0]->todo, "when kvm3 is back: drover return kvm1");
+    w.plan = (struct plan){.job = &w.job};
+    assert_string_equal(feed(PLAN_EVENT_START), "FINISH");
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_FAILED);
+    world_teardown(&w);
+
+    world_setup(&w);
+    w.request.kind = (char *)"return";
+    w.request.host = (char *)"kvm1";
+    assert_int_equal(plan_make(&making, &w.job, &err), 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_SKIPPED);
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_host_is_not_called_empty_while_a_guest_is_on_its_way_there),
         cmocka_unit_test(a_busy_guest_is_tried_again_later_and_holds_nobody_up),
         cmocka_unit_test(a_plan_in_doubt_says_so_when_nothing_else_can_be_done),
+        cmocka_unit_test(a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
