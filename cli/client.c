@@ -11,6 +11,7 @@
 
 #define CONNECT_MS 5000
 #define ANSWER_MS 60000
+#define DRY_RUN_MS 600000 /* of a plan: the agents of all its moves are asked for proofs and forecasts */
 
 struct client {
     const struct cli *cli;
@@ -204,7 +205,8 @@ struct rpc_client *client_rpc(struct client *client)
 int client_call(struct client *client, const char *method, const ProtobufCMessage *request, bool once,
                 ProtobufCMessage **ret, struct error *err)
 {
-    int64_t ms = client->cli->timeout_ms ? client->cli->timeout_ms : ANSWER_MS;
+    bool dry_run = !once && streq(method, "MakePlan");
+    int64_t ms = client->cli->timeout_ms ? client->cli->timeout_ms : dry_run ? DRY_RUN_MS : ANSWER_MS;
     struct rpc_stub stub = rpc_stub(client->rpc, &drover__v1__coordinator__descriptor, .timeout_ms = ms,
                                     .once = once, .wait = true);
     int r = rpc_call_sync(&stub, method, request, ret, err);

@@ -16,15 +16,16 @@ int drill(struct cli *cli, const char *host, const Drover__V1__PlanRequest *how,
     q.kind = (char *)"evacuate";
     q.host = (char *)host;
     q.dry_run = true;
-    if (client_ask(cli, "MakePlan", &q.base, false, EXIT_REFUSED, &reply))
-        return -1;
+    int exit = client_ask(cli, "MakePlan", &q.base, false, EXIT_REFUSED, &reply);
+    if (exit)
+        return exit;
     const Drover__V1__Job *job = (const Drover__V1__Job *)reply;
     size_t stuck = 0;
     for (size_t i = 0; i < job->n_steps; i++)
         stuck += job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED;
     if (cli->json) {
         json_array_append_new(all, json_of_message(reply));
-        return stuck == 0;
+        return stuck ? EXIT_REFUSED : EXIT_DONE;
     }
     text_clean(host, clean, sizeof(clean));
     if (!stuck && job->outlook && job->outlook->finish >= 0)
@@ -37,10 +38,18 @@ int drill(struct cli *cli, const char *host, const Drover__V1__PlanRequest *how,
         fprintf(cli->out, "%s can't be emptied: %zu of %zu guests would stay.\n", clean, stuck, job->n_steps);
     render_left(job, cli->out);
     fflush(cli->out);
-    return stuck == 0;
+    return stuck ? EXIT_REFUSED : EXIT_DONE;
 }
 
-static int run(struct cli *cli, const struct args *args)
+int drill_join(int so_far, int exit)
+{
+    return exit == EXIT_DONE || so_far == EXIT_UNREACHABLE ? so_far
+           : exit == EXIT_UNREACHABLE                      ? exit
+                                                           : EXIT_REFUSED;
+}
+
+/* Each of the fleet's hypervisors. */
+static int drill_all(struct cli *cli, const Drover__V1__PlanRequest *how, json_t *all)
 {
     Drover__V1__ListHostsRequest request = DROVER__V1__LIST_HOSTS_REQUEST__INIT;
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
@@ -48,16 +57,19 @@ static int run(struct cli *cli, const struct args *args)
     if (exit)
         return exit;
     const Drover__V1__ListHostsReply *hosts = (const Drover__V1__ListHostsReply *)reply;
+    for (size_t i = 0; i < hosts->n_hosts && exit != EXIT_UNREACHABLE; i++) {
+        const Drover__V1__HostStatus *h = hosts->hosts[i];
+        if (!h->report || h->report->hypervisor)
+            exit = drill_join(exit, drill(cli, h->name, how, all));
+    }
+    return exit;
+}
+
+static int run(struct cli *cli, const struct args *args)
+{
     const Drover__V1__PlanRequest how = DROVER__V1__PLAN_REQUEST__INIT;
     json_t *all = json_array();
-    const char *only = args->n_rest ? args->rest[0] : NULL;
-    for (size_t i = 0; i < hosts->n_hosts; i++) {
-        const Drover__V1__HostStatus *h = hosts->hosts[i];
-        if ((only && !streq(only, h->name)) || (h->report && !h->report->hypervisor))
-            continue;
-        if (drill(cli, h->name, &how, all) <= 0)
-            exit = EXIT_REFUSED;
-    }
+    int exit = args->n_rest ? drill(cli, args->rest[0], &how, all) : drill_all(cli, &how, all);
     if (cli->json)
         cli_print_json(cli, json_pack("{s:o}", "hosts", all));
     else
@@ -72,8 +84,8 @@ const struct command cmd_drill = {
     .text = "As `drover evacuate HOST --dry-run` for one host after the other; nothing moves. For a timer:\n"
             "drover-drill.timer runs it each night, and its exit code tells.\n",
     .examples = "  drover drill\n  drover drill kvm7 --json | jq '.hosts[0].outlook.finish'\n",
-    .exits = "  0  each host can be emptied\n  2  usage\n  3  a host can't be emptied, or is not known well "
-             "enough\n"
+    .exits = "  0  each host can be emptied\n  2  usage\n  3  a host can't be emptied, is not known well "
+             "enough, or there is no such host\n"
              "  5  coordinator not reachable\n",
     .max_words = 1,
     .run = run,

@@ -166,11 +166,10 @@ static int dry_run(struct cli *cli, const struct roll_order *o)
 {
     int exit = EXIT_DONE;
     json_t *all = json_array();
-    for (size_t i = 0; i < o->n; i++) {
+    for (size_t i = 0; i < o->n && exit != EXIT_UNREACHABLE; i++) {
         if (!cli->json)
             fprintf(cli->out, "%zu. ", i + 1);
-        if (drill(cli, o->hosts[i], o->evacuate, all) <= 0)
-            exit = EXIT_REFUSED;
+        exit = drill_join(exit, drill(cli, o->hosts[i], o->evacuate, all));
     }
     if (cli->json)
         cli_print_json(cli, json_pack("{s:o}", "hosts", all));

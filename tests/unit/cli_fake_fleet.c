@@ -4,6 +4,7 @@
  *   HOST.blocked   a finding of the doctor blocks        HOST.stuck    a dry run says that a guest would stay
  *   HOST.stays     a guest stays when it is emptied      HOST.crowded  it can't be emptied while another is in maintenance
  *   HOST.ill       a guest that has left it is not well
+ *   HOST.lost      the coordinator is lost when it is asked of it
  *   HOST.slow      emptying it ends when the file is gone
  * Each has two guests. It prints "ready" when it listens. */
 #include "common/base/cleanup.h"
@@ -233,6 +234,11 @@ static void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1
     if (!h)
         return;
     struct job made = {.host = h, .kind = streq(request->kind, "return") ? "return" : "evacuate"};
+    if (request->dry_run && is(h, "lost")) {
+        const struct error err = {.code = STATUS_UNAVAILABLE, .text = "connection reset"};
+        rpc_call_fail(call, &err);
+        return;
+    }
     if (request->dry_run) {
         made.partly = is(h, "stuck") || (is(h, "crowded") && others_are_out(h));
         fill(&made, &job, &first);

@@ -187,6 +187,26 @@ static void a_dry_run_says_the_order_and_who_is_stuck(void **state)
                                                  "web1 stays on hv2: a host device", "Do: detach it", NULL});
 }
 
+static void a_drill_refuses_what_it_does_not_know(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    run(&r, "drill hv1");
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "hv1 can be emptied");
+    run(&r, "drill hv1x");
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    assert_has(r.err, "there is no host 'hv1x'; near: hv1");
+    assert_string_equal(r.out, "");
+    put("hv1.lost", "", 0644);
+    put("hv2.stuck", "", 0644);
+    run(&r, "drill hv1");
+    assert_int_equal(r.exit, EXIT_UNREACHABLE);
+    run(&r, "maintenance --rolling hv2,hv1,hv3 --dry-run");
+    assert_int_equal(r.exit, EXIT_UNREACHABLE);
+    assert_null(strstr(r.out, "hv3"));
+}
+
 static void a_host_that_cannot_be_emptied_stops_it_before_the_command(void **state)
 {
     (void)state;
@@ -418,6 +438,7 @@ int main(void)
         cmocka_unit_test_setup(hosts_one_after_the_other, clean),
         cmocka_unit_test_setup(nothing_moves_when_a_host_is_not_as_it_must_be, clean),
         cmocka_unit_test_setup(a_dry_run_says_the_order_and_who_is_stuck, clean),
+        cmocka_unit_test_setup(a_drill_refuses_what_it_does_not_know, clean),
         cmocka_unit_test_setup(a_host_that_cannot_be_emptied_stops_it_before_the_command, clean),
         cmocka_unit_test_setup(a_guest_that_is_not_well_stops_it, clean),
         cmocka_unit_test_setup(a_command_that_fails_stops_it, clean),
