@@ -58,6 +58,13 @@ static Drover__V1__PlanStep *step_of(const struct step_run *s)
     return s->run->job->steps[s->step];
 }
 
+static void add_blocks(Drover__V1__PlanStep *step, Drover__V1__Finding *const *findings, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (findings[i]->severity == DROVER__V1__SEVERITY__BLOCK)
+            findings_add(&step->n_findings, &step->findings, &findings[i], 1);
+}
+
 /* ---- its migration ----------------------------------------------------------------------------------------------- */
 
 static bool has_ended(const Drover__V1__Job *job)
@@ -66,15 +73,26 @@ static bool has_ended(const Drover__V1__Job *job)
            job->state == DROVER__V1__JOB_STATE__JOB_CANCELLED;
 }
 
+/* A no in the prepare phase, as to a single migration: exit 3. */
+static bool was_refused(const Drover__V1__Job *job)
+{
+    const struct findings findings = {job->findings, job->n_findings};
+    return job->state == DROVER__V1__JOB_STATE__JOB_FAILED && findings_block(&findings);
+}
+
 static void tell_end(struct step_run *s, const Drover__V1__Job *job)
 {
     Drover__V1__PlanStep *step = step_of(s);
+    bool refused = was_refused(job);
+    if (refused)
+        add_blocks(step, job->findings, job->n_findings);
     if (job->result && !step->result)
         step->result = (Drover__V1__Result *)message_clone(&job->result->base);
     plan_run_feed(s->run,
                   &(struct plan_event){.kind = PLAN_EVENT_ENDED,
                                        .step = s->step,
                                        .outcome = job->state,
+                                       .refused = refused,
                                        .restarted = s->adopted,
                                        .text = job->text,
                                        .todo = job->todo},
@@ -166,10 +184,7 @@ static void on_checked(void *arg, const Drover__V1__MigrateGuestReply *reply, co
     }
     const struct findings findings = {reply->findings, reply->n_findings};
     const Drover__V1__Finding *block = findings_block(&findings);
-    Drover__V1__PlanStep *step = step_of(s);
-    for (size_t i = 0; i < reply->n_findings; i++)
-        if (reply->findings[i]->severity == DROVER__V1__SEVERITY__BLOCK)
-            findings_add(&step->n_findings, &step->findings, &reply->findings[i], 1);
+    add_blocks(step_of(s), reply->findings, reply->n_findings);
     _cleanup_free_ char *text = block ? xasprintf("%s: %s", block->subject, block->seen) : xstrdup("refused");
     tell_refused(s, text, block ? block->todo : "", block && streq(block->id, "guest-busy"));
 }

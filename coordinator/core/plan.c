@@ -174,7 +174,7 @@ static void on_verified(struct plan *p, const struct plan_event *e, struct plan_
         } else {
             if (p->verify_tries == 1)
                 plan_tell(out, "%s can't be asked what is left on it: %s", p->job->source, e->text);
-            plan_do(out, PLAN_ACTION_WAIT, 0)->ms = PLAN_VERIFY_MS;
+            p->verify_at = e->now_ms + PLAN_VERIFY_MS;
         }
         return;
     }
@@ -223,6 +223,7 @@ static void advance(struct plan *p, const struct plan_event *e, struct plan_acti
     if (p->empties && !p->job->cancelled) {
         p->phase = PLAN_VERIFYING;
         p->verify_tries = 0;
+        p->verify_at = 0;
         plan_do(out, PLAN_ACTION_VERIFY, 0);
     } else {
         finish(p, e->fleet, NULL, NULL, out);
@@ -255,8 +256,13 @@ static void on_start(struct plan *p, const struct plan_event *e, struct plan_act
 
 static void on_fleet(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
-    if (p->phase == PLAN_VERIFYING && p->verify_tries) {
-        plan_do(out, PLAN_ACTION_VERIFY, 0);
+    if (p->phase == PLAN_VERIFYING) {
+        /* However often the fleet changes meanwhile. */
+        bool due = e->now_ms >= p->verify_at || p->verify_at > e->now_ms + PLAN_VERIFY_MS;
+        if (p->verify_at && due) {
+            p->verify_at = 0;
+            plan_do(out, PLAN_ACTION_VERIFY, 0);
+        }
         return;
     }
     for (size_t i = 0; i < p->job->n_steps; i++)
@@ -326,6 +332,20 @@ static void fail_moved(Step *s, const struct plan_event *e)
     plan_end_step(s, FAILED, e->text, e->todo && e->todo[0] ? e->todo : todo);
 }
 
+/* The agents' own checks said no, or the destination takes no guests any more: nothing has happened to the guest. */
+static bool place_elsewhere(Step *s, const struct plan_event *e, struct plan_actions *out)
+{
+    set_text(&s->why, e->text);
+    set_text(&s->todo, e->todo);
+    if (!plan_may_come_back(e->fleet, s->to))
+        return plan_place_anew(s, e->step, true, out);
+    if (s->tries >= PLAN_TRIES)
+        return false;
+    s->tries++;
+    s->state = WAITING;
+    return true;
+}
+
 static void on_ended(struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
 {
     if (s->state != RUNNING || s->care == DROVER__V1__STEP_CARE__CARE_LOOKING)
@@ -343,7 +363,7 @@ static void on_ended(struct plan *p, Step *s, const struct plan_event *e, struct
         plan_end_step(s, SKIPPED, e->text,
                       p->job->cancelled ? "run the same command again"
                                         : "its move alone was cancelled: move it, or leave it");
-    else if (p->job->cancelled || plan_takes(e->fleet, s->to) || !plan_place_anew(s, e->step, true, out))
+    else if (p->job->cancelled || (plan_takes(e->fleet, s->to) && !e->refused) || !place_elsewhere(s, e, out))
         fail_moved(s, e);
     plan_do(out, PLAN_ACTION_JOURNAL, e->step);
 }
@@ -402,6 +422,8 @@ static void wake_for_what_is_due(const struct plan *p, int64_t now, struct plan_
     /* Its end may be told after the change of the fleet that it was. */
     if (p->phase == PLAN_RUNNING && p->incoming && now + PLAN_VERIFY_MS < next)
         next = now + PLAN_VERIFY_MS;
+    if (p->phase == PLAN_VERIFYING && p->verify_at > now)
+        next = p->verify_at;
     if (next != INT64_MAX)
         plan_do(out, PLAN_ACTION_WAIT, 0)->ms = next - now;
 }

@@ -37,6 +37,7 @@ struct plan {
     enum plan_phase phase;
     bool empties;          /* job->source is a host that is to be empty at the end */
     uint64_t incoming;     /* a migration that brings a guest there, and is waited for; 0: none */
+    int64_t verify_at;     /* ms since 1970: not asked again before; 0: it is being asked */
     unsigned verify_tries; /* so many times it could not be asked */
 };
 
@@ -65,6 +66,7 @@ struct plan_event {
     uint64_t job;
     Drover__V1__JobState outcome;
     bool well, busy, now;
+    bool refused; /* of ENDED: its checks said no before anything was transferred */
     bool
         restarted; /* of ENDED: the coordinator was restarted meanwhile, which breaks a move off that only prepares */
     const char *text, *todo; /* may be NULL; by: of an operator's events, `text` says who */

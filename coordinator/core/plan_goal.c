@@ -48,6 +48,9 @@ static struct planner_view *look(const struct plan_making *in)
     struct promised *promised = under_way_promised(fleet, in->open, in->n_open, NULL);
     const struct planner_view_of of = {.fleet = fleet,
                                        .policy = in->policy,
+                                       .accept = in->request->accept,
+                                       .n_accept = in->request->n_accept,
+                                       .copy_storage = in->request->copy_storage,
                                        .promised = promised,
                                        .open = in->open,
                                        .n_open = in->n_open,

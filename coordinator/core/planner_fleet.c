@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/explain.h"
 #include "coordinator/core/text.h"
 
 #include <stdlib.h>
@@ -144,6 +145,7 @@ static char *own_fault(const struct view *v, const struct fleet_guest *guest)
     struct findings findings = {0};
     char *text = NULL;
     preflight_run(&in, &findings);
+    accept_apply(&findings, v->of.accept, v->of.n_accept);
     for (size_t i = 0; i < findings.n && !text; i++)
         if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK && one_of(findings.list[i]->id, ids))
             text = finding_text(findings.list[i]);
@@ -417,6 +419,7 @@ static const char *why_not(void *arg, uint32_t guest, uint32_t host)
                                   (size_t)(rule - v->of.rules->rules));
     }
     preflight_run(&in, &findings);
+    accept_apply(&findings, v->of.accept, v->of.n_accept);
     for (size_t i = 0; i < findings.n; i++) {
         const Drover__V1__Finding *f = findings.list[i];
         if (f->severity != DROVER__V1__SEVERITY__BLOCK || one_of(f->id, others) ||

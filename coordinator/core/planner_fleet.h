@@ -13,6 +13,8 @@ struct planner_view_of {
     const struct promised *promised;    /* by open jobs, to each host; NULL: nothing */
     const Drover__V1__Job *const *open; /* these */
     size_t n_open;
+    char *const *accept; /* ids of findings that don't block, as the operator says */
+    size_t n_accept;
     bool copy_storage;  /* disks that the hosts don't share are copied */
     const bool *closed; /* hosts that get no guests (maintenance); NULL: none */
     /* Why the guest is to be left alone ("job 7 works on it"; held until the view is freed), NULL if it isn't. May be NULL. */

@@ -306,6 +306,36 @@ static void a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away
     world_teardown(&w);
 }
 
+/* The agents' own checks, when the migration has begun already. */
+static void a_late_no_is_a_no_of_that_host_only(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    world_started(&w, 0, 7);
+    assert_string_equal(feed(PLAN_EVENT_ENDED, .step = 0, .outcome = DROVER__V1__JOB_STATE__JOB_FAILED,
+                             .refused = true, .text = "kvm2: no lease", .todo = "see to it"),
+                        "PLACE0 JOURNAL JOURNAL START1");
+    world_place(&w, 0);
+    assert_string_equal(w.job.steps[0]->to, "kvm3");
+    world_started(&w, 0, 8);
+    feed(PLAN_EVENT_ENDED, .step = 0, .outcome = DROVER__V1__JOB_STATE__JOB_FAILED, .refused = true,
+         .text = "kvm3: no lease", .todo = "see to it");
+    world_place(&w, 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    assert_string_equal(w.job.steps[0]->why, "kvm3: no lease");
+    assert_string_equal(w.job.steps[0]->todo, "see to it");
+    /* One whose destination was lost on the way is not taken from it. */
+    world_started(&w, 1, 9);
+    fleet_session(fleet_host(&w.fleet, "kvm2"), false, 5, "cut");
+    feed(PLAN_EVENT_ENDED, .step = 1, .outcome = DROVER__V1__JOB_STATE__JOB_FAILED, .text = "broken off");
+    assert_int_equal(world_state(&w, 1), DROVER__V1__STEP_STATE__STEP_WAITING);
+    assert_string_equal(w.job.steps[1]->to, "kvm2");
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_busy_guest_is_tried_again_later_and_holds_nobody_up),
         cmocka_unit_test(a_plan_in_doubt_says_so_when_nothing_else_can_be_done),
         cmocka_unit_test(a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away),
+        cmocka_unit_test(a_late_no_is_a_no_of_that_host_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
