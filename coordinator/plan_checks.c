@@ -58,11 +58,12 @@ static void note(Drover__V1__PlanStep *step, char *text)
     step->notes[step->n_notes++] = text;
 }
 
-/* A host that guests return to leaves maintenance first. */
+/* A host that guests return to leaves maintenance first; and what works on a guest passes. */
 static bool blocks(const struct plan_checks *c, const Drover__V1__Finding *finding)
 {
     return finding->severity == DROVER__V1__SEVERITY__BLOCK &&
-           !(streq(c->request->kind, "return") && streq(finding->id, "host-maintenance"));
+           !(streq(c->request->kind, "return") && streq(finding->id, "host-maintenance")) &&
+           !streq(finding->id, "guest-busy");
 }
 
 static void judge(const struct plan_checks *c, Drover__V1__PlanStep *step,
@@ -70,7 +71,7 @@ static void judge(const struct plan_checks *c, Drover__V1__PlanStep *step,
 {
     for (size_t i = 0; i < reply->n_findings; i++) {
         const Drover__V1__Finding *f = reply->findings[i];
-        if (f->severity == DROVER__V1__SEVERITY__WARN)
+        if (f->severity == DROVER__V1__SEVERITY__WARN || streq(f->id, "guest-busy"))
             note(step, xasprintf("%s: %s: %s (%s)", step->to, f->subject, f->seen, f->id));
         if (!blocks(c, f))
             continue;

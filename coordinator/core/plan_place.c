@@ -174,6 +174,11 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
     _cleanup_(under_way_deinit) struct under_way all;
     under_way_init(&all, in->open, in->n_open, &own, 1, UNDER_WAY_OPEN);
     _cleanup_free_ struct promised *sums = under_way_promised(in->fleet, all.list, all.n, s->guest_uuid);
+    /* What works on the guest passes: its step waits for that. */
+    _cleanup_free_ char **accept = xcalloc(q->n_accept + 1, sizeof(*accept));
+    for (size_t i = 0; i < q->n_accept; i++)
+        accept[i] = q->accept[i];
+    accept[q->n_accept] = (char *)"guest-busy";
     struct preflight move = {
         .fleet = in->fleet,
         .source = from,
@@ -183,8 +188,8 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
         .open = all.list,
         .n_open = all.n,
         .copy_storage = q->copy_storage,
-        .accept = q->accept,
-        .n_accept = q->n_accept,
+        .accept = accept,
+        .n_accept = q->n_accept + 1,
         .site = q->to_site[0] ? q->to_site : from->site,
     };
     const char *together = NULL, *to = streq(q->kind, "return") ? q->host : q->to;

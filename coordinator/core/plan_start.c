@@ -6,6 +6,7 @@
 #include "coordinator/core/plan_schedule.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 typedef Drover__V1__PlanStep Step;
 
@@ -83,6 +84,20 @@ static void look_at_destination(Step *s, size_t i, const struct plan_event *e, s
     }
 }
 
+/* A migration of another plan, or of an operator, moves the guest: what is left to do is known when that has ended. */
+static bool others_move_it(Step *s, const struct plan_event *e)
+{
+    for (size_t i = 0; i < e->n_open; i++) {
+        const Drover__V1__Job *job = e->open[i];
+        if (!job->id || strcasecmp(job->guest_uuid, s->guest_uuid) != 0)
+            continue;
+        _cleanup_free_ char *why = xasprintf("job %llu works on it", (unsigned long long)job->id);
+        plan_hold(s, e->now_ms, why);
+        return true;
+    }
+    return false;
+}
+
 /* What can't start whatever the schedule says leaves the list of those that wait. */
 static void look_at_waiting(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
@@ -96,7 +111,8 @@ static void look_at_waiting(struct plan *p, const struct plan_event *e, struct p
             s->not_before = 0;
         if (first && (first->state == FAILED || first->state == SKIPPED))
             plan_end_step(s, SKIPPED, "the move before it was not done", "run the same command again");
-        else if ((!first || first->state == DONE) && plan_guest_is_there(p, i, e->fleet, out))
+        else if ((!first || first->state == DONE) && plan_guest_is_there(p, i, e->fleet, out) &&
+                 !others_move_it(s, e))
             look_at_destination(s, i, e, out);
     }
 }

@@ -138,9 +138,10 @@ static char *finding_text(const Drover__V1__Finding *f)
 /* What the rules have against the guest wherever it goes. */
 static char *own_fault(const struct view *v, const struct fleet_guest *guest)
 {
-    static const char *const ids[] = {"guest-busy",     "guest-state", "mode-allowed", "host-device",
-                                      "snapshots",      "checkpoints", "managed-save", "firmware-variables",
-                                      "disk-transient", NULL};
+    /* Not that it is busy, which passes: its step waits for that. */
+    static const char *const ids[] = {"guest-state",        "mode-allowed",   "host-device",
+                                      "snapshots",          "checkpoints",    "managed-save",
+                                      "firmware-variables", "disk-transient", NULL};
     struct preflight in = move_of(v, guest, guest->host);
     struct findings findings = {0};
     char *text = NULL;
@@ -153,16 +154,31 @@ static char *own_fault(const struct view *v, const struct fleet_guest *guest)
     return text;
 }
 
+static bool accepts(const struct view *v, const char *id)
+{
+    for (size_t i = 0; i < v->of.n_accept; i++)
+        if (streq(v->of.accept[i], id))
+            return true;
+    return false;
+}
+
+/* Whether a pin, a label or a group that is to be apart forbids anything. */
+static bool rules_bind(const struct view *v)
+{
+    return !accepts(v, "guest-rules");
+}
+
 static void obey(struct view *v, struct planner_guest *out)
 {
     const struct guest_rules *rules = v->of.rules;
+    bool bind = rules_bind(v);
     for (size_t i = 0; rules && i < rules->n_rules; i++) {
         const struct guest_rule *rule = &rules->rules[i];
         if (!names_match(&rule->guests, out->name))
             continue;
-        out->require |= label_bits(v, &rule->require);
+        out->require |= bind ? label_bits(v, &rule->require) : 0;
         out->prefer |= label_bits(v, &rule->prefer);
-        if (rule->pinned && !out->stays)
+        if (rule->pinned && bind && !out->stays)
             out->stays = keep(v, xasprintf("pinned by guests[%zu] in coordinator.yaml", i));
     }
 }
@@ -342,6 +358,8 @@ static void add_groups(struct view *v)
 {
     const struct guest_rules *rules = v->of.rules;
     for (size_t k = 0; rules && k < rules->n_groups; k++) {
+        if (rules->groups[k].apart && !rules_bind(v))
+            continue;
         uint32_t group = add_group(v, rules->groups[k].name, rules->groups[k].apart);
         for (uint32_t i = 0; i < v->view.fleet.n_guests; i++)
             if (names_match(&rules->groups[k].guests, v->guests[i].name))
@@ -371,7 +389,7 @@ static const char *another_copy(struct view *v, uint32_t guest)
 static const struct guest_rule *shut_out(const struct view *v, const char *guest, const char *host)
 {
     const struct guest_rules *rules = v->of.rules;
-    for (size_t i = 0; rules && i < rules->n_rules; i++)
+    for (size_t i = 0; rules && rules_bind(v) && i < rules->n_rules; i++)
         if (rules->rules[i].hosts.n && names_match(&rules->rules[i].guests, guest) &&
             !names_match(&rules->rules[i].hosts, host))
             return &rules->rules[i];
@@ -382,7 +400,7 @@ static const struct guest_rule *shut_out(const struct view *v, const char *guest
 static const Drover__V1__Job *comes_there(const struct view *v, uint32_t guest, const char *host)
 {
     const struct planner_guest *g = &v->guests[guest];
-    for (size_t i = 0; i < v->of.n_open; i++) {
+    for (size_t i = 0; rules_bind(v) && i < v->of.n_open; i++) {
         const Drover__V1__Job *other = v->of.open[i];
         for (size_t k = 0; streq(other->destination, host) && v->of.rules && k < v->of.rules->n_groups; k++)
             if (v->of.rules->groups[k].apart && names_match(&v->of.rules->groups[k].guests, g->name) &&
@@ -395,10 +413,10 @@ static const Drover__V1__Job *comes_there(const struct view *v, uint32_t guest, 
 
 static const char *why_not(void *arg, uint32_t guest, uint32_t host)
 {
-    /* The planner's own, or the host's state. */
-    static const char *const others[] = {"memory-free", "vcpu-limit",       "host-up",
-                                         "host-told",   "host-role",        "libvirt-up",
-                                         "same-host",   "host-maintenance", NULL};
+    /* What passes, the planner's own, or the host's state. */
+    static const char *const others[] = {"guest-busy",       "memory-free", "vcpu-limit", "host-up",
+                                         "host-told",        "host-role",   "libvirt-up", "same-host",
+                                         "host-maintenance", NULL};
     struct view *v = arg;
     const struct fleet_guest *g = v->view.guests[guest];
     const struct fleet_host *to = &v->of.fleet->hosts[host];
@@ -457,7 +475,7 @@ struct planner_view *planner_view_new(const struct planner_view_of *of)
     v->view.fleet.guests = v->guests;
     v->view.fleet.groups = v->groups;
     v->view.fleet.labels = v->labels;
-    v->view.fleet.vcpu_ratio = of->policy->vcpu_percent / 100.0;
+    v->view.fleet.vcpu_ratio = accepts(v, "vcpu-limit") ? 0 : of->policy->vcpu_percent / 100.0;
     v->view.fleet.why_not = why_not;
     v->view.fleet.arg = v;
     return &v->view;

@@ -336,6 +336,48 @@ static void a_late_no_is_a_no_of_that_host_only(void **unused)
     world_teardown(&w);
 }
 
+/* An operator moves web1 when the evacuation is ordered: that makes it no guest that can't move. */
+static void a_guest_that_is_leaving_already_is_waited_for(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct error err = {0};
+    Drover__V1__Job other = DROVER__V1__JOB__INIT;
+    const Drover__V1__Job *open[] = {&other};
+    other.id = 12;
+    other.guest = (char *)"web1";
+    other.guest_uuid = (char *)UUID_A;
+    other.source = (char *)"kvm1";
+    other.destination = (char *)"kvm3";
+    world_setup(&w);
+    made_string(&w.fleet.hosts[0].guests[0].guest->transaction, "t");
+    w.request.kind = (char *)"evacuate";
+    w.request.host = (char *)"kvm1";
+    const struct plan_making making = {
+        .fleet = &w.fleet, .request = &w.request, .policy = &w.policy, .open = open, .n_open = 1};
+    assert_int_equal(plan_make(&making, &w.job, &err), 0);
+    assert_int_equal(plan_count(&w.job, DROVER__V1__STEP_STATE__STEP_WAITING), 3);
+    size_t web1 = 0;
+    while (!streq(w.job.steps[web1]->guest, "web1"))
+        web1++;
+    w.plan = (struct plan){.job = &w.job, .empties = true};
+    feed(PLAN_EVENT_START, .open = open, .n_open = 1);
+    assert_int_equal(world_state(&w, web1), DROVER__V1__STEP_STATE__STEP_WAITING);
+    assert_string_equal(w.job.steps[web1]->why, "job 12 works on it");
+    for (int i = 0; i < 2 * PLAN_BUSY_TRIES; i++) { /* it takes its time */
+        w.now += PLAN_BUSY_MS;
+        feed(PLAN_EVENT_FLEET, .open = open, .n_open = 1);
+    }
+    assert_int_equal(world_state(&w, web1), DROVER__V1__STEP_STATE__STEP_WAITING);
+    world_gone(&w, "kvm1", UUID_A);
+    made_guest(fleet_host(&w.fleet, "kvm3"), "web1", UUID_A);
+    feed(PLAN_EVENT_FLEET);
+    assert_true(world_state(&w, web1) == DROVER__V1__STEP_STATE__STEP_SKIPPED ||
+                world_state(&w, web1) == DROVER__V1__STEP_STATE__STEP_DONE);
+    assert_string_equal(w.job.steps[web1]->todo, "");
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +393,7 @@ int main(void)
         cmocka_unit_test(a_plan_in_doubt_says_so_when_nothing_else_can_be_done),
         cmocka_unit_test(a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away),
         cmocka_unit_test(a_late_no_is_a_no_of_that_host_only),
+        cmocka_unit_test(a_guest_that_is_leaving_already_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

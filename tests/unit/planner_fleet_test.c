@@ -89,6 +89,35 @@ static void preflight_and_rules_say_where_a_guest_may_go(void **state)
     fleet_deinit(&fleet);
 }
 
+/* What --accept names forbids no planned move either. */
+static void what_is_accepted_forbids_nothing(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    struct guest_rule rule = {.pinned = true};
+    struct guest_rules rules = {.rules = &rule, .n_rules = 1};
+    char *accept[] = {(char *)"guest-rules", (char *)"mac-in-use"};
+    fleet_init(&fleet);
+    made_guest(made_host(&fleet, "kvm1"), "web1", UUID_A);
+    made_guest(made_host(&fleet, "kvm2"), "web2", UUID_B); /* of the same MAC */
+    names_add(&rule.guests, "web1");
+    fleet.rules = &rules;
+    for (size_t n = 0; n <= 2; n++) {
+        struct planner_view *view = planner_view_new(
+            &(struct planner_view_of){.fleet = &fleet, .policy = &policy, .accept = accept, .n_accept = n});
+        struct planner_plan plan = emptied(view);
+        assert_int_equal(plan.n_moves, n == 2);
+        if (n == 0)
+            assert_string_equal(plan.stuck[0].why, "pinned by guests[0] in coordinator.yaml");
+        if (n == 1)
+            assert_non_null(strstr(plan.stuck[0].why, "mac-in-use"));
+        planner_plan_deinit(&plan);
+        planner_view_free(view);
+    }
+    names_deinit(&rule.guests);
+    fleet_deinit(&fleet);
+}
+
 static const char *busy(void *arg, const char *uuid)
 {
     (void)arg;
@@ -230,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(preflight_and_rules_say_where_a_guest_may_go),
+        cmocka_unit_test(what_is_accepted_forbids_nothing),
         cmocka_unit_test(room_counts_what_is_promised_and_held),
         cmocka_unit_test(huge_pages_count_what_is_promised_and_held),
         cmocka_unit_test(what_is_not_measured_is_like_the_rest),
