@@ -264,7 +264,8 @@ const struct command cmd_move = {
     .summary = "move guests from one site to another",
     .text = "All guests of the site, or those whose names fit. Each --vm is a group: its guests move "
             "together, and the next\n"
-            "group begins when all of them are done. --dry-run says for each guest where it goes, what\n"
+            "group begins when all of them are done; where one has not moved, the later groups stay.\n"
+            "--dry-run says for each guest where it goes, what "
             "it may lose there, or why it can't go.\n",
     .examples = "  drover move --from tokyo --to osaka --vm 'db*' --vm 'web*' --dry-run\n",
     .exits = PLAN_EXITS,

@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/core/plan.h"
 #include "coordinator/core/plan_emptied.h"
 
 enum { AT_A_TIME = 8 };
@@ -132,6 +133,7 @@ static void go_on(struct plan_checks *c)
     if (c->open)
         return;
     plan_emptied_check(c->job, NULL);
+    plan_stop_groups(c->job);
     void (*done)(void *arg) = c->done;
     void *arg = c->arg;
     plan_checks_cancel(c);

@@ -106,6 +106,9 @@ void plan_actions_deinit(struct plan_actions *actions);
 /* Adds a step for the guest, without a destination. */
 Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from);
 
+/* Groups move in the order given: where a guest of one has not moved, the later ones stay. True if that is news. */
+bool plan_stop_groups(Drover__V1__Job *job);
+
 /* How many steps are in that state. */
 size_t plan_count(const Drover__V1__Job *job, Drover__V1__StepState state);
 

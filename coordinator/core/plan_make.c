@@ -206,6 +206,7 @@ static int make_move(const struct plan_making *in, Drover__V1__Job *job, struct 
     struct plan_goal goal = {.goal = PLANNER_MOVE, .to = targets(in), .wanted = wanted, .across_sites = true};
     plan_goal_run(in, &goal, job, NULL);
     plan_goal_deinit(&goal);
+    plan_stop_groups(job);
     if (!job->n_steps)
         return error_set(err, STATUS_NOT_FOUND, "site %s has no guest%s; `drover vms` lists them",
                          q->from_site, q->n_vms ? " of such a name" : "");

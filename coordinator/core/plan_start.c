@@ -10,6 +10,29 @@
 
 typedef Drover__V1__PlanStep Step;
 
+bool plan_stop_groups(Drover__V1__Job *job)
+{
+    const Step *stays = NULL;
+    bool news = false;
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const Step *s = job->steps[i];
+        if ((s->state == FAILED || (s->state == SKIPPED && s->todo[0])) &&
+            (!stays || s->group < stays->group))
+            stays = s;
+    }
+    for (size_t i = 0; stays && i < job->n_steps; i++) {
+        Step *s = job->steps[i];
+        if (s->state != WAITING || s->group <= stays->group)
+            continue;
+        _cleanup_free_ char *why = xasprintf("%s, of a group before it, has not moved", stays->guest);
+        _cleanup_free_ char *todo =
+            xasprintf("see to %s, then run the same command again; or leave its group out", stays->guest);
+        plan_end_step(s, SKIPPED, why, todo);
+        news = true;
+    }
+    return news;
+}
+
 static const struct fleet_host *where_else(const struct fleet *fleet, const Step *s)
 {
     for (size_t h = 0; h < fleet->n_hosts; h++)
@@ -101,6 +124,8 @@ static bool others_move_it(Step *s, const struct plan_event *e)
 /* What can't start whatever the schedule says leaves the list of those that wait. */
 static void look_at_waiting(struct plan *p, const struct plan_event *e, struct plan_actions *out)
 {
+    if (plan_stop_groups(p->job))
+        plan_do(out, PLAN_ACTION_JOURNAL, 0);
     for (size_t i = 0; i < p->job->n_steps; i++) {
         Step *s = p->job->steps[i];
         const Step *first = first_of(p, s);

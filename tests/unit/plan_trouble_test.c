@@ -378,6 +378,25 @@ static void a_guest_that_is_leaving_already_is_waited_for(void **unused)
     world_teardown(&w);
 }
 
+static void later_groups_stay_when_one_of_an_earlier_group_does(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    w.plan.empties = false;
+    w.job.steps[1]->group = w.job.steps[2]->group = 1;
+    assert_string_equal(feed(PLAN_EVENT_START), "JOURNAL START0");
+    world_started(&w, 0, 7);
+    assert_string_equal(world_ended(&w, 0, DROVER__V1__JOB_STATE__JOB_FAILED), "JOURNAL JOURNAL FINISH");
+    assert_int_equal(world_state(&w, 1), DROVER__V1__STEP_STATE__STEP_SKIPPED);
+    assert_string_equal(w.job.steps[1]->why, "web1, of a group before it, has not moved");
+    assert_string_equal(w.job.steps[2]->todo,
+                        "see to web1, then run the same command again; or leave its group out");
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_FAILED);
+    world_teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +413,7 @@ int main(void)
         cmocka_unit_test(a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away),
         cmocka_unit_test(a_late_no_is_a_no_of_that_host_only),
         cmocka_unit_test(a_guest_that_is_leaving_already_is_waited_for),
+        cmocka_unit_test(later_groups_stay_when_one_of_an_earlier_group_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
