@@ -22,6 +22,7 @@ struct config_host {
 struct config_link { /* between two sites */
     char *sites[2];
     uint64_t bandwidth;
+    int64_t delay_ms; /* from one to the other: half of what ping shows; 0: not given */
 };
 
 struct coordinator_config {

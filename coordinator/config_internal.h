@@ -38,7 +38,7 @@ int config_take_mappings(const struct config_source *source, const struct raw_ma
 struct raw_link {
     char **sites;
     unsigned sites_count;
-    char *bandwidth;
+    char *bandwidth, *delay;
 };
 
 extern const cyaml_schema_value_t config_link_value; /* of struct raw_link */

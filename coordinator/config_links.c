@@ -1,4 +1,4 @@
-/* How much of the network moves may use: `bandwidth:` of all hosts or of one, `links:` between sites. */
+/* How much of the network moves may use: `bandwidth:` of all hosts or of one, `links:` between sites, with their delay. */
 #include "coordinator/config_internal.h"
 
 #include "common/base/memory.h"
@@ -8,6 +8,7 @@ static const cyaml_schema_value_t site_value = {CYAML_VALUE_STRING(CYAML_FLAG_PO
 static const cyaml_schema_field_t link_fields[] = {
     CYAML_FIELD_SEQUENCE("sites", CYAML_FLAG_POINTER, struct raw_link, sites, &site_value, 2, 2),
     CYAML_FIELD_STRING_PTR("bandwidth", CYAML_FLAG_POINTER, struct raw_link, bandwidth, 1, 64),
+    CYAML_FIELD_STRING_PTR("delay", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_link, delay, 1, 64),
     CYAML_FIELD_END,
 };
 const cyaml_schema_value_t config_link_value = {
@@ -52,8 +53,15 @@ int config_take_links(const struct config_source *s, const struct raw_link *list
         int r = config_take_rate(s, rate_path, list[i].bandwidth, &rate);
         if (r < 0)
             return r;
-        c->links[c->n_links++] = (struct config_link){
-            .sites = {xstrdup(list[i].sites[0]), xstrdup(list[i].sites[1])}, .bandwidth = rate};
+        int64_t delay = 0;
+        struct error why = {0};
+        _cleanup_free_ char *delay_path = xasprintf("links[%u].delay", i);
+        if (list[i].delay && parse_duration_ms(list[i].delay, &delay, &why) < 0)
+            return config_bad(s, delay_path, "%s", why.text);
+        c->links[c->n_links++] =
+            (struct config_link){.sites = {xstrdup(list[i].sites[0]), xstrdup(list[i].sites[1])},
+                                 .bandwidth = rate,
+                                 .delay_ms = delay};
     }
     return 0;
 }

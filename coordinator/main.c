@@ -183,8 +183,10 @@ static int start(struct coordinator *c, struct error *err)
     c->fleet.bandwidth = config->bandwidth;
     c->fleet.site_links = xcalloc(config->n_links + 1, sizeof(*c->fleet.site_links));
     for (size_t i = 0; i < config->n_links; i++)
-        c->fleet.site_links[c->fleet.n_site_links++] = (struct fleet_site_link){
-            {config->links[i].sites[0], config->links[i].sites[1]}, config->links[i].bandwidth};
+        c->fleet.site_links[c->fleet.n_site_links++] =
+            (struct fleet_site_link){{config->links[i].sites[0], config->links[i].sites[1]},
+                                     config->links[i].bandwidth,
+                                     config->links[i].delay_ms};
     c->fleet.mappings = &config->mappings;
     c->fleet.rules = &config->rules;
     c->said = xcalloc(c->fleet.n_hosts + 1, sizeof(char *));

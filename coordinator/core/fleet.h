@@ -45,6 +45,7 @@ struct fleet_host {
 struct fleet_site_link {
     const char *sites[2]; /* borrowed */
     uint64_t bandwidth;
+    int64_t delay_ms; /* one way; 0: not known */
 };
 
 struct mappings;

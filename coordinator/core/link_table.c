@@ -1,9 +1,15 @@
 #include "coordinator/core/link_table.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/message.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* What waits for an answer from the other end: libvirt's Begin, Prepare, Perform and the connections before them; while the guest
+ * stands still, QEMU's last word with libvirt's Finish, and the word to run. The last data is on its way meanwhile. */
+enum { START_ROUNDS = 10, PAUSE_ROUNDS = 2 };
 
 uint64_t link_of_host(const struct fleet *fleet, const struct fleet_host *host)
 {
@@ -23,15 +29,15 @@ static uint32_t find_or_add(struct link_table *t, char *name, uint64_t capacity)
     return t->n++;
 }
 
-static uint64_t between(const struct fleet *fleet, const char *a, const char *b)
+static const struct fleet_site_link *between(const struct fleet *fleet, const char *a, const char *b)
 {
     for (size_t i = 0; i < fleet->n_site_links; i++) {
         const struct fleet_site_link *l = &fleet->site_links[i];
         if ((streq(l->sites[0], a) && streq(l->sites[1], b)) ||
             (streq(l->sites[0], b) && streq(l->sites[1], a)))
-            return l->bandwidth;
+            return l;
     }
-    return 0;
+    return NULL;
 }
 
 void link_table_take(struct link_table *t, const struct fleet *fleet, const char *from, const char *to,
@@ -45,9 +51,9 @@ void link_table_take(struct link_table *t, const struct fleet *fleet, const char
         return;
     bool in_order = strcmp(a->site, b->site) < 0;
     const char *first = in_order ? a->site : b->site, *second = in_order ? b->site : a->site;
-    uint64_t capacity = between(fleet, first, second);
-    if (capacity)
-        move->links[move->n_links++] = find_or_add(t, xasprintf("%s-%s", first, second), capacity);
+    const struct fleet_site_link *l = between(fleet, first, second);
+    if (l && l->bandwidth)
+        move->links[move->n_links++] = find_or_add(t, xasprintf("%s-%s", first, second), l->bandwidth);
 }
 
 uint64_t link_between(const struct fleet *fleet, const char *from, const char *to)
@@ -68,6 +74,23 @@ uint64_t link_limit(const struct fleet *fleet, const char *from, const char *to,
 {
     uint64_t share = link_between(fleet, from, to);
     return share && (!limit || share < limit) ? share : limit;
+}
+
+void link_delay_forecast(const struct fleet *fleet, const char *from, const char *to,
+                         Drover__V1__Forecast *forecast)
+{
+    const struct fleet_host *a = fleet_host(fleet, from), *b = fleet_host(fleet, to);
+    const struct fleet_site_link *l =
+        a && b && !streq(a->site, b->site) ? between(fleet, a->site, b->site) : NULL;
+    if (!l || !l->delay_ms || !forecast->way[0])
+        return;
+    int64_t pause = 2 * PAUSE_ROUNDS * l->delay_ms;
+    forecast->pause += pause;
+    forecast->time += pause + 2 * START_ROUNDS * l->delay_ms;
+    _cleanup_free_ char *why =
+        xasprintf("%s%s%lld ms of the pause are round trips between %s and %s", forecast->why,
+                  forecast->why[0] ? "; " : "", (long long)pause, a->site, b->site);
+    set_text(&forecast->why, why);
 }
 
 void link_table_deinit(struct link_table *t)

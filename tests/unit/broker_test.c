@@ -1,4 +1,5 @@
 /* The broker: shares of links never add up to more than the links have. */
+#include "common/base/memory.h"
 #include "coordinator/core/broker.h"
 #include "coordinator/core/link_table.h"
 
@@ -6,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -121,6 +123,32 @@ static void one_alone_has_it_all_again(void **state)
     fleet_deinit(&fleet);
 }
 
+/* Each question of a move over a long line waits for its answer. */
+static void a_long_line_adds_its_round_trips_to_a_forecast(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    Drover__V1__Forecast *f = new0(Drover__V1__Forecast);
+    drover__v1__forecast__init(f);
+    setup(&fleet);
+    fleet.site_links = calloc(1, sizeof(*fleet.site_links));
+    fleet.site_links[fleet.n_site_links++] =
+        (struct fleet_site_link){{"osaka", "tokyo"}, 10 * MIB, .delay_ms = 40};
+    f->time = 5000;
+    f->pause = 100;
+    link_delay_forecast(&fleet, "kvm1", "kvm3", f);
+    assert_int_equal(f->pause, 100); /* nothing is known of the move */
+    f->way = strdup("live");
+    link_delay_forecast(&fleet, "kvm1", "kvm2", f);
+    assert_int_equal(f->pause, 100); /* one site */
+    link_delay_forecast(&fleet, "kvm1", "kvm3", f);
+    assert_int_equal(f->pause, 100 + 160);
+    assert_int_equal(f->time, 5000 + 160 + 800);
+    assert_string_equal(f->why, "160 ms of the pause are round trips between tokyo and osaka");
+    drover__v1__forecast__free_unpacked(f, NULL);
+    fleet_deinit(&fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +158,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_stands_still_has_the_link),
         cmocka_unit_test(one_that_has_only_begun_waits_for_one_near_its_end),
         cmocka_unit_test(one_alone_has_it_all_again),
+        cmocka_unit_test(a_long_line_adds_its_round_trips_to_a_forecast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

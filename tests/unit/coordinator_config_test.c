@@ -219,6 +219,21 @@ static void plain_tcp_beyond_loopback_is_exposed(void **state)
     "  - {name: kvm1, agent: tcp://127.0.0.1:1, labels: [ssd, rack1]}\n"                                     \
     "  - {name: kvm2, agent: tcp://127.0.0.1:2, labels: [rack2]}\n"
 
+static void lines_between_sites_load(void **state)
+{
+    (void)state;
+    _cleanup_(coordinator_config_freep) struct coordinator_config *c =
+        load("hosts:\n"
+             "  - {name: kvm1, agent: tcp://127.0.0.1:1, site: tokyo}\n"
+             "  - {name: kvm2, agent: tcp://127.0.0.1:2, site: osaka}\n"
+             "links:\n"
+             "  - {sites: [tokyo, osaka], bandwidth: 800mbit, delay: 40ms}\n"
+             "  - {sites: [osaka, tokyo], bandwidth: 8mbit}\n");
+    assert_int_equal(c->links[0].bandwidth, 100000000);
+    assert_int_equal(c->links[0].delay_ms, 40);
+    assert_int_equal(c->links[1].delay_ms, 0);
+}
+
 static void groups_and_guests_load(void **state)
 {
     (void)state;
@@ -280,6 +295,7 @@ static void mistakes_in_groups_and_guests_say_where(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_between_sites_load),
         cmocka_unit_test(groups_and_guests_load),
         cmocka_unit_test(mistakes_in_groups_and_guests_say_where),
         cmocka_unit_test(a_full_file_loads),
