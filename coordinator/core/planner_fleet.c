@@ -1,4 +1,4 @@
-#include "coordinator/core/planner_fleet.h"
+#include "coordinator/core/planner_view.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
@@ -8,28 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-/* Behind the public view. */
-struct view {
-    struct planner_view view;
-    struct planner_view_of of;
-    struct fleet
-        nobody; /* without hosts, so that no rule looks for the guest on all of them; with the mappings */
-    struct planner_host *hosts;
-    struct planner_guest *guests;
-    struct planner_group *groups;
-    const char **labels;
-    struct named {
-        const char *key;
-        uint32_t index;
-    } * by_uuid; /* sorted */
-    uint32_t **groups_of;
-    char **texts; /* what strings point to, freed with the view */
-    size_t n_texts;
-    bool *searched; /* by guest: the whole fleet was searched for another copy of it */
-    char **elsewhere;
-    char *why; /* of the last why_not */
-};
 
 static const char *keep(struct view *v, char *text)
 {
@@ -109,27 +87,6 @@ static void add_host(struct view *v, uint32_t i)
 
 /* ---- guests ----------------------------------------------------------------------------------------------------- */
 
-static bool one_of(const char *id, const char *const *list)
-{
-    while (*list && !streq(*list, id))
-        list++;
-    return *list;
-}
-
-static struct preflight move_of(const struct view *v, const struct fleet_guest *guest,
-                                const struct fleet_host *to)
-{
-    return (struct preflight){
-        .fleet = &v->nobody,
-        .source = guest->host,
-        .destination = to,
-        .guest = guest,
-        .mode = preflight_mode(DROVER__V1__MODE__MODE_AUTO, guest->guest),
-        .policy = v->of.policy,
-        .copy_storage = v->of.copy_storage,
-    };
-}
-
 static char *finding_text(const Drover__V1__Finding *f)
 {
     return xasprintf("%s: %s (%s)", f->subject, f->seen, f->id);
@@ -142,36 +99,23 @@ static char *own_fault(const struct view *v, const struct fleet_guest *guest)
     static const char *const ids[] = {"guest-state",        "mode-allowed",   "host-device",
                                       "snapshots",          "checkpoints",    "managed-save",
                                       "firmware-variables", "disk-transient", NULL};
-    struct preflight in = move_of(v, guest, guest->host);
+    struct preflight in = view_move(v, guest, guest->host);
     struct findings findings = {0};
     char *text = NULL;
     preflight_run(&in, &findings);
     accept_apply(&findings, v->of.accept, v->of.n_accept);
     for (size_t i = 0; i < findings.n && !text; i++)
-        if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK && one_of(findings.list[i]->id, ids))
+        if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK &&
+            view_one_of(findings.list[i]->id, ids))
             text = finding_text(findings.list[i]);
     findings_deinit(&findings);
     return text;
 }
 
-static bool accepts(const struct view *v, const char *id)
-{
-    for (size_t i = 0; i < v->of.n_accept; i++)
-        if (streq(v->of.accept[i], id))
-            return true;
-    return false;
-}
-
-/* Whether a pin, a label or a group that is to be apart forbids anything. */
-static bool rules_bind(const struct view *v)
-{
-    return !accepts(v, "guest-rules");
-}
-
 static void obey(struct view *v, struct planner_guest *out)
 {
     const struct guest_rules *rules = v->of.rules;
-    bool bind = rules_bind(v);
+    bool bind = view_rules_bind(v);
     for (size_t i = 0; rules && i < rules->n_rules; i++) {
         const struct guest_rule *rule = &rules->rules[i];
         if (!names_match(&rule->guests, out->name))
@@ -358,7 +302,7 @@ static void add_groups(struct view *v)
 {
     const struct guest_rules *rules = v->of.rules;
     for (size_t k = 0; rules && k < rules->n_groups; k++) {
-        if (rules->groups[k].apart && !rules_bind(v))
+        if (rules->groups[k].apart && !view_rules_bind(v))
             continue;
         uint32_t group = add_group(v, rules->groups[k].name, rules->groups[k].apart);
         for (uint32_t i = 0; i < v->view.fleet.n_guests; i++)
@@ -366,91 +310,6 @@ static void add_groups(struct view *v)
                 join(v, i, group);
     }
     part_namesakes(v);
-}
-
-/* ---- why not ---------------------------------------------------------------------------------------------------- */
-
-static const char *another_copy(struct view *v, uint32_t guest)
-{
-    const struct fleet_guest *g = v->view.guests[guest];
-    if (v->searched[guest])
-        return v->elsewhere[guest];
-    v->searched[guest] = true;
-    for (size_t h = 0; fleet_has_copies(v->of.fleet, g) && h < v->of.fleet->n_hosts && !v->elsewhere[guest];
-         h++) {
-        const struct fleet_host *host = &v->of.fleet->hosts[h];
-        const struct fleet_guest *other = host == g->host ? NULL : fleet_guest_on(host, g->guest->uuid);
-        if (other && host->up && fleet_guest_active(other->guest) && fleet_guest_active(g->guest))
-            v->elsewhere[guest] = xasprintf("it is active on %s, too (guest-elsewhere)", host->name);
-    }
-    return v->elsewhere[guest];
-}
-
-static const struct guest_rule *shut_out(const struct view *v, const char *guest, const char *host)
-{
-    const struct guest_rules *rules = v->of.rules;
-    for (size_t i = 0; rules && rules_bind(v) && i < rules->n_rules; i++)
-        if (rules->rules[i].hosts.n && names_match(&rules->rules[i].guests, guest) &&
-            !names_match(&rules->rules[i].hosts, host))
-            return &rules->rules[i];
-    return NULL;
-}
-
-/* Of a group that is to be apart, a guest that comes to that host by a move outside the plan. */
-static const Drover__V1__Job *comes_there(const struct view *v, uint32_t guest, const char *host)
-{
-    const struct planner_guest *g = &v->guests[guest];
-    for (size_t i = 0; rules_bind(v) && i < v->of.n_open; i++) {
-        const Drover__V1__Job *other = v->of.open[i];
-        for (size_t k = 0; streq(other->destination, host) && v->of.rules && k < v->of.rules->n_groups; k++)
-            if (v->of.rules->groups[k].apart && names_match(&v->of.rules->groups[k].guests, g->name) &&
-                names_match(&v->of.rules->groups[k].guests, other->guest) &&
-                strcasecmp(other->guest_uuid, g->uuid) != 0)
-                return other;
-    }
-    return NULL;
-}
-
-static const char *why_not(void *arg, uint32_t guest, uint32_t host)
-{
-    /* What passes, the planner's own, or the host's state. */
-    static const char *const others[] = {"guest-busy",       "memory-free", "vcpu-limit", "host-up",
-                                         "host-told",        "host-role",   "libvirt-up", "same-host",
-                                         "host-maintenance", NULL};
-    struct view *v = arg;
-    const struct fleet_guest *g = v->view.guests[guest];
-    const struct fleet_host *to = &v->of.fleet->hosts[host];
-    const struct guest_rule *rule = shut_out(v, g->guest->name, to->name);
-    struct preflight in = move_of(v, g, to);
-    struct findings findings = {0};
-    free(steal(&v->why));
-    if (another_copy(v, guest))
-        return v->elsewhere[guest];
-    const Drover__V1__Job *other = comes_there(v, guest, to->name);
-    if (other)
-        return v->why = xasprintf("%s, which it is to be apart from, is on its way there", other->guest);
-    if (rule) {
-        _cleanup_free_ char *hosts = NULL;
-        for (size_t i = 0; i < rule->hosts.n; i++)
-            text_append(&hosts, ", ", "%s", rule->hosts.list[i]);
-        return v->why = xasprintf("pinned to %s by guests[%zu] in coordinator.yaml", hosts,
-                                  (size_t)(rule - v->of.rules->rules));
-    }
-    preflight_run(&in, &findings);
-    accept_apply(&findings, v->of.accept, v->of.n_accept);
-    for (size_t i = 0; i < findings.n; i++) {
-        const Drover__V1__Finding *f = findings.list[i];
-        if (f->severity != DROVER__V1__SEVERITY__BLOCK || one_of(f->id, others) ||
-            (v->guests[guest].pages && streq(f->id, "hugepages")))
-            continue;
-        /* Alike for all hosts that lack the same thing. */
-        if (strstr(f->subject, to->name))
-            text_append(&v->why, ", ", "%s", f->id);
-        else
-            text_append(&v->why, ", ", "%s (%s)", f->subject, f->id);
-    }
-    findings_deinit(&findings);
-    return v->why;
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- */
@@ -475,8 +334,8 @@ struct planner_view *planner_view_new(const struct planner_view_of *of)
     v->view.fleet.guests = v->guests;
     v->view.fleet.groups = v->groups;
     v->view.fleet.labels = v->labels;
-    v->view.fleet.vcpu_ratio = accepts(v, "vcpu-limit") ? 0 : of->policy->vcpu_percent / 100.0;
-    v->view.fleet.why_not = why_not;
+    v->view.fleet.vcpu_ratio = view_accepts(v, "vcpu-limit") ? 0 : of->policy->vcpu_percent / 100.0;
+    v->view.fleet.why_not = view_why_not;
     v->view.fleet.arg = v;
     return &v->view;
 }
