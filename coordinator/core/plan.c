@@ -324,19 +324,28 @@ static void on_moved(struct plan *p, Step *s, size_t i, const char *text, struct
     plan_do(out, PLAN_ACTION_JOURNAL, i);
 }
 
+/* What to do about a move that failed, where its own job has no word. */
+static char *todo_of(const Step *s, const struct plan_event *e)
+{
+    if (e->todo && e->todo[0])
+        return xstrdup(e->todo);
+    return xasprintf("see why: drover job %llu --explain; then move it alone, with what "
+                     "it needs: drover migrate %s --to %s",
+                     (unsigned long long)s->job, s->guest, s->to);
+}
+
 static void fail_moved(Step *s, const struct plan_event *e)
 {
-    _cleanup_free_ char *todo = xasprintf("see why: drover job %llu --explain; then move it alone, with what "
-                                          "it needs: drover migrate %s --to %s",
-                                          (unsigned long long)s->job, s->guest, s->to);
-    plan_end_step(s, FAILED, e->text, e->todo && e->todo[0] ? e->todo : todo);
+    _cleanup_free_ char *todo = todo_of(s, e);
+    plan_end_step(s, FAILED, e->text, todo);
 }
 
 /* The agents' own checks said no, or the destination takes no guests any more: nothing has happened to the guest. */
 static bool place_elsewhere(Step *s, const struct plan_event *e, struct plan_actions *out)
 {
+    _cleanup_free_ char *todo = todo_of(s, e);
     set_text(&s->why, e->text);
-    set_text(&s->todo, e->todo);
+    set_text(&s->todo, todo);
     if (!plan_may_come_back(e->fleet, s->to))
         return plan_place_anew(s, e->step, true, out);
     if (s->tries >= PLAN_TRIES)
