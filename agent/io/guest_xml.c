@@ -98,7 +98,8 @@ static Drover__V1__Interface *parse_interface(const xmlNode *n)
     xml_set(&i->target, xml_attr(xml_child(n, "target"), "dev"));
     xml_set(&i->mac, xml_attr(xml_child(n, "mac"), "address"));
     xml_set(&i->model, xml_attr(xml_child(n, "model"), "type"));
-    /* A running guest on a network names the network's bridge besides: the network is what the definition asks for. */
+    /* Of a running guest on a network libvirt tells what the network has given it: its type may be "bridge" or "direct", with the
+     * bridge or device besides. The network is what the definition asks for, and what the destination is to have. */
     static const char *const keys[] = {"network", "bridge", "dev", "path", "name"};
     const xmlNode *source = xml_child(n, "source");
     for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
@@ -106,6 +107,8 @@ static Drover__V1__Interface *parse_interface(const xmlNode *n)
         if (!value)
             continue;
         xml_set(&i->source, value);
+        if (streq(keys[k], "network"))
+            xml_set(&i->type, xstrdup(keys[k]));
         break;
     }
     return i;

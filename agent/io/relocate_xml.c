@@ -92,13 +92,19 @@ static void relocate_interface(xmlNode *interface, const Drover__V1__Mapping *m)
     xmlNode *source = child(interface, "source");
     if (!source || !type)
         return;
-    if (streq(type, "bridge"))
-        map_attr(source, "bridge", m, DROVER__V1__MAPPING_KIND__MAPPING_BRIDGE);
-    /* A running guest names the network's own bridge and port, which are the source's. */
-    if (streq(type, "network") && map_attr(source, "network", m, DROVER__V1__MAPPING_KIND__MAPPING_NETWORK)) {
-        xmlUnsetProp(source, (const xmlChar *)"bridge");
-        xmlUnsetProp(source, (const xmlChar *)"portid");
+    if (!xmlHasProp(source, (const xmlChar *)"network")) {
+        if (streq(type, "bridge"))
+            map_attr(source, "bridge", m, DROVER__V1__MAPPING_KIND__MAPPING_BRIDGE);
+        return;
     }
+    /* A running guest names what the network has given it, which is the source's: a bridge or device, a port, and their type. */
+    bool other = map_attr(source, "network", m, DROVER__V1__MAPPING_KIND__MAPPING_NETWORK);
+    if (!other && streq(type, "network"))
+        return;
+    xmlSetProp(interface, (const xmlChar *)"type", (const xmlChar *)"network");
+    static const char *const given[] = {"bridge", "dev", "mode", "portid"};
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+        xmlUnsetProp(source, (const xmlChar *)given[i]);
 }
 
 static void relocate_domain(xmlNode *domain, const Drover__V1__Relocation *r)

@@ -45,11 +45,22 @@ static const char domain[] =
     "<interface type='bridge'><source bridge='br0'/></interface>"
     "<interface type='network'><source network='lan' bridge='virbr7' portid='p'/></interface>"
     "<interface type='network'><source network='other' bridge='br0'/></interface>"
+    "<interface type='bridge'><source network='lan' portid='q' bridge='br0'/></interface>"
+    "<interface type='bridge'><source network='another' bridge='br0'/></interface>"
+    "<interface type='direct'><source network='lan' dev='eno1' mode='bridge'/></interface>"
     "<serial type='file'><source path='/srv/log'/></serial></devices></domain>";
 
 static bool has(const char *xml, const char *text)
 {
     return strstr(xml, text) != NULL;
+}
+
+static unsigned count(const char *xml, const char *text)
+{
+    unsigned n = 0;
+    for (const char *at = xml; (at = strstr(at, text)); at++)
+        n++;
+    return n;
 }
 
 static char *relocated(const char *xml, bool copy)
@@ -89,6 +100,9 @@ static void places_are_mapped_and_nothing_else(void **state)
     assert_true(has(out, "<source bridge=\"br-vm\"/>"));
     assert_true(has(out, "<source network=\"lan2\"/>"));
     assert_true(has(out, "<source network=\"other\" bridge=\"br0\"/>"));
+    /* What a network has given to a guest that runs is the source's; at the destination that network gives anew. */
+    assert_int_equal(count(out, "<interface type=\"network\"><source network=\"lan2\"/>"), 3);
+    assert_true(has(out, "<interface type=\"network\"><source network=\"another\"/>"));
     assert_true(has(out, "<source path=\"/srv/log\"/>"));
     assert_true(has(out, "<source file=\"/srv/not-mine\"/>"));
     assert_true(has(out, "<name>web1 &lt;x&gt;</name>"));

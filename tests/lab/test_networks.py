@@ -1,0 +1,46 @@
+"""Guests on networks of libvirt's, and in VLANs."""
+
+import pytest
+from checks import assert_goes_on, assert_runs_only_on, check, edited, heavy
+from lablib import wait_for
+
+
+def interface(text):
+    return f"{text}</devices>"
+
+
+@pytest.fixture
+def networks(fleet, undo):
+    """networks(name, host=xml): a network of that name on these hosts; it is gone when the test ends."""
+
+    def define(name, **xml):
+        for host, text in xml.items():
+            node = fleet.node(host)
+            node.write("/run/network.xml", f"<network><name>{name}</name>{text}</network>")
+            node.virsh("net-define", "/run/network.xml")
+            undo(lambda node=node: (node.virsh("net-destroy", name, check=False), node.virsh("net-undefine", name)))
+            node.virsh("net-start", name)
+
+    yield define
+    fleet.guests_clear()
+
+
+BRIDGED = "<forward mode='bridge'/><bridge name='br0'/>"
+LAN = interface("<interface type='network'><source network='lan'/><model type='virtio'/></interface>")
+
+
+def test_a_guest_on_a_network_that_is_a_bridge(fleet, drover, networks):
+    networks("lan", kvm1=BRIDGED, kvm2=BRIDGED)
+    kvm1, kvm2 = fleet.hosts()
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], tick_ms=100, off=True)
+    edited(fleet, "web1", ("</devices>", LAN))
+    kvm1.virsh("start", "web1")
+    fleet.tick_wait("web1")
+    # So libvirt tells it while the guest runs, which is what is to be seen through here.
+    live = kvm1.virsh("dumpxml", "web1")
+    assert "<interface type='bridge'>" in live and "network='lan'" in live, live
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the networks to be seen as one")
+    drover("migrate", "web1", "--to", "kvm2")
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+    assert "<source network='lan'/>" in kvm2.virsh("dumpxml", "--inactive", "web1")
