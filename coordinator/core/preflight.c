@@ -188,7 +188,9 @@ static const struct rule rules[] = {
     {"network", B, LIBVIRT, rule_networks,
      "libvirt at the destination has no such network, or it is not active.", false},
     {"interface-kind", W, ALWAYS, rule_interface_kind,
-     "An interface hangs on something that is not checked (macvtap, vhost-user, ...).", false},
+     "An interface hangs on something that is not checked: macvtap, vhost-user, ..., or a network of libvirt's "
+     "that has no bridge and gives guests such a device.",
+     false},
     {"guest-rules", B, ALWAYS, rule_guest_rules,
      "The operator's own rules in coordinator.yaml (groups, guests, labels of hosts) want the guest "
      "elsewhere.",

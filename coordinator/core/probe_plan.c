@@ -208,13 +208,20 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
 
 /* ---- plans ------------------------------------------------------------------------------------------------------- */
 
+const Drover__V1__Network *interface_network(const struct fleet_host *host, const Drover__V1__Interface *nic)
+{
+    const Drover__V1__HostReport *r = host->report;
+    for (size_t i = 0; r && i < r->n_networks && streq(nic->type, "network"); i++)
+        if (streq(r->networks[i]->name, nic->source))
+            return r->networks[i];
+    return NULL;
+}
+
 const Drover__V1__Bridge *interface_bridge(const struct fleet_host *host, const Drover__V1__Interface *nic)
 {
     const Drover__V1__HostReport *r = host->report;
-    const char *name = streq(nic->type, "bridge") ? nic->source : NULL;
-    for (size_t i = 0; r && i < r->n_networks && streq(nic->type, "network"); i++)
-        if (streq(r->networks[i]->name, nic->source))
-            name = r->networks[i]->bridge;
+    const Drover__V1__Network *network = interface_network(host, nic);
+    const char *name = streq(nic->type, "bridge") ? nic->source : network ? network->bridge : NULL;
     for (size_t i = 0; r && name && i < r->n_bridges; i++)
         if (streq(r->bridges[i]->name, name))
             return r->bridges[i];

@@ -33,6 +33,9 @@ void plan_doctor(struct evidence *evidence, const struct fleet_host *host, const
 /* What `drover storage` asks about a host: mounts, LUNs, exports and volumes. */
 void plan_storage(struct evidence *evidence, const struct fleet_host *host);
 
+/* The network of libvirt's that an interface of that type hangs on at that host; NULL if it has none of the name. */
+const Drover__V1__Network *interface_network(const struct fleet_host *host, const Drover__V1__Interface *nic);
+
 /* The bridge that an interface hangs on at that host; NULL if it is none. */
 const Drover__V1__Bridge *interface_bridge(const struct fleet_host *host, const Drover__V1__Interface *nic);
 

@@ -1,4 +1,5 @@
 /* Rules about what the guest needs to find at the destination. */
+#include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
 #include <string.h>
@@ -139,15 +140,11 @@ RULE(bridges)
 RULE(networks)
 {
     const Drover__V1__Guest *g = in->there;
-    const Drover__V1__HostReport *r = there(in);
     for (size_t i = 0; i < g->n_interfaces; i++) {
         const Drover__V1__Interface *nic = g->interfaces[i];
-        const Drover__V1__Network *same = NULL;
         if (!streq(nic->type, "network"))
             continue;
-        for (size_t n = 0; n < r->n_networks && !same; n++)
-            if (streq(r->networks[n]->name, nic->source))
-                same = r->networks[n];
+        const Drover__V1__Network *same = interface_network(in->destination, nic);
         if (!same)
             found(("network %s", nic->source), ("libvirt on %s has no such network", in->destination->name),
                   ("it, for interface %s", nic->mac),
@@ -159,15 +156,39 @@ RULE(networks)
     }
 }
 
+/* What the destination lacks altogether the rules above tell. */
+static bool is_there(const struct preflight *in, const Drover__V1__Interface *nic)
+{
+    const Drover__V1__Network *network = interface_network(in->destination, nic);
+    return streq(nic->type, "network") ? network && network->active
+                                       : interface_bridge(in->destination, nic) != NULL;
+}
+
+/* A frame is sent from one bridge to the other. A network without one gives guests a device of its host: macvtap, or a function of a
+ * card. */
 RULE(interface_kind)
 {
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_interfaces; i++) {
-        const Drover__V1__Interface *nic = g->interfaces[i];
-        if (!streq(nic->type, "bridge") && !streq(nic->type, "network") && !streq(nic->type, "user"))
+        const Drover__V1__Interface *nic = g->interfaces[i], *as_there = in->there->interfaces[i];
+        if (streq(nic->type, "user"))
+            continue;
+        if (!streq(nic->type, "bridge") && !streq(nic->type, "network")) {
             found(("interface %s", nic->mac),
                   ("type %s%s%s", nic->type, nic->source[0] ? ", on " : "", nic->source),
                   ("bridge or network: what another kind hangs on is not checked"),
                   ("make sure that the destination has the same"));
+            continue;
+        }
+        bool from = interface_bridge(in->source, nic), to = interface_bridge(in->destination, as_there);
+        if (in->source->report && in->destination->report && is_there(in, as_there) && !(from && to))
+            found(
+                ("interface %s", nic->mac),
+                ("%s %s has no bridge on %s%s%s, so whether it is the same network is not proven", nic->type,
+                 nic->source, from ? "" : in->source->name, from || to ? "" : " and ",
+                 to ? "" : in->destination->name),
+                ("a bridge on both hosts: what another kind hangs on (macvtap, a card's virtual function) is "
+                 "not checked"),
+                ("see that it leads to the same network on both: virsh net-dumpxml %s", as_there->source));
     }
 }

@@ -273,6 +273,16 @@ SPOIL(macvtap)
 {
     made_string(&m->guest->interfaces[0]->type, "direct");
 }
+SPOIL(network_without_bridge)
+{
+    made_string(&m->guest->interfaces[0]->type, "network");
+    made_string(&m->guest->interfaces[0]->source, "default");
+}
+SPOIL(network_without_bridge_there)
+{
+    network_without_bridge(m);
+    made_string(&m->from->networks[0]->bridge, "br0");
+}
 SPOIL(no_pool)
 {
     made_disk(m->guest, "volume", "images/web1.qcow2");
@@ -333,6 +343,8 @@ const struct spoiled preflight_cases[] = {
     {no_network, "network", "lab", MORE, B},
     {network_off, "network", "default", MORE, B},
     {macvtap, "interface-kind", "direct", MORE, W},
+    {network_without_bridge, "interface-kind", "no bridge on kvm1 and kvm2", MORE, W},
+    {network_without_bridge_there, "interface-kind", "no bridge on kvm2,", MORE, W},
     {no_pool, "storage-pool", "images", JOINED, B},
 };
 const size_t n_preflight_cases = sizeof(preflight_cases) / sizeof(preflight_cases[0]);
