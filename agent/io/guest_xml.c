@@ -111,6 +111,8 @@ static Drover__V1__Interface *parse_interface(const xmlNode *n)
             xml_set(&i->type, xstrdup(keys[k]));
         break;
     }
+    xml_set(&i->vlan, xml_vlan(n));
+    xml_set(&i->portgroup, xml_attr(source, "portgroup"));
     return i;
 }
 

@@ -7,6 +7,32 @@
 #include <libvirt/virterror.h>
 #include <string.h>
 
+static void add_vlan(Drover__V1__Network *n, const char *group, const xmlNode *node)
+{
+    _cleanup_free_ char *tags = xml_vlan(node);
+    if (!tags)
+        return;
+    _cleanup_free_ char *vlan = group ? xasprintf("%s:%s", group, tags) : xstrdup(tags);
+    message_append_text(&n->vlans, &n->n_vlans, vlan);
+}
+
+/* An interface that names no port group is in the default one; what a group does not say the network does. */
+void host_network_parse(const char *xml, Drover__V1__Network *n)
+{
+    _cleanup_(xml_freep) xmlDocPtr doc = NULL;
+    if (xml_parse("a network's XML", xml, strlen(xml), "network", &doc, NULL) < 0)
+        return;
+    const xmlNode *top = xmlDocGetRootElement(doc);
+    for (const xmlNode *g = xml_child(top, "portgroup"); g; g = xml_next(g, "portgroup")) {
+        _cleanup_free_ char *name = xml_attr(g, "name"), *is_default = xml_attr(g, "default");
+        if (name)
+            add_vlan(n, name, g);
+        if (streq(is_default, "yes"))
+            add_vlan(n, NULL, g);
+    }
+    add_vlan(n, NULL, top);
+}
+
 void host_networks_read(virConnectPtr conn, Drover__V1__HostReport *r)
 {
     virNetworkPtr *networks = NULL;
@@ -18,6 +44,9 @@ void host_networks_read(virConnectPtr conn, Drover__V1__HostReport *r)
         to->name = xstrdup(virNetworkGetName(networks[i]));
         to->active = virNetworkIsActive(networks[i]) == 1;
         xml_set(&to->bridge, virNetworkGetBridgeName(networks[i])); /* NULL for one without a bridge */
+        _cleanup_free_ char *xml = virNetworkGetXMLDesc(networks[i], 0);
+        if (xml)
+            host_network_parse(xml, to);
         r->networks[r->n_networks++] = to;
         virNetworkFree(networks[i]);
     }

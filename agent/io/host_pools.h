@@ -10,5 +10,8 @@
 void host_networks_read(virConnectPtr conn, Drover__V1__HostReport *report);
 void host_pools_read(virConnectPtr conn, Drover__V1__HostReport *report);
 
+/* Of it: the VLANs that a network's XML gives to guests. */
+void host_network_parse(const char *xml, Drover__V1__Network *network);
+
 /* Volumes of the active pools, at most `max`. Returns their number; the list is the caller's. */
 size_t host_volumes_read(virConnectPtr conn, size_t max, Drover__V1__Volume ***ret);

@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <libxml/parser.h>
 #include <protobuf-c/protobuf-c.h>
 #include <stdlib.h>
@@ -119,6 +120,16 @@ uint64_t xml_bytes(const char *number, const char *unit)
         if (strcasecmp(unit, units[i].name) == 0)
             scale = units[i].scale;
     return value > UINT64_MAX / scale ? UINT64_MAX : value * scale;
+}
+
+char *xml_vlan(const xmlNode *node)
+{
+    char *tags = NULL;
+    for (const xmlNode *t = xml_child(xml_child(node, "vlan"), "tag"); t; t = xml_next(t, "tag")) {
+        _cleanup_free_ char *before = tags;
+        tags = xasprintf("%s%s%" PRIu64, before ? before : "", before ? "," : "", xml_attr_number(t, "id"));
+    }
+    return tags;
 }
 
 char *xml_dump(const xmlNode *node)

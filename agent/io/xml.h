@@ -31,6 +31,9 @@ uint64_t xml_attr_number(const xmlNode *node, const char *name);
 /* "64" and "MiB" (libvirt's scaled integers; NULL: KiB) in bytes, at most UINT64_MAX; 0 if it is no number. */
 uint64_t xml_bytes(const char *number, const char *unit);
 
+/* The tags of its <vlan>: "42", "42,123". NULL if it has none. */
+char *xml_vlan(const xmlNode *node);
+
 /* The element as text; NULL if there is no node. */
 char *xml_dump(const xmlNode *node);
 

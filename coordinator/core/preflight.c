@@ -188,7 +188,8 @@ static const struct rule rules[] = {
     {"network", B, LIBVIRT, rule_networks,
      "libvirt at the destination has no such network, or it is not active.", false},
     {"interface-kind", W, ALWAYS, rule_interface_kind,
-     "An interface hangs on something that is not checked: macvtap, vhost-user, ..., or a network of libvirt's "
+     "An interface hangs on something that is not checked: macvtap, vhost-user, ..., or a network of "
+     "libvirt's "
      "that has no bridge and gives guests such a device.",
      false},
     {"guest-rules", B, ALWAYS, rule_guest_rules,
@@ -209,6 +210,10 @@ static const struct rule rules[] = {
      true},
     {"bridge-unheard", W, PROBED, rule_bridge_unheard,
      "Whether the two bridges are one network could not be tried.", false},
+    {"vlan-unproven", W, REPORTS, rule_vlan_unproven,
+     "The guest's frames carry a VLAN's tag, and those of the proof do not: bridges that hear each other may "
+     "still lack that VLAN between them. Or libvirt's networks of the two hosts give different tags.",
+     false},
 
     /* The ways between the hosts. */
     {"port-range", B, PROBED | MOVING, rule_port_range,

@@ -116,21 +116,28 @@ static void plan_disk(const struct plan *p, const Drover__V1__Disk *d, const Dro
         plan_image(p, d->target, NULL, url, d->format);
 }
 
+char *bridges_key(const Drover__V1__Bridge *here, const Drover__V1__Bridge *there)
+{
+    return xasprintf("%s to %s", here->name, there->name);
+}
+
 static void plan_bridge(const struct plan *p, const Drover__V1__Interface *nic,
                         const Drover__V1__Interface *as_there)
 {
     const Drover__V1__Bridge *here = interface_bridge(p->source, nic),
                              *there = interface_bridge(p->destination, as_there);
-    if (!here || !there ||
-        evidence_probe(p->out, p->source, DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND, here->name))
+    if (!here || !there)
+        return;
+    _cleanup_free_ char *key = bridges_key(here, there);
+    if (evidence_probe(p->out, p->source, DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND, key))
         return;
     unsigned g = p->out->groups;
     Drover__V1__ProbeRequest *listen = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN);
     listen->bridge = xstrdup(there->name);
     Drover__V1__ProbeRequest *send = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND);
     send->bridge = xstrdup(here->name);
-    evidence_add(p->out, p->destination, here->name, g, 0, listen, NULL);
-    evidence_add(p->out, p->source, here->name, g, 0, send, NULL);
+    evidence_add(p->out, p->destination, key, g, 0, listen, NULL);
+    evidence_add(p->out, p->source, key, g, 0, send, NULL);
 }
 
 /* `from` tries the ports that a transfer to `to` needs. */

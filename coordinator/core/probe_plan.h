@@ -39,6 +39,10 @@ const Drover__V1__Network *interface_network(const struct fleet_host *host, cons
 /* The bridge that an interface hangs on at that host; NULL if it is none. */
 const Drover__V1__Bridge *interface_bridge(const struct fleet_host *host, const Drover__V1__Interface *nic);
 
+/* What the question is about whether a frame sent on the one is heard on the other: two interfaces on one bridge may lead to
+ * different ones at the destination. Owned by the caller. */
+char *bridges_key(const Drover__V1__Bridge *here, const Drover__V1__Bridge *there);
+
 /* As a program would open it: "nfs://10.0.0.20/srv/nfs/web1.raw"; NULL for what can't be asked: other protocols, local sockets,
  * disks whose secret only libvirt has. Owned by the caller. */
 char *disk_url(const Drover__V1__Disk *disk);

@@ -121,6 +121,7 @@ RULE(cdrom_differs);
 RULE(probe_unknown);
 RULE(bridge_segment);
 RULE(bridge_unheard);
+RULE(vlan_unproven);
 RULE(mtu_smaller);
 RULE(mac_in_use);
 RULE(guest_rules);

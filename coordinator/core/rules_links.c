@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Interfaces that share a bridge share its probe: told once. */
+/* Interfaces that share the bridges of both ends share their probe: told once. */
 static const struct ask *listener(const struct preflight *in, size_t i, const Drover__V1__Bridge **ret_here,
                                   const Drover__V1__Bridge **ret_there)
 {
@@ -17,10 +17,11 @@ static const struct ask *listener(const struct preflight *in, size_t i, const Dr
     if (!*ret_here || !*ret_there)
         return NULL;
     for (size_t k = 0; k < i; k++)
-        if (interface_bridge(in->source, g->interfaces[k]) == *ret_here)
+        if (interface_bridge(in->source, g->interfaces[k]) == *ret_here &&
+            interface_bridge(in->destination, in->there->interfaces[k]) == *ret_there)
             return NULL;
-    return evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN,
-                          (*ret_here)->name);
+    _cleanup_free_ char *key = bridges_key(*ret_here, *ret_there);
+    return evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN, key);
 }
 
 RULE(bridge_segment)
@@ -50,6 +51,46 @@ RULE(bridge_unheard)
                   ("whether it is the same network is not known: %s", ask_words(heard)),
                   ("a frame from %s of %s heard there", here->name, in->source->name),
                   ("see the log of drover-agent on %s: it needs CAP_NET_RAW", in->destination->name));
+    }
+}
+
+/* What a network says of it; "" if nothing. */
+static const char *vlan_of(const Drover__V1__Network *network, const char *group)
+{
+    size_t n = strlen(group);
+    const char *without = "";
+    for (size_t i = 0; network && i < network->n_vlans; i++) {
+        const char *vlan = network->vlans[i], *colon = strrchr(vlan, ':');
+        if (n && colon == vlan + n && strncmp(vlan, group, n) == 0)
+            return colon + 1;
+        if (!colon && !without[0])
+            without = vlan;
+    }
+    return without;
+}
+
+RULE(vlan_unproven)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_interfaces; i++) {
+        const Drover__V1__Interface *nic = g->interfaces[i], *as_there = in->there->interfaces[i];
+        const char *here = vlan_of(interface_network(in->source, nic), nic->portgroup),
+                   *there = vlan_of(interface_network(in->destination, as_there), nic->portgroup);
+        /* Of a guest that runs libvirt tells what holds: its own, or what the network has given it. */
+        bool own = nic->vlan[0] && !streq(nic->vlan, here);
+        const char *vlan = nic->vlan[0] ? nic->vlan : here;
+        if (!own && !streq(here, there))
+            found(("interface %s", nic->mac),
+                  ("network %s of %s puts it into %s%s, and network %s of %s into %s%s", nic->source,
+                   in->source->name, here[0] ? "VLAN " : "no VLAN", here, as_there->source,
+                   in->destination->name, there[0] ? "VLAN " : "none", there),
+                  ("one VLAN on both hosts"),
+                  ("give both networks the same <vlan>: virsh net-edit %s", as_there->source));
+        else if (vlan[0])
+            found(("interface %s", nic->mac), ("it is in VLAN %s, and the frames of the proof are not", vlan),
+                  ("that VLAN behind %s %s of %s, too", as_there->type, as_there->source,
+                   in->destination->name),
+                  ("see that the uplink there carries VLAN %s: ovs-vsctl show, and the switch's port", vlan));
     }
 }
 

@@ -48,6 +48,7 @@ REAL = {
     "bridge": "test_check.py::test_a_bridge_that_is_missing",
     "network": "test_check_needs.py::test_many_things_at_once_are_all_told",
     "interface-kind": "test_check_needs.py::test_many_things_at_once_are_all_told",
+    "vlan-unproven": "test_networks.py::test_vlans_are_not_proven",
     "guest-rules": "test_findings_host.py::test_what_the_operator_wishes",
     "mac-in-use": "test_check_needs.py::test_a_mac_in_use_can_be_accepted_at_both_agents",
     "mtu-smaller": "test_check.py::test_a_smaller_mtu",

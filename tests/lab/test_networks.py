@@ -1,7 +1,7 @@
 """Guests on networks of libvirt's, and in VLANs."""
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, check, edited, heavy
+from checks import assert_goes_on, assert_runs_only_on, check, edited, heavy, wait_for_heavy
 from lablib import wait_for
 
 
@@ -44,3 +44,22 @@ def test_a_guest_on_a_network_that_is_a_bridge(fleet, drover, networks):
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_goes_on(fleet, "web1", "kvm2")
     assert "<source network='lan'/>" in kvm2.virsh("dumpxml", "--inactive", "web1")
+
+
+def test_networks_without_a_bridge_are_believed(fleet, drover, networks):
+    """Macvtap pools: nothing tells that eth1 is on the same network on both hosts."""
+    pool = "<forward mode='bridge'><interface dev='eth1'/></forward>"
+    networks("pool", kvm1=pool, kvm2=pool)
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    edited(fleet, "web1", ("</devices>", interface("<interface type='network'><source network='pool'/></interface>")))
+    wait_for_heavy(drover, "web1", {"interface-kind": "warn"})
+    assert "pool has no bridge on kvm1 and kvm2" in check(drover, "web1")["interface-kind"]["seen"]
+
+
+def test_vlans_are_not_proven(fleet, drover, networks):
+    tagged = "<forward mode='bridge'/><bridge name='br0'/><virtualport type='openvswitch'/><portgroup name='web'><vlan><tag id='42'/></vlan></portgroup>"
+    networks("ovs", kvm1=tagged, kvm2=tagged)
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    edited(fleet, "web1", ("</devices>", interface("<interface type='network'><source network='ovs' portgroup='web'/></interface>")))
+    wait_for_heavy(drover, "web1", {"vlan-unproven": "warn"})
+    assert "VLAN 42" in check(drover, "web1")["vlan-unproven"]["seen"]

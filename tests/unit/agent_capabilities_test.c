@@ -1,5 +1,6 @@
 #include "agent/io/domain_capabilities.h"
 #include "agent/io/host_capabilities.h"
+#include "agent/io/host_pools.h"
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 
@@ -123,9 +124,36 @@ static void what_guests_of_one_accelerator_may_have(void **state)
     assert_int_equal(domain_capabilities_parse("<domain/>", 9, a, &err), -STATUS_INVALID_ARGUMENT);
 }
 
+static void a_networks_vlans_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *xml, *vlans;
+    } cases[] = {
+        {"<network><name>a</name></network>", ""},
+        {"<network><vlan><tag id='7'/></vlan></network>", "7 "},
+        {"<network><portgroup name='web' default='yes'><vlan trunk='yes'><tag id='42'/><tag id='123'/></vlan>"
+         "</portgroup><portgroup name='db'/><portgroup name='x'><vlan><tag id='9'/></vlan></portgroup>"
+         "<vlan><tag id='7'/></vlan></network>",
+         "web:42,123 42,123 x:9 7 "},
+        {"no XML", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Drover__V1__Network *n = new0(Drover__V1__Network);
+        drover__v1__network__init(n);
+        host_network_parse(cases[i].xml, n);
+        char text[256] = "";
+        for (size_t k = 0; k < n->n_vlans; k++)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s ", n->vlans[k]);
+        assert_string_equal(text, cases[i].vlans);
+        drover__v1__network__free_unpacked(n, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_networks_vlans_are_read),
         cmocka_unit_test(the_host_and_its_machine_types_are_read),
         cmocka_unit_test(only_the_hosts_own_architecture_counts),
         cmocka_unit_test(what_is_no_capabilities_is_refused),

@@ -283,6 +283,38 @@ SPOIL(network_without_bridge_there)
     network_without_bridge(m);
     made_string(&m->from->networks[0]->bridge, "br0");
 }
+SPOIL(tagged)
+{
+    made_string(&m->guest->interfaces[0]->vlan, "42");
+}
+static void add_vlan(Drover__V1__HostReport *report, const char *vlan)
+{
+    Drover__V1__Network *n = report->networks[0];
+    made_string(&n->bridge, "br0");
+    if (!vlan)
+        return;
+    n->vlans = xrealloc(n->vlans, n->n_vlans + 1, sizeof(*n->vlans));
+    n->vlans[n->n_vlans++] = xstrdup(vlan);
+}
+SPOIL(tagged_by_the_network)
+{
+    network_without_bridge(m);
+    for (int i = 0; i < 2; i++) {
+        add_vlan(i ? m->from : m->to, "web:42");
+        add_vlan(i ? m->from : m->to, "7");
+    }
+}
+SPOIL(tagged_by_the_port_group)
+{
+    tagged_by_the_network(m);
+    made_string(&m->guest->interfaces[0]->portgroup, "web");
+}
+SPOIL(tagged_otherwise)
+{
+    network_without_bridge(m);
+    add_vlan(m->from, "7");
+    add_vlan(m->to, NULL);
+}
 SPOIL(no_pool)
 {
     made_disk(m->guest, "volume", "images/web1.qcow2");
@@ -345,6 +377,11 @@ const struct spoiled preflight_cases[] = {
     {macvtap, "interface-kind", "direct", MORE, W},
     {network_without_bridge, "interface-kind", "no bridge on kvm1 and kvm2", MORE, W},
     {network_without_bridge_there, "interface-kind", "no bridge on kvm2,", MORE, W},
+    {tagged, "vlan-unproven", "in VLAN 42", JOINED, W},
+    {tagged_by_the_network, "vlan-unproven", "in VLAN 7", ONLY, W},
+    {tagged_by_the_port_group, "vlan-unproven", "in VLAN 42", ONLY, W},
+    {tagged_otherwise, "vlan-unproven", "kvm1 puts it into VLAN 7, and network default of kvm2 into none",
+     ONLY, W},
     {no_pool, "storage-pool", "images", JOINED, B},
 };
 const size_t n_preflight_cases = sizeof(preflight_cases) / sizeof(preflight_cases[0]);

@@ -2,6 +2,7 @@
 #include "preflight_cases.h"
 
 #include "coordinator/core/guest_rules.h"
+#include "coordinator/core/message.h"
 
 #include "common/base/memory.h"
 #include "made_proof.h"
@@ -277,6 +278,36 @@ SPOIL(other_segment)
     made_answer(asked(m, m->destination, KIND(LAYER2_LISTEN)), REFUTED, "timeout",
                 "heard nothing on br0 within 1500 ms");
 }
+/* Two networks on one bridge here, on two there: each way is tried, and the second leads elsewhere. */
+SPOIL(second_network_on_the_bridge)
+{
+    static const char *const bridges[2][2] = {{"br0", "br0"}, {"br0", "br1"}};
+    Drover__V1__HostReport *reports[2] = {m->from, m->to};
+    for (int h = 0; h < 2; h++) {
+        Drover__V1__HostReport *r = reports[h];
+        r->networks = xrealloc(r->networks, 2, sizeof(*r->networks));
+        r->networks[1] = (Drover__V1__Network *)message_clone(&r->networks[0]->base);
+        r->n_networks = 2;
+        for (int n = 0; n < 2; n++) {
+            made_string(&r->networks[n]->name, n ? "second" : "first");
+            made_string(&r->networks[n]->bridge, bridges[h][n]);
+        }
+    }
+    Drover__V1__Bridge *br1 = (Drover__V1__Bridge *)message_clone(&m->to->bridges[0]->base);
+    made_string(&br1->name, "br1");
+    m->to->bridges = xrealloc(m->to->bridges, 2, sizeof(*m->to->bridges));
+    m->to->bridges[m->to->n_bridges++] = br1;
+    m->guest->interfaces = xrealloc(m->guest->interfaces, 2, sizeof(*m->guest->interfaces));
+    m->guest->interfaces[1] = (Drover__V1__Interface *)message_clone(&m->guest->interfaces[0]->base);
+    m->guest->n_interfaces = 2;
+    for (int n = 0; n < 2; n++) {
+        made_string(&m->guest->interfaces[n]->type, "network");
+        made_string(&m->guest->interfaces[n]->source, n ? "second" : "first");
+    }
+    move_with_proof(m);
+    struct ask *a = made_ask(&m->evidence, m->destination, KIND(LAYER2_LISTEN), "br0 to br1");
+    made_answer(a, REFUTED, "timeout", "heard nothing on br1 within 1500 ms");
+}
 SPOIL(deaf_bridge)
 {
     made_answer(asked(m, m->destination, KIND(LAYER2_LISTEN)), UNDECIDED, "denied", "no CAP_NET_RAW");
@@ -393,6 +424,7 @@ const struct spoiled preflight_proofs[] = {
     {transient, "disk-transient", "overlay", ONLY, B},
     {shared_qcow2, "disk-shareable", "qcow2", ONLY, W},
     {other_segment, "bridge-segment", "1500 ms", ONLY, B},
+    {second_network_on_the_bridge, "bridge-segment", "heard nothing on br1", ONLY, B},
     {deaf_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
     {small_mtu, "mtu-smaller", "1500", ONLY, B},
     {against_the_rules, "guest-rules", "pins it", MORE, B},
