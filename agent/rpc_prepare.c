@@ -9,10 +9,9 @@
 #include "agent/service.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
+#include "common/model/need.h"
 
 #include <string.h>
-
-enum { MEMORY_MARGIN_PERCENT = 5, MEMORY_MARGIN_MIN = 64 << 20 };
 
 struct prepare {
     struct operation op;
@@ -50,19 +49,17 @@ static void reserve(struct prepare *p, struct transaction *txn)
     const Drover__V1__Guest *guest = p->request->guest;
     if (p->request->mode == DROVER__V1__MODE__MODE_DEFINITION || findings_block(&p->findings))
         return;
-    uint64_t margin = guest->memory_max / 100 * MEMORY_MARGIN_PERCENT;
-    if (margin < MEMORY_MARGIN_MIN)
-        margin = MEMORY_MARGIN_MIN; /* QEMU itself, and the guest's video memory */
     check_destination_hugepages(txn, guest, &p->findings);
-    uint64_t ordinary = guest->n_hugepages ? 0 : guest->memory_max;
-    if (findings_block(&p->findings) || transaction_reserve(txn, ordinary + margin, p->available) == 0)
+    uint64_t need = need_memory(guest->memory_max, guest->n_hugepages);
+    if (findings_block(&p->findings) || transaction_reserve(txn, need, p->available) == 0)
         return;
+    uint64_t overhead = need_overhead(guest->memory_max);
     _cleanup_free_ char *seen = xasprintf("%llu MiB free, of which open transactions hold %llu MiB",
                                           (unsigned long long)(p->available >> 20),
                                           (unsigned long long)(transactions_reserved_bytes(txn->all) >> 20));
     _cleanup_free_ char *expected =
-        xasprintf("%llu MiB for the guest and %llu MiB for its QEMU", (unsigned long long)(ordinary >> 20),
-                  (unsigned long long)(margin >> 20));
+        xasprintf("%llu MiB for the guest and %llu MiB for its QEMU",
+                  (unsigned long long)((need - overhead) >> 20), (unsigned long long)(overhead >> 20));
     findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "memory-free", "the destination's memory", seen,
                  expected, "choose another host, or move guests away from this one");
 }

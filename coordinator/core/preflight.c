@@ -1,5 +1,6 @@
 #include "coordinator/core/preflight.h"
 
+#include "common/model/need.h"
 #include "coordinator/core/mapping.h"
 #include "coordinator/core/rules.h"
 
@@ -470,13 +471,9 @@ Drover__V1__Mode preflight_mode(Drover__V1__Mode asked_for, const Drover__V1__Gu
     }
 }
 
-/* An allowance for QEMU's own memory beside the guest's; there is no exact bound. */
-#define QEMU_OVERHEAD (64ULL << 20)
-
-/* Huge pages were taken out of the host's free memory when they were reserved. */
 uint64_t preflight_need(const Drover__V1__Guest *guest)
 {
-    return (guest->n_hugepages ? 0 : guest->memory_max) + QEMU_OVERHEAD;
+    return need_memory(guest->memory_max, guest->n_hugepages);
 }
 
 int64_t preflight_room(const struct fleet_host *destination, const struct promised *promised,

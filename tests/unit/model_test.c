@@ -1,4 +1,5 @@
 #include "common/model/model.h"
+#include "common/model/need.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -226,6 +227,17 @@ static void numbers_are_said_shortly(void **state)
     assert_string_equal(model_say_time(s, sizeof(s), 720000), "12 min");
 }
 
+/* Check, placement and PREPARE go by this one count. */
+static void a_guest_needs_its_memory_and_some_for_qemu(void **state)
+{
+    (void)state;
+    const uint64_t mib = 1 << 20;
+    assert_int_equal(need_memory(64 * mib, false), 128 * mib);
+    assert_int_equal(need_memory(1280 * mib, false), 1344 * mib);
+    assert_int_equal(need_memory(102400 * mib, false), 107520 * mib);
+    assert_int_equal(need_memory(102400 * mib, true), 5120 * mib);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +252,7 @@ int main(void)
         cmocka_unit_test(coarse_samples_near_the_boundary_lower_the_confidence),
         cmocka_unit_test(the_verdict_is_right_away_from_the_boundary),
         cmocka_unit_test(numbers_are_said_shortly),
+        cmocka_unit_test(a_guest_needs_its_memory_and_some_for_qemu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,7 +143,7 @@ static void room_counts_what_is_promised_and_held(void **state)
     assert_int_equal(view->fleet.hosts[1].memory_free, 4 * GIB);
     struct planner_plan plan = emptied(view);
     assert_int_equal(plan.n_stuck, 2);
-    assert_string_equal(plan.stuck[0].why, "kvm2: less than 4160 MiB of memory free; kvm3: in maintenance");
+    assert_string_equal(plan.stuck[0].why, "kvm2: less than 4300 MiB of memory free; kvm3: in maintenance");
     assert_string_equal(plan.stuck[1].why, "job 7 works on it");
     planner_plan_deinit(&plan);
     planner_view_free(view);

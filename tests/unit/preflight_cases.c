@@ -211,6 +211,10 @@ SPOIL(full)
 {
     m->to->memory_free = 4 * GIB;
 }
+SPOIL(full_but_for_its_qemu) /* PREPARE would refuse it */
+{
+    m->to->memory_free = 4 * GIB + 4 * GIB / 25;
+}
 SPOIL(reserved)
 {
     m->to->memory_reserved = 45 * GIB;
@@ -361,6 +365,7 @@ const struct spoiled preflight_cases[] = {
     {no_address, "migration-address", "no address", JOINED, B},
     {wildcard_address, "migration-address", "0.0.0.0", JOINED, B},
     {full, "memory-free", "4096 MiB", JOINED, B},
+    {full_but_for_its_qemu, "memory-free", "4259 MiB", JOINED, B},
     {reserved, "memory-free", "beside", JOINED, B},
     {promised, "memory-free", "beside", JOINED, B},
     {full_for_later, "memory-to-start", "1024 MiB", MORE, W},
