@@ -29,6 +29,7 @@ static const struct doctor_rule rules[] = {
     {"migration-address", B, UP | HYPERVISOR, doctor_migration_address, NULL},
     {"port-range", B, UP | HYPERVISOR, doctor_port_range, NULL},
     {"migration-port", B, UP | HYPERVISOR, doctor_migration_port, NULL},
+    {"port-unproven", W, UP | HYPERVISOR, doctor_port_unproven, NULL},
     {"migration-host", W, INSPECTED | HYPERVISOR, doctor_migration_host,
      "qemu.conf names a migration_address or migration_host of its own. Drover gives libvirt the address of "
      "agent.yaml; two that "

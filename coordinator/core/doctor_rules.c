@@ -206,6 +206,36 @@ DOCTOR(migration_port)
                    ("TCP ports %u to %u open", min, max), ("%s", open));
 }
 
+/* Asked, without an answer that tells; what fails is told by other rules. */
+static bool is_open_question(const struct ask *a)
+{
+    return a && !ask_proven(a) && !fails(a) && !streq(ask_reason(a), "tls-credentials") &&
+           !(a->result && a->result->outcome == DROVER__V1__PROBE_OUTCOME__PROBE_NOT_APPLICABLE);
+}
+
+DOCTOR(port_unproven)
+{
+    const struct ask *opened = port(in, in->host, DROVER__V1__PROBE_KIND__PROBE_PORT_OPEN),
+                     *reached = port(in, in->peer, DROVER__V1__PROBE_KIND__PROBE_PORT_CONNECT),
+                     *libvirt = port(in, in->peer, DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT);
+    if (evidence_silent(in->evidence, in->host))
+        return; /* told already */
+    if (!in->peer)
+        host_found(("nobody could try its ports: no other hypervisor's agent is connected"),
+                   ("a connection from another host to libvirt's port and to one of the migration range"),
+                   ("start drover-agent on another hypervisor (drover hosts), then ask again"));
+    const struct ask *migration = ask_proven(opened) ? reached : opened;
+    bool never_answered = migration && migration == opened && migration->state == ASK_FAILED;
+    if (is_open_question(migration) || never_answered)
+        host_found(("nobody could try its migration ports: %s", ask_words(migration)),
+                   ("a connection from %s", in->peer->name),
+                   ("see the log of drover-agent on %s", migration->host->name));
+    if (is_open_question(libvirt))
+        host_found(("nobody could try its libvirt's port: %s", ask_words(libvirt)),
+                   ("a connection from %s", in->peer->name),
+                   ("see the log of drover-agent on %s", libvirt->host->name));
+}
+
 DOCTOR(migration_host)
 {
     const Drover__V1__HostFacts *h = seen_of(in)->host;

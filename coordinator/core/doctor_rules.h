@@ -41,6 +41,7 @@ DOCTOR(libvirt_port);
 DOCTOR(migration_address);
 DOCTOR(port_range);
 DOCTOR(migration_port);
+DOCTOR(port_unproven);
 DOCTOR(migration_host);
 DOCTOR(host_name);
 DOCTOR(clock);

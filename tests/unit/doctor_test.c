@@ -164,6 +164,30 @@ SPOIL(firewalled)
     w->report->listening->migration_port_max = 50100;
     made_answer(asked(w, w->peer, KIND(PORT_CONNECT)), REFUTED, "timeout", "no answer from 10.0.0.1");
 }
+SPOIL(alone)
+{
+    w->peer = NULL;
+}
+SPOIL(never_opened)
+{
+    made_answer(asked(w, w->host, KIND(PORT_OPEN)), UNDECIDED, "failed", "out of descriptors");
+    made_silence(asked(w, w->peer, KIND(PORT_CONNECT)), STATUS_OK, "");
+    asked(w, w->peer, KIND(PORT_CONNECT))->state = ASK_SKIPPED;
+}
+SPOIL(open_unanswered)
+{
+    made_silence(asked(w, w->host, KIND(PORT_OPEN)), STATUS_DEADLINE_EXCEEDED, "no answer in 3 s");
+    made_silence(asked(w, w->peer, KIND(PORT_CONNECT)), STATUS_OK, "");
+    asked(w, w->peer, KIND(PORT_CONNECT))->state = ASK_SKIPPED;
+}
+SPOIL(peer_went)
+{
+    made_silence(asked(w, w->peer, KIND(PORT_CONNECT)), STATUS_UNAVAILABLE, "kvm2 went away");
+}
+SPOIL(peer_is_old)
+{
+    made_silence(asked(w, w->peer, KIND(LIBVIRT_CONNECT)), STATUS_UNIMPLEMENTED, "no such probe");
+}
 SPOIL(other_address)
 {
     Drover__V1__Setting *s = new0(Drover__V1__Setting);
@@ -303,6 +327,11 @@ static const struct ailment {
     {behind_firewalld, "migration-port", "no answer",
      "firewall-cmd --permanent --add-port=50000-50100/tcp && firewall-cmd --reload", B},
     {behind_nothing_of_its_own, "migration-port", "no answer", "see what lies between", B},
+    {alone, "port-unproven", "no other hypervisor", "on another hypervisor", W},
+    {never_opened, "port-unproven", "migration ports: out of descriptors", "drover-agent on kvm1", W},
+    {open_unanswered, "port-unproven", "migration ports: no answer in 3 s", "drover-agent on kvm1", W},
+    {peer_went, "port-unproven", "migration ports: kvm2 went away", "drover-agent on kvm2", W},
+    {peer_is_old, "port-unproven", "libvirt's port: no such probe", "drover-agent on kvm2", W},
     {other_address, "migration-host", "/etc/libvirt/qemu.conf:12: migration_host = \"10.9.9.9\"",
      "same address", W},
     {loopback, "host-name", "127.0.1.1", "in /etc/hosts: 10.0.0.1 kvm1", W},
