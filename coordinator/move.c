@@ -4,6 +4,7 @@
 #include "coordinator/core/explain.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/placement.h"
+#include "coordinator/core/places.h"
 #include "coordinator/core/post_copy.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/relocation.h"
@@ -67,6 +68,7 @@ struct move {
     struct loop_timer *begin;
     struct probes *probes;
     char *source, *destination, *why; /* as chosen before the agents were asked; owned */
+    Drover__V1__Guest *asked;         /* as it was when they were asked; owned */
     struct preflight in;
     Drover__V1__Policy wanted, policy; /* of the guest, and what of it the destination can do */
     const struct intent *intent;       /* whose; NULL: the default's */
@@ -97,6 +99,7 @@ static void move_free(struct move *m)
     forget(m);
     for (size_t i = 0; i < m->n_tried; i++)
         findings_deinit(&m->found[i]);
+    drover__v1__guest__free_unpacked(m->asked, NULL);
     free(m->source);
     free(m->destination);
     free(m->why);
@@ -250,6 +253,19 @@ static bool try_next(struct move *m)
     return true;
 }
 
+/* A disk that was plugged in meanwhile nobody was asked about. */
+static int still_the_same(const struct move *m, struct error *err)
+{
+    const char *guest = m->in.guest->guest->name;
+    if (!streq(m->in.source->name, m->source))
+        return error_set(err, STATUS_ABORTED, "%s went from %s to %s while it was checked: ask again", guest,
+                         m->source, m->in.source->name);
+    _cleanup_free_ char *what = places_changed(m->asked, m->in.guest->guest);
+    return what ? error_set(err, STATUS_ABORTED, "%s was changed while it was checked (%s): ask again", guest,
+                            what)
+                : 0;
+}
+
 /* The world went on meanwhile, so everything is looked at anew. */
 static void on_proofs(void *arg, struct evidence *evidence)
 {
@@ -258,9 +274,8 @@ static void on_proofs(void *arg, struct evidence *evidence)
     m->probes = NULL;
     forget(m);
     int r = resolve(m, &err);
-    if (r == 0 && !streq(m->in.source->name, m->source))
-        r = error_set(&err, STATUS_ABORTED, "%s went from %s to %s while it was checked: ask again",
-                      m->in.guest->guest->name, m->source, m->in.source->name);
+    if (r == 0)
+        r = still_the_same(m, &err);
     m->in.evidence = evidence;
     if (r == 0)
         r = choose(m, m->destination, &err);
@@ -285,6 +300,8 @@ static void prove(struct move *m)
     }
     free(m->source);
     free(m->destination);
+    drover__v1__guest__free_unpacked(m->asked, NULL);
+    m->asked = (Drover__V1__Guest *)message_clone(&m->in.guest->guest->base);
     m->source = xstrdup(m->in.source->name);
     m->destination = xstrdup(m->in.destination->name);
     m->why = xstrdup(m->placement.why);
