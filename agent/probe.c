@@ -58,7 +58,7 @@ static int64_t lease_of(const Drover__V1__ProbeRequest *q)
 static void write_nonce(struct probe_job *j)
 {
     const Drover__V1__ProbeRequest *q = request_of(j);
-    nonce_write(config_of(j)->state_dir, config_of(j)->name, q->nonce, q->path, result_of(j));
+    j->left = nonce_write(config_of(j)->state_dir, config_of(j)->name, q->nonce, q->path, result_of(j));
 }
 
 static void read_nonce(struct probe_job *j)
@@ -172,6 +172,8 @@ static void hold_nonce(struct probe_job *j)
 {
     if (result_of(j)->outcome == DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN && !j->probes->freed)
         probe_hold(j->probes, request_of(j)->nonce, -1, lease_of(request_of(j)));
+    else if (j->left)
+        probes_stale(j->probes, request_of(j)->nonce);
 }
 
 static void forget_nonce(struct probe_job *j)

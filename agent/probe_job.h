@@ -15,7 +15,7 @@ struct probe_job {
     ProtobufCMessage *request, *result;
     struct limit limit;
     struct loop_timer *timer;
-    bool answered, skipped;
+    bool answered, skipped, left;         /* left: the work may have made something and could not take it away */
     int fd;                               /* that the work has opened for `after`; -1: none */
     int64_t begun;                        /* monotonic */
     void (*work)(struct probe_job *job);  /* worker */

@@ -183,15 +183,29 @@ static void put_path(const char *directory, Drover__V1__ProbeResult *r)
 
 /* ---- the steps ---- */
 
-static int make(const char *directory, int dir, const char *name, const char *text)
+/* After these of open(2) there is no file; after others (the server's answer was lost) there may be one. */
+static bool made_nothing(int why)
+{
+    static const int known[] = {EACCES, EPERM,   EROFS,  ENOSPC, EDQUOT,       EEXIST, ELOOP,
+                                ENOENT, ENOTDIR, EMFILE, ENFILE, ENAMETOOLONG, ENOMEM};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (why == known[i])
+            return true;
+    return false;
+}
+
+/* 0, or an errno; then *ret_left says whether the file may be there nevertheless. */
+static int make(const char *directory, int dir, const char *name, const char *text, bool *ret_left)
 {
     _cleanup_owner_ struct owner owner = {0};
     _cleanup_close_ int fd = -1;
     do
         fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     while (fd < 0 && owner_instead(&owner, directory));
-    if (fd < 0)
+    if (fd < 0) {
+        *ret_left = !made_nothing(errno);
         return errno;
+    }
     ssize_t n = write(fd, text, strlen(text));
     int why = n >= 0 && n < (ssize_t)strlen(text)              ? ENOSPC
               : n < 0 || fchmod(fd, 0644) < 0 || fsync(fd) < 0 ? errno
@@ -200,13 +214,13 @@ static int make(const char *directory, int dir, const char *name, const char *te
     if (why == 0 && closed < 0)
         why = errno;
     if (why)
-        unlinkat(dir, name, 0);
+        *ret_left = unlinkat(dir, name, 0) < 0 && errno != ENOENT;
     else
         fsync(dir);
     return why;
 }
 
-void nonce_write(const char *state_dir, const char *host, const char *nonce, const char *image,
+bool nonce_write(const char *state_dir, const char *host, const char *nonce, const char *image,
                  Drover__V1__ProbeResult *r)
 {
     char name[NAME_MAX], text[CONTENT_MAX];
@@ -215,28 +229,31 @@ void nonce_write(const char *state_dir, const char *host, const char *nonce, con
     _cleanup_free_ char *directory = NULL;
     _cleanup_close_ int dir = open_directory(image, &directory, r);
     if (dir < 0)
-        return;
+        return false;
     put_path(directory, r);
     if (fstat(dir, &st) < 0) {
         say_no_directory(image, errno, r);
-        return;
+        return false;
     }
     if (record_put(state_dir, nonce, directory, st.st_ino, &err) < 0) {
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "failed", "%s", err.text);
-        return;
+        return false;
     }
     file_name(name, nonce);
     snprintf(text, sizeof(text), CONTENT, nonce, host);
     failpoint("agent.probe.nonce.recorded");
-    int why = make(directory, dir, name, text);
+    bool left = false;
+    int why = make(directory, dir, name, text, &left);
     failpoint("agent.probe.nonce.made");
     if (why) {
-        record_drop(state_dir, nonce);
+        if (!left)
+            record_drop(state_dir, nonce);
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, reason_of(why),
                   "cannot write a file beside %s: %s", image, strerror(why));
-        return;
+        return left;
     }
     probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN, "", "wrote %s/%s", directory, name);
+    return true;
 }
 
 /* It was written before anybody looks: a file system of this host alone has it at once, or never. */

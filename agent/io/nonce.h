@@ -9,8 +9,9 @@
 #include "common/base/error.h"
 #include "proto/probe.pb-c.h"
 
-/* Writes the nonce beside the image; fills outcome, reason, seen. `host` goes into the file. */
-void nonce_write(const char *state_dir, const char *host, const char *nonce, const char *image,
+/* Writes the nonce beside the image; fills outcome, reason, seen. `host` goes into the file. True if a file is there, or may be though
+ * the writing failed: then its record stays, for nonce_remove. */
+bool nonce_write(const char *state_dir, const char *host, const char *nonce, const char *image,
                  Drover__V1__ProbeResult *result);
 
 /* Reads it beside the same path, again and again until it is there or the limit is over; once where it can't come later. */

@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "tests/unit/made_tree.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -185,6 +186,50 @@ static void a_file_of_that_name_that_is_not_ours_stays(void **state)
     assert_true(there(&w, "images/" FILE_NAME));
 }
 
+/* ---- a file system that lets a file be made, and neither finished nor removed ---- */
+
+static bool broken_finish, broken_unlink;
+
+int __real_fchmod(int fd, mode_t mode);
+int __wrap_fchmod(int fd, mode_t mode);
+int __wrap_fchmod(int fd, mode_t mode)
+{
+    if (!broken_finish)
+        return __real_fchmod(fd, mode);
+    errno = EIO;
+    return -1;
+}
+
+int __real_unlinkat(int dir, const char *name, int flags);
+int __wrap_unlinkat(int dir, const char *name, int flags);
+int __wrap_unlinkat(int dir, const char *name, int flags)
+{
+    if (!broken_unlink)
+        return __real_unlinkat(dir, name, flags);
+    errno = EIO;
+    return -1;
+}
+
+static void a_file_that_can_be_neither_finished_nor_removed_keeps_its_record(void **state)
+{
+    (void)state;
+    for (int removable = 0; removable < 2; removable++) {
+        _cleanup_world_ struct world w;
+        world_init(&w);
+        broken_finish = true;
+        broken_unlink = !removable;
+        bool left = nonce_write(w.state, "kvm1", NONCE, w.image, anew(&w));
+        broken_finish = broken_unlink = false;
+        expect(&w, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "stale");
+        assert_int_equal(left, !removable);
+        assert_int_equal(there(&w, "images/" FILE_NAME), !removable);
+        assert_int_equal(there(&w, "state/probes/" NONCE), !removable);
+        assert_int_equal(nonce_remove(w.state, NONCE, NULL), !removable); /* by a later sweep */
+        assert_false(there(&w, "images/" FILE_NAME));
+        assert_false(there(&w, "state/probes/" NONCE));
+    }
+}
+
 /* A crash after the record, in the middle of the file, or after it: the next start finds it and nothing is left. */
 static void a_crash_leaves_a_record_that_suffices(void **state)
 {
@@ -352,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_path_that_leads_nowhere_is_told),
         cmocka_unit_test(what_lies_there_already_is_neither_overwritten_nor_followed_nor_removed),
         cmocka_unit_test(a_file_of_that_name_that_is_not_ours_stays),
+        cmocka_unit_test(a_file_that_can_be_neither_finished_nor_removed_keeps_its_record),
         cmocka_unit_test(a_crash_leaves_a_record_that_suffices),
         cmocka_unit_test(storage_that_is_away_keeps_the_record),
         cmocka_unit_test(a_torn_record_is_dropped),
