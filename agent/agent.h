@@ -34,4 +34,5 @@ struct agent {
     char instance[37];  /* random, new at each start */
     char *boot_id;      /* the kernel's; NULL: not known */
     int64_t started_ms; /* realtime */
+    bool hangs;         /* while it ends: a thread hangs in a file system, and what it uses stays */
 };

@@ -9,6 +9,7 @@
 #include "agent/io/message.h"
 #include "agent/io/mounts.h"
 #include "agent/io/path_facts.h"
+#include "agent/io/xml.h"
 #include "agent/probe_job.h"
 #include "common/base/memory.h"
 
@@ -34,8 +35,12 @@ static void read_paths(struct probe_job *j, const Drover__V1__InspectRequest *q,
         message_append_text(&r->errors, &r->n_errors, err.text);
         return;
     }
-    for (size_t i = 0; i < q->n_paths && !limit_over(&j->limit); i++)
-        message_append(&r->paths, &r->n_paths, path_facts_read(mounts, "/sys", q->paths[i]));
+    for (size_t i = 0; i < q->n_paths && !limit_over(&j->limit); i++) {
+        atomic_store(&j->at, i);
+        if (*q->paths[i])
+            message_append(&r->paths, &r->n_paths, path_facts_read(mounts, "/sys", q->paths[i]));
+    }
+    atomic_store(&j->at, PROBE_NOWHERE);
 }
 
 static void read_volumes(struct probe_job *j, Drover__V1__Inspection *r)
@@ -75,10 +80,10 @@ static void inspect(struct probe_job *j)
         r->host = host_facts_read(&j->limit, j->probes->agent->config, r);
     if (q->volumes)
         read_volumes(j, r);
-    if (q->n_paths)
-        read_paths(j, q, r);
     if (*q->guest)
         read_guest(j, q->guest, r);
+    if (q->n_paths)
+        read_paths(j, q, r);
 }
 
 static void finish(struct probe_job *j)
@@ -86,12 +91,22 @@ static void finish(struct probe_job *j)
     ((Drover__V1__Inspection *)j->result)->realtime_us = probe_realtime_us();
 }
 
-static void say_late(struct probe_job *j)
+/* Of paths from whose places work has not come back the answer is known; they are left out of the request. */
+static void leave_out(const struct probes *p, char *const *places, Drover__V1__InspectRequest *q,
+                      Drover__V1__Inspection *r)
 {
-    Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
-    message_append_text(&r->errors, &r->n_errors,
-                        "no answer in time: a file system or a program that was asked hangs");
-    finish(j);
+    for (size_t i = 0; i < q->n_paths; i++) {
+        int64_t stuck_ms = probes_stuck_ms(p, places[i]);
+        if (!stuck_ms)
+            continue;
+        Drover__V1__PathFacts *f = new0(Drover__V1__PathFacts);
+        drover__v1__path_facts__init(f);
+        xml_set(&f->error, xasprintf("%s: its file system has not answered for %lld s", q->paths[i],
+                                     (long long)(stuck_ms / 1000)));
+        xml_set(&f->path, steal(&q->paths[i]));
+        q->paths[i] = xstrdup("");
+        message_append(&r->paths, &r->n_paths, f);
+    }
 }
 
 void inspect_call(struct probes *p, const Drover__V1__InspectRequest *q, Drover__V1__Inspection_Closure reply,
@@ -108,6 +123,11 @@ void inspect_call(struct probes *p, const Drover__V1__InspectRequest *q, Drover_
         }
     Drover__V1__Inspection *result = new0(Drover__V1__Inspection);
     drover__v1__inspection__init(result);
-    probe_job_start(p, call, (ProtobufCClosure)(void (*)(void))reply, message_copy(&q->base), &result->base,
-                    WAIT_MS, inspect, finish, say_late);
+    Drover__V1__InspectRequest *request = (Drover__V1__InspectRequest *)message_copy(&q->base);
+    struct probe_work does = {.work = inspect, .after = finish};
+    does.places = probes_places(request->paths, request->n_paths);
+    does.n_places = request->n_paths;
+    leave_out(p, does.places, request, result);
+    probe_job_start(p, call, (ProtobufCClosure)(void (*)(void))reply, &request->base, &result->base, WAIT_MS,
+                    &does);
 }

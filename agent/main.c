@@ -268,7 +268,7 @@ static int start(struct program *p, struct error *err)
 
 /* ---- down ---- */
 
-static void stop(struct program *p)
+static void stop(struct program *p, int code)
 {
     struct agent *a = &p->agent;
     signal(SIGALRM, on_stop_too_long);
@@ -287,6 +287,10 @@ static void stop(struct program *p)
         libvirt_close(a->libvirt);
     workers_free(a->workers);
     loop_free(a->loop); /* runs what workers have left to finish */
+    if (a->hangs) {
+        log_warn("ending without threads that hang in a file system; see that its server is up");
+        _exit(code);
+    }
     libvirt_free(a->libvirt);
     rpc_tls_free(a->tls);
     agent_config_free(p->config);
@@ -340,9 +344,10 @@ static int run(struct agent_config *config)
         if (code < 0)
             log_error("the event loop has failed: %s", strerror(-code));
     }
-    stop(p);
+    code = code < 0 ? EXIT_FAILURE : code;
+    stop(p, code);
     free(p);
-    return code < 0 ? EXIT_FAILURE : code;
+    return code;
 }
 
 int main(int argc, char **argv)

@@ -14,6 +14,7 @@
 #include "agent/io/ports.h"
 #include "agent/io/probe_say.h"
 #include "agent/io/records.h"
+#include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "agent/probe_job.h"
 #include "common/base/failpoint.h"
@@ -295,7 +296,7 @@ static int check(const struct probes *p, const Drover__V1__ProbeRequest *q, cons
                          "too many probes hold files and ports; they end by themselves soon");
     for (const struct probe_job *j = p->jobs; j;
          j = j->next) /* else the file could come after it was removed */
-        if (q->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE && j->work == work &&
+        if (q->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE && j->does.work == work &&
             request_of(j)->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE &&
             streq(request_of(j)->nonce, q->nonce))
             return error_set(err, STATUS_ABORTED,
@@ -309,6 +310,7 @@ static void work(struct probe_job *j)
     const char *name =
         protobuf_c_enum_descriptor_get_value(&drover__v1__probe_kind__descriptor, (int)kind)->name;
     failpoint("agent.%s.begun", name);
+    atomic_store(&j->at, 0);
     kinds[kind].work(j);
     failpoint("agent.%s.done", name);
 }
@@ -322,6 +324,35 @@ static void finish(struct probe_job *j)
     result_of(j)->realtime_us = probe_realtime_us();
 }
 
+/* The place that it touches; "" if none. Of a file to be removed its record tells. */
+static char **place_of(const struct probes *p, const Drover__V1__ProbeRequest *q)
+{
+    bool removes = q->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE;
+    _cleanup_free_ char *directory = removes ? nonce_directory(p->agent->config->state_dir, q->nonce) : NULL;
+    _cleanup_free_ char *path = directory ? xasprintf("%s/.", directory) : xstrdup(q->path);
+    return probes_places(&path, 1);
+}
+
+/* Answered at once, without another thread that hangs. */
+static void say_stuck(struct probes *p, const Drover__V1__ProbeRequest *q, int64_t stuck_ms,
+                      Drover__V1__ProbeResult_Closure reply, struct rpc_call *call)
+{
+    Drover__V1__ProbeResult *r = new0(Drover__V1__ProbeResult);
+    drover__v1__probe_result__init(r);
+    probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "stale",
+              "who looked there before has not come back for %lld s: the file system of %s does not answer",
+              (long long)(stuck_ms / 1000), *q->path ? q->path : "the probe's file");
+    if (q->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE) {
+        struct probe_held *h = probe_find(p, q->nonce, false);
+        if (h)
+            probe_unhold(h);
+        probes_stale(p, q->nonce);
+    }
+    r->realtime_us = probe_realtime_us();
+    reply(r, call);
+    drover__v1__probe_result__free_unpacked(r, NULL);
+}
+
 void probe_call(struct probes *p, const Drover__V1__ProbeRequest *q, Drover__V1__ProbeResult_Closure reply,
                 struct rpc_call *call)
 {
@@ -333,9 +364,16 @@ void probe_call(struct probes *p, const Drover__V1__ProbeRequest *q, Drover__V1_
         rpc_call_fail(call, &err);
         return;
     }
+    struct probe_work does = {work, finish, say_late, place_of(p, q), 1};
+    int64_t stuck_ms = probes_stuck_ms(p, does.places[0]);
+    if (stuck_ms) {
+        tree_list_free(does.places, 1);
+        say_stuck(p, q, stuck_ms, reply, call);
+        return;
+    }
     int64_t wait = q->wait <= 0 ? WAIT_MS : q->wait > WAIT_MAX_MS ? WAIT_MAX_MS : q->wait;
     Drover__V1__ProbeResult *result = new0(Drover__V1__ProbeResult);
     drover__v1__probe_result__init(result);
     probe_job_start(p, call, (ProtobufCClosure)(void (*)(void))reply, message_copy(&q->base), &result->base,
-                    wait, work, finish, say_late);
+                    wait, &does);
 }

@@ -107,17 +107,24 @@ void mounts_stat(Drover__V1__Mount *m)
     m->read_only = m->read_only || (st.f_flags & ST_RDONLY);
 }
 
-/* ---- statfs with a deadline: each on a thread of its own, because on a server that is gone it may never return ---- */
+/* ---- statfs with a deadline: each on a thread of its own, because on a server that is gone it may never return ----
+ *
+ * A file system is asked once at a time: who asks while it is silent waits for the same answer, so that one that hangs takes one
+ * thread, however often it is looked at. */
 
 struct ask {
+    struct ask *next;
     atomic_int refs;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool answered;
+    int64_t begun;
     Drover__V1__Mount *mount; /* a copy */
 };
 
-static atomic_int asking;
+static pthread_mutex_t asks_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ask *asks; /* in progress */
+static unsigned asking;
 
 static void ask_unref(struct ask *a)
 {
@@ -129,20 +136,45 @@ static void ask_unref(struct ask *a)
     free(a);
 }
 
+static void forget(struct ask *a)
+{
+    pthread_mutex_lock(&asks_lock);
+    for (struct ask **at = &asks; *at; at = &(*at)->next)
+        if (*at == a) {
+            *at = a->next;
+            asking--;
+            break;
+        }
+    pthread_mutex_unlock(&asks_lock);
+}
+
 static void *ask_thread(void *arg)
 {
     struct ask *a = arg;
-    mounts_stat(a->mount);
+    Drover__V1__Mount *m = (Drover__V1__Mount *)message_copy(&a->mount->base); /* others read the asked one */
+    mounts_stat(m);
+    forget(a);
     pthread_mutex_lock(&a->lock);
+    drover__v1__mount__free_unpacked(a->mount, NULL);
+    a->mount = m;
     a->answered = true;
-    pthread_cond_signal(&a->changed);
+    pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
-    atomic_fetch_sub(&asking, 1);
     ask_unref(a);
     return NULL;
 }
 
-static struct ask *ask_begin(const Drover__V1__Mount *m)
+/* With asks_lock held: the mount of one that is in progress is left alone by its thread. Mounted anew it has another device. */
+static struct ask *asked_already(const Drover__V1__Mount *m)
+{
+    for (struct ask *a = asks; a; a = a->next)
+        if (streq(a->mount->target, m->target) && streq(a->mount->device, m->device) &&
+            streq(a->mount->source, m->source))
+            return a;
+    return NULL;
+}
+
+static struct ask *ask_new(const Drover__V1__Mount *m)
 {
     struct ask *a = new0(struct ask);
     pthread_condattr_t attr;
@@ -152,25 +184,43 @@ static struct ask *ask_begin(const Drover__V1__Mount *m)
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&a->lock, NULL);
     a->mount = (Drover__V1__Mount *)message_copy(&m->base);
+    a->begun = clock_monotonic_ms();
     atomic_init(&a->refs, 2);
-    pthread_t thread;
-    if (atomic_fetch_add(&asking, 1) < MAX_STUCK && pthread_create(&thread, NULL, ask_thread, a) == 0) {
-        pthread_detach(thread);
-        return a;
-    }
-    atomic_fetch_sub(&asking, 1);
-    atomic_store(&a->refs, 1);
-    ask_unref(a);
-    return NULL;
+    return a;
 }
 
-static void ask_end(struct ask *a, int64_t deadline_ms, int waited_ms, Drover__V1__Mount *m)
+static struct ask *ask_begin(const Drover__V1__Mount *m)
+{
+    pthread_mutex_lock(&asks_lock);
+    struct ask *a = asked_already(m);
+    if (a) {
+        atomic_fetch_add(&a->refs, 1);
+    } else if (asking < MAX_STUCK) {
+        pthread_t thread;
+        a = ask_new(m);
+        if (pthread_create(&thread, NULL, ask_thread, a) == 0) {
+            pthread_detach(thread);
+            a->next = asks;
+            asks = a;
+            asking++;
+        } else {
+            atomic_store(&a->refs, 1);
+            ask_unref(a);
+            a = NULL;
+        }
+    }
+    pthread_mutex_unlock(&asks_lock);
+    return a;
+}
+
+static void ask_end(struct ask *a, int wait_ms, Drover__V1__Mount *m)
 {
     if (!a) {
         xml_set(&m->error,
                 xasprintf("not asked: %d file systems that were asked before don't answer", MAX_STUCK));
         return;
     }
+    int64_t deadline_ms = a->begun + wait_ms; /* one that was asked long before is not waited for */
     struct timespec end = {deadline_ms / 1000, (deadline_ms % 1000) * 1000000};
     pthread_mutex_lock(&a->lock);
     while (!a->answered && pthread_cond_timedwait(&a->changed, &a->lock, &end) == 0)
@@ -184,7 +234,9 @@ static void ask_end(struct ask *a, int64_t deadline_ms, int waited_ms, Drover__V
         if (*a->mount->error)
             xml_set(&m->error, xstrdup(a->mount->error));
     } else {
-        xml_set(&m->error, xasprintf("%s did not answer within %d ms", m->source, waited_ms));
+        int64_t waited = clock_monotonic_ms() - a->begun;
+        xml_set(&m->error, xasprintf("%s did not answer within %lld ms", m->source,
+                                     (long long)(waited > wait_ms ? waited : wait_ms)));
     }
     pthread_mutex_unlock(&a->lock);
     ask_unref(a);
@@ -194,13 +246,12 @@ static void stat_all(Drover__V1__Mount **list, size_t n, int wait_ms)
 {
     /* In rounds: more than MAX_STUCK at once are asked only when those before have answered. */
     for (size_t from = 0; from < n; from += MAX_STUCK / 2) {
-        struct ask *asks[MAX_STUCK / 2];
+        struct ask *round[MAX_STUCK / 2];
         size_t k = n - from < MAX_STUCK / 2 ? n - from : MAX_STUCK / 2;
-        int64_t deadline = clock_monotonic_ms() + wait_ms;
         for (size_t i = 0; i < k; i++)
-            asks[i] = ask_begin(list[from + i]);
+            round[i] = ask_begin(list[from + i]);
         for (size_t i = 0; i < k; i++)
-            ask_end(asks[i], deadline, wait_ms, list[from + i]);
+            ask_end(round[i], wait_ms, list[from + i]);
     }
 }
 
@@ -244,6 +295,25 @@ static int mount_id(const char *path)
     if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, STATX_MNT_ID, &st) < 0 || !(st.stx_mask & STATX_MNT_ID))
         return 0;
     return (int)st.stx_mnt_id;
+}
+
+char *mounts_place(const struct mounts *m, const char *path)
+{
+    struct libmnt_fs *fs, *found = NULL;
+    size_t longest = 0;
+    struct libmnt_iter *it = mnt_new_iter(MNT_ITER_FORWARD);
+    while (it && mnt_table_next_fs(m->table, it, &fs) == 0) {
+        const char *target = mnt_fs_get_target(fs);
+        if (target && is_below(path, target) && strlen(target) >= longest) {
+            longest = strlen(target);
+            found = fs;
+        }
+    }
+    mnt_free_iter(it);
+    const char *slash = strrchr(path, '/'), *target = found ? mnt_fs_get_target(found) : "/";
+    int id = found ? mnt_fs_get_id(found) : 0;
+    return streq(target, "/") ? xasprintf("%d %.*s", id, slash ? (int)(slash - path) : 0, path)
+                              : xasprintf("%d %s", id, target);
 }
 
 Drover__V1__Mount *mounts_of_path(const struct mounts *m, const char *path)

@@ -22,6 +22,10 @@ size_t mounts_list(const struct mounts *mounts, int statfs_ms, Drover__V1__Mount
  * the longest target. NULL if there is none. */
 Drover__V1__Mount *mounts_of_path(const struct mounts *mounts, const char *path);
 
+/* What hangs together with that path, by its name alone, so that nothing is touched that may hang: the mount that it is below (mounted
+ * anew it is another), or, below none but the root, its directory, which may be a symbolic link to anywhere. Owned by the caller. */
+char *mounts_place(const struct mounts *mounts, const char *path);
+
 /* Fills the fields of statfs; blocks as long as the file system does. */
 void mounts_stat(Drover__V1__Mount *mount);
 

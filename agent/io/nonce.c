@@ -402,6 +402,12 @@ int nonce_remove(const char *state_dir, const char *nonce, struct error *err)
     return 1;
 }
 
+char *nonce_directory(const char *state_dir, const char *nonce)
+{
+    uint64_t inode;
+    return record_get(state_dir, nonce, &inode);
+}
+
 size_t nonces_recorded(const char *state_dir, char ***ret)
 {
     return tree_list(ret, "%s/probes", state_dir);

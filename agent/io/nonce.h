@@ -25,5 +25,8 @@ bool nonce_find(const struct limit *limit, const char *nonce, const char *direct
 /* Removes it and its record. 1: it is gone, 0: there is no such record, negative: it could not be removed, and the record stays. */
 int nonce_remove(const char *state_dir, const char *nonce, struct error *err);
 
+/* Where it was written, by its record alone; NULL without one. Owned by the caller. */
+char *nonce_directory(const char *state_dir, const char *nonce);
+
 /* All that are recorded: UUIDs for nonce_remove; tree_list_free frees them. */
 size_t nonces_recorded(const char *state_dir, char ***ret);

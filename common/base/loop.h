@@ -58,4 +58,8 @@ void workers_submit(struct workers *w, void (*fn)(void *arg), void (*done)(void 
 
 /* Waits for work in progress and runs what is queued; posts of `done` reach the loop before loop_free returns. */
 void workers_free(struct workers *w);
+
+/* The same, for work that may never end (a file system that hangs): false if some is still in progress after that time. Then that
+ * work's `done` is never run, nothing of it is freed, and what it uses must stay until the process ends. */
+bool workers_free_within(struct workers *w, int64_t ms);
 DEFINE_CLEANUP(struct workers *, workers_free);

@@ -2,6 +2,7 @@
 #include "common/base/memory.h"
 
 #include <pthread.h>
+#include <time.h>
 
 struct job {
     struct job *next;
@@ -12,11 +13,11 @@ struct job {
 
 struct workers {
     struct loop *loop;
-    unsigned max, running, idle, queued;
-    bool stopping;
+    unsigned max, running, idle, queued, ended;
+    bool stopping, abandoned;
     pthread_t *threads;
     pthread_mutex_t lock;
-    pthread_cond_t ready;
+    pthread_cond_t ready, end;
     struct job *first, **last;
 };
 
@@ -38,11 +39,16 @@ static void *worker(void *arg)
             w->last = &w->first;
         pthread_mutex_unlock(&w->lock);
         j->fn(j->arg);
-        if (j->done)
+        pthread_mutex_lock(&w->lock);
+        bool abandoned = w->abandoned; /* there is no loop any more */
+        if (j->done && !abandoned)
             loop_post(w->loop, j->done, j->arg);
         free(j);
-        pthread_mutex_lock(&w->lock);
+        if (abandoned)
+            break;
     }
+    w->ended++;
+    pthread_cond_signal(&w->end);
     pthread_mutex_unlock(&w->lock);
     return NULL;
 }
@@ -56,6 +62,11 @@ struct workers *workers_new(struct loop *loop, unsigned max)
     w->last = &w->first;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->ready, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->end, &attr);
+    pthread_condattr_destroy(&attr);
     return w;
 }
 
@@ -77,18 +88,40 @@ void workers_submit(struct workers *w, void (*fn)(void *arg), void (*done)(void 
     pthread_mutex_unlock(&w->lock);
 }
 
-void workers_free(struct workers *w)
+static void stop(struct workers *w)
 {
-    if (!w)
-        return;
     pthread_mutex_lock(&w->lock);
     w->stopping = true;
     pthread_cond_broadcast(&w->ready);
     pthread_mutex_unlock(&w->lock);
+}
+
+void workers_free(struct workers *w)
+{
+    if (!w)
+        return;
+    stop(w);
     for (unsigned i = 0; i < w->running; i++)
         pthread_join(w->threads[i], NULL);
     pthread_cond_destroy(&w->ready);
+    pthread_cond_destroy(&w->end);
     pthread_mutex_destroy(&w->lock);
     free(w->threads);
     free(w);
+}
+
+bool workers_free_within(struct workers *w, int64_t ms)
+{
+    int64_t deadline = clock_monotonic_ms() + ms;
+    struct timespec end = {deadline / 1000, deadline % 1000 * 1000000};
+    stop(w);
+    pthread_mutex_lock(&w->lock);
+    while (w->ended < w->running && pthread_cond_timedwait(&w->end, &w->lock, &end) == 0)
+        ;
+    w->abandoned = w->ended < w->running;
+    bool abandoned = w->abandoned;
+    pthread_mutex_unlock(&w->lock);
+    if (!abandoned)
+        workers_free(w);
+    return !abandoned;
 }

@@ -29,8 +29,9 @@ DOCTOR(host_up)
 DOCTOR(agent_silent)
 {
     const struct ask *a = evidence_inspect(in->evidence, in->host);
-    if (a && !a->inspection)
-        host_found(("%s", ask_words(a)), ("the host's facts"),
+    const Drover__V1__Inspection *seen = a ? a->inspection : NULL;
+    if (a && (!seen || !seen->host)) /* an older agent that hangs says so, without a fact */
+        host_found(("%s", seen && seen->n_errors ? seen->errors[0] : ask_words(a)), ("the host's facts"),
                    ("%s", ask_unknown(a) ? "update drover-agent there: it is older than the coordinator"
                                          : "see its log: journalctl -u drover-agent"));
 }

@@ -39,6 +39,32 @@ def test_storage_that_does_not_answer(fleet, drover):
     wait_for(lambda: heavy(check(drover, "web1")) == {}, 30, "the storage to answer again")
 
 
+def test_storage_that_hangs_uses_nothing_up(fleet, drover):
+    """However often it is looked at: guests elsewhere are checked as before, the doctor names the mount, and the agent ends in time."""
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"] * 3)
+    fleet.guest_add("web2", on="kvm1", disks=["nfs"])
+    for guest in ("web1", "web2"):
+        wait_for(lambda guest=guest: heavy(check(drover, guest)) == {}, 20, f"the coordinator to know {guest}")
+    kvm2 = fleet.node("kvm2")
+    pids = clients(fleet, kvm2)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(8):
+            assert "storage-stale" in heavy(check(drover, "web1"))
+            assert heavy(check(drover, "web2")) == {}
+        for _ in range(40):  # more than file systems may hang at once
+            judged, status = doctor(drover, "kvm2")
+            assert (status, heavy(judged["kvm2"])) == (3, {"mount-hangs": "block"})
+        assert fleet.programs.agent_stop(kvm2)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    fleet.programs.agent_start(kvm2)
+    fleet.programs.sessions_wait()
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 30, "the storage to answer again")
+
+
 def test_storage_whose_server_is_gone(fleet, drover):
     """FUSE says ENOTCONN of a mount without its server, as NFS says ESTALE of one whose export was made anew."""
     fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)

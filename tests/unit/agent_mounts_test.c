@@ -105,6 +105,29 @@ static void the_mount_of_a_path(void **state)
     }
 }
 
+/* By names alone: nothing of it is there. */
+static void what_hangs_together(void **state)
+{
+    (void)state;
+    _cleanup_(made_tree_deinit) struct made_tree t;
+    made_tree_init(&t);
+    _cleanup_(mounts_freep) struct mounts *m =
+        read_text(&t, ROOT "30 20 0:40 / /drover-none/a rw - nfs4 old:/a rw\n"
+                           "32 30 0:42 / /drover-none/a rw - nfs4 new:/a rw\n");
+    static const struct {
+        const char *path, *place;
+    } cases[] = {
+        {"/drover-none/a/vm.img", "32 /drover-none/a"},
+        {"/drover-none/a/deep/vm.img", "32 /drover-none/a"},
+        {"/drover-none/ab/vm.img", "20 /drover-none/ab"},
+        {"/vm.img", "20 "},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_free_ char *place = mounts_place(m, cases[i].path);
+        assert_string_equal(place, cases[i].place);
+    }
+}
+
 static void file_systems_of_this_machine_answer(void **state)
 {
     (void)state;
@@ -326,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mounts_that_can_hold_images_with_their_options),
         cmocka_unit_test(the_mount_of_a_path),
+        cmocka_unit_test(what_hangs_together),
         cmocka_unit_test(file_systems_of_this_machine_answer),
         cmocka_unit_test(an_unreadable_table_is_an_error),
         cmocka_unit_test(images_are_told_by_their_first_bytes),

@@ -138,6 +138,45 @@ static void a_blocked_worker_does_not_hold_up_the_next(void **state)
     pthread_barrier_destroy(&r.barrier);
 }
 
+struct hanging {
+    pthread_barrier_t begun, released;
+    int done;
+};
+
+static void hang(void *arg)
+{
+    struct hanging *h = arg;
+    pthread_barrier_wait(&h->begun);
+    pthread_barrier_wait(&h->released);
+}
+
+static void count_done(void *arg)
+{
+    struct hanging *h = arg;
+    h->done++;
+}
+
+static void work_that_never_ends_is_left_behind(void **state)
+{
+    (void)state;
+    static struct workers *kept; /* nobody frees them: that is what is asked for */
+    _cleanup_(loop_freep) struct loop *loop = NULL;
+    assert_int_equal(loop_new(&loop, NULL), 0);
+    struct hanging h = {.done = 0};
+    pthread_barrier_init(&h.begun, NULL, 2);
+    pthread_barrier_init(&h.released, NULL, 2);
+    kept = workers_new(loop, 2);
+    workers_submit(kept, hang, count_done, &h);
+    pthread_barrier_wait(&h.begun);
+    assert_false(workers_free_within(kept, 50));
+    assert_true(workers_free_within(workers_new(loop, 2), 50));
+    loop_free(steal(&loop));
+    pthread_barrier_wait(&h.released); /* it comes back to a loop that is gone */
+    pthread_barrier_destroy(&h.released);
+    pthread_barrier_destroy(&h.begun);
+    assert_int_equal(h.done, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +185,7 @@ int main(void)
         cmocka_unit_test(posts_keep_their_order),
         cmocka_unit_test(workers_finish_on_the_loop),
         cmocka_unit_test(a_blocked_worker_does_not_hold_up_the_next),
+        cmocka_unit_test(work_that_never_ends_is_left_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

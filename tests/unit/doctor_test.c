@@ -83,6 +83,13 @@ SPOIL(silent)
     struct ask *a = &w->evidence.asks[evidence_inspect(&w->evidence, w->host) - w->evidence.asks];
     made_silence(a, STATUS_DEADLINE_EXCEEDED, "kvm1 gave no answer in 3 s");
 }
+SPOIL(hangs)
+{
+    Drover__V1__Inspection *seen = made_inspection(&w->evidence, w->host);
+    drover__v1__host_facts__free_unpacked(seen->host, NULL);
+    seen->host = NULL;
+    append(&seen->errors, &seen->n_errors, xstrdup("no answer in time"));
+}
 SPOIL(libvirt_down)
 {
     w->report->libvirt_up = false;
@@ -299,6 +306,7 @@ static const struct ailment {
 } ailments[] = {
     {down, "host-up", "connection refused", "systemctl enable --now drover-agent", B},
     {silent, "agent-silent", "no answer in 3 s", "journalctl -u drover-agent", B},
+    {hangs, "agent-silent", "no answer in time", "journalctl -u drover-agent", B, true},
     {libvirt_down, "libvirt-up", "Failed to connect socket", "systemctl enable --now libvirtd.service", B},
     {equal_uuids, "host-uuid", "as on kvm2", "host_uuid = ", B},
     {stopped, "service-inactive", "libvirtd is inactive", "systemctl enable --now libvirtd.service", B, true},
