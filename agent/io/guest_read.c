@@ -1,5 +1,6 @@
 #include "agent/io/guest_xml.h"
 #include "agent/io/guests.h"
+#include "agent/io/message.h"
 #include "common/base/memory.h"
 
 #include <libvirt/libvirt.h>
@@ -77,6 +78,54 @@ int guests_get(virConnectPtr conn, const char *uuid, Drover__V1__Guest **ret, ch
     return guests_read(domain, ret, ret_xml, err);
 }
 
+static bool has_disk(const Drover__V1__Guest *g, const Drover__V1__Disk *d)
+{
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *o = g->disks[i];
+        if (streq(o->type, d->type) && streq(o->protocol, d->protocol) && streq(o->source, d->source) &&
+            streq(o->source_host, d->source_host))
+            return true;
+    }
+    return false;
+}
+
+static bool has_interface(const Drover__V1__Guest *g, const Drover__V1__Interface *n)
+{
+    for (size_t i = 0; i < g->n_interfaces; i++)
+        if (streq(g->interfaces[i]->type, n->type) && streq(g->interfaces[i]->source, n->source))
+            return true;
+    return false;
+}
+
+void guests_later(const Drover__V1__Guest *running, const Drover__V1__Guest *defined,
+                  Drover__V1__GuestNow *now)
+{
+    for (size_t i = 0; i < defined->n_disks; i++) {
+        const Drover__V1__Disk *d = defined->disks[i];
+        if (d->source[0] && !has_disk(running, d))
+            message_append(&now->later, &now->n_later, xasprintf("disk %s (%s)", d->target, d->source));
+    }
+    for (size_t i = 0; i < defined->n_interfaces; i++) {
+        const Drover__V1__Interface *n = defined->interfaces[i];
+        if (n->source[0] && !has_interface(running, n))
+            message_append(&now->later, &now->n_later,
+                           xasprintf("interface %s (%s %s)", n->mac, n->type, n->source));
+    }
+}
+
+/* What can't be read is not told: the vote of the source reads both, and fails then. */
+static void read_later(virDomainPtr domain, Drover__V1__GuestNow *now)
+{
+    if (virDomainIsActive(domain) != 1 || virDomainIsPersistent(domain) != 1)
+        return;
+    _cleanup_(free_guest) Drover__V1__Guest *running = NULL, *defined = NULL;
+    _cleanup_free_ char *live = virDomainGetXMLDesc(domain, 0),
+                        *inactive = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
+    if (live && inactive && guest_xml_parse(live, strlen(live), &running, NULL) == 0 &&
+        guest_xml_parse(inactive, strlen(inactive), &defined, NULL) == 0)
+        guests_later(running, defined, now);
+}
+
 int guests_now(virConnectPtr conn, const char *uuid, Drover__V1__GuestNow **ret, struct error *err)
 {
     _cleanup_domain_ virDomainPtr domain = virDomainLookupByUUIDString(conn, uuid);
@@ -91,6 +140,7 @@ int guests_now(virConnectPtr conn, const char *uuid, Drover__V1__GuestNow **ret,
     now->checkpoints = g.checkpoints;
     now->managed_save = g.managed_save;
     now->job = g.job;
+    read_later(domain, now);
     *ret = now;
     return 0;
 }

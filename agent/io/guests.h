@@ -17,6 +17,10 @@ int guests_read(virDomainPtr domain, Drover__V1__Guest **ret, char **ret_xml, st
 /* Only what libvirt tells no event of. */
 int guests_now(virConnectPtr conn, const char *uuid, Drover__V1__GuestNow **ret, struct error *err);
 
+/* Disks and interfaces of the definition that lead where none of the running guest's does: it has them at its next start. */
+void guests_later(const Drover__V1__Guest *running, const Drover__V1__Guest *defined,
+                  Drover__V1__GuestNow *now);
+
 /* ---- the table: the loop's thread ---- */
 
 struct guests;

@@ -116,6 +116,11 @@ static const struct rule rules[] = {
      "The guest's memory is saved on the source (virsh managedsave). Moving just its definition would lose "
      "it.",
      false},
+    {"definition-differs", W, PROBED | MOVING, rule_definition_differs,
+     "The guest's definition, which goes along, names disks or networks that the guest does not have while "
+     "it "
+     "runs. They were not checked, and its next start at the destination needs them.",
+     false},
     {"firmware-variables", B, AT_REST, rule_nvram,
      "UEFI variables are in a file that only the source has. A running guest takes them along; a definition "
      "does not.",

@@ -83,6 +83,7 @@ RULE(hostdevs);
 RULE(snapshots);
 RULE(checkpoints);
 RULE(managed_save);
+RULE(definition_differs);
 RULE(nvram);
 
 RULE(storage_not_shared);

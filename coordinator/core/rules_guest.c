@@ -190,6 +190,17 @@ RULE(managed_save)
               ("start the guest and move it running, or drop it: virsh managedsave-remove %s", g->name));
 }
 
+RULE(definition_differs)
+{
+    const Drover__V1__GuestNow *now = evidence_guest(in->evidence, in->source);
+    for (size_t i = 0; now && i < now->n_later; i++)
+        found(("guest %s", in->guest->guest->name),
+              ("its definition names %s, which it does not have while it runs", now->later[i]),
+              ("what was checked: the disks and interfaces that it has now"),
+              ("see that %s has that, too; or change the definition: virsh edit %s", in->destination->name,
+               in->guest->guest->name));
+}
+
 RULE(nvram)
 {
     const Drover__V1__Guest *g = in->guest->guest;

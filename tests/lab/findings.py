@@ -29,6 +29,7 @@ REAL = {
     "snapshots": "test_findings_guest.py::test_what_a_guest_that_runs_has",
     "checkpoints": "test_findings_guest.py::test_what_a_guest_that_runs_has",
     "managed-save": "test_findings_guest.py::test_what_a_guest_that_is_shut_off_has",
+    "definition-differs": "test_findings_guest.py::test_a_definition_that_names_more_than_the_guest_has",
     "firmware-variables": "test_findings_guest.py::test_what_a_guest_that_is_shut_off_has",
     # What it needs at the destination.
     "name-free": "test_check.py::test_a_name_that_is_taken",

@@ -29,6 +29,16 @@ def test_what_a_guest_that_runs_has(fleet, drover):
     wait_for_heavy(drover, "web3", {"guest-state": "block"})
 
 
+def test_a_definition_that_names_more_than_the_guest_has(fleet, drover):
+    kvm1 = fleet.node("kvm1")
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], nic="br0")
+    wait_for_heavy(drover, "web1", {})
+    kvm1.virsh("attach-disk", "web1", "/srv/gluster/later.raw", "vdb", "--config", "--subdriver", "raw")
+    found = check(drover, "web1")
+    assert heavy(found) == {"definition-differs": "warn"}
+    assert "disk vdb (/srv/gluster/later.raw)" in found["definition-differs"]["seen"]
+
+
 def test_what_a_guest_that_is_shut_off_has(fleet, drover):
     kvm1 = fleet.node("kvm1")
     fleet.guest_add("web1", on="kvm1", disks=["gluster"])

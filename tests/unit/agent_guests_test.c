@@ -1,5 +1,6 @@
 /* The connection and the table of guests, on libvirt's test driver: a real libvirt client whose hypervisor is inside of the
  * process, with events. Its default host has one running guest, "test". */
+#include "agent/io/guest_xml.h"
 #include "agent/io/guests.h"
 #include "common/base/memory.h"
 
@@ -277,9 +278,47 @@ static void it_can_be_closed_at_any_moment(void **state)
     }
 }
 
+static Drover__V1__Guest *parsed(const char *devices)
+{
+    _cleanup_free_ char *xml =
+        xasprintf("<domain><name>a</name><uuid>11111111-2222-3333-4444-555555555555</uuid>"
+                  "<devices>%s</devices></domain>",
+                  devices);
+    Drover__V1__Guest *g = NULL;
+    assert_int_equal(guest_xml_parse(xml, strlen(xml), &g, NULL), 0);
+    return g;
+}
+
+static void what_only_the_definition_names_is_told(void **state)
+{
+    (void)state;
+    Drover__V1__Guest *running = parsed(
+        "<disk type='file'><source file='/a'/><target dev='vda'/></disk>"
+        "<disk type='file' device='cdrom'><target dev='hdc'/></disk>"
+        "<interface type='bridge'><mac address='m1'/><source network='lan' bridge='br0'/></interface>");
+    Drover__V1__Guest *defined =
+        parsed("<disk type='file'><source file='/a'/><target dev='vda'/></disk>"
+               "<disk type='file'><source file='/b'/><target dev='vdb'/></disk>"
+               "<disk type='file' device='cdrom'><source file='/i.iso'/><target dev='hdc'/></disk>"
+               "<interface type='network'><mac address='m1'/><source network='lan'/></interface>"
+               "<interface type='user'><mac address='m2'/></interface>"
+               "<interface type='bridge'><mac address='m3'/><source bridge='br0'/></interface>");
+    Drover__V1__GuestNow *now = new0(Drover__V1__GuestNow);
+    drover__v1__guest_now__init(now);
+    guests_later(running, defined, now);
+    assert_int_equal(now->n_later, 3);
+    assert_string_equal(now->later[0], "disk vdb (/b)");
+    assert_string_equal(now->later[1], "disk hdc (/i.iso)");
+    assert_string_equal(now->later[2], "interface m3 (bridge br0)");
+    drover__v1__guest_now__free_unpacked(now, NULL);
+    drover__v1__guest__free_unpacked(running, NULL);
+    drover__v1__guest__free_unpacked(defined, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_only_the_definition_names_is_told),
         cmocka_unit_test(guests_are_read_when_libvirt_comes_up),
         cmocka_unit_test(a_guest_is_followed_from_its_definition_to_its_end),
         cmocka_unit_test(a_transaction_is_told_with_its_guest),

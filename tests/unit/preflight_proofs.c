@@ -82,13 +82,23 @@ SPOIL(denied)
 {
     made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "denied", "permission denied");
 }
+static Drover__V1__GuestNow *now(struct move *m)
+{
+    Drover__V1__GuestNow *n = new0(Drover__V1__GuestNow);
+    drover__v1__guest_now__init(n);
+    made_string(&n->uuid, m->guest->uuid);
+    seen(m, m->source)->guest = n;
+    return n;
+}
 SPOIL(snapshot_of_a_moment_ago)
 {
-    Drover__V1__GuestNow *now = new0(Drover__V1__GuestNow);
-    drover__v1__guest_now__init(now);
-    made_string(&now->uuid, m->guest->uuid);
-    now->snapshots = 1;
-    seen(m, m->source)->guest = now;
+    now(m)->snapshots = 1;
+}
+SPOIL(disk_of_the_next_start)
+{
+    Drover__V1__GuestNow *n = now(m);
+    n->later = xcalloc(1, sizeof(char *));
+    n->later[n->n_later++] = xstrdup("disk vdb (/srv/new.raw)");
 }
 SPOIL(mute)
 {
@@ -399,6 +409,7 @@ const struct spoiled preflight_proofs[] = {
     {old_agent, "probe-unknown", "kvm2", ONLY, W},
     {never_heard_of_nonces, "storage-unproven", "no such method", MORE, B},
     {snapshot_of_a_moment_ago, "snapshots", "1 snapshot", ONLY, B},
+    {disk_of_the_next_start, "definition-differs", "disk vdb (/srv/new.raw)", ONLY, W},
     {copied_along, "copy-storage", "kvm2", ONLY, I},
     {copied_vmdk, "copy-kind", "vmdk", MORE, B},
     {copied_shareable, "copy-kind", "shareable", MORE, B},
