@@ -46,6 +46,34 @@ def test_a_guest_on_a_network_that_is_a_bridge(fleet, drover, networks):
     assert "<source network='lan'/>" in kvm2.virsh("dumpxml", "--inactive", "web1")
 
 
+def configure(fleet, text):
+    fleet.coordinator.write("/etc/drover/coordinator.yaml", text)
+    fleet.programs.coordinator_stop()
+    fleet.programs.coordinator_start()
+    fleet.programs.sessions_wait()
+
+
+def test_a_running_guest_goes_to_the_network_that_the_mapping_names(fleet, drover, networks, undo):
+    networks("lan", kvm1=BRIDGED)
+    networks("lan2", kvm2=BRIDGED)
+    kvm1, kvm2 = fleet.hosts()
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], tick_ms=100, off=True)
+    edited(fleet, "web1", ("</devices>", LAN))
+    kvm1.virsh("start", "web1")
+    fleet.tick_wait("web1")
+    wait_for_heavy(drover, "web1", {"network": "block"})
+    plain = fleet.programs.coordinator_config()
+    undo(lambda: configure(fleet, plain))
+    configure(fleet, plain + "mappings:\n  - {from: kvm1, to: kvm2, both: true, networks: [{from: lan, to: lan2}]}\n")
+    wait_for_heavy(drover, "web1", {})
+    drover("migrate", "web1", "--to", "kvm2")
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_goes_on(fleet, "web1", "kvm2")
+    for inactive in ((), ("--inactive",)):
+        assert "network='lan2'" in kvm2.virsh("dumpxml", *inactive, "web1")
+    assert kvm2.virsh("net-port-list", "lan2")  # the network gave it its place
+
+
 def test_networks_without_a_bridge_are_believed(fleet, drover, networks):
     """Macvtap pools: nothing tells that eth1 is on the same network on both hosts."""
     pool = "<forward mode='bridge'><interface dev='eth1'/></forward>"
