@@ -18,8 +18,9 @@
 enum {
     MAX_JOBS = 256, /* each has a thread: behind those that hang on one file system nobody waits */
     MAX_HELD = 128,
-    GRACE_MS = 250, /* after the limit, for work that ends by it to answer */
-    REPLY_MS = 200, /* of the call's time, kept for the answer's way back */
+    GRACE_MS = 250,  /* after the limit, for work that ends by it to answer */
+    REPLY_MS = 200,  /* of the call's time, kept for the answer's way back */
+    STUCK_MS = 1000, /* after the deadline: work on a busy host is back by then */
     SWEEP_MS = 30000,
     STOP_MS = 2000,   /* at the agent's end, for jobs to notice that they are cancelled */
     REMOVE_MS = 1000, /* and for their files to be removed */
@@ -83,7 +84,7 @@ static void on_late(void *arg)
 {
     struct probe_job *j = arg;
     j->timer = NULL;
-    j->overdue = true;
+    j->overdue = clock_monotonic_ms();
     if (!j->does.late) {
         fail_late(j);
         cancel(j);
@@ -253,10 +254,12 @@ char **probes_places(char *const *paths, size_t n)
 
 int64_t probes_stuck_ms(const struct probes *p, const char *place)
 {
+    int64_t now = clock_monotonic_ms();
     for (const struct probe_job *j = p->jobs; j && *place; j = j->next) {
-        size_t at = j->overdue ? atomic_load(&j->at) : PROBE_NOWHERE;
+        bool stuck = j->overdue && now - j->overdue >= STUCK_MS;
+        size_t at = stuck ? atomic_load(&j->at) : PROBE_NOWHERE;
         if (at < j->does.n_places && streq(j->does.places[at], place))
-            return clock_monotonic_ms() - j->begun;
+            return now - j->begun;
     }
     return 0;
 }

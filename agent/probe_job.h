@@ -38,7 +38,8 @@ struct probe_job {
     int64_t begun;                /* monotonic */
     struct probe_work does;
     _Atomic size_t at; /* which of its places the work is at; PROBE_NOWHERE: none */
-    bool overdue;      /* the deadline has passed, and the work has not ended */
+    int64_t
+        overdue; /* monotonic: the deadline passed then, and the work has not ended; 0: it has not passed */
 };
 
 struct probe_held { /* what a probe has made and a later step, a lease or the end of the agent takes away */
@@ -75,7 +76,7 @@ int64_t probe_realtime_us(void); /* CLOCK_REALTIME */
 /* Of n paths (empty ones: ""); tree_list_free frees them. By the mounts as they are now, and without touching what may hang. */
 char **probes_places(char *const *paths, size_t n);
 
-/* How long work has not come back from that place; 0: none is overdue there. */
+/* How long work has not come back from that place; 0: none is overdue there, by more than a busy host explains. */
 int64_t probes_stuck_ms(const struct probes *probes, const char *place);
 
 /* Holds for lease_ms. fd: a listener, which greets who connects; -1: a file. */
