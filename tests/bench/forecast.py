@@ -46,7 +46,8 @@ def measure(fleet, working_set, dirty, link, *options):
 
 
 def time_error(forecast, fact):
-    return abs(forecast["time"] - fact["transfer"]) / fact["transfer"] if fact["transfer"] else float("nan")
+    took = fact["transfer"] + fact["handover"]
+    return abs(forecast["time"] - took) / took if took else float("nan")
 
 
 with BenchFleet() as fleet:

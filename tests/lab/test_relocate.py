@@ -5,7 +5,7 @@ import signal
 from threading import Thread
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, document, edited, wait_for_job
+from checks import assert_goes_on, assert_runs_only_on, document, edited, job_state, wait_for_job
 from lablib import wait_for
 
 GLUSTER, ELSEWHERE, IMAGES = "/srv/gluster", "/srv/elsewhere", "/var/lib/libvirt/images"
@@ -316,3 +316,22 @@ def test_copies_that_are_broken_off_leave_nothing(fleet, drover, images):
         wait_for(lambda: not document(drover("jobs", "--json"))["jobs"], 60, "the job to end")
         assert files(kvm2) == [] and files(kvm1) == ["web1-0.raw"]
         assert fleet.node("kvm1").domains()["web1"] == "running"
+
+
+def test_disks_that_do_not_get_on_are_given_up_by_the_deadline(fleet, drover, images):
+    kvm1, kvm2 = images
+    fleet.guest_add("web1", on="kvm1", disks=["local"], size=256, tick_ms=100)
+    kvm1.run(["dd", "if=/dev/urandom", f"of={IMAGES}/web1-0.raw", "bs=1M", "seek=1", "count=250", "conv=notrunc"])
+    known(drover, "web1")
+    job = document(
+        drover("migrate", "web1", "--to", "kvm2", "--copy-storage", "--bandwidth", "20MiB/s", "--deadline", "5s", "--detach", "--json")
+    )["jobs"][0]["id"]
+    wait_for(lambda: job_state(drover, job).get("progress", {}).get("disk_done", 0) > 0, 60, "some of the disk to be copied")
+    fleet.link("kvm2", up=False)
+    wait_for(lambda: "nothing of it has moved within the deadline" in str(job_state(drover, job)["log"]), 25, "it to be given up", poll=0.2)
+    fleet.link("kvm2", up=True)
+    ended = wait_for_job(drover, job, ("failed",), deadline=120)
+    assert "the disks are not all there" in ended["text"], ended
+    assert files(kvm2) == [] and files(kvm1) == ["web1-0.raw"]
+    assert_runs_only_on(fleet, "web1", "kvm1")
+    assert_goes_on(fleet, "web1", "kvm1", repeats=True)
