@@ -25,6 +25,8 @@ struct probes {
     const struct agents *agents;
     struct evidence evidence;
     struct probe_call **calls; /* by ask; NULL: none in flight */
+    size_t n_calls;
+    unsigned named; /* groups that have a nonce */
     struct loop_timer *deadline, *turn;
     int64_t ends_ms;
     void (*done)(void *arg, struct evidence *evidence);
@@ -61,7 +63,7 @@ static void drop(struct probe_call **slot)
 
 static void probes_free(struct probes *p)
 {
-    for (size_t i = 0; i < p->evidence.n; i++)
+    for (size_t i = 0; i < p->n_calls; i++)
         drop(&p->calls[i]);
     loop_timer_cancel(p->deadline);
     loop_timer_cancel(p->turn);
@@ -71,6 +73,31 @@ static void probes_free(struct probes *p)
 }
 
 static void send_due(struct probes *p);
+
+/* The requests of a group are about the same thing, and name it by the same nonce. */
+static void name_group(struct evidence *e, unsigned g)
+{
+    char nonce[37];
+    uuid_t uuid;
+    uuid_generate(uuid);
+    uuid_unparse_lower(uuid, nonce);
+    for (size_t i = 0; i < e->n; i++)
+        if (e->asks[i].group == g && e->asks[i].probe)
+            e->asks[i].probe->nonce = xstrdup(nonce);
+}
+
+/* What can be asked now; answers may have brought new questions. */
+static bool advance(struct probes *p)
+{
+    struct evidence *e = &p->evidence;
+    bool waiting = evidence_advance(e);
+    p->calls = xrealloc(p->calls, e->n + 1, sizeof(p->calls[0]));
+    for (; p->n_calls < e->n; p->n_calls++)
+        p->calls[p->n_calls] = NULL;
+    for (; p->named < e->groups; p->named++)
+        name_group(e, p->named);
+    return waiting;
+}
 
 /* What is not over will not be waited for; farewells whose turn comes by that are sent. */
 static void give_up(struct probes *p, const char *why)
@@ -83,9 +110,11 @@ static void give_up(struct probes *p, const char *why)
         a->why = a->state == ASK_SENT ? xasprintf("%s gave no answer %s", a->host->name, why)
                                       : xasprintf("there was no time left to ask %s", a->host->name);
         a->state = ASK_FAILED;
-        drop(&p->calls[i]);
+        if (i < p->n_calls)
+            drop(&p->calls[i]);
     }
-    evidence_advance(&p->evidence);
+    p->evidence.closed = true;
+    advance(p);
     send_due(p);
 }
 
@@ -95,8 +124,6 @@ static void finish(struct probes *p)
     p->evidence = (struct evidence){0};
     void (*done)(void *, struct evidence *) = p->done;
     void *arg = p->arg;
-    for (size_t i = 0; i < evidence.n; i++)
-        drop(&p->calls[i]);
     probes_free(p);
     done(arg, &evidence);
 }
@@ -115,7 +142,7 @@ static void on_turn(void *arg)
 {
     struct probes *p = arg;
     p->turn = NULL;
-    bool waiting = evidence_advance(&p->evidence);
+    bool waiting = advance(p);
     for (size_t i = 0; i < p->evidence.n; i++)
         if (p->evidence.asks[i].state == ASK_ENOUGH)
             drop(&p->calls[i]);
@@ -227,28 +254,12 @@ static void send_due(struct probes *p)
             send_one(p, i);
 }
 
-/* The requests of a group are about the same thing, and name it by the same nonce. */
-static void name_groups(struct evidence *e)
-{
-    for (unsigned g = 0; g < e->groups; g++) {
-        char nonce[37];
-        uuid_t uuid;
-        uuid_generate(uuid);
-        uuid_unparse_lower(uuid, nonce);
-        for (size_t i = 0; i < e->n; i++)
-            if (e->asks[i].group == g && e->asks[i].probe)
-                e->asks[i].probe->nonce = xstrdup(nonce);
-    }
-}
-
 struct probes *probes_start(struct loop *loop, const struct agents *agents, struct evidence *evidence,
                             void (*done)(void *arg, struct evidence *evidence), void *arg)
 {
     struct probes *p = new0(struct probes);
     *p = (struct probes){.loop = loop, .agents = agents, .evidence = *evidence, .done = done, .arg = arg};
     *evidence = (struct evidence){0};
-    name_groups(&p->evidence);
-    p->calls = xcalloc(p->evidence.n + 1, sizeof(struct probe_call *));
     p->ends_ms = clock_monotonic_ms() + PROBES_MS;
     p->deadline = loop_timer_start(loop, PROBES_MS, on_deadline, p);
     take_turn(p);

@@ -7,6 +7,8 @@
 #include "common/base/memory.h"
 
 #include <jansson.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void drop(json_t **j)
@@ -40,6 +42,16 @@ bool image_parse(const char *json, Drover__V1__ProbeResult *r)
         message_append(&r->images, &r->n_images, f);
     }
     return true;
+}
+
+/* Where the files really lie: a name may lead through "..", or be a link to another storage. */
+static void resolve(Drover__V1__ProbeResult *r)
+{
+    for (size_t i = 0; i < r->n_images; i++) {
+        _cleanup_free_ char *real = r->images[i]->name[0] == '/' ? realpath(r->images[i]->name, NULL) : NULL;
+        if (real)
+            xml_set(&r->images[i]->resolved, steal(&real));
+    }
 }
 
 static const char *reason_of(const struct error *err)
@@ -89,8 +101,10 @@ void image_open(const struct limit *limit, const char *name, const char *format,
     else if (!image_parse(output, r))
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "failed",
                   "qemu-img gave no list of images for %s", name);
-    else
+    else {
+        resolve(r);
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN, "",
                   "%s opens: %s, %llu bytes, %zu in its chain", name, r->images[0]->format,
                   (unsigned long long)r->images[0]->virtual_size, r->n_images);
+    }
 }

@@ -1,6 +1,7 @@
 #include "coordinator/core/evidence.h"
 
 #include "common/base/memory.h"
+#include "coordinator/core/backing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ const struct ask *evidence_probe(const struct evidence *e, const struct fleet_ho
 const struct ask *evidence_inspect(const struct evidence *e, const struct fleet_host *host)
 {
     for (size_t i = e ? e->n : 0; i-- > 0;)
-        if (e->asks[i].host == host && e->asks[i].inspect)
+        if (e->asks[i].host == host && e->asks[i].inspect && !streq(e->asks[i].key, BACKING))
             return &e->asks[i];
     return NULL;
 }
@@ -58,7 +59,7 @@ const struct ask *evidence_inspect(const struct evidence *e, const struct fleet_
 const Drover__V1__Inspection *evidence_inspection(const struct evidence *e, const struct fleet_host *host)
 {
     for (size_t i = e ? e->n : 0; i-- > 0;)
-        if (e->asks[i].host == host && e->asks[i].inspection)
+        if (e->asks[i].host == host && e->asks[i].inspection && !streq(e->asks[i].key, BACKING))
             return e->asks[i].inspection;
     return NULL;
 }
@@ -179,6 +180,7 @@ static void stop_senders(struct evidence *e, const struct ask *listener)
 bool evidence_advance(struct evidence *e)
 {
     bool waiting = false;
+    plan_backing_found(e);
     for (size_t i = 0; i < e->n; i++) {
         struct ask *a = &e->asks[i];
         if (a->probe && a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN && is_over(a))

@@ -29,10 +29,14 @@ struct ask {
     int64_t sent_us, answered_us;       /* of the coordinator's CLOCK_REALTIME, for clocks */
 };
 
+#define BACKING "backing" /* key of inspections that only look at paths of backing files */
+
 struct evidence {
     struct ask *asks;
     size_t n;
     unsigned groups;
+    const struct fleet_host *source, *destination; /* of a move: answers about its images bring questions */
+    bool closed;                                   /* no time is left for those */
 };
 
 void evidence_deinit(struct evidence *evidence);
@@ -46,7 +50,7 @@ struct ask *evidence_add(struct evidence *evidence, const struct fleet_host *hos
 const struct ask *evidence_probe(const struct evidence *evidence, const struct fleet_host *host,
                                  Drover__V1__ProbeKind kind, const char *key);
 
-/* The last inspection of that host that was answered, NULL if there is none. */
+/* The last inspection of that host that was answered, NULL if there is none; those of single paths (key BACKING) aside. */
 const Drover__V1__Inspection *evidence_inspection(const struct evidence *evidence,
                                                   const struct fleet_host *host);
 /* What that host's libvirt said of the guest when it was asked; NULL if it was not. */
@@ -55,7 +59,7 @@ const struct ask *evidence_inspect(const struct evidence *evidence, const struct
 const Drover__V1__PathFacts *evidence_path(const struct evidence *evidence, const struct fleet_host *host,
                                            const char *path);
 
-/* Makes due what can be asked now, and fills in what earlier answers tell. True while something is to be waited for. */
+/* Makes due what can be asked now, and fills in what earlier answers tell; may add requests. True while something is to be waited for. */
 bool evidence_advance(struct evidence *evidence);
 
 static inline bool ask_proven(const struct ask *a)

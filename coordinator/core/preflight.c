@@ -247,8 +247,9 @@ static const struct rule rules[] = {
      "active there.",
      false},
     {"storage-not-shared", B, PROBED, rule_storage_not_shared,
-     "Both hosts have a directory at the image's path, but not the same one: a file that the source wrote "
-     "beside the image did not appear at the destination. The guest would run on another disk, or on none.",
+     "Both hosts have a directory at the path of the image, or of a file that it is backed by, but not the "
+     "same one: a file that the source wrote there did not appear at the destination. The guest would run on "
+     "another disk, on a mix of two, or on none.",
      false},
     {"storage-other-path", B, PROBED, rule_storage_other_path,
      "The destination has the same storage, mounted at another path. The guest's definition names the path.",
@@ -266,8 +267,8 @@ static const struct rule rules[] = {
      "grow.",
      false},
     {"storage-unproven", B, PROBED, rule_storage_unproven,
-     "The proof that both hosts see the same image could not be carried out. Without it nothing says that "
-     "the guest finds its disk.",
+     "The proof that both hosts see the same image, and the same files that it is backed by, could not be "
+     "carried out. Without it nothing says that the guest finds its disk.",
      false},
     {"block-device-missing", B, PROBED, rule_block_missing,
      "The block device that the disk names is not at the destination: not logged in, not zoned, not mapped, "
@@ -286,9 +287,11 @@ static const struct rule rules[] = {
      "same way.",
      false},
     {"image-unproven", W, PROBED, rule_image_unproven,
-     "Whether the destination can open the image could not be tried.", false},
+     "Whether a host can open the image, and what that is backed by, could not be tried.", false},
     {"image-differs", B, PROBED, rule_image_differs,
-     "Under the same name, the two hosts open images of different size or format.", false},
+     "Under the same name, the two hosts open images of different size or format, or with other backing "
+     "files.",
+     false},
     {"unit-differs", B, PROBED, rule_unit_differs,
      "Under the same name, the two hosts reach iSCSI units that say by INQUIRY that they are different ones.",
      false},

@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/backing.h"
 #include "coordinator/core/mapping.h"
 
 #include <stdlib.h>
@@ -114,6 +115,7 @@ static void plan_disk(const struct plan *p, const Drover__V1__Disk *d, const Dro
         plan_image(p, d->target, (char *const[]){here, there}, NULL, d->format);
     else if (url)
         plan_image(p, d->target, NULL, url, d->format);
+    plan_backing(p->out, d, as_there);
 }
 
 char *bridges_key(const Drover__V1__Bridge *here, const Drover__V1__Bridge *there)
@@ -241,6 +243,8 @@ void plan_check(struct evidence *out, const struct fleet *fleet, const struct fl
     const struct plan p = {out, fleet, source, destination};
     if (source == destination || !source->up || !destination->up || !source->report || !destination->report)
         return;
+    out->source = source;
+    out->destination = destination;
     Drover__V1__Mapping *mapping = mapping_between(fleet->mappings, source, destination);
     Drover__V1__Guest *there = mapping_guest(mapping, guest);
     plan_inspections(&p, guest, there);

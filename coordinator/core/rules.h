@@ -138,6 +138,10 @@ RULE(release_backward);
 /* The nonce beside the disk's image was written by the source and read by the destination. */
 bool storage_proven(const struct preflight *in, const Drover__V1__Disk *disk);
 
+/* By WWID, or target and unit. */
+enum lun_identity { SAME_LUN, OTHER_LUN, LUN_NOT_TOLD };
+enum lun_identity luns_compare(const Drover__V1__Lun *a, const Drover__V1__Lun *b);
+
 /* The destination's libvirt said that it can run the guest's CPU. */
 bool cpu_proven(const struct preflight *in);
 

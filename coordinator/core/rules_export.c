@@ -263,24 +263,44 @@ RULE(image_unreachable)
     }
 }
 
+/* At the source, too: what it is backed by is then not known. */
 RULE(image_unproven)
 {
     const Drover__V1__Guest *g = in->guest->guest;
-    for (size_t i = 0; i < g->n_disks; i++) {
-        const struct ask *there = image_at(in, in->destination, i);
-        bool silent =
-            there && !ask_proven(there) && !ask_refuted(there) && !no_answer(there) && !ask_unknown(there);
-        if (silent && disk_is_written(g->disks[i]) && is_judged(in, g->disks[i]))
+    const struct fleet_host *hosts[2] = {in->source, in->destination};
+    for (size_t i = 0; i < 2 * g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i / 2];
+        const struct fleet_host *host = hosts[i % 2];
+        const struct ask *a = image_at(in, host, i / 2);
+        bool silent = a && !ask_proven(a) && !ask_refuted(a) && !no_answer(a) && !ask_unknown(a);
+        if (silent && disk_is_written(d) && is_judged(in, d))
             found(
-                ("disk %s", g->disks[i]->target),
-                ("whether %s can open it is not known: %s", in->destination->name, ask_words(there)),
-                ("qemu-img there opening it"),
+                ("disk %s", d->target), ("whether %s can open it is not known: %s", host->name, ask_words(a)),
+                ("qemu-img there opening it, and all that it is backed by"),
                 ("%s on %s",
-                 streq(ask_reason(there), "denied")
+                 streq(ask_reason(a), "denied")
                      ? "see that QEMU's user may read it: ls -l, the export's squash options, SELinux' label,"
                      : "install qemu-utils (and qemu-block-extra), or see the log of drover-agent",
-                 in->destination->name));
+                 host->name));
     }
+}
+
+/* The first link in which two chains differ; the length of the longer one if they don't. */
+static size_t first_difference(const Drover__V1__ProbeResult *a, const Drover__V1__ProbeResult *b)
+{
+    size_t i = 0;
+    while (i < a->n_images && i < b->n_images && a->images[i]->virtual_size == b->images[i]->virtual_size &&
+           streq(a->images[i]->format, b->images[i]->format))
+        i++;
+    return i;
+}
+
+static char *link_text(const Drover__V1__ProbeResult *r, size_t i)
+{
+    if (i >= r->n_images)
+        return xasprintf("the end of its chain, after %zu", r->n_images);
+    return xasprintf("%s of %llu bytes", r->images[i]->format,
+                     (unsigned long long)r->images[i]->virtual_size);
 }
 
 RULE(image_differs)
@@ -290,17 +310,17 @@ RULE(image_differs)
         const struct ask *here = image_at(in, in->source, i), *there = image_at(in, in->destination, i);
         /* Media that differ have a rule of their own. */
         bool media = !disk_is_written(g->disks[i]) && !streq(g->disks[i]->type, "network");
-        if (!ask_proven(here) || !ask_proven(there) || media || !is_judged(in, g->disks[i]) ||
-            !here->result->n_images || !there->result->n_images)
+        if (!ask_proven(here) || !ask_proven(there) || media || !is_judged(in, g->disks[i]))
             continue;
-        const Drover__V1__ImageFacts *a = here->result->images[0], *b = there->result->images[0];
-        if (a->virtual_size != b->virtual_size || !streq(a->format, b->format))
-            found(("disk %s", g->disks[i]->target),
-                  ("%s of %llu bytes on %s, %s of %llu bytes on %s", a->format,
-                   (unsigned long long)a->virtual_size, in->source->name, b->format,
-                   (unsigned long long)b->virtual_size, in->destination->name),
-                  ("the same image"),
-                  ("see that both hosts reach the same server under the name %s",
-                   g->disks[i]->source_host[0] ? g->disks[i]->source_host : g->disks[i]->source));
+        size_t at = first_difference(here->result, there->result);
+        if (at == here->result->n_images && at == there->result->n_images)
+            continue;
+        _cleanup_free_ char *a = link_text(here->result, at), *b = link_text(there->result, at);
+        _cleanup_free_ char *which = at ? xasprintf("backing file %zu of it: ", at) : xstrdup("");
+        found(("disk %s", g->disks[i]->target),
+              ("%s%s on %s, %s on %s", which, a, in->source->name, b, in->destination->name),
+              ("the same image"),
+              ("see that both hosts reach the same server under the name %s",
+               g->disks[i]->source_host[0] ? g->disks[i]->source_host : g->disks[i]->source));
     }
 }

@@ -1,5 +1,8 @@
 /* Rules about disks that are files: is it the same file at both hosts? A nonce that the source wrote beside the image was looked
- * for at the destination, at the same path. Each way to fail has its rule, for each has its own remedy. */
+ * for at the destination, at the same path; so it was beside each of its backing files that lies elsewhere. Each way to fail has its
+ * rule, for each has its own remedy. */
+#include "common/base/cleanup.h"
+#include "coordinator/core/backing.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -9,6 +12,9 @@ enum fault { FINE, NOT_SHARED, OTHER_PATH, MISSING, READ_ONLY, STALE, FULL, UNPR
 
 struct proof {
     const Drover__V1__Disk *disk;
+    const char *file, *file_there; /* of the image, or of a backing file of it */
+    bool backing;
+    enum fault fault;
     const struct ask *write, *read;
     const struct fleet_host *where; /* the host at fault */
     const char *seen;
@@ -68,7 +74,7 @@ static enum fault judge_read(struct proof *p)
 /* FINE, too, of what isn't to be asked. */
 static enum fault judge(const struct preflight *in, const Drover__V1__Disk *d, struct proof *p)
 {
-    *p = (struct proof){.disk = d};
+    *p = (struct proof){.disk = d, .file = d->source};
     p->write = evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, d->target);
     p->read =
         evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, d->target);
@@ -96,26 +102,94 @@ bool storage_proven(const struct preflight *in, const Drover__V1__Disk *d)
     return judge(in, d, &p) == FINE && ask_proven(p.read);
 }
 
-#define each_fault(fault, p)                                                                                 \
+/* ---- backing files ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a[0] && streq(a, b);
+}
+
+/* What can be told of a link without writing beside it: a device's identity; or, where nobody may write, that the file has the
+ * server's one number on the same export. */
+static bool looks_same(const struct preflight *in, const struct proof *p)
+{
+    const Drover__V1__PathFacts *a = evidence_path(in->evidence, in->source, p->file),
+                                *b = evidence_path(in->evidence, in->destination, p->file_there);
+    if (!a || !b || !streq(a->kind, b->kind))
+        return false;
+    if (streq(a->kind, "block"))
+        return luns_compare(a->lun, b->lun) == SAME_LUN;
+    return streq(a->kind, "file") && a->mount && b->mount && a->mount->network && b->mount->network &&
+           same_text(a->mount->source, b->mount->source) && streq(a->mount->root, b->mount->root) &&
+           a->inode == b->inode && a->size == b->size && streq(a->relative, b->relative);
+}
+
+static enum fault judge_link(const struct preflight *in, struct proof *p)
+{
+    _cleanup_free_ char *key = backing_key(p->disk->target, p->file, p->file_there);
+    p->write = evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, key);
+    p->read = evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, key);
+    p->here = mount_of(p->write);
+    p->elsewhere = same_elsewhere(in, p);
+    bool wrote = ask_proven(p->write);
+    p->where = wrote ? in->destination : in->source;
+    p->seen = ask_words(wrote ? p->read : p->write);
+    if (wrote ? ask_proven(p->read) : p->write && looks_same(in, p))
+        return FINE; /* it is only read from */
+    if (!p->write || !p->read)
+        return UNPROVEN;
+    if (!wrote)
+        return hangs(p->write) ? STALE : UNPROVEN;
+    enum fault fault = judge_read(p);
+    return fault == READ_ONLY ? UNPROVEN : fault;
+}
+
+/* Of disk `i`: the image itself, and link `n` below it. False past the end. */
+static bool fault_of(const struct preflight *in, size_t i, size_t n, struct proof *p)
+{
+    const Drover__V1__Disk *d = in->guest->guest->disks[i], *there = in->there->disks[i];
+    if (n == 0) {
+        enum fault fault = judge(in, d, p);
+        p->fault = fault;
+        return true;
+    }
+    *p = (struct proof){.disk = d, .backing = true};
+    if (!backing_link(in->evidence, d->target, d, there, n, &p->file, &p->file_there))
+        return false;
+    bool local = p->file[0] == '/' || strncmp(p->file, "json:", 5) == 0;
+    bool covered = backing_beside(in->evidence, d->target, d, there, n) < n;
+    bool copied = in->copy_storage && storage_is_local(in, d);
+    p->fault = local && !covered && !copied ? judge_link(in, p) : FINE;
+    return true;
+}
+
+#define each_fault(wanted, p)                                                                                \
     for (size_t i_ = 0; i_ < in->guest->guest->n_disks; i_++)                                                \
-        if (judge(in, in->guest->guest->disks[i_], (p)) == (fault))
+        for (size_t n_ = 0; fault_of(in, i_, n_, (p)); n_++)                                                 \
+            if ((p)->fault == (wanted))
+
+#define SUBJECT(p)                                                                                           \
+    ("disk %s%s%s", (p).disk->target, (p).backing ? ", backed by " : "", (p).backing ? (p).file : "")
 
 RULE(storage_not_shared)
 {
     struct proof p;
     each_fault(NOT_SHARED, &p)
     {
-        if (in->copy_storage)
+        if (in->copy_storage && !p.backing)
             continue; /* rules_copy.c */
         bool local = p.here && !p.here->network;
-        found(("disk %s", p.disk->target),
+        found(SUBJECT(p),
               ("%s has a directory of the same name, but it is another one: %s%s%s%s", p.where->name, p.seen,
                local ? " (at the source it is on " : "", local ? p.here->fs_type : "",
                local ? ", a file system of its own)" : ""),
               ("what %s writes beside %s to be there on %s, too", in->source->name, p.write->probe->path,
                in->destination->name),
-              ("copy the disk along (--copy-storage); or put it on storage that both hosts share, mounted at "
-               "the same path or mapped (mappings: in coordinator.yaml)"));
+              ("%s; or put it on storage that both hosts share, mounted at the same path or mapped "
+               "(mappings: in "
+               "coordinator.yaml)",
+               p.backing ? "merge it into the image (virsh blockpull)"
+                         : "copy the disk along (--copy-storage)"));
     }
 }
 
@@ -123,7 +197,7 @@ RULE(storage_other_path)
 {
     struct proof p;
     each_fault(OTHER_PATH, &p) found(
-        ("disk %s", p.disk->target),
+        SUBJECT(p),
         ("%s is mounted at %s on %s, and at %s on %s", p.here->source, p.here->target, in->source->name,
          p.elsewhere->target, in->destination->name),
         ("the same mount point on both, or a mapping: the destination would look at %s", p.read->probe->path),
@@ -136,12 +210,13 @@ RULE(storage_missing)
 {
     struct proof p;
     each_fault(MISSING, &p) found(
-        ("disk %s", p.disk->target), ("%s", p.seen),
-        ("the directory of %s on %s", p.read->probe->path, in->destination->name),
+        SUBJECT(p), ("%s", p.seen), ("the directory of %s on %s", p.read->probe->path, in->destination->name),
         ("mount %s at %s there, or map the path (mappings: in coordinator.yaml)%s",
          p.here && p.here->network ? p.here->source : "the storage",
          p.here && p.here->network ? p.here->target : "the same path as at the source",
-         p.here && p.here->network ? "" : "; for a copy of the disk (--copy-storage) make the directory"));
+         (p.here && p.here->network) || p.backing
+             ? ""
+             : "; for a copy of the disk (--copy-storage) make the directory"));
 }
 
 RULE(storage_read_only)
@@ -150,7 +225,7 @@ RULE(storage_read_only)
     each_fault(READ_ONLY, &p)
     {
         const Drover__V1__Mount *m = mount_of(p.where == in->source ? p.write : p.read);
-        found(("disk %s", p.disk->target),
+        found(SUBJECT(p),
               ("%s can't write to the directory of %s%s%s", p.where->name, p.write->probe->path,
                m && m->read_only ? ": it is mounted read-only at " : "", m && m->read_only ? m->target : ""),
               ("storage that both hosts may write to"),
@@ -162,25 +237,23 @@ RULE(storage_read_only)
 RULE(storage_stale)
 {
     struct proof p;
-    each_fault(STALE, &p)
-        found(("disk %s", p.disk->target), ("%s", p.seen), ("storage that answers on %s", p.where->name),
-              ("see that its server is up, then mount it anew there (umount -l, mount)"));
+    each_fault(STALE, &p) found(SUBJECT(p), ("%s", p.seen), ("storage that answers on %s", p.where->name),
+                                ("see that its server is up, then mount it anew there (umount -l, mount)"));
 }
 
 RULE(storage_full)
 {
     struct proof p;
-    each_fault(FULL, &p) found(("disk %s", p.disk->target), ("%s", p.seen),
-                               ("room for a file of a few bytes beside the image"),
-                               ("free some space on that storage: a guest whose disk can't grow stops"));
+    each_fault(FULL, &p)
+        found(SUBJECT(p), ("%s", p.seen), ("room for a file of a few bytes beside the image"),
+              ("free some space on that storage: a guest whose disk can't grow stops"));
 }
 
 RULE(storage_unproven)
 {
     struct proof p;
     each_fault(UNPROVEN, &p) found(
-        ("disk %s", p.disk->target),
-        ("nothing proves that both hosts see the same %s: %s", p.disk->source, p.seen),
+        SUBJECT(p), ("nothing proves that both hosts see the same %s: %s", p.file, p.seen),
         ("a nonce that %s writes beside it and %s reads", in->source->name, in->destination->name),
         ("%s on %s",
          streq(ask_reason(ask_proven(p.write) ? p.read : p.write), "denied")
@@ -205,90 +278,4 @@ RULE(probe_unknown)
                   ("update drover-agent there"));
             break;
         }
-}
-
-/* ---- block devices ----------------------------------------------------------------------------------------------- */
-
-struct pair {
-    const Drover__V1__Disk *disk;
-    const Drover__V1__PathFacts *here, *there;
-};
-
-static const Drover__V1__Lun *lun_of(const Drover__V1__PathFacts *path)
-{
-    return path ? path->lun : NULL;
-}
-
-static bool block_pair(const struct preflight *in, size_t i, struct pair *p)
-{
-    const Drover__V1__Disk *d = in->guest->guest->disks[i];
-    if ((!streq(d->type, "block") && !streq(d->type, "file")) || d->source[0] != '/')
-        return false;
-    *p = (struct pair){d, evidence_path(in->evidence, in->source, d->source),
-                       evidence_path(in->evidence, in->destination, in->there->disks[i]->source)};
-    return streq(d->type, "block") || (p->here && streq(p->here->kind, "block"));
-}
-
-#define each_block_disk(p)                                                                                   \
-    for (size_t i_ = 0; i_ < in->guest->guest->n_disks; i_++)                                                \
-        if (block_pair(in, i_, (p)))
-
-RULE(block_missing)
-{
-    struct pair p;
-    each_block_disk(&p) if (p.there && !streq(p.there->kind, "block")) found(
-        ("disk %s", p.disk->target),
-        ("%s is %s on %s%s%s", p.disk->source, streq(p.there->kind, "absent") ? "not there" : p.there->kind,
-         in->destination->name, p.there->error[0] ? ": " : "", p.there->error),
-        ("a block device of that name"),
-        ("log in to its target or rescan there (iscsiadm -m session --rescan, multipath -r), and check the "
-         "zoning or the LUN's mapping"));
-}
-
-enum identity { SAME, DIFFERENT, NOT_TOLD };
-
-static enum identity compare(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
-{
-    if (!a || !b)
-        return NOT_TOLD;
-    if (a->wwid[0] && b->wwid[0])
-        return streq(a->wwid, b->wwid) ? SAME : DIFFERENT;
-    if (!a->target[0] || !b->target[0] || !a->has_lun || !b->has_lun)
-        return NOT_TOLD;
-    return streq(a->target, b->target) && a->lun == b->lun ? SAME : DIFFERENT;
-}
-
-RULE(block_differs)
-{
-    struct pair p;
-    each_block_disk(&p)
-    {
-        const Drover__V1__Lun *a = lun_of(p.here), *b = lun_of(p.there);
-        if (a && b && compare(a, b) == DIFFERENT)
-            found(("disk %s", p.disk->target),
-                  ("%s is %s%s on %s, and %s%s on %s", p.disk->source, a->wwid, a->target, in->source->name,
-                   b->wwid, b->target, in->destination->name),
-                  ("the same unit of the same target"),
-                  ("use a name that follows the unit, /dev/disk/by-id/... or a multipath alias that both "
-                   "hosts share"));
-    }
-}
-
-RULE(block_unproven)
-{
-    struct pair p;
-    each_block_disk(&p)
-    {
-        const struct ask *here = evidence_inspect(in->evidence, in->source),
-                         *there = evidence_inspect(in->evidence, in->destination);
-        if ((p.there && !streq(p.there->kind, "block")) ||
-            compare(lun_of(p.here), lun_of(p.there)) != NOT_TOLD)
-            continue;
-        const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
-        found(("disk %s", p.disk->target),
-              ("%s: %s", p.disk->source, silent ? ask_words(silent) : "a device without a WWID or a target"),
-              ("an identity (WWID, or target and unit) that both hosts read from the device"),
-              ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
-               in->source->name));
-    }
 }

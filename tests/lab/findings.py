@@ -62,7 +62,7 @@ REAL = {
     "libvirt-port": "test_check.py::test_libvirts_port_is_closed",
     # Its disks.
     "storage-pool": "test_check_needs.py::test_many_things_at_once_are_all_told",
-    "storage-not-shared": "test_check.py::test_look_alike_local_directories",
+    "storage-not-shared": "test_check.py::test_look_alike_local_directories",  # and of backing files: test_findings_storage.py
     "storage-other-path": "test_check.py::test_the_same_export_at_another_path",
     "storage-missing": "test_check.py::test_a_directory_that_is_not_there",
     "storage-read-only": "test_check.py::test_a_read_only_mount",

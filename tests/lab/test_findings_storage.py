@@ -107,6 +107,33 @@ def test_a_server_that_squashes_root_lets_the_owner_prove(fleet, drover, undo):
     wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the owner to prove it")
 
 
+@pytest.mark.parametrize("off", [True, False])
+def test_a_backing_file_of_each_hosts_own(fleet, drover, undo, off):
+    """The overlay is shared, and what it is backed by has the same name and size on both hosts, and is two files."""
+    kvm1, kvm2 = fleet.hosts()
+    base = f"{IMAGES}/base.raw"
+    for host in (kvm1, kvm2):
+        host.run(["qemu-img", "create", "-q", "-f", "raw", base, "16M"])
+        undo(lambda host=host: host.run(["rm", base]))
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], format="qcow2", off=True)
+    undo(fleet.guests_clear)
+    kvm1.run(["qemu-img", "rebase", "-u", "-F", "raw", "-b", base, f"{GLUSTER}/web1-0.qcow2"])
+    if not off:
+        kvm1.virsh("start", "web1")
+        wait_for(lambda: "running" in drover("vms").stdout, 20, "the coordinator to know that web1 runs")
+    found = wait_for_finding(drover, "web1", "storage-not-shared")
+    assert heavy(found) == {"storage-not-shared": "block"}
+    assert base in found["storage-not-shared"]["subject"]
+    assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
+    # On storage that both share, in a directory of its own, it is proven there.
+    kvm1.run(["mkdir", "-p", f"{GLUSTER}/golden"])
+    undo(lambda: kvm1.run(["rm", "-rf", f"{GLUSTER}/golden"]))
+    if off:
+        kvm1.run(["cp", base, f"{GLUSTER}/golden/"])
+        kvm1.run(["qemu-img", "rebase", "-u", "-F", "raw", "-b", "golden/base.raw", f"{GLUSTER}/web1-0.qcow2"])
+        wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "kvm2 to see the new header, and the file to be proven")
+
+
 # ---- block devices ----
 
 

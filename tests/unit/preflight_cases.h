@@ -38,6 +38,8 @@ extern const size_t n_preflight_cases;
 extern const struct spoiled preflight_proofs[];
 extern const size_t n_preflight_proofs;
 void move_with_proof(struct move *m);
+/* Its image is backed by these files, as qemu-img finds it at the source and at the destination; all that is asked of them is proven. */
+void move_backed_by(struct move *m, const char *here, const char *there);
 
 /* Of the guest's hardware and its network disks, in preflight_hardware.c. */
 extern const struct spoiled preflight_hardware[];

@@ -236,10 +236,81 @@ SPOIL(no_tools)
 {
     made_answer(asked(m, m->destination, KIND(IMAGE)), UNDECIDED, "no-program", "there is no qemu-img");
 }
+SPOIL(no_tools_here)
+{
+    made_answer(asked(m, m->source, KIND(IMAGE)), UNDECIDED, "no-program", "there is no qemu-img");
+}
 SPOIL(other_size)
 {
     asked(m, m->destination, KIND(IMAGE))->result->images[0]->virtual_size = 5;
 }
+
+/* ---- backing files ---- */
+
+static void add_link(struct ask *a, const char *name, uint64_t size)
+{
+    Drover__V1__ImageFacts *f = new0(Drover__V1__ImageFacts);
+    drover__v1__image_facts__init(f);
+    made_string(&f->format, "qcow2");
+    made_string(&f->name, name);
+    f->virtual_size = size;
+    a->result->images = xrealloc(a->result->images, a->result->n_images + 1, sizeof(a->result->images[0]));
+    a->result->images[a->result->n_images++] = f;
+}
+
+void move_backed_by(struct move *m, const char *here, const char *there)
+{
+    const struct fleet_host *hosts[2] = {m->source, m->destination};
+    const char *names[2] = {here, there};
+    for (unsigned i = 0; i < 2; i++) {
+        struct ask *a = asked(m, hosts[i], KIND(IMAGE));
+        made_string(&a->result->images[0]->name, IMAGE);
+        add_link(a, names[i], 1 << 20);
+    }
+    made_answers(&m->evidence);
+}
+#define BASE "/var/lib/libvirt/images/base.qcow2"
+static struct ask *about_base(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind)
+{
+    return made_ask(&m->evidence, host, kind, "vda: " BASE ", " BASE);
+}
+SPOIL(base_of_each_host)
+{
+    move_backed_by(m, BASE, BASE);
+    made_answer(about_base(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent", "no nonce there");
+}
+SPOIL(base_where_none_may_write)
+{
+    move_backed_by(m, BASE, BASE);
+    made_answer(about_base(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "read-only", "read-only file system");
+    struct ask *a = &m->evidence.asks[m->evidence.n - 1];
+    a->inspection->paths[0]->inode = 7; /* another file of the same name and size */
+}
+SPOIL(base_behind_a_link)
+{
+    move_backed_by(m, "/srv/nfs/base.qcow2", "/srv/nfs/base.qcow2");
+    const struct fleet_host *hosts[2] = {m->source, m->destination};
+    for (unsigned i = 0; i < 2; i++)
+        made_string(&asked(m, hosts[i], KIND(IMAGE))->result->images[1]->resolved, BASE);
+    made_answers(&m->evidence);
+    made_answer(about_base(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent", "no nonce there");
+}
+SPOIL(base_not_asked_about)
+{
+    m->evidence.closed = true;
+    move_backed_by(m, BASE, BASE);
+}
+SPOIL(base_of_another_size)
+{
+    move_backed_by(m, "/srv/nfs/base.qcow2", "/srv/nfs/base.qcow2");
+    asked(m, m->destination, KIND(IMAGE))->result->images[1]->virtual_size = 5;
+}
+SPOIL(longer_chain_there)
+{
+    move_backed_by(m, "/srv/nfs/base.qcow2", "/srv/nfs/base.qcow2");
+    add_link(asked(m, m->destination, KIND(IMAGE)), "/srv/nfs/older.qcow2", 1 << 20);
+}
+
 static void with_cdrom(struct move *m)
 {
     Drover__V1__Disk *d = made_disk(m->guest, "file", "/var/lib/iso/install.iso");
@@ -426,7 +497,14 @@ const struct spoiled preflight_proofs[] = {
     {untraced, "export-untraced", "web1.raw", ONLY, W},
     {broken_chain, "image-unreachable", "base.qcow2", ONLY, B},
     {no_tools, "image-unproven", "qemu-img", ONLY, W},
+    {no_tools_here, "image-unproven", "kvm1 can open it", ONLY, W},
     {other_size, "image-differs", "5 bytes", ONLY, B},
+    {base_of_each_host, "storage-not-shared", "no nonce there", ONLY, B},
+    {base_where_none_may_write, "storage-unproven", "read-only", ONLY, B},
+    {base_behind_a_link, "storage-not-shared", "no nonce there", ONLY, B},
+    {base_not_asked_about, "storage-unproven", "nobody was asked", ONLY, B},
+    {base_of_another_size, "image-differs", "qcow2 of 5 bytes on kvm2", ONLY, B},
+    {longer_chain_there, "image-differs", "the end of its chain, after 2 on kvm1", ONLY, B},
     {local_media, "cdrom-local", "install.iso", ONLY, B},
     {other_media, "cdrom-differs", "3 on kvm2", ONLY, W},
     {old_cache, "cache-unsafe", "default", ONLY, B},

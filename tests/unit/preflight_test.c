@@ -166,6 +166,27 @@ static void a_proven_move_has_no_findings(void **state)
     move_deinit(&m);
 }
 
+/* A backing file elsewhere that is proven there; one beside the image; where nobody may write, one file of one export. */
+static void a_backing_file_that_is_shared_is_no_finding(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"/srv/golden/base.qcow2", "/srv/nfs/base.qcow2",
+                                        "nfs://10.0.0.20/base"};
+    for (unsigned i = 0; i < 4; i++) {
+        struct move m;
+        move_init(&m);
+        move_with_proof(&m);
+        move_backed_by(&m, files[i % 3], files[i % 3]);
+        if (i == 3)
+            made_answer(made_ask(&m.evidence, m.source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE,
+                                 "vda: /srv/golden/base.qcow2, /srv/golden/base.qcow2"),
+                        DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "read-only", "read-only file system");
+        preflight_run(&m.in, &m.out);
+        assert_int_equal(m.out.n, 0);
+        move_deinit(&m);
+    }
+}
+
 static bool is_clock(const struct ask *a)
 {
     return a->probe && a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_CLOCK;
@@ -257,6 +278,7 @@ int main(void)
         cmocka_unit_test(findings_add_up),
         cmocka_unit_test(hosts_without_a_report_break_nothing),
         cmocka_unit_test(a_proven_move_has_no_findings),
+        cmocka_unit_test(a_backing_file_that_is_shared_is_no_finding),
         cmocka_unit_test(silence_is_told),
         cmocka_unit_test(a_silent_agent_is_told_alone),
         cmocka_unit_test(the_mode_follows_the_guest),
