@@ -275,9 +275,16 @@ static const struct rule rules[] = {
      "or named otherwise.",
      false},
     {"block-device-differs", B, PROBED, rule_block_differs,
-     "Both hosts have a block device of that name, but its WWID (or target and unit) differs: another disk. "
+     "Both hosts have a block device of that name, but its WWID (or target and unit) or its size differs: "
+     "another disk. "
      "Device names such as /dev/sdb are given in the order of discovery.",
      false},
+    {"block-device-read-only", B, PROBED, rule_block_read_only,
+     "The destination sees the block device write-protected: by its LUN's mapping, its target's ACL, or by "
+     "itself. The guest's writes would fail.",
+     false},
+    {"block-device-offline", B, PROBED, rule_block_offline,
+     "The destination's kernel has the block device, and does not use it: it is offline or blocked.", false},
     {"block-device-unproven", B, PROBED, rule_block_unproven,
      "No identity could be read from the block device on both hosts, so nothing says that it is the same. "
      "Nothing is ever written to a device to find out.",

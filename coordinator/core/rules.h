@@ -95,6 +95,8 @@ RULE(storage_full);
 RULE(storage_unproven);
 RULE(block_missing);
 RULE(block_differs);
+RULE(block_read_only);
+RULE(block_offline);
 RULE(block_unproven);
 RULE(export_is_host);
 RULE(export_closed);

@@ -1,5 +1,6 @@
 /* Rules about disks that are block devices: is it the same unit at both hosts, by what its own system calls it? Nothing is ever
  * written to a device to find out. */
+#include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
 #include <string.h>
@@ -40,15 +41,29 @@ RULE(block_missing)
          "zoning or the LUN's mapping"));
 }
 
-enum lun_identity luns_compare(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+/* What sysfs makes of a disk's model and serial: of disks that are no LUN of a storage network (a virtual machine's ATA disks are all
+ * "QEMU HARDDISK QM00001") it says nothing. */
+static const char *wwid_of(const Drover__V1__Lun *l)
 {
-    if (!a || !b)
-        return LUN_NOT_TOLD;
-    if (a->wwid[0] && b->wwid[0])
+    return streq(l->transport, "other") && strncmp(l->wwid, "t10.", 4) == 0 ? "" : l->wwid;
+}
+
+static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    if (wwid_of(a)[0] && wwid_of(b)[0])
         return streq(a->wwid, b->wwid) ? SAME_LUN : OTHER_LUN;
     if (!a->target[0] || !b->target[0] || !a->has_lun || !b->has_lun)
         return LUN_NOT_TOLD;
     return streq(a->target, b->target) && a->lun == b->lun ? SAME_LUN : OTHER_LUN;
+}
+
+/* One that was grown, and whose new size only one host has seen, is not the same yet. */
+enum lun_identity luns_compare(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    if (!a || !b)
+        return LUN_NOT_TOLD;
+    enum lun_identity names = compare_names(a, b);
+    return names == SAME_LUN && a->size && b->size && a->size != b->size ? OTHER_LUN : names;
 }
 
 RULE(block_differs)
@@ -57,13 +72,55 @@ RULE(block_differs)
     each_block_disk(&p)
     {
         const Drover__V1__Lun *a = lun_of(p.here), *b = lun_of(p.there);
-        if (a && b && luns_compare(a, b) == OTHER_LUN)
+        if (luns_compare(a, b) != OTHER_LUN)
+            continue;
+        if (compare_names(a, b) == SAME_LUN)
+            found(("disk %s", p.disk->target),
+                  ("%s has %llu bytes on %s and %llu on %s", p.disk->source, (unsigned long long)a->size,
+                   in->source->name, (unsigned long long)b->size, in->destination->name),
+                  ("one size: that of the unit"),
+                  ("if it was resized, let both hosts see it: iscsiadm -m session --rescan, or echo 1 > "
+                   "/sys/block/.../device/rescan, then multipathd resize map"));
+        else
             found(("disk %s", p.disk->target),
                   ("%s is %s%s on %s, and %s%s on %s", p.disk->source, a->wwid, a->target, in->source->name,
                    b->wwid, b->target, in->destination->name),
                   ("the same unit of the same target"),
                   ("use a name that follows the unit, /dev/disk/by-id/... or a multipath alias that both "
                    "hosts share"));
+    }
+}
+
+RULE(block_read_only)
+{
+    struct pair p;
+    each_block_disk(&p)
+    {
+        const Drover__V1__Lun *l = lun_of(p.there);
+        if (l && l->read_only && disk_is_written(p.disk))
+            found(("disk %s", p.disk->target),
+                  ("%s (%s) is write-protected on %s", p.disk->source, l->name, in->destination->name),
+                  ("a device that the guest can write to"),
+                  ("see the LUN's mapping or ACL for %s at its storage, then rescan it there; or blockdev "
+                   "--setrw there",
+                   in->destination->name));
+    }
+}
+
+/* States as the kernel's SCSI layer names them; other devices have none. */
+RULE(block_offline)
+{
+    struct pair p;
+    each_block_disk(&p)
+    {
+        const Drover__V1__Lun *l = lun_of(p.there);
+        if (l && l->state[0] && !streq(l->state, "running"))
+            found(("disk %s", p.disk->target),
+                  ("%s (%s) is %s on %s", p.disk->source, l->name, l->state, in->destination->name),
+                  ("a device that runs"),
+                  ("see the kernel's log there for why, then set it running (echo running > "
+                   "/sys/block/%s/device/state)",
+                   l->name));
     }
 }
 
@@ -79,7 +136,8 @@ RULE(block_unproven)
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
         found(("disk %s", p.disk->target),
-              ("%s: %s", p.disk->source, silent ? ask_words(silent) : "a device without a WWID or a target"),
+              ("%s: %s", p.disk->source,
+               silent ? ask_words(silent) : "a device without a WWID or a target that is its own"),
               ("an identity (WWID, or target and unit) that both hosts read from the device"),
               ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
                in->source->name));

@@ -71,6 +71,8 @@ REAL = {
     "storage-unproven": "test_findings_storage.py::test_a_directory_where_nobody_may_write",
     "block-device-missing": "test_findings_storage.py::test_block_devices",
     "block-device-differs": "test_findings_storage.py::test_block_devices",  # with a made sysfs: no SCSI in this kernel
+    "block-device-read-only": "test_findings_storage.py::test_block_devices",
+    "block-device-offline": "test_findings_storage.py::test_block_devices",
     "block-device-unproven": "test_findings_storage.py::test_block_devices",
     "image-unreachable": "test_check.py::test_a_backing_file_that_only_the_source_has",
     "image-unproven": "test_findings_storage.py::test_a_host_without_the_tools",

@@ -167,6 +167,23 @@ def test_block_devices(fleet, drover, with_device, undo):
     assert heavy(found) == {"block-device-differs": "block"}
     assert "naa.6001405bbbb on kvm2" in found["block-device-differs"]["seen"]
     kvm2.write("/sys/class/block/sdz/device/wwid", "naa.6001405aaaa\n")
+    kvm1.write("/sys/class/block/sdz/size", "2048\n")
+    kvm2.write("/sys/class/block/sdz/size", "1024\n")
+    found = check(drover, "web1")
+    assert heavy(found) == {"block-device-differs": "block"} and "524288 on kvm2" in found["block-device-differs"]["seen"]
+    kvm2.write("/sys/class/block/sdz/size", "2048\n")
+    kvm2.write("/sys/class/block/sdz/ro", "1\n")
+    assert heavy(check(drover, "web1")) == {"block-device-read-only": "block"}
+    kvm2.write("/sys/class/block/sdz/ro", "0\n")
+    assert heavy(check(drover, "web1")) == {}
+    # As a SCSI disk: its place, host:channel:target:LUN, is in its path.
+    kvm2.run(["mv", "/sys/class/block/sdz", "/sys/class/block/real"])
+    kvm2.run(["mkdir", "-p", "/sys/class/block/host7/7:0:0:1"])
+    kvm2.run(["mv", "/sys/class/block/real", "/sys/class/block/host7/7:0:0:1/sdz"])
+    kvm2.run(["ln", "-s", "host7/7:0:0:1/sdz", "/sys/class/block/sdz"])
+    kvm2.write("/sys/class/block/sdz/device/state", "offline\n")
+    assert heavy(check(drover, "web1")) == {"block-device-offline": "block"}
+    kvm2.write("/sys/class/block/sdz/device/state", "running\n")
     assert heavy(check(drover, "web1")) == {}
 
 

@@ -200,6 +200,32 @@ SPOIL(other_device)
 {
     with_block(m, "naa.1", "naa.2");
 }
+static Drover__V1__Lun *lun_at(struct move *m, const struct fleet_host *host)
+{
+    return seen(m, host)->paths[1]->lun;
+}
+SPOIL(resized_device)
+{
+    with_block(m, "naa.1", "naa.1");
+    lun_at(m, m->source)->size = 1 << 30;
+    lun_at(m, m->destination)->size = 1 << 29;
+}
+SPOIL(protected_device)
+{
+    with_block(m, "naa.1", "naa.1");
+    lun_at(m, m->destination)->read_only = true;
+}
+SPOIL(offline_device)
+{
+    with_block(m, "naa.1", "naa.1");
+    made_string(&lun_at(m, m->destination)->state, "transport-offline");
+}
+SPOIL(disk_of_every_virtual_machine)
+{
+    with_block(m, "t10.ATA     QEMU HARDDISK   QM00001", "t10.ATA     QEMU HARDDISK   QM00001");
+    made_string(&lun_at(m, m->source)->transport, "other");
+    made_string(&lun_at(m, m->destination)->transport, "other");
+}
 SPOIL(nameless_device)
 {
     with_block(m, "", "");
@@ -491,6 +517,10 @@ const struct spoiled preflight_proofs[] = {
     {copied_tightly, "copy-space-later", "0 MiB are free", MORE, W},
     {no_device, "block-device-missing", "mpatha", ONLY, B},
     {other_device, "block-device-differs", "naa.2", ONLY, B},
+    {resized_device, "block-device-differs", "536870912 on kvm2", ONLY, B},
+    {protected_device, "block-device-read-only", "write-protected on kvm2", ONLY, B},
+    {offline_device, "block-device-offline", "transport-offline", ONLY, B},
+    {disk_of_every_virtual_machine, "block-device-unproven", "mpatha", ONLY, B},
     {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
     {exported_by_destination, "export-is-host", "kvm2 itself", ONLY, B},
     {closed, "export-closed", "10.0.0.12", ONLY, B},
