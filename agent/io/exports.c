@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -94,6 +95,22 @@ void exports_read(const struct limit *limit, Drover__V1__InspectClient *const *c
     free(e.errors);
 }
 
+const Drover__V1__Export *exports_nearest(const struct exports *e, const char *path)
+{
+    const Drover__V1__Export *nearest = NULL;
+    size_t longest = 0;
+    _cleanup_free_ char *real = realpath(path, NULL);
+    for (size_t i = 0; i < e->n; i++) {
+        _cleanup_free_ char *directory = *e->list[i]->path ? realpath(e->list[i]->path, NULL) : NULL;
+        size_t n = directory ? strlen(directory) : 0;
+        if (!real || n <= longest || strncmp(real, directory, n) != 0 || (real[n] != '/' && n > 1))
+            continue;
+        longest = n;
+        nearest = e->list[i];
+    }
+    return nearest;
+}
+
 void exports_find_nonce(const struct limit *limit, const char *nonce, const char *relative,
                         Drover__V1__ProbeResult *r)
 {
@@ -106,7 +123,8 @@ void exports_find_nonce(const struct limit *limit, const char *nonce, const char
             continue;
         looked++;
         if (nonce_find(limit, nonce, e.list[i]->path, relative, r)) {
-            xml_set(&r->export_name, xstrdup(e.list[i]->name));
+            const Drover__V1__Export *nearest = exports_nearest(&e, r->found);
+            xml_set(&r->export_name, xstrdup(nearest ? nearest->name : e.list[i]->name));
             return;
         }
     }

@@ -43,6 +43,10 @@ void exports_judge(Drover__V1__Export *exported, Drover__V1__InspectClient *cons
 void exports_read(const struct limit *limit, Drover__V1__InspectClient *const *clients, size_t n,
                   Drover__V1__Inspection *result);
 
+/* Exports may lie in each other ("/srv *(ro,fsid=0)" and "/srv/vms kvm*(rw)"): the innermost that holds the file is what clients
+ * reach it through. NULL if none does. */
+const Drover__V1__Export *exports_nearest(const struct exports *exports, const char *path);
+
 /* Looks for the nonce in every exported directory, first in `relative` below it. */
 void exports_find_nonce(const struct limit *limit, const char *nonce, const char *relative,
                         Drover__V1__ProbeResult *result);

@@ -121,6 +121,32 @@ static void what_nfsd_serves_is_active_and_nothing_is_when_nobody_listens(void *
     expect(&e, "kernel /srv/a -> /srv/a active=2 [* rw]\n");
 }
 
+/* The root of NFSv4, read-only to all, and below it what the hosts write to: in whichever order they are told. */
+static void of_exports_in_each_other_the_innermost_holds_the_file(void **state)
+{
+    (void)state;
+    _cleanup_roots_ struct roots r;
+    roots_init(&r);
+    made_tree_add(&r.t, "srv/vms/deep/file", "x");
+    made_tree_add(&r.t, "srv/vms2/file", "x");
+    made_tree_add(&r.t, "elsewhere/file", "x");
+    const char *root = r.t.root;
+    for (unsigned i = 0; i < 2; i++) {
+        _cleanup_exports_ struct exports e = {0};
+        _cleanup_free_ char *lines = i ? xasprintf("%s/srv/vms kvm*(rw)\n%s/srv *(ro,fsid=0)\n", root, root)
+                                       : xasprintf("%s/srv *(ro,fsid=0)\n%s/srv/vms kvm*(rw)\n", root, root);
+        made_tree_add(&r.t, "etc/exports", lines);
+        exports_read_kernel_nfs(r.etc, r.proc, &e);
+        assert_int_equal(e.n, 2);
+        _cleanup_free_ char *deep = xasprintf("%s/srv/vms/deep/file", root),
+                            *beside = xasprintf("%s/srv/vms2/file", root),
+                            *outside = xasprintf("%s/elsewhere/file", root);
+        assert_ptr_equal(exports_nearest(&e, deep), e.list[1 - i]);
+        assert_ptr_equal(exports_nearest(&e, beside), e.list[i]);
+        assert_null(exports_nearest(&e, outside));
+    }
+}
+
 /* ---- ganesha ---- */
 
 static void exports_of_ganesha(void **state)
@@ -398,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exports_of_the_kernel),
         cmocka_unit_test(what_nfsd_serves_is_active_and_nothing_is_when_nobody_listens),
+        cmocka_unit_test(of_exports_in_each_other_the_innermost_holds_the_file),
         cmocka_unit_test(exports_of_ganesha),
         cmocka_unit_test(nonsense_in_ganeshas_file_is_told_and_ends),
         cmocka_unit_test(a_file_that_includes_itself_ends),
