@@ -43,6 +43,31 @@ static void read_paths(struct probe_job *j, const Drover__V1__InspectRequest *q,
     atomic_store(&j->at, PROBE_NOWHERE);
 }
 
+/* What is found is told under the volume's name, also that there is none. */
+static void read_pool_volumes(struct probe_job *j, const Drover__V1__InspectRequest *q,
+                              Drover__V1__Inspection *r)
+{
+    struct libvirt *libvirt = j->probes->agent->libvirt;
+    struct error err = {0};
+    _cleanup_(mounts_freep) struct mounts *mounts = NULL;
+    _cleanup_connect_ virConnectPtr conn = libvirt ? libvirt_ref(libvirt, &err) : NULL;
+    if (!conn || mounts_read("/proc/self/mountinfo", &mounts, &err) < 0) {
+        message_append_text(&r->errors, &r->n_errors, libvirt ? err.text : "this host is no hypervisor");
+        return;
+    }
+    for (size_t i = 0; i < q->n_pool_volumes && !limit_over(&j->limit); i++) {
+        _cleanup_free_ char *path = host_volume_path(conn, q->pool_volumes[i], &err);
+        Drover__V1__PathFacts *f = path ? path_facts_read(mounts, "/sys", path) : new0(Drover__V1__PathFacts);
+        if (!path) {
+            drover__v1__path_facts__init(f);
+            xml_set(&f->kind, xstrdup("absent"));
+            xml_set(&f->error, xstrdup(err.text));
+        }
+        xml_set(&f->path, xstrdup(q->pool_volumes[i]));
+        message_append(&r->paths, &r->n_paths, f);
+    }
+}
+
 static void read_volumes(struct probe_job *j, Drover__V1__Inspection *r)
 {
     struct libvirt *libvirt = j->probes->agent->libvirt;
@@ -67,7 +92,8 @@ static void inspect(struct probe_job *j)
 {
     const Drover__V1__InspectRequest *q = (const Drover__V1__InspectRequest *)j->request;
     Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
-    bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->volumes && !q->n_paths && !*q->guest;
+    bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->volumes && !q->n_paths &&
+               !*q->guest && !q->n_pool_volumes;
     if (all || q->mounts)
         read_mounts(r);
     if (all || q->luns) {
@@ -84,6 +110,8 @@ static void inspect(struct probe_job *j)
         read_guest(j, q->guest, r);
     if (q->n_paths)
         read_paths(j, q, r);
+    if (q->n_pool_volumes)
+        read_pool_volumes(j, q, r);
 }
 
 static void finish(struct probe_job *j)
@@ -113,6 +141,12 @@ void inspect_call(struct probes *p, const Drover__V1__InspectRequest *q, Drover_
                   struct rpc_call *call)
 {
     struct error err;
+    if (q->n_pool_volumes > MAX_PATHS) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "%zu volumes; expected at most %d", q->n_pool_volumes,
+                  MAX_PATHS);
+        rpc_call_fail(call, &err);
+        return;
+    }
     for (size_t i = 0; i < q->n_paths; i++)
         if (q->paths[i][0] != '/' || q->n_paths > MAX_PATHS) {
             error_set(&err, STATUS_INVALID_ARGUMENT,

@@ -87,6 +87,23 @@ void host_pools_read(virConnectPtr conn, Drover__V1__HostReport *r)
     free(pools);
 }
 
+char *host_volume_path(virConnectPtr conn, const char *volume, struct error *err)
+{
+    const char *slash = strchr(volume, '/');
+    _cleanup_free_ char *name = slash ? strndup(volume, (size_t)(slash - volume)) : NULL;
+    virStoragePoolPtr pool = name ? virStoragePoolLookupByName(conn, name) : NULL;
+    virStorageVolPtr found = pool ? virStorageVolLookupByName(pool, slash + 1) : NULL;
+    char *path = found ? virStorageVolGetPath(found) : NULL;
+    if (!path)
+        error_set(err, STATUS_NOT_FOUND, "libvirt can't tell where volume %s is: %s", volume,
+                  name ? virGetLastErrorMessage() : "expected POOL/VOLUME");
+    if (found)
+        virStorageVolFree(found);
+    if (pool)
+        virStoragePoolFree(pool);
+    return path;
+}
+
 static Drover__V1__Volume *volume_read(virStorageVolPtr from, const char *pool)
 {
     static const char *const kinds[] = {"file", "block", "dir", "network", "netdir", "ploop"};

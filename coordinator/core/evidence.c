@@ -245,21 +245,44 @@ bool evidence_clock(const struct evidence *e, const struct fleet_host *host, int
     return true;
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (streq(*words, word))
+            return true;
+    return false;
+}
+
+bool pool_is_directory(const Drover__V1__StoragePool *pool)
+{
+    static const char *const types[] = {"dir", "netfs", "fs", NULL};
+    return is_one_of(pool->type, types);
+}
+
+bool pool_has_devices(const Drover__V1__StoragePool *pool)
+{
+    static const char *const types[] = {"logical", "disk", "iscsi", "scsi", "mpath", "zfs", NULL};
+    return is_one_of(pool->type, types);
+}
+
+const Drover__V1__StoragePool *disk_pool(const struct fleet_host *host, const Drover__V1__Disk *disk)
+{
+    const char *slash = strchr(disk->source, '/');
+    size_t n = slash ? (size_t)(slash - disk->source) : 0;
+    for (size_t i = 0; n && streq(disk->type, "volume") && host->report && i < host->report->n_pools; i++) {
+        const Drover__V1__StoragePool *p = host->report->pools[i];
+        if (strlen(p->name) == n && strncmp(p->name, disk->source, n) == 0)
+            return p;
+    }
+    return NULL;
+}
+
 char *disk_path(const struct fleet_host *host, const Drover__V1__Disk *disk)
 {
     if ((streq(disk->type, "file") || streq(disk->type, "dir")) && disk->source[0] == '/')
         return xstrdup(disk->source);
-    const char *slash = strchr(disk->source, '/');
-    if (!streq(disk->type, "volume") || !slash || !host->report)
-        return NULL;
-    for (size_t i = 0; i < host->report->n_pools; i++) {
-        const Drover__V1__StoragePool *p = host->report->pools[i];
-        bool directory = streq(p->type, "dir") || streq(p->type, "netfs") || streq(p->type, "fs");
-        if (directory && strlen(p->name) == (size_t)(slash - disk->source) &&
-            strncmp(p->name, disk->source, strlen(p->name)) == 0)
-            return xasprintf("%s%s", p->target_path, slash);
-    }
-    return NULL;
+    const Drover__V1__StoragePool *p = disk_pool(host, disk);
+    return p && pool_is_directory(p) ? xasprintf("%s%s", p->target_path, strchr(disk->source, '/')) : NULL;
 }
 
 bool host_exports(const struct fleet_host *host)

@@ -91,6 +91,12 @@ static inline bool ask_unknown(const struct ask *a)
 bool evidence_clock(const struct evidence *evidence, const struct fleet_host *host, int64_t *ret_ahead_ms,
                     int64_t *ret_doubt_ms);
 
+/* The host's pool that holds the disk, which is a volume; NULL if it is none, or the host has no such pool. */
+const Drover__V1__StoragePool *disk_pool(const struct fleet_host *host, const Drover__V1__Disk *disk);
+/* What volumes of it are: files in a directory, or devices of the host; else only QEMU reaches them. */
+bool pool_is_directory(const Drover__V1__StoragePool *pool);
+bool pool_has_devices(const Drover__V1__StoragePool *pool);
+
 /* A file's path of a disk as the hosts see it: of type file, or of a volume in a pool that is a directory there. Owned by the
  * caller; NULL if it is none. */
 char *disk_path(const struct fleet_host *host, const Drover__V1__Disk *disk);

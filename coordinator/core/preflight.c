@@ -243,9 +243,13 @@ static const struct rule rules[] = {
 
     /* Its disks. */
     {"storage-pool", B, LIBVIRT, rule_storage_pools,
-     "A disk is a volume of a storage pool that the destination's libvirt does not have, or that is not "
-     "active there.",
+     "A disk is a volume of a storage pool that the destination's libvirt does not have, that is not active "
+     "there, or that is of another type there.",
      false},
+    {"volume-unproven", B, ALWAYS, rule_volume_unproven,
+     "A disk is a volume that only QEMU reaches (of an rbd, gluster or iscsi-direct pool): agents can't look "
+     "whether the pools of the two hosts lead to the same one.",
+     true},
     {"storage-not-shared", B, PROBED, rule_storage_not_shared,
      "Both hosts have a directory at the path of the image, or of a file that it is backed by, but not the "
      "same one: a file that the source wrote there did not appear at the destination. The guest would run on "
@@ -314,8 +318,7 @@ static const struct rule rules[] = {
      false},
     {"disk-unproven", W, ALWAYS, rule_disk_unproven,
      "Agents can't open this disk to see that both hosts reach the same: it needs a secret that only libvirt "
-     "has, its "
-     "protocol is not known to Drover, or it is a volume of a pool that is no directory.",
+     "has, or its protocol is not known to Drover.",
      false},
     {"export-is-host", B, PROBED, rule_export_is_host,
      "The storage that holds the disk is exported by one of the two hosts. It must be a third system: a host "

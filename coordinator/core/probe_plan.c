@@ -181,6 +181,12 @@ static void add_path(Drover__V1__InspectRequest *q, char *path)
     q->paths[q->n_paths++] = path;
 }
 
+static void add_volume(Drover__V1__InspectRequest *q, const char *volume)
+{
+    q->pool_volumes = xrealloc(q->pool_volumes, q->n_pool_volumes + 1, sizeof(q->pool_volumes[0]));
+    q->pool_volumes[q->n_pool_volumes++] = xstrdup(volume);
+}
+
 /* Both hosts first; the export nodes then know whom they are asked about. */
 static void plan_inspections(const struct plan *p, const Drover__V1__Guest *guest,
                              const Drover__V1__Guest *as_there)
@@ -195,6 +201,9 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
         for (size_t d = 0; d < guest->n_disks; d++) {
             const Drover__V1__Disk *disk = i ? as_there->disks[d] : guest->disks[d];
             bool block = streq(disk->type, "block") && disk->source[0] == '/';
+            const Drover__V1__StoragePool *pool = disk_pool(hosts[i], disk);
+            if (pool && pool_has_devices(pool))
+                add_volume(q, disk->source);
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
         }
         for (size_t d = 0; i == 1 && d < guest->n_paths; d++)

@@ -69,6 +69,7 @@ RULE(bridges);
 RULE(networks);
 RULE(interface_kind);
 RULE(storage_pools);
+RULE(volume_unproven);
 
 RULE(guest_busy);
 RULE(guest_state);

@@ -15,9 +15,17 @@ static const Drover__V1__Lun *lun_of(const Drover__V1__PathFacts *path)
     return path ? path->lun : NULL;
 }
 
+/* Of a volume that is a device the facts have the volume's name. */
 static bool block_pair(const struct preflight *in, size_t i, struct pair *p)
 {
     const Drover__V1__Disk *d = in->guest->guest->disks[i];
+    const Drover__V1__StoragePool *here = disk_pool(in->source, d),
+                                  *there = disk_pool(in->destination, in->there->disks[i]);
+    if (here && there && pool_has_devices(here) && pool_has_devices(there)) {
+        *p = (struct pair){d, evidence_path(in->evidence, in->source, d->source),
+                           evidence_path(in->evidence, in->destination, in->there->disks[i]->source)};
+        return true;
+    }
     if ((!streq(d->type, "block") && !streq(d->type, "file")) || d->source[0] != '/')
         return false;
     *p = (struct pair){d, evidence_path(in->evidence, in->source, d->source),
@@ -135,9 +143,12 @@ RULE(block_unproven)
             luns_compare(lun_of(p.here), lun_of(p.there)) != LUN_NOT_TOLD)
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
+        bool told = silent && silent->state == ASK_ANSWERED;
         found(("disk %s", p.disk->target),
               ("%s: %s", p.disk->source,
-               silent ? ask_words(silent) : "a device without a WWID or a target that is its own"),
+               told     ? "the agent told nothing of it"
+               : silent ? ask_words(silent)
+                        : "a device without a WWID or a target that is its own"),
               ("an identity (WWID, or target and unit) that both hosts read from the device"),
               ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
                in->source->name));

@@ -63,29 +63,9 @@ RULE(disk_local_socket)
                   ("let the server listen on TCP and name it by its host in the definition (virsh edit)"));
 }
 
-/* The pool of a volume that is no file in a directory: a LUN of an iSCSI pool, a logical volume, an RBD image. */
-static const Drover__V1__StoragePool *opaque_pool(const struct preflight *in, const Drover__V1__Disk *d)
-{
-    const Drover__V1__HostReport *r = in->source->report;
-    _cleanup_free_ char *path = disk_path(in->source, d);
-    size_t n = strcspn(d->source, "/");
-    for (size_t i = 0; streq(d->type, "volume") && !path && r && i < r->n_pools; i++)
-        if (strlen(r->pools[i]->name) == n && strncmp(r->pools[i]->name, d->source, n) == 0)
-            return r->pools[i];
-    return NULL;
-}
-
 RULE(disk_unproven)
 {
     const Drover__V1__Guest *g = in->guest->guest;
-    for (size_t i = 0; i < g->n_disks; i++) {
-        const Drover__V1__StoragePool *pool = opaque_pool(in, g->disks[i]);
-        if (pool)
-            found(("disk %s", g->disks[i]->target),
-                  ("volume %s of a pool of type %s", g->disks[i]->source, pool->type),
-                  ("a disk that the agents can look at: a file of a pool that is a directory"),
-                  ("compare what the pool of %s leads to on both hosts: virsh vol-dumpxml", pool->name));
-    }
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
         _cleanup_free_ char *url = streq(d->type, "network") && d->protocol[0] && d->source_host[0] != '/'

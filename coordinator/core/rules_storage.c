@@ -3,12 +3,10 @@
 
 #include <string.h>
 
-static const Drover__V1__StoragePool *pool_named(const Drover__V1__HostReport *r, const char *name)
+/* A pool of another kind holds other volumes, whatever its name; directories are told apart by what lies in them. */
+static bool is_other_kind(const Drover__V1__StoragePool *here, const Drover__V1__StoragePool *there)
 {
-    for (size_t i = 0; i < r->n_pools; i++)
-        if (streq(r->pools[i]->name, name))
-            return r->pools[i];
-    return NULL;
+    return here && !streq(here->type, there->type) && !(pool_is_directory(here) && pool_is_directory(there));
 }
 
 /* A disk of type volume names its pool: "POOL/VOLUME". */
@@ -20,15 +18,40 @@ RULE(storage_pools)
         const char *slash = strchr(d->source, '/');
         if (!streq(d->type, "volume") || !slash)
             continue;
-        char *name = xstrdup(d->source);
-        name[slash - d->source] = 0;
-        const Drover__V1__StoragePool *pool = pool_named(in->destination->report, name);
+        int n = (int)(slash - d->source);
+        const Drover__V1__StoragePool *here = disk_pool(in->source, in->guest->guest->disks[i]),
+                                      *pool = disk_pool(in->destination, d);
         if (!pool || !pool->active)
             found(("disk %s", d->target),
-                  ("%s has %s storage pool %s", in->destination->name, pool ? "an inactive" : "no", name),
+                  ("%s has %s storage pool %.*s", in->destination->name, pool ? "an inactive" : "no", n,
+                   d->source),
                   ("the pool, active: the disk is its volume %s", slash + 1),
-                  ("%s it there: virsh %s %s", pool ? "start" : "define",
-                   pool ? "pool-start" : "pool-define-as", name));
-        free(name);
+                  ("%s it there: virsh %s %.*s", pool ? "start" : "define",
+                   pool ? "pool-start" : "pool-define-as", n, d->source));
+        else if (is_other_kind(here, pool))
+            found(("disk %s", d->target),
+                  ("pool %.*s of %s is of type %s, and that of %s of type %s", n, d->source,
+                   in->destination->name, pool->type, in->source->name, here->type),
+                  ("the same pool on both hosts: the disk is its volume %s", slash + 1),
+                  ("define the pool there as it is on %s (virsh pool-dumpxml %s), or map it to another name "
+                   "(mappings: in coordinator.yaml)",
+                   in->source->name, here->name));
+    }
+}
+
+/* Of a pool that is neither a directory nor has devices (rbd, gluster, iscsi-direct, ...) only QEMU reaches the volumes. */
+RULE(volume_unproven)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__StoragePool *p = disk_pool(in->source, g->disks[i]);
+        if (p && !pool_is_directory(p) && !pool_has_devices(p))
+            found(("disk %s", g->disks[i]->target),
+                  ("volume %s of a pool of type %s", g->disks[i]->source, p->type),
+                  ("a volume that the agents can look at: a file or a device"),
+                  ("compare what the pool %s leads to on both hosts (virsh pool-dumpxml, vol-dumpxml); if it "
+                   "is "
+                   "the same, --accept volume-unproven",
+                   p->name));
     }
 }

@@ -2,6 +2,7 @@
  * process, with events. Its default host has one running guest, "test". */
 #include "agent/io/guest_xml.h"
 #include "agent/io/guests.h"
+#include "agent/io/host_pools.h"
 #include "common/base/memory.h"
 
 #include <setjmp.h>
@@ -159,6 +160,28 @@ static void guests_are_read_when_libvirt_comes_up(void **state)
     assert_int_equal(g->memory_max, UINT64_C(8) << 30);
     assert_null(guests_at(f.guests, 1));
     assert_int_equal(f.changes, 1);
+}
+
+static void a_volume_lies_where_libvirt_says(void **state)
+{
+    (void)state;
+    _cleanup_fixture_ struct fixture f;
+    struct error err = {0};
+    fixture_init(&f, "test:///default");
+    wait_until(&f, synced);
+    _cleanup_connect_ virConnectPtr conn = libvirt_ref(f.libvirt, NULL);
+    virStoragePoolPtr pool = virStoragePoolLookupByName(conn, "default-pool");
+    virStorageVolPtr volume =
+        virStorageVolCreateXML(pool, "<volume><name>web1</name><capacity>1</capacity></volume>", 0);
+    assert_non_null(volume);
+    virStorageVolFree(volume);
+    virStoragePoolFree(pool);
+    _cleanup_free_ char *path = host_volume_path(conn, "default-pool/web1", &err);
+    assert_string_equal(path, "/default-pool/web1");
+    assert_null(host_volume_path(conn, "default-pool/web2", &err));
+    assert_non_null(strstr(err.text, "web2"));
+    assert_null(host_volume_path(conn, "none/web1", &err));
+    assert_null(host_volume_path(conn, "none", &err));
 }
 
 static void a_guest_is_followed_from_its_definition_to_its_end(void **state)
@@ -320,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_only_the_definition_names_is_told),
         cmocka_unit_test(guests_are_read_when_libvirt_comes_up),
+        cmocka_unit_test(a_volume_lies_where_libvirt_says),
         cmocka_unit_test(a_guest_is_followed_from_its_definition_to_its_end),
         cmocka_unit_test(a_transaction_is_told_with_its_guest),
         cmocka_unit_test(a_guest_that_never_was_is_not_told),

@@ -68,9 +68,11 @@ static void answer_inspect(struct ask *a)
     made_string(&seen->host->hostname, a->host->name);
     seen->mounts = xcalloc(1, sizeof(seen->mounts[0]));
     seen->mounts[seen->n_mounts++] = mount_new();
-    seen->paths = xcalloc(a->inspect->n_paths + 1, sizeof(seen->paths[0]));
+    seen->paths = xcalloc(a->inspect->n_paths + a->inspect->n_pool_volumes + 1, sizeof(seen->paths[0]));
     for (size_t i = 0; i < a->inspect->n_paths; i++)
         seen->paths[seen->n_paths++] = path_new(a->inspect->paths[i]);
+    for (size_t i = 0; i < a->inspect->n_pool_volumes; i++)
+        seen->paths[seen->n_paths++] = path_new(a->inspect->pool_volumes[i]);
     if (!a->inspect->exports)
         return;
     Drover__V1__Export *e = new0(Drover__V1__Export);

@@ -194,11 +194,51 @@ SPOIL(secret)
 {
     made_string(&network_disk(m, "rbd", "mon1")->auth, "libvirt");
 }
-SPOIL(volume_of_iscsi_pool)
+static void with_volume(struct move *m, const char *volume, const char *type, const char *type_there)
 {
-    made_disk(m->guest, "volume", "luns/unit:0:0:1");
-    made_pool(m->from, "luns", "iscsi", "/dev/disk/by-path");
-    made_pool(m->to, "luns", "iscsi", "/dev/disk/by-path");
+    made_string(&made_disk(m->guest, "volume", volume)->target, "vdb");
+    made_pool(m->from, "luns", type, "/dev/disk/by-path");
+    made_pool(m->to, "luns", type_there, "/dev/disk/by-path");
+    move_with_proof(m);
+}
+/* As a host tells of the volume that is a device: the last path that was asked. */
+static Drover__V1__PathFacts *volume_at(struct move *m, const struct fleet_host *host, const char *wwid)
+{
+    Drover__V1__Inspection *seen = made_inspection(&m->evidence, host);
+    Drover__V1__PathFacts *p = seen->paths[seen->n_paths - 1];
+    made_string(&p->kind, "block");
+    p->lun = new0(Drover__V1__Lun);
+    drover__v1__lun__init(p->lun);
+    made_string(&p->lun->wwid, wwid);
+    return p;
+}
+SPOIL(volume_of_another_unit)
+{
+    with_volume(m, "luns/unit:0:0:1", "iscsi", "iscsi");
+    volume_at(m, m->source, "naa.1");
+    volume_at(m, m->destination, "naa.2");
+}
+SPOIL(volume_that_is_not_there)
+{
+    with_volume(m, "luns/unit:0:0:1", "iscsi", "iscsi");
+    volume_at(m, m->source, "naa.1");
+    Drover__V1__PathFacts *p = volume_at(m, m->destination, "naa.1");
+    made_string(&p->kind, "absent");
+    made_string(&p->error, "no storage vol with matching name 'unit:0:0:1'");
+}
+SPOIL(volume_of_this_machines_own_group)
+{
+    with_volume(m, "luns/web1", "logical", "logical");
+    volume_at(m, m->source, "");
+    volume_at(m, m->destination, "");
+}
+SPOIL(pool_of_another_kind)
+{
+    with_volume(m, "luns/web1", "logical", "dir");
+}
+SPOIL(volume_of_rbd)
+{
+    with_volume(m, "luns/web1", "rbd", "rbd");
 }
 SPOIL(unknown_protocol)
 {
@@ -228,7 +268,12 @@ const struct spoiled preflight_hardware[] = {
     {no_inquiry, "unit-unproven", "iscsi-inq", ONLY, W},
     {local_socket, "disk-local-socket", "/run/nbd.sock", ONLY, B},
     {secret, "disk-unproven", "the secret of libvirt", ONLY, W},
-    {volume_of_iscsi_pool, "disk-unproven", "pool of type iscsi", ONLY, W},
+    {volume_of_another_unit, "block-device-differs", "naa.2 on kvm2", ONLY, B},
+    {volume_that_is_not_there, "block-device-missing", "no storage vol", ONLY, B},
+    {volume_of_this_machines_own_group, "block-device-unproven", "luns/web1", ONLY, B},
+    {pool_of_another_kind, "storage-pool", "of kvm2 is of type dir, and that of kvm1 of type logical", ONLY,
+     B},
+    {volume_of_rbd, "volume-unproven", "pool of type rbd", ONLY, B},
     {unknown_protocol, "disk-unproven", "vxhs of storage7", ONLY, W},
 };
 const size_t n_preflight_hardware = sizeof(preflight_hardware) / sizeof(preflight_hardware[0]);
