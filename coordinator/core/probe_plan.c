@@ -193,6 +193,7 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
 {
     unsigned g = p->out->groups;
     const struct fleet_host *hosts[2] = {p->source, p->destination};
+    bool luns = false;
     for (unsigned i = 0; i < 2; i++) {
         Drover__V1__InspectRequest *q = inspect_new();
         q->host = q->mounts = true;
@@ -202,17 +203,19 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             const Drover__V1__Disk *disk = i ? as_there->disks[d] : guest->disks[d];
             bool block = streq(disk->type, "block") && disk->source[0] == '/';
             const Drover__V1__StoragePool *pool = disk_pool(hosts[i], disk);
+            q->luns = q->luns || block || (pool && pool_has_devices(pool)); /* that it is made of */
             if (pool && pool_has_devices(pool))
                 add_volume(q, disk->source);
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
         }
         for (size_t d = 0; i == 1 && d < guest->n_paths; d++)
             add_path(q, device_path_there(guest->paths[d]));
+        luns = luns || q->luns;
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }
     bool served = false;
     for (size_t d = 0; d < guest->n_disks; d++)
-        served = served || (!streq(guest->disks[d]->type, "block") && guest->disks[d]->source[0]);
+        served = served || guest->disks[d]->source[0];
     for (size_t i = 0; i < p->fleet->n_hosts; i++) {
         const struct fleet_host *h = &p->fleet->hosts[i];
         if (!served || !host_exports(h) || !h->up)
@@ -220,6 +223,7 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
         Drover__V1__InspectRequest *q = inspect_new();
         q->exports = q->host = true;
         q->mounts = h == p->source || h == p->destination; /* the last inspection of a host is looked at */
+        q->luns = q->mounts && luns;
         evidence_add(p->out, h, "exports", g, 1, NULL, q);
     }
 }

@@ -141,6 +141,10 @@ RULE(release_backward);
 /* The nonce beside the disk's image was written by the source and read by the destination. */
 bool storage_proven(const struct preflight *in, const Drover__V1__Disk *disk);
 
+/* What both hosts told of disk `i` of the guest, if it is a block device (false: it is none); NULL where nothing was told. */
+bool block_facts(const struct preflight *in, size_t i, const Drover__V1__PathFacts **ret_here,
+                 const Drover__V1__PathFacts **ret_there);
+
 /* By WWID, or target and unit. */
 enum lun_identity { SAME_LUN, OTHER_LUN, LUN_NOT_TOLD };
 enum lun_identity luns_compare(const Drover__V1__Lun *a, const Drover__V1__Lun *b);

@@ -37,6 +37,17 @@ static bool block_pair(const struct preflight *in, size_t i, struct pair *p)
     for (size_t i_ = 0; i_ < in->guest->guest->n_disks; i_++)                                                \
         if (block_pair(in, i_, (p)))
 
+bool block_facts(const struct preflight *in, size_t i, const Drover__V1__PathFacts **ret_here,
+                 const Drover__V1__PathFacts **ret_there)
+{
+    struct pair p;
+    if (!block_pair(in, i, &p))
+        return false;
+    *ret_here = p.here;
+    *ret_there = p.there;
+    return true;
+}
+
 RULE(block_missing)
 {
     struct pair p;

@@ -127,7 +127,73 @@ static void trace_nonce(const struct preflight *in, struct trace *t)
     }
 }
 
-/* False for disks that no server is to be known of: block devices, file systems on shared disks, what isn't shared. */
+/* "10.0.0.20:3260", "[fd00::20]:3260": the address. Owned by the caller. */
+static char *portal_address(const char *portal)
+{
+    const char *end = strrchr(portal, ':');
+    size_t n = end ? (size_t)(end - portal) : strlen(portal);
+    if (n > 2 && portal[0] == '[' && portal[n - 1] == ']')
+        return xasprintf("%.*s", (int)(n - 2), portal + 1);
+    return xasprintf("%.*s", (int)n, portal);
+}
+
+/* A portal that listens on every address is told as such. */
+static bool has_portal(const Drover__V1__Export *e, const char *address)
+{
+    bool has = e->n_portals == 0;
+    for (size_t i = 0; i < e->n_portals; i++) {
+        _cleanup_free_ char *own = portal_address(e->portals[i]);
+        has = has || streq(own, address) || streq(own, "0.0.0.0") || streq(own, "::");
+    }
+    return has;
+}
+
+/* The export that is this unit: at the host that its portal belongs to, or, if none is known by that address, at one that has it. */
+static void trace_unit(const struct preflight *in, const struct fleet_host *seen_at, const Drover__V1__Lun *l,
+                       struct trace *t)
+{
+    _cleanup_free_ char *address = portal_address(l->portal);
+    bool itself = strncmp(address, "127.", 4) == 0 || streq(address, "::1");
+    const struct fleet_host *host = itself ? seen_at : host_known_as(in, address);
+    const Drover__V1__Export *share = NULL;
+    for (size_t h = 0; h < in->fleet->n_hosts && !share; h++) {
+        const struct fleet_host *at = &in->fleet->hosts[h];
+        const Drover__V1__Inspection *seen =
+            host && at != host ? NULL : evidence_inspection(in->evidence, at);
+        for (size_t i = 0; seen && i < seen->n_exports && !share; i++) {
+            const Drover__V1__Export *e = seen->exports[i];
+            if (!streq(e->kind, "iscsi") || !streq(e->name, l->target) || e->lun != l->lun ||
+                (!host && !has_portal(e, address)))
+                continue;
+            share = e;
+            host = at;
+        }
+    }
+    bool is_end = host && (host == in->source || host == in->destination);
+    if (!t->server)
+        t->server = xstrdup(address);
+    if (host && (!t->host || is_end)) {
+        t->host = host;
+        t->share = share;
+        t->asked = host_exports(host) && evidence_inspection(in->evidence, host);
+    }
+}
+
+/* What is below a multipath map or a logical volume has the targets. */
+static void trace_lun(const struct preflight *in, const struct fleet_host *seen_at, const Drover__V1__Lun *l,
+                      unsigned depth, struct trace *t)
+{
+    const Drover__V1__Inspection *seen = evidence_inspection(in->evidence, seen_at);
+    if (l->target[0] && l->portal[0])
+        trace_unit(in, seen_at, l, t);
+    for (size_t i = 0; seen && depth && i < l->n_paths; i++)
+        for (size_t k = 0; k < seen->n_luns; k++)
+            if (streq(seen->luns[k]->name, l->paths[i]))
+                trace_lun(in, seen_at, seen->luns[k], depth - 1, t);
+}
+
+/* False for disks that no server is to be known of: block devices of another network than iSCSI, file systems on shared disks, what
+ * isn't shared. */
 static bool trace_disk(const struct preflight *in, size_t i, struct trace *t)
 {
     const Drover__V1__Disk *d = in->guest->guest->disks[i];
@@ -138,6 +204,14 @@ static bool trace_disk(const struct preflight *in, size_t i, struct trace *t)
         t->asked = t->host && host_exports(t->host) && evidence_inspection(in->evidence, t->host);
         t->share = export_of(in, t);
         return t->server[0];
+    }
+    const Drover__V1__PathFacts *here_at, *there_at;
+    if (block_facts(in, i, &here_at, &there_at)) {
+        if (here_at && here_at->lun)
+            trace_lun(in, in->source, here_at->lun, 4, t);
+        if (there_at && there_at->lun)
+            trace_lun(in, in->destination, there_at->lun, 4, t);
+        return t->server;
     }
     const struct ask *write =
         evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, d->target);

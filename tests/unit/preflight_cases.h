@@ -44,3 +44,11 @@ void move_backed_by(struct move *m, const char *here, const char *there);
 /* Of the guest's hardware and its network disks, in preflight_hardware.c. */
 extern const struct spoiled preflight_hardware[];
 extern const size_t n_preflight_hardware;
+
+/* Of block devices, their exports and backing files, in preflight_storage.c. */
+extern const struct spoiled preflight_storage[];
+extern const size_t n_preflight_storage;
+
+/* For spoiling, with all proven if it was not yet. */
+struct ask *move_asked(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind);
+Drover__V1__Inspection *move_seen(struct move *m, const struct fleet_host *host);

@@ -28,14 +28,14 @@ void move_with_proof(struct move *m)
     m->in.evidence = &m->evidence;
 }
 
-static struct ask *asked(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind)
+struct ask *move_asked(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind)
 {
     if (!m->in.evidence)
         move_with_proof(m);
     return made_ask(&m->evidence, host, kind, NULL);
 }
 
-static Drover__V1__Inspection *seen(struct move *m, const struct fleet_host *host)
+Drover__V1__Inspection *move_seen(struct move *m, const struct fleet_host *host)
 {
     if (!m->in.evidence)
         move_with_proof(m);
@@ -44,50 +44,53 @@ static Drover__V1__Inspection *seen(struct move *m, const struct fleet_host *hos
 
 SPOIL(look_alike)
 {
-    made_answer(asked(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent", "nothing there after 1500 ms");
+    made_answer(move_asked(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent",
+                "nothing there after 1500 ms");
 }
 SPOIL(other_path)
 {
-    made_answer(asked(m, m->destination, KIND(NONCE_READ)), UNDECIDED, "no-directory", "no such directory");
-    made_string(&seen(m, m->destination)->mounts[0]->target, "/mnt/elsewhere");
+    made_answer(move_asked(m, m->destination, KIND(NONCE_READ)), UNDECIDED, "no-directory",
+                "no such directory");
+    made_string(&move_seen(m, m->destination)->mounts[0]->target, "/mnt/elsewhere");
 }
 SPOIL(not_mounted)
 {
-    made_answer(asked(m, m->destination, KIND(NONCE_READ)), UNDECIDED, "no-directory", "no such directory");
+    made_answer(move_asked(m, m->destination, KIND(NONCE_READ)), UNDECIDED, "no-directory",
+                "no such directory");
 }
 SPOIL(read_only_there)
 {
-    struct ask *a = asked(m, m->destination, KIND(NONCE_READ));
+    struct ask *a = move_asked(m, m->destination, KIND(NONCE_READ));
     a->result->writable = false;
     a->result->path->mount->read_only = true;
 }
 SPOIL(read_only_here)
 {
-    made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "read-only", "read-only file system");
+    made_answer(move_asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "read-only", "read-only file system");
 }
 SPOIL(stale)
 {
-    made_answer(asked(m, m->destination, KIND(NONCE_READ)), REFUTED, "stale", "stale file handle");
+    made_answer(move_asked(m, m->destination, KIND(NONCE_READ)), REFUTED, "stale", "stale file handle");
 }
 SPOIL(hung)
 {
-    made_silence(asked(m, m->destination, KIND(NONCE_READ)), STATUS_DEADLINE_EXCEEDED,
+    made_silence(move_asked(m, m->destination, KIND(NONCE_READ)), STATUS_DEADLINE_EXCEEDED,
                  "kvm2 gave no answer in 3 s");
 }
 SPOIL(no_room)
 {
-    made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "full", "no space left on device");
+    made_answer(move_asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "full", "no space left on device");
 }
 SPOIL(denied)
 {
-    made_answer(asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "denied", "permission denied");
+    made_answer(move_asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "denied", "permission denied");
 }
 static Drover__V1__GuestNow *now(struct move *m)
 {
     Drover__V1__GuestNow *n = new0(Drover__V1__GuestNow);
     drover__v1__guest_now__init(n);
     made_string(&n->uuid, m->guest->uuid);
-    seen(m, m->source)->guest = n;
+    move_seen(m, m->source)->guest = n;
     return n;
 }
 SPOIL(snapshot_of_a_moment_ago)
@@ -109,12 +112,12 @@ SPOIL(mute)
 }
 SPOIL(old_agent)
 {
-    made_silence(asked(m, m->destination, KIND(CLOCK)), STATUS_UNIMPLEMENTED, "no such method");
+    made_silence(move_asked(m, m->destination, KIND(CLOCK)), STATUS_UNIMPLEMENTED, "no such method");
 }
 
 SPOIL(never_heard_of_nonces)
 {
-    made_silence(asked(m, m->source, KIND(NONCE_WRITE)), STATUS_UNIMPLEMENTED, "no such method");
+    made_silence(move_asked(m, m->source, KIND(NONCE_WRITE)), STATUS_UNIMPLEMENTED, "no such method");
 }
 
 /* ---- copies ---- */
@@ -124,9 +127,9 @@ static Drover__V1__PathFacts *copied(struct move *m)
 {
     look_alike(m);
     m->in.copy_storage = true;
-    Drover__V1__ImageFacts *image = asked(m, m->source, KIND(IMAGE))->result->images[0];
+    Drover__V1__ImageFacts *image = move_asked(m, m->source, KIND(IMAGE))->result->images[0];
     image->actual_size = 1 << 19;
-    Drover__V1__PathFacts *there = seen(m, m->destination)->paths[0];
+    Drover__V1__PathFacts *there = move_seen(m, m->destination)->paths[0];
     made_string(&there->kind, "absent");
     there->mount->size = 8 << 20;
     there->mount->available = 4 << 20;
@@ -149,7 +152,7 @@ SPOIL(copied_shareable)
 SPOIL(copied_unread)
 {
     copied(m);
-    made_answer(asked(m, m->source, KIND(IMAGE)), REFUTED, "failed", "image is corrupt");
+    made_answer(move_asked(m, m->source, KIND(IMAGE)), REFUTED, "failed", "image is corrupt");
 }
 SPOIL(copied_post_copy)
 {
@@ -169,75 +172,13 @@ SPOIL(copied_tightly)
     copied(m)->mount->available = 3 << 18;
 }
 
-/* ---- block devices ---- */
-
-static Drover__V1__Lun *lun(const char *wwid)
-{
-    Drover__V1__Lun *l = new0(Drover__V1__Lun);
-    drover__v1__lun__init(l);
-    made_string(&l->wwid, wwid);
-    return l;
-}
-
-static void with_block(struct move *m, const char *here, const char *there)
-{
-    Drover__V1__Disk *d = made_disk(m->guest, "block", "/dev/mapper/mpatha");
-    made_string(&d->target, "vdb");
-    const struct fleet_host *hosts[2] = {m->source, m->destination};
-    const char *wwids[2] = {here, there};
-    for (int i = 0; i < 2; i++) {
-        Drover__V1__PathFacts *p = seen(m, hosts[i])->paths[1];
-        made_string(&p->kind, wwids[i] ? "block" : "absent");
-        if (wwids[i])
-            p->lun = lun(wwids[i]);
-    }
-}
-SPOIL(no_device)
-{
-    with_block(m, "naa.1", NULL);
-}
-SPOIL(other_device)
-{
-    with_block(m, "naa.1", "naa.2");
-}
-static Drover__V1__Lun *lun_at(struct move *m, const struct fleet_host *host)
-{
-    return seen(m, host)->paths[1]->lun;
-}
-SPOIL(resized_device)
-{
-    with_block(m, "naa.1", "naa.1");
-    lun_at(m, m->source)->size = 1 << 30;
-    lun_at(m, m->destination)->size = 1 << 29;
-}
-SPOIL(protected_device)
-{
-    with_block(m, "naa.1", "naa.1");
-    lun_at(m, m->destination)->read_only = true;
-}
-SPOIL(offline_device)
-{
-    with_block(m, "naa.1", "naa.1");
-    made_string(&lun_at(m, m->destination)->state, "transport-offline");
-}
-SPOIL(disk_of_every_virtual_machine)
-{
-    with_block(m, "t10.ATA     QEMU HARDDISK   QM00001", "t10.ATA     QEMU HARDDISK   QM00001");
-    made_string(&lun_at(m, m->source)->transport, "other");
-    made_string(&lun_at(m, m->destination)->transport, "other");
-}
-SPOIL(nameless_device)
-{
-    with_block(m, "", "");
-}
-
 /* ---- exports and images ---- */
 
 SPOIL(exported_by_destination)
 {
-    struct ask *a = asked(m, m->source, KIND(NONCE_WRITE));
+    struct ask *a = move_asked(m, m->source, KIND(NONCE_WRITE));
     made_string(&a->result->path->mount->source, "kvm2:/srv/nfs");
-    made_answer(asked(m, m->third, KIND(NONCE_FIND)), REFUTED, "absent", "not found");
+    made_answer(move_asked(m, m->third, KIND(NONCE_FIND)), REFUTED, "absent", "not found");
 }
 SPOIL(closed)
 {
@@ -246,95 +187,29 @@ SPOIL(closed)
     made_string(&a->host, "kvm2");
     made_string(&a->why, "10.0.0.12 matches no client");
     a->allowed = DROVER__V1__ANSWER__NO;
-    Drover__V1__Export *e = seen(m, m->third)->exports[0];
+    Drover__V1__Export *e = move_seen(m, m->third)->exports[0];
     e->access = xcalloc(1, sizeof(e->access[0]));
     e->access[e->n_access++] = a;
 }
 SPOIL(untraced)
 {
-    made_answer(asked(m, m->third, KIND(NONCE_FIND)), REFUTED, "absent", "not found");
+    made_answer(move_asked(m, m->third, KIND(NONCE_FIND)), REFUTED, "absent", "not found");
 }
 SPOIL(broken_chain)
 {
-    made_answer(asked(m, m->destination, KIND(IMAGE)), REFUTED, "failed", "base.qcow2: no such file");
+    made_answer(move_asked(m, m->destination, KIND(IMAGE)), REFUTED, "failed", "base.qcow2: no such file");
 }
 SPOIL(no_tools)
 {
-    made_answer(asked(m, m->destination, KIND(IMAGE)), UNDECIDED, "no-program", "there is no qemu-img");
+    made_answer(move_asked(m, m->destination, KIND(IMAGE)), UNDECIDED, "no-program", "there is no qemu-img");
 }
 SPOIL(no_tools_here)
 {
-    made_answer(asked(m, m->source, KIND(IMAGE)), UNDECIDED, "no-program", "there is no qemu-img");
+    made_answer(move_asked(m, m->source, KIND(IMAGE)), UNDECIDED, "no-program", "there is no qemu-img");
 }
 SPOIL(other_size)
 {
-    asked(m, m->destination, KIND(IMAGE))->result->images[0]->virtual_size = 5;
-}
-
-/* ---- backing files ---- */
-
-static void add_link(struct ask *a, const char *name, uint64_t size)
-{
-    Drover__V1__ImageFacts *f = new0(Drover__V1__ImageFacts);
-    drover__v1__image_facts__init(f);
-    made_string(&f->format, "qcow2");
-    made_string(&f->name, name);
-    f->virtual_size = size;
-    a->result->images = xrealloc(a->result->images, a->result->n_images + 1, sizeof(a->result->images[0]));
-    a->result->images[a->result->n_images++] = f;
-}
-
-void move_backed_by(struct move *m, const char *here, const char *there)
-{
-    const struct fleet_host *hosts[2] = {m->source, m->destination};
-    const char *names[2] = {here, there};
-    for (unsigned i = 0; i < 2; i++) {
-        struct ask *a = asked(m, hosts[i], KIND(IMAGE));
-        made_string(&a->result->images[0]->name, IMAGE);
-        add_link(a, names[i], 1 << 20);
-    }
-    made_answers(&m->evidence);
-}
-#define BASE "/var/lib/libvirt/images/base.qcow2"
-static struct ask *about_base(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind)
-{
-    return made_ask(&m->evidence, host, kind, "vda: " BASE ", " BASE);
-}
-SPOIL(base_of_each_host)
-{
-    move_backed_by(m, BASE, BASE);
-    made_answer(about_base(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent", "no nonce there");
-}
-SPOIL(base_where_none_may_write)
-{
-    move_backed_by(m, BASE, BASE);
-    made_answer(about_base(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "read-only", "read-only file system");
-    struct ask *a = &m->evidence.asks[m->evidence.n - 1];
-    a->inspection->paths[0]->inode = 7; /* another file of the same name and size */
-}
-SPOIL(base_behind_a_link)
-{
-    move_backed_by(m, "/srv/nfs/base.qcow2", "/srv/nfs/base.qcow2");
-    const struct fleet_host *hosts[2] = {m->source, m->destination};
-    for (unsigned i = 0; i < 2; i++)
-        made_string(&asked(m, hosts[i], KIND(IMAGE))->result->images[1]->resolved, BASE);
-    made_answers(&m->evidence);
-    made_answer(about_base(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent", "no nonce there");
-}
-SPOIL(base_not_asked_about)
-{
-    m->evidence.closed = true;
-    move_backed_by(m, BASE, BASE);
-}
-SPOIL(base_of_another_size)
-{
-    move_backed_by(m, "/srv/nfs/base.qcow2", "/srv/nfs/base.qcow2");
-    asked(m, m->destination, KIND(IMAGE))->result->images[1]->virtual_size = 5;
-}
-SPOIL(longer_chain_there)
-{
-    move_backed_by(m, "/srv/nfs/base.qcow2", "/srv/nfs/base.qcow2");
-    add_link(asked(m, m->destination, KIND(IMAGE)), "/srv/nfs/older.qcow2", 1 << 20);
+    move_asked(m, m->destination, KIND(IMAGE))->result->images[0]->virtual_size = 5;
 }
 
 static void with_cdrom(struct move *m)
@@ -346,12 +221,12 @@ static void with_cdrom(struct move *m)
 SPOIL(local_media)
 {
     with_cdrom(m);
-    made_string(&seen(m, m->destination)->paths[1]->kind, "absent");
+    made_string(&move_seen(m, m->destination)->paths[1]->kind, "absent");
 }
 SPOIL(other_media)
 {
     with_cdrom(m);
-    seen(m, m->destination)->paths[1]->size = 3;
+    move_seen(m, m->destination)->paths[1]->size = 3;
 }
 
 /* ---- disks as they are used; no proof needed ---- */
@@ -382,7 +257,7 @@ SPOIL(shared_qcow2)
 
 SPOIL(other_segment)
 {
-    made_answer(asked(m, m->destination, KIND(LAYER2_LISTEN)), REFUTED, "timeout",
+    made_answer(move_asked(m, m->destination, KIND(LAYER2_LISTEN)), REFUTED, "timeout",
                 "heard nothing on br0 within 1500 ms");
 }
 /* Two networks on one bridge here, on two there: each way is tried, and the second leads elsewhere. */
@@ -417,7 +292,7 @@ SPOIL(second_network_on_the_bridge)
 }
 SPOIL(deaf_bridge)
 {
-    made_answer(asked(m, m->destination, KIND(LAYER2_LISTEN)), UNDECIDED, "denied", "no CAP_NET_RAW");
+    made_answer(move_asked(m, m->destination, KIND(LAYER2_LISTEN)), UNDECIDED, "denied", "no CAP_NET_RAW");
 }
 SPOIL(small_mtu)
 {
@@ -441,35 +316,35 @@ SPOIL(same_mac)
 }
 SPOIL(range_full)
 {
-    made_answer(asked(m, m->destination, KIND(PORT_OPEN)), REFUTED, "range-full",
+    made_answer(move_asked(m, m->destination, KIND(PORT_OPEN)), REFUTED, "range-full",
                 "all ports 49152 to 49215 are taken");
 }
 SPOIL(firewalled)
 {
-    made_answer(asked(m, m->source, KIND(PORT_CONNECT)), REFUTED, "timeout",
+    made_answer(move_asked(m, m->source, KIND(PORT_CONNECT)), REFUTED, "timeout",
                 "no answer from 10.0.0.1 port 49152");
 }
 SPOIL(ports_untried)
 {
-    made_answer(asked(m, m->destination, KIND(PORT_OPEN)), UNDECIDED, "failed", "out of descriptors");
+    made_answer(move_asked(m, m->destination, KIND(PORT_OPEN)), UNDECIDED, "failed", "out of descriptors");
 }
 SPOIL(libvirt_refused)
 {
-    made_answer(asked(m, m->source, KIND(LIBVIRT_CONNECT)), REFUTED, "refused", "connection refused");
+    made_answer(move_asked(m, m->source, KIND(LIBVIRT_CONNECT)), REFUTED, "refused", "connection refused");
 }
 SPOIL(clock_late)
 {
-    asked(m, m->destination, KIND(CLOCK))->result->realtime_us -= 5000000;
+    move_asked(m, m->destination, KIND(CLOCK))->result->realtime_us -= 5000000;
 }
 
 /* ---- releases: Red Hat's table 4.1 ---- */
 
 static void releases(struct move *m, const char *from, const char *to)
 {
-    made_string(&seen(m, m->source)->host->os_id, "rhel");
-    made_string(&seen(m, m->source)->host->os_version, from);
-    made_string(&seen(m, m->destination)->host->os_id, "rhel");
-    made_string(&seen(m, m->destination)->host->os_version, to);
+    made_string(&move_seen(m, m->source)->host->os_id, "rhel");
+    made_string(&move_seen(m, m->source)->host->os_version, from);
+    made_string(&move_seen(m, m->destination)->host->os_id, "rhel");
+    made_string(&move_seen(m, m->destination)->host->os_version, to);
 }
 SPOIL(major_forward)
 {
@@ -515,13 +390,6 @@ const struct spoiled preflight_proofs[] = {
     {copied_over, "copy-target", IMAGE, MORE, B},
     {copied_to_the_brim, "copy-space", "0 MiB are free", MORE, B},
     {copied_tightly, "copy-space-later", "0 MiB are free", MORE, W},
-    {no_device, "block-device-missing", "mpatha", ONLY, B},
-    {other_device, "block-device-differs", "naa.2", ONLY, B},
-    {resized_device, "block-device-differs", "536870912 on kvm2", ONLY, B},
-    {protected_device, "block-device-read-only", "write-protected on kvm2", ONLY, B},
-    {offline_device, "block-device-offline", "transport-offline", ONLY, B},
-    {disk_of_every_virtual_machine, "block-device-unproven", "mpatha", ONLY, B},
-    {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
     {exported_by_destination, "export-is-host", "kvm2 itself", ONLY, B},
     {closed, "export-closed", "10.0.0.12", ONLY, B},
     {untraced, "export-untraced", "web1.raw", ONLY, W},
@@ -529,12 +397,6 @@ const struct spoiled preflight_proofs[] = {
     {no_tools, "image-unproven", "qemu-img", ONLY, W},
     {no_tools_here, "image-unproven", "kvm1 can open it", ONLY, W},
     {other_size, "image-differs", "5 bytes", ONLY, B},
-    {base_of_each_host, "storage-not-shared", "no nonce there", ONLY, B},
-    {base_where_none_may_write, "storage-unproven", "read-only", ONLY, B},
-    {base_behind_a_link, "storage-not-shared", "no nonce there", ONLY, B},
-    {base_not_asked_about, "storage-unproven", "nobody was asked", ONLY, B},
-    {base_of_another_size, "image-differs", "qcow2 of 5 bytes on kvm2", ONLY, B},
-    {longer_chain_there, "image-differs", "the end of its chain, after 2 on kvm1", ONLY, B},
     {local_media, "cdrom-local", "install.iso", ONLY, B},
     {other_media, "cdrom-differs", "3 on kvm2", ONLY, W},
     {old_cache, "cache-unsafe", "default", ONLY, B},

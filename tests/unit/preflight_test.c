@@ -77,6 +77,7 @@ static void each_spoiled_proof_is_found(void **state)
     (void)state;
     try_cases(preflight_proofs, n_preflight_proofs);
     try_cases(preflight_hardware, n_preflight_hardware);
+    try_cases(preflight_storage, n_preflight_storage);
 }
 
 static void each_rule_has_a_case(void **state)
@@ -90,6 +91,8 @@ static void each_rule_has_a_case(void **state)
             tried = tried || streq(preflight_proofs[i].id, preflight_rule_id(r));
         for (size_t i = 0; i < n_preflight_hardware; i++)
             tried = tried || streq(preflight_hardware[i].id, preflight_rule_id(r));
+        for (size_t i = 0; i < n_preflight_storage; i++)
+            tried = tried || streq(preflight_storage[i].id, preflight_rule_id(r));
         if (!tried)
             fail_msg("rule %s has no case", preflight_rule_id(r));
         for (size_t other = 0; other < r; other++)
