@@ -2,6 +2,7 @@
 #include "agent/probe.h"
 
 #include "agent/io/cpu_compare.h"
+#include "agent/io/disk_image.h"
 #include "agent/io/exports.h"
 #include "agent/io/image.h"
 #include "agent/io/iscsi_identity.h"
@@ -149,6 +150,11 @@ static void open_image(struct probe_job *j)
     image_open(&j->limit, *q->url ? q->url : q->path, q->format, result_of(j));
 }
 
+static void hash_image(struct probe_job *j)
+{
+    disk_image_hash(&j->limit, request_of(j)->path, result_of(j));
+}
+
 static void compare_cpu(struct probe_job *j)
 {
     const Drover__V1__ProbeRequest *q = request_of(j);
@@ -241,6 +247,7 @@ static const struct kind {
     [DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT] = {NEEDS_URL, connect_libvirt},
     [DROVER__V1__PROBE_KIND__PROBE_CLOCK] = {0, tell_clock},
     [DROVER__V1__PROBE_KIND__PROBE_IMAGE] = {0, open_image},
+    [DROVER__V1__PROBE_KIND__PROBE_IMAGE_HASH] = {NEEDS_PATH, hash_image},
     [DROVER__V1__PROBE_KIND__PROBE_CPU_COMPARE] = {NEEDS_CPU, compare_cpu},
     [DROVER__V1__PROBE_KIND__PROBE_ISCSI_IDENTITY] = {NEEDS_URL | NEEDS_ISCSI, identify_unit},
 };

@@ -1,6 +1,7 @@
 #include "agent/io/disk_image.h"
 
 #include "agent/io/image.h"
+#include "agent/io/probe_say.h"
 #include "agent/io/run.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
@@ -86,6 +87,25 @@ static char *hash_of(const struct limit *limit, const struct chain *chain)
     for (unsigned i = 0; i < n; i++)
         snprintf(text + (size_t)(2 * i), 3, "%02x", digest[i]);
     return text;
+}
+
+void disk_image_hash(const struct limit *limit, const char *path, Drover__V1__ProbeResult *r)
+{
+    struct chain file = {0};
+    if (!chain_add(&file, path)) {
+        probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "absent", "%s is no file here", path);
+        return;
+    }
+    char *hash = file.size <= HASHED_MAX ? hash_of(limit, &file) : NULL;
+    if (hash) {
+        xml_set(&r->identity, xasprintf("sha256 %s", hash));
+        probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN, "", "%s has %s", path, r->identity);
+    } else {
+        probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, limit_over(limit) ? "timeout" : "failed",
+                  "the %llu bytes of %s can't be read in time, or not at all", (unsigned long long)file.size,
+                  path);
+    }
+    free(hash);
 }
 
 static void inspect_backing(const struct limit *limit, const Drover__V1__ProbeResult *image,

@@ -4,6 +4,7 @@
 
 #include "agent/io/limit.h"
 #include "common/base/error.h"
+#include "proto/probe.pb-c.h"
 #include "proto/types.pb-c.h"
 
 #include <stdbool.h>
@@ -11,6 +12,9 @@
 
 /* INVALID_ARGUMENT unless target, paths and format are such as Drover itself would give. */
 int disk_image_check(const Drover__V1__DiskCopy *copy, struct error *err);
+
+/* The file's content as a hash, in `result->identity`. Blocks. */
+void disk_image_hash(const struct limit *limit, const char *path, Drover__V1__ProbeResult *result);
 
 /* At the source: fills format, size, bytes, and of a chain of backing files their size and hash; of what is no file, and of large ones
  * the hash stays empty. FAILED_PRECONDITION if it can't be opened, or is something that can't be copied. */

@@ -50,7 +50,10 @@ size_t backing_beside(const struct evidence *e, const char *target, const Drover
     const char *here, *there, *first_here, *first_there;
     if (!backing_link(e, target, d, as_there, n, &here, &there))
         return n;
-    for (size_t m = 0; m < n; m++)
+    bool nonce = evidence_probe(e, e->source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, target);
+    if (strncmp(here, "/dev/", 5) == 0)
+        return n; /* devices have nothing in common with what is beside them */
+    for (size_t m = nonce ? 0 : 1; m < n; m++)
         if (backing_link(e, target, d, as_there, m, &first_here, &first_there) &&
             same_directory(here, first_here) && same_directory(there, first_there))
             return m;

@@ -25,9 +25,14 @@ static Drover__V1__ProbeRequest *path_request(Drover__V1__ProbeKind kind, const 
     return q;
 }
 
+bool disk_is_media(const Drover__V1__Disk *d)
+{
+    return streq(d->device, "cdrom") || streq(d->device, "floppy");
+}
+
 bool disk_is_written(const Drover__V1__Disk *d)
 {
-    return !d->readonly && !streq(d->device, "cdrom") && !streq(d->device, "floppy");
+    return !d->readonly && !disk_is_media(d);
 }
 
 static bool is_one_of(const char *word, const char *const *words)
@@ -105,12 +110,23 @@ static void plan_image(const struct plan *p, const char *key, char *const *paths
     }
 }
 
+static void plan_hash(const struct plan *p, const char *key, const char *here, const char *there)
+{
+    unsigned g = p->out->groups;
+    evidence_add(p->out, p->source, key, g, 0, path_request(DROVER__V1__PROBE_KIND__PROBE_IMAGE_HASH, here),
+                 NULL);
+    evidence_add(p->out, p->destination, key, g, 0,
+                 path_request(DROVER__V1__PROBE_KIND__PROBE_IMAGE_HASH, there), NULL);
+}
+
 static void plan_disk(const struct plan *p, const Drover__V1__Disk *d, const Drover__V1__Disk *as_there)
 {
     _cleanup_free_ char *here = disk_path(p->source, d), *there = disk_path(p->destination, as_there);
     _cleanup_free_ char *url = streq(d->type, "network") ? disk_url(d) : NULL;
-    if (here && there && disk_is_written(d))
+    if (here && there && !disk_is_media(d))
         plan_nonce(p, d->target, here, there);
+    if (here && there && !disk_is_media(d) && d->readonly)
+        plan_hash(p, d->target, here, there);
     if (here && there)
         plan_image(p, d->target, (char *const[]){here, there}, NULL, d->format);
     else if (url)

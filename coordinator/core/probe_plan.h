@@ -47,5 +47,8 @@ char *bridges_key(const Drover__V1__Bridge *here, const Drover__V1__Bridge *ther
  * disks whose secret only libvirt has. Owned by the caller. */
 char *disk_url(const Drover__V1__Disk *disk);
 
-/* Is it there for the guest to write to? Of others the path alone counts. */
+/* A drive whose media can be changed. */
+bool disk_is_media(const Drover__V1__Disk *disk);
+
+/* Is it there for the guest to write to? */
 bool disk_is_written(const Drover__V1__Disk *disk);

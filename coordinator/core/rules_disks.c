@@ -1,4 +1,5 @@
 /* Rules about how disks are used: caches, formats, media, and what libvirt refuses to take along. */
+#include "common/base/cleanup.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -82,17 +83,24 @@ RULE(disk_shareable)
     }
 }
 
+/* What a host told of the media in the drive; NULL: nothing, or it is no drive. */
+static const Drover__V1__PathFacts *media_at(const struct preflight *in, const struct fleet_host *host,
+                                             const Drover__V1__Disk *d)
+{
+    _cleanup_free_ char *path = disk_path(host, d);
+    return disk_is_media(d) && !is_empty(d) ? evidence_path(in->evidence, host, path ? path : d->source)
+                                            : NULL;
+}
+
 /* Media that only the source has: libvirt refuses to start the guest at the destination without it. */
 RULE(cdrom_local)
 {
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
-        const char *place = in->there->disks[i]->source;
-        const Drover__V1__PathFacts *there =
-            disk_is_written(d) || is_empty(d) ? NULL : evidence_path(in->evidence, in->destination, place);
+        const Drover__V1__PathFacts *there = media_at(in, in->destination, in->there->disks[i]);
         if (there && streq(there->kind, "absent"))
-            found(("%s %s", d->device, d->target), ("%s is not on %s", place, in->destination->name),
+            found(("%s %s", d->device, d->target), ("%s is not on %s", there->path, in->destination->name),
                   ("no media, or media that both hosts see at that path"),
                   ("eject it (virsh change-media %s %s --eject), or put it on shared storage", g->name,
                    d->target));
@@ -104,15 +112,12 @@ RULE(cdrom_differs)
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
-        if (disk_is_written(d) || is_empty(d))
-            continue;
-        const Drover__V1__PathFacts *here = evidence_path(in->evidence, in->source, d->source),
-                                    *there = evidence_path(in->evidence, in->destination,
-                                                           in->there->disks[i]->source);
+        const Drover__V1__PathFacts *here = media_at(in, in->source, d),
+                                    *there = media_at(in, in->destination, in->there->disks[i]);
         if (here && there && streq(here->kind, "file") && streq(there->kind, "file") &&
             here->size != there->size)
             found(("%s %s", d->device, d->target),
-                  ("%s has %llu bytes on %s and %llu on %s", d->source, (unsigned long long)here->size,
+                  ("%s has %llu bytes on %s and %llu on %s", here->path, (unsigned long long)here->size,
                    in->source->name, (unsigned long long)there->size, in->destination->name),
                   ("the same media on both"),
                   ("eject it (virsh change-media %s %s --eject), or put the same file there", g->name,

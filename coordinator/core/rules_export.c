@@ -310,10 +310,10 @@ static const struct ask *image_at(const struct preflight *in, const struct fleet
                           in->guest->guest->disks[i]->target);
 }
 
-/* Of a file that the destination does not have, the rules of rules_proof tell more. */
+/* Of a file that the destination does not have, the rules of rules_proof tell more; of media that are files, those of rules_disks. */
 static bool is_judged(const struct preflight *in, const Drover__V1__Disk *d)
 {
-    return streq(d->type, "network") || !disk_is_written(d) || storage_proven(in, d);
+    return streq(d->type, "network") || (!disk_is_media(d) && storage_proven(in, d));
 }
 
 static bool no_answer(const struct ask *a)
@@ -326,8 +326,7 @@ RULE(image_unreachable)
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_disks; i++) {
         const struct ask *there = image_at(in, in->destination, i);
-        if (!there || !disk_is_written(g->disks[i]) || !is_judged(in, g->disks[i]) ||
-            !(ask_refuted(there) || no_answer(there)))
+        if (!there || !is_judged(in, g->disks[i]) || !(ask_refuted(there) || no_answer(there)))
             continue;
         found(("disk %s", g->disks[i]->target),
               ("QEMU's tools on %s can't open it: %s", in->destination->name, ask_words(there)),
@@ -347,7 +346,7 @@ RULE(image_unproven)
         const struct fleet_host *host = hosts[i % 2];
         const struct ask *a = image_at(in, host, i / 2);
         bool silent = a && !ask_proven(a) && !ask_refuted(a) && !no_answer(a) && !ask_unknown(a);
-        if (silent && disk_is_written(d) && is_judged(in, d))
+        if (silent && is_judged(in, d))
             found(
                 ("disk %s", d->target), ("whether %s can open it is not known: %s", host->name, ask_words(a)),
                 ("qemu-img there opening it, and all that it is backed by"),
@@ -382,9 +381,7 @@ RULE(image_differs)
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_disks; i++) {
         const struct ask *here = image_at(in, in->source, i), *there = image_at(in, in->destination, i);
-        /* Media that differ have a rule of their own. */
-        bool media = !disk_is_written(g->disks[i]) && !streq(g->disks[i]->type, "network");
-        if (!ask_proven(here) || !ask_proven(there) || media || !is_judged(in, g->disks[i]))
+        if (!ask_proven(here) || !ask_proven(there) || !is_judged(in, g->disks[i]))
             continue;
         size_t at = first_difference(here->result, there->result);
         if (at == here->result->n_images && at == there->result->n_images)

@@ -71,6 +71,39 @@ static enum fault judge_read(struct proof *p)
     return UNPROVEN;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a[0] && streq(a, b);
+}
+
+/* What can be told without writing beside it: a device's identity; or that the file has the server's one number on the same export. */
+static bool looks_same(const Drover__V1__PathFacts *a, const Drover__V1__PathFacts *b)
+{
+    if (!a || !b || !streq(a->kind, b->kind))
+        return false;
+    if (streq(a->kind, "block"))
+        return luns_compare(a->lun, b->lun) == SAME_LUN;
+    return streq(a->kind, "file") && a->mount && b->mount && a->mount->network && b->mount->network &&
+           same_text(a->mount->source, b->mount->source) && streq(a->mount->root, b->mount->root) &&
+           a->inode == b->inode && a->size == b->size && streq(a->relative, b->relative);
+}
+
+/* Of a disk that the guest only reads the content counts: where nobody may write, or two hosts have a copy each. */
+static bool reads_the_same(const struct preflight *in, const struct proof *p)
+{
+    const char *key = p->disk->target;
+    const struct ask *a =
+        evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_IMAGE_HASH, key);
+    const struct ask *b =
+        evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_IMAGE_HASH, key);
+    if (ask_proven(p->read) ||
+        (ask_proven(a) && ask_proven(b) && same_text(a->result->identity, b->result->identity)))
+        return true;
+    return !ask_proven(p->write) &&
+           looks_same(evidence_path(in->evidence, in->source, p->write->probe->path),
+                      evidence_path(in->evidence, in->destination, p->read->probe->path));
+}
+
 /* FINE, too, of what isn't to be asked. */
 static enum fault judge(const struct preflight *in, const Drover__V1__Disk *d, struct proof *p)
 {
@@ -83,46 +116,29 @@ static enum fault judge(const struct preflight *in, const Drover__V1__Disk *d, s
     p->here = mount_of(p->write);
     p->elsewhere = same_elsewhere(in, p);
     if (streq(ask_reason(p->write), "is-device"))
-        return FINE; /* a device by another name: compared below */
+        return FINE; /* a device by another name: rules_block.c */
     bool wrote = ask_proven(p->write);
     p->where = wrote ? in->destination : in->source;
     p->seen = ask_words(wrote ? p->read : p->write);
-    return wrote ? judge_read(p) : judge_write(p);
+    if (d->readonly && reads_the_same(in, p))
+        return FINE;
+    enum fault fault = wrote ? judge_read(p) : judge_write(p);
+    return d->readonly && (fault == READ_ONLY || fault == FULL) ? UNPROVEN : fault;
 }
 
 bool storage_is_local(const struct preflight *in, const Drover__V1__Disk *d)
 {
     struct proof p;
-    return judge(in, d, &p) == NOT_SHARED;
+    return disk_is_written(d) && judge(in, d, &p) == NOT_SHARED;
 }
 
 bool storage_proven(const struct preflight *in, const Drover__V1__Disk *d)
 {
     struct proof p;
-    return judge(in, d, &p) == FINE && ask_proven(p.read);
+    return judge(in, d, &p) == FINE && (ask_proven(p.read) || (d->readonly && p.read));
 }
 
 /* ---- backing files ---- */
-
-static bool same_text(const char *a, const char *b)
-{
-    return a[0] && streq(a, b);
-}
-
-/* What can be told of a link without writing beside it: a device's identity; or, where nobody may write, that the file has the
- * server's one number on the same export. */
-static bool looks_same(const struct preflight *in, const struct proof *p)
-{
-    const Drover__V1__PathFacts *a = evidence_path(in->evidence, in->source, p->file),
-                                *b = evidence_path(in->evidence, in->destination, p->file_there);
-    if (!a || !b || !streq(a->kind, b->kind))
-        return false;
-    if (streq(a->kind, "block"))
-        return luns_compare(a->lun, b->lun) == SAME_LUN;
-    return streq(a->kind, "file") && a->mount && b->mount && a->mount->network && b->mount->network &&
-           same_text(a->mount->source, b->mount->source) && streq(a->mount->root, b->mount->root) &&
-           a->inode == b->inode && a->size == b->size && streq(a->relative, b->relative);
-}
 
 static enum fault judge_link(const struct preflight *in, struct proof *p)
 {
@@ -134,7 +150,9 @@ static enum fault judge_link(const struct preflight *in, struct proof *p)
     bool wrote = ask_proven(p->write);
     p->where = wrote ? in->destination : in->source;
     p->seen = ask_words(wrote ? p->read : p->write);
-    if (wrote ? ask_proven(p->read) : p->write && looks_same(in, p))
+    if (wrote ? ask_proven(p->read)
+              : p->write && looks_same(evidence_path(in->evidence, in->source, p->file),
+                                       evidence_path(in->evidence, in->destination, p->file_there)))
         return FINE; /* it is only read from */
     if (!p->write || !p->read)
         return UNPROVEN;
@@ -157,7 +175,9 @@ static bool fault_of(const struct preflight *in, size_t i, size_t n, struct proo
     if (!backing_link(in->evidence, d->target, d, there, n, &p->file, &p->file_there))
         return false;
     bool local = p->file[0] == '/' || strncmp(p->file, "json:", 5) == 0;
-    bool covered = backing_beside(in->evidence, d->target, d, there, n) < n;
+    size_t beside = backing_beside(in->evidence, d->target, d, there, n);
+    struct proof top;
+    bool covered = beside < n && (beside || judge(in, d, &top) != FINE || ask_proven(top.read));
     bool copied = in->copy_storage && storage_is_local(in, d);
     p->fault = local && !covered && !copied ? judge_link(in, p) : FINE;
     return true;
@@ -176,7 +196,7 @@ RULE(storage_not_shared)
     struct proof p;
     each_fault(NOT_SHARED, &p)
     {
-        if (in->copy_storage && !p.backing)
+        if (in->copy_storage && !p.backing && disk_is_written(p.disk))
             continue; /* rules_copy.c */
         bool local = p.here && !p.here->network;
         found(SUBJECT(p),
@@ -188,8 +208,9 @@ RULE(storage_not_shared)
               ("%s; or put it on storage that both hosts share, mounted at the same path or mapped "
                "(mappings: in "
                "coordinator.yaml)",
-               p.backing ? "merge it into the image (virsh blockpull)"
-                         : "copy the disk along (--copy-storage)"));
+               p.backing          ? "merge it into the image (virsh blockpull)"
+               : p.disk->readonly ? "put a copy with the same content there"
+                                  : "copy the disk along (--copy-storage)"));
     }
 }
 

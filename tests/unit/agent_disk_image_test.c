@@ -137,6 +137,31 @@ static void a_chain_of_backing_files_is_the_same_as_a_whole(void **state)
     drover__v1__disk_copy__free_unpacked(c, NULL);
 }
 
+static void a_hash_is_of_a_file_that_can_be_read(void **state)
+{
+    struct made_tree *tree = *state;
+    struct limit limit = {clock_monotonic_ms() + 60000, -1}, over = {clock_monotonic_ms() - 1, -1};
+    made_tree_add(tree, "seed.iso", "abc");
+    _cleanup_free_ char *path = xasprintf("%s/seed.iso", tree->root);
+    const struct {
+        const struct limit *limit;
+        const char *path, *identity;
+    } cases[] = {
+        {&limit, path, "sha256 ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {&over, path, ""},
+        {&limit, tree->root, ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Drover__V1__ProbeResult *r = new0(Drover__V1__ProbeResult);
+        drover__v1__probe_result__init(r);
+        disk_image_hash(cases[i].limit, cases[i].path, r);
+        assert_string_equal(r->identity, cases[i].identity);
+        assert_int_equal(r->outcome, cases[i].identity[0] ? DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN
+                                                          : DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED);
+        drover__v1__probe_result__free_unpacked(r, NULL);
+    }
+}
+
 static void room_is_that_of_the_directory(void **state)
 {
     struct made_tree *tree = *state;
@@ -173,6 +198,7 @@ int main(void)
         cmocka_unit_test(an_image_takes_no_other_ones_place),
         cmocka_unit_test(a_backing_file_is_the_same_by_size_and_hash),
         cmocka_unit_test(a_chain_of_backing_files_is_the_same_as_a_whole),
+        cmocka_unit_test(a_hash_is_of_a_file_that_can_be_read),
         cmocka_unit_test(room_is_that_of_the_directory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

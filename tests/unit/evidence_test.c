@@ -132,14 +132,14 @@ static void the_listener_ends_the_sender(void **state)
     world_deinit(&w);
 }
 
-/* A guest that is shut off needs no ports; disks that aren't written to get no nonce; hosts that are down aren't asked. */
+/* A guest that is shut off needs no ports; media get no nonce; hosts that are down aren't asked. */
 static void what_is_not_needed_is_not_asked(void **state)
 {
     (void)state;
     struct world w;
     world_init(&w);
     evidence_deinit(&w.evidence);
-    w.guest->disks[0]->readonly = true;
+    made_string(&w.guest->disks[0]->device, "cdrom");
     plan_check(&w.evidence, &w.fleet, w.source, w.destination, w.guest, DROVER__V1__MODE__MODE_DEFINITION);
     assert_null(evidence_probe(&w.evidence, w.destination, KIND(PORT_OPEN), NULL));
     assert_null(evidence_probe(&w.evidence, w.source, KIND(NONCE_WRITE), NULL));

@@ -206,10 +206,84 @@ SPOIL(longer_chain_there)
     add_link(move_asked(m, m->destination, KIND(IMAGE)), "/srv/nfs/older.qcow2", 1 << 20);
 }
 
+/* ---- disks that are only read, and media ---- */
+
+/* Each host has a file of that name; `same`: with the same content. */
+static void only_read(struct move *m, bool same)
+{
+    m->guest->disks[0]->readonly = true;
+    made_answer(move_asked(m, m->destination, KIND(NONCE_READ)), REFUTED, "absent", "nothing there");
+    if (!same)
+        made_string(&move_asked(m, m->destination, KIND(IMAGE_HASH))->result->identity, "sha256 ffff");
+}
+SPOIL(another_read_only_disk)
+{
+    only_read(m, false);
+}
+SPOIL(another_read_only_disk_is_not_copied)
+{
+    only_read(m, false);
+    m->in.copy_storage = true;
+}
+SPOIL(read_only_disk_of_another_size)
+{
+    only_read(m, true);
+    move_asked(m, m->destination, KIND(IMAGE))->result->images[0]->virtual_size = 5;
+}
+SPOIL(base_beside_a_read_only_disk)
+{
+    only_read(m, true);
+    move_backed_by(m, "/srv/nfs/base.qcow2", "/srv/nfs/base.qcow2");
+}
+SPOIL(read_only_disk_where_none_may_write)
+{
+    m->guest->disks[0]->readonly = true;
+    made_answer(move_asked(m, m->source, KIND(NONCE_WRITE)), UNDECIDED, "read-only", "read-only file system");
+    made_answer(move_asked(m, m->destination, KIND(NONCE_READ)), UNDECIDED, "", "");
+    made_answer(move_asked(m, m->source, KIND(IMAGE_HASH)), UNDECIDED, "timeout", "not in time");
+    move_seen(m, m->source)->paths[0]->inode = 7;
+}
+static void with_media(struct move *m, const char *type, const char *source)
+{
+    Drover__V1__Disk *d = made_disk(m->guest, type, source);
+    made_string(&d->target, "hdc");
+    made_string(&d->device, "cdrom");
+    d->readonly = true;
+    made_pool(m->from, "isos", "dir", "/srv/isos");
+    made_pool(m->to, "isos", "dir", "/srv/isos");
+}
+SPOIL(media_of_a_pool_not_there)
+{
+    with_media(m, "volume", "isos/install.iso");
+    made_string(&move_seen(m, m->destination)->paths[1]->kind, "absent");
+}
+SPOIL(other_media_of_a_pool)
+{
+    with_media(m, "volume", "isos/install.iso");
+    move_seen(m, m->destination)->paths[1]->size = 3;
+}
+SPOIL(network_media_not_there)
+{
+    with_media(m, "network", "isos/install.iso");
+    Drover__V1__Disk *d = m->guest->disks[1];
+    made_string(&d->protocol, "http");
+    made_string(&d->source_host, "10.0.0.20");
+    move_with_proof(m);
+    made_answer(made_ask(&m->evidence, m->destination, KIND(IMAGE), "hdc"), REFUTED, "failed", "404");
+}
+
 #define W DROVER__V1__SEVERITY__WARN
 #define B DROVER__V1__SEVERITY__BLOCK
 
 const struct spoiled preflight_storage[] = {
+    {another_read_only_disk, "storage-not-shared", "nothing there", ONLY, B},
+    {another_read_only_disk_is_not_copied, "storage-not-shared", "nothing there", ONLY, B},
+    {read_only_disk_of_another_size, "image-differs", "5 bytes", ONLY, B},
+    {base_beside_a_read_only_disk, "storage-unproven", "nobody was asked", ONLY, B},
+    {read_only_disk_where_none_may_write, "storage-unproven", "read-only", ONLY, B},
+    {media_of_a_pool_not_there, "cdrom-local", "/srv/isos/install.iso", ONLY, B},
+    {other_media_of_a_pool, "cdrom-differs", "3 on kvm2", ONLY, W},
+    {network_media_not_there, "image-unreachable", "404", MORE, B},
     {resized_device, "block-device-differs", "536870912 on kvm2", ONLY, B},
     {protected_device, "block-device-read-only", "write-protected on kvm2", ONLY, B},
     {offline_device, "block-device-offline", "transport-offline", ONLY, B},

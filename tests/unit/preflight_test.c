@@ -190,6 +190,29 @@ static void a_backing_file_that_is_shared_is_no_finding(void **state)
     }
 }
 
+/* Its content counts, not where it lies; and of one export it is the same file. */
+static void a_read_only_disk_with_the_same_content_is_no_finding(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct move m;
+        move_init(&m);
+        m.guest->disks[0]->readonly = true;
+        move_with_proof(&m);
+        made_answer(made_ask(&m.evidence, m.destination, DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, NULL),
+                    DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "absent", "nothing there");
+        if (i) {
+            made_answer(made_ask(&m.evidence, m.source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, NULL),
+                        DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "denied", "permission denied");
+            made_answer(made_ask(&m.evidence, m.source, DROVER__V1__PROBE_KIND__PROBE_IMAGE_HASH, NULL),
+                        DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout", "not in time");
+        }
+        preflight_run(&m.in, &m.out);
+        assert_int_equal(m.out.n, 0);
+        move_deinit(&m);
+    }
+}
+
 static bool is_clock(const struct ask *a)
 {
     return a->probe && a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_CLOCK;
@@ -282,6 +305,7 @@ int main(void)
         cmocka_unit_test(hosts_without_a_report_break_nothing),
         cmocka_unit_test(a_proven_move_has_no_findings),
         cmocka_unit_test(a_backing_file_that_is_shared_is_no_finding),
+        cmocka_unit_test(a_read_only_disk_with_the_same_content_is_no_finding),
         cmocka_unit_test(silence_is_told),
         cmocka_unit_test(a_silent_agent_is_told_alone),
         cmocka_unit_test(the_mode_follows_the_guest),
