@@ -68,6 +68,17 @@ static void read_pool_volumes(struct probe_job *j, const Drover__V1__InspectRequ
     }
 }
 
+static void read_names(struct probe_job *j, const Drover__V1__InspectRequest *q, Drover__V1__Inspection *r)
+{
+    for (size_t i = 0; i < q->n_names && !limit_over(&j->limit); i++) {
+        Drover__V1__ResolvedName *n = new0(Drover__V1__ResolvedName);
+        drover__v1__resolved_name__init(n);
+        xml_set(&n->name, xstrdup(q->names[i]));
+        host_resolve(n->name, &n->addresses, &n->n_addresses, &n->error);
+        message_append(&r->names, &r->n_names, n);
+    }
+}
+
 static void read_volumes(struct probe_job *j, Drover__V1__Inspection *r)
 {
     struct libvirt *libvirt = j->probes->agent->libvirt;
@@ -93,7 +104,7 @@ static void inspect(struct probe_job *j)
     const Drover__V1__InspectRequest *q = (const Drover__V1__InspectRequest *)j->request;
     Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
     bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->volumes && !q->n_paths &&
-               !*q->guest && !q->n_pool_volumes;
+               !*q->guest && !q->n_pool_volumes && !q->n_names;
     if (all || q->mounts)
         read_mounts(r);
     if (all || q->luns) {
@@ -110,6 +121,8 @@ static void inspect(struct probe_job *j)
         read_guest(j, q->guest, r);
     if (q->n_paths)
         read_paths(j, q, r);
+    if (q->n_names)
+        read_names(j, q, r);
     if (q->n_pool_volumes)
         read_pool_volumes(j, q, r);
 }
@@ -141,9 +154,9 @@ void inspect_call(struct probes *p, const Drover__V1__InspectRequest *q, Drover_
                   struct rpc_call *call)
 {
     struct error err;
-    if (q->n_pool_volumes > MAX_PATHS) {
-        error_set(&err, STATUS_INVALID_ARGUMENT, "%zu volumes; expected at most %d", q->n_pool_volumes,
-                  MAX_PATHS);
+    if (q->n_pool_volumes > MAX_PATHS || q->n_names > MAX_PATHS) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "%zu volumes and %zu names; expected at most %d of each",
+                  q->n_pool_volumes, q->n_names, MAX_PATHS);
         rpc_call_fail(call, &err);
         return;
     }

@@ -90,10 +90,10 @@ struct lookup {
 };
 
 /* A resolver that hangs must not hold up the other facts. */
-static void resolve(Drover__V1__HostFacts *f)
+void host_resolve(const char *name, char ***ret, size_t *ret_n, char **ret_error)
 {
     struct lookup *l = new0(struct lookup);
-    snprintf(l->name, sizeof(l->name), "%s", f->hostname);
+    snprintf(l->name, sizeof(l->name), "%s", name);
     l->hints.ai_socktype = SOCK_STREAM;
     l->request.ar_name = l->name;
     l->request.ar_request = &l->hints;
@@ -102,14 +102,14 @@ static void resolve(Drover__V1__HostFacts *f)
     int e = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
     if (e == 0 && gai_suspend((const struct gaicb *const *)list, 1, &wait) == EAI_AGAIN &&
         gai_cancel(&l->request) != EAI_CANCELED && gai_error(&l->request) == EAI_INPROGRESS) {
-        xml_set(&f->resolve_error, xasprintf("no answer within %d ms", RESOLVE_MS));
+        xml_set(ret_error, xasprintf("no answer within %d ms", RESOLVE_MS));
         return; /* `l` is still the resolver's: given up */
     }
     e = e ? e : gai_error(&l->request);
     if (e)
-        xml_set(&f->resolve_error, xstrdup(e == EAI_CANCELED ? "no answer in time" : gai_strerror(e)));
+        xml_set(ret_error, xstrdup(e == EAI_CANCELED ? "no answer in time" : gai_strerror(e)));
     for (const struct addrinfo *a = e ? NULL : l->request.ar_result; a; a = a->ai_next)
-        add_address(a->ai_addr, &f->resolves, &f->n_resolves);
+        add_address(a->ai_addr, ret, ret_n);
     if (l->request.ar_result)
         freeaddrinfo(l->request.ar_result);
     free(l);
@@ -217,7 +217,7 @@ Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct a
         xml_set(&f->kernel, xstrdup(system.release));
     os_read("/etc", f);
     read_addresses(f);
-    resolve(f);
+    host_resolve(f->hostname, &f->resolves, &f->n_resolves, &f->resolve_error);
     hugepages_read("/sys", "/proc", f);
     read_certificates(config, f);
     if (config->hypervisor)

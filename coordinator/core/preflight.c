@@ -311,6 +311,11 @@ static const struct rule rules[] = {
      "name says that it is "
      "the same.",
      false},
+    {"server-differs", B, PROBED, rule_server_differs,
+     "The name of a network disk's server stands for other addresses on the two hosts, none of which they "
+     "have "
+     "in common (loopback is each host's own): they would reach two servers.",
+     true},
     {"disk-local-socket", B, ALWAYS, rule_disk_local_socket,
      "A network disk is reached through a UNIX socket: the server behind it runs on the source, and another "
      "one, or none, at the "

@@ -203,6 +203,18 @@ static void add_volume(Drover__V1__InspectRequest *q, const char *volume)
     q->pool_volumes[q->n_pool_volumes++] = xstrdup(volume);
 }
 
+/* Each name once. */
+static void add_server(Drover__V1__InspectRequest *q, const Drover__V1__Disk *d)
+{
+    if (!streq(d->type, "network") || !d->source_host[0] || d->source_host[0] == '/')
+        return;
+    for (size_t i = 0; i < q->n_names; i++)
+        if (streq(q->names[i], d->source_host))
+            return;
+    q->names = xrealloc(q->names, q->n_names + 1, sizeof(q->names[0]));
+    q->names[q->n_names++] = xstrdup(d->source_host);
+}
+
 /* Both hosts first; the export nodes then know whom they are asked about. */
 static void plan_inspections(const struct plan *p, const Drover__V1__Guest *guest,
                              const Drover__V1__Guest *as_there)
@@ -222,6 +234,7 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             q->luns = q->luns || block || (pool && pool_has_devices(pool)); /* that it is made of */
             if (pool && pool_has_devices(pool))
                 add_volume(q, disk->source);
+            add_server(q, disk);
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
         }
         for (size_t d = 0; i == 1 && d < guest->n_paths; d++)

@@ -107,6 +107,7 @@ RULE(image_unproven);
 RULE(image_differs);
 RULE(unit_differs);
 RULE(unit_unproven);
+RULE(server_differs);
 RULE(disk_local_socket);
 RULE(disk_unproven);
 RULE(copy_storage);
@@ -140,6 +141,14 @@ RULE(release_backward);
 
 /* The nonce beside the disk's image was written by the source and read by the destination. */
 bool storage_proven(const struct preflight *in, const Drover__V1__Disk *disk);
+
+/* The host of the fleet that has this name or address; NULL if none is known by it. */
+const struct fleet_host *host_known_as(const struct preflight *in, const char *name);
+
+/* What a server's name stands for at that host; NULL: nothing, or nobody asked. */
+const Drover__V1__ResolvedName *name_at(const struct preflight *in, const struct fleet_host *host,
+                                        const char *name);
+bool is_loopback(const char *address);
 
 /* What both hosts told of disk `i` of the guest, if it is a block device (false: it is none); NULL where nothing was told. */
 bool block_facts(const struct preflight *in, size_t i, const Drover__V1__PathFacts **ret_here,

@@ -34,7 +34,7 @@ static bool is_known_as(const struct preflight *in, const struct fleet_host *h, 
     return facts && streq(facts->hostname, name);
 }
 
-static const struct fleet_host *host_known_as(const struct preflight *in, const char *name)
+const struct fleet_host *host_known_as(const struct preflight *in, const char *name)
 {
     for (size_t i = 0; i < in->fleet->n_hosts; i++)
         if (is_known_as(in, &in->fleet->hosts[i], name))
@@ -153,8 +153,7 @@ static void trace_unit(const struct preflight *in, const struct fleet_host *seen
                        struct trace *t)
 {
     _cleanup_free_ char *address = portal_address(l->portal);
-    bool itself = strncmp(address, "127.", 4) == 0 || streq(address, "::1");
-    const struct fleet_host *host = itself ? seen_at : host_known_as(in, address);
+    const struct fleet_host *host = is_loopback(address) ? seen_at : host_known_as(in, address);
     const Drover__V1__Export *share = NULL;
     for (size_t h = 0; h < in->fleet->n_hosts && !share; h++) {
         const struct fleet_host *at = &in->fleet->hosts[h];
@@ -192,6 +191,18 @@ static void trace_lun(const struct preflight *in, const struct fleet_host *seen_
                 trace_lun(in, seen_at, seen->luns[k], depth - 1, t);
 }
 
+/* By its name, or by what that stands for at either host. */
+static const struct fleet_host *server_host(const struct preflight *in, const char *name)
+{
+    const struct fleet_host *ends[2] = {in->source, in->destination}, *known = host_known_as(in, name);
+    for (unsigned e = 0; e < 2 && !known; e++) {
+        const Drover__V1__ResolvedName *n = name_at(in, ends[e], name);
+        for (size_t i = 0; n && i < n->n_addresses && !known; i++)
+            known = is_loopback(n->addresses[i]) ? ends[e] : host_known_as(in, n->addresses[i]);
+    }
+    return known;
+}
+
 /* False for disks that no server is to be known of: block devices of another network than iSCSI, file systems on shared disks, what
  * isn't shared. */
 static bool trace_disk(const struct preflight *in, size_t i, struct trace *t)
@@ -200,7 +211,7 @@ static bool trace_disk(const struct preflight *in, size_t i, struct trace *t)
     *t = (struct trace){.disk = d};
     if (streq(d->type, "network")) {
         t->server = xstrdup(d->source_host);
-        t->host = host_known_as(in, t->server);
+        t->host = server_host(in, t->server);
         t->asked = t->host && host_exports(t->host) && evidence_inspection(in->evidence, t->host);
         t->share = export_of(in, t);
         return t->server[0];

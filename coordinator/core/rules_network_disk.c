@@ -51,6 +51,75 @@ RULE(unit_unproven)
     }
 }
 
+/* ---- which server? ---- */
+
+const Drover__V1__ResolvedName *name_at(const struct preflight *in, const struct fleet_host *host,
+                                        const char *name)
+{
+    const Drover__V1__Inspection *seen = NULL;
+    for (size_t i = 0; i < in->evidence->n; i++) {
+        const struct ask *a = &in->evidence->asks[i];
+        seen = a->host == host ? a->inspection : NULL;
+        for (size_t k = 0; seen && k < seen->n_names; k++)
+            if (streq(seen->names[k]->name, name) && seen->names[k]->n_addresses)
+                return seen->names[k];
+    }
+    return NULL;
+}
+
+bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || streq(address, "::1");
+}
+
+/* One address in common, or of one host of the fleet, which may have several. Each host's loopback is its own. */
+static bool one_server(const struct preflight *in, const Drover__V1__ResolvedName *a,
+                       const Drover__V1__ResolvedName *b)
+{
+    for (size_t i = 0; i < a->n_addresses; i++)
+        for (size_t k = 0; k < b->n_addresses; k++) {
+            if (is_loopback(a->addresses[i]) || is_loopback(b->addresses[k]))
+                continue;
+            const struct fleet_host *host = host_known_as(in, a->addresses[i]);
+            if (streq(a->addresses[i], b->addresses[k]) ||
+                (host && host == host_known_as(in, b->addresses[k])))
+                return true;
+        }
+    return false;
+}
+
+static char *joined(const Drover__V1__ResolvedName *n)
+{
+    char *text = NULL;
+    for (size_t i = 0; i < n->n_addresses; i++)
+        text_append(&text, ", ", "%s", n->addresses[i]);
+    return text;
+}
+
+/* Of iSCSI units that told who they are, that says more. */
+RULE(server_differs)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        bool network = streq(d->type, "network") && d->source_host[0];
+        const Drover__V1__ResolvedName *here = network ? name_at(in, in->source, d->source_host) : NULL,
+                                       *there = network ? name_at(in, in->destination, d->source_host) : NULL;
+        if (!here || !there || one_server(in, here, there) ||
+            (ask_proven(identity(in, in->source, d->target)) &&
+             ask_proven(identity(in, in->destination, d->target))))
+            continue;
+        _cleanup_free_ char *a = joined(here), *b = joined(there);
+        found(("disk %s", d->target),
+              ("its server %s is %s on %s, and %s on %s", d->source_host, a, in->source->name, b,
+               in->destination->name),
+              ("one server: an address that both hosts find under that name"),
+              ("compare getent ahosts %s on both hosts, and what is right in /etc/hosts or DNS; if these are "
+               "addresses of one server, --accept server-differs",
+               d->source_host));
+    }
+}
+
 RULE(disk_local_socket)
 {
     const Drover__V1__Guest *g = in->guest->guest;

@@ -134,6 +134,20 @@ def test_a_backing_file_of_each_hosts_own(fleet, drover, undo, off):
         wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "kvm2 to see the new header, and the file to be proven")
 
 
+def test_a_read_only_disk_of_each_hosts_own(fleet, drover):
+    """Two files of one name and size: what is in them counts."""
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    kvm1, kvm2 = fleet.hosts()
+    kvm1.write("/srv/seed.raw", "x" * 4096)
+    kvm2.write("/srv/seed.raw", "y" * 4096)
+    disk = "<disk type='file' device='disk'><source file='/srv/seed.raw'/><target dev='vdb' bus='virtio'/><readonly/></disk>"
+    edited(fleet, "web1", ("</devices>", f"{disk}</devices>"))
+    assert heavy(wait_for_finding(drover, "web1", "storage-not-shared")) == {"storage-not-shared": "block"}
+    assert "storage-not-shared" in check(drover, "web1", "--copy-storage")
+    kvm2.write("/srv/seed.raw", "x" * 4096)
+    assert heavy(check(drover, "web1")) == {}
+
+
 # ---- block devices ----
 
 
@@ -231,6 +245,19 @@ def test_one_name_for_two_iscsi_servers(fleet, drover, undo):
     kvm2.run(["truncate", "-s", "8M", "/run/other.raw"])
     tgtadm("logicalunit", "new", "--lun", "1", "--backing-store", "/run/other.raw")
     assert "image-differs" in heavy(check(drover, "web1"))
+
+
+def test_one_name_for_two_nfs_servers(fleet, drover, undo):
+    fleet.guest_add("web1", on="kvm1", disks=["nfs"], off=True)
+    kvm1, kvm2 = fleet.hosts()
+    renamed_server(fleet, "web1", "store1")
+    for host in (kvm1, kvm2):
+        resolve(undo, host, "store1", fleet.export.address)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the name to be one server's")
+    kvm2.write("/etc/hosts", kvm2.read("/etc/hosts").replace(f"{fleet.export.address} store1", "10.77.0.5 store1"))
+    found = check(drover, "web1")
+    assert heavy(found)["server-differs"] == "block"
+    assert f"store1 is {fleet.export.address} on kvm1, and 10.77.0.5 on kvm2" in found["server-differs"]["seen"]
 
 
 def hidden(undo, host, *programs):

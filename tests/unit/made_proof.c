@@ -57,6 +57,16 @@ static void answer_probe(struct ask *a)
     }
 }
 
+static Drover__V1__ResolvedName *name_new(const char *name)
+{
+    Drover__V1__ResolvedName *n = new0(Drover__V1__ResolvedName);
+    drover__v1__resolved_name__init(n);
+    made_string(&n->name, name);
+    n->addresses = xcalloc(1, sizeof(n->addresses[0]));
+    n->addresses[n->n_addresses++] = xstrdup("10.0.0.20");
+    return n;
+}
+
 static void answer_inspect(struct ask *a)
 {
     Drover__V1__Inspection *seen = a->inspection = new0(Drover__V1__Inspection);
@@ -73,6 +83,9 @@ static void answer_inspect(struct ask *a)
         seen->paths[seen->n_paths++] = path_new(a->inspect->paths[i]);
     for (size_t i = 0; i < a->inspect->n_pool_volumes; i++)
         seen->paths[seen->n_paths++] = path_new(a->inspect->pool_volumes[i]);
+    seen->names = xcalloc(a->inspect->n_names, sizeof(seen->names[0]));
+    for (size_t i = 0; i < a->inspect->n_names; i++)
+        seen->names[seen->n_names++] = name_new(a->inspect->names[i]);
     if (!a->inspect->exports)
         return;
     Drover__V1__Export *e = new0(Drover__V1__Export);

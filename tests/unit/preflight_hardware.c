@@ -186,6 +186,26 @@ SPOIL(no_inquiry)
 {
     made_answer(unit(m), UNDECIDED, "no-program", "there is no program iscsi-inq");
 }
+static char **address_of(struct move *m, const struct fleet_host *host)
+{
+    return &made_inspection(&m->evidence, host)->names[0]->addresses[0];
+}
+static void at_server(struct move *m, const char *protocol)
+{
+    network_disk(m, protocol, "store1");
+    move_with_proof(m);
+}
+SPOIL(another_server)
+{
+    at_server(m, "nbd");
+    made_string(address_of(m, m->destination), "10.0.0.21");
+}
+SPOIL(each_hosts_own_server)
+{
+    at_server(m, "nbd");
+    made_string(address_of(m, m->source), "127.0.0.1");
+    made_string(address_of(m, m->destination), "127.0.0.1");
+}
 SPOIL(local_socket)
 {
     network_disk(m, "nbd", "/run/nbd.sock");
@@ -266,6 +286,8 @@ const struct spoiled preflight_hardware[] = {
     {no_directory_for_socket, "device-path", "no /srv/agents", ONLY, B},
     {other_unit, "unit-differs", "serial beaf22 on kvm2", ONLY, B},
     {no_inquiry, "unit-unproven", "iscsi-inq", ONLY, W},
+    {another_server, "server-differs", "store1 is 10.0.0.20 on kvm1, and 10.0.0.21 on kvm2", MORE, B},
+    {each_hosts_own_server, "server-differs", "127.0.0.1 on kvm2", MORE, B},
     {local_socket, "disk-local-socket", "/run/nbd.sock", ONLY, B},
     {secret, "disk-unproven", "the secret of libvirt", ONLY, W},
     {volume_of_another_unit, "block-device-differs", "naa.2 on kvm2", ONLY, B},

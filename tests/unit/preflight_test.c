@@ -213,6 +213,31 @@ static void a_read_only_disk_with_the_same_content_is_no_finding(void **state)
     }
 }
 
+/* Addresses of one host of the fleet are one server; and a unit that tells who it is needs no address. */
+static void a_server_may_have_two_addresses(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct move m;
+        move_init(&m);
+        Drover__V1__Disk *d = made_disk(m.guest, "network", "iqn.2026-01.lab:one/1");
+        made_string(&d->target, "vdb");
+        made_string(&d->protocol, i ? "iscsi" : "nbd");
+        made_string(&d->source_host, "store1");
+        move_with_proof(&m);
+        made_string(&made_inspection(&m.evidence, m.source)->names[0]->addresses[0], "10.1.0.20");
+        made_string(&made_inspection(&m.evidence, m.destination)->names[0]->addresses[0], "10.2.0.20");
+        Drover__V1__HostFacts *f = made_inspection(&m.evidence, m.third)->host;
+        f->addresses = xcalloc(2, sizeof(f->addresses[0]));
+        f->addresses[f->n_addresses++] = xstrdup("10.1.0.20");
+        if (i == 0)
+            f->addresses[f->n_addresses++] = xstrdup("10.2.0.20");
+        preflight_run(&m.in, &m.out);
+        assert_null(finding(&m.out, "server-differs"));
+        move_deinit(&m);
+    }
+}
+
 static bool is_clock(const struct ask *a)
 {
     return a->probe && a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_CLOCK;
@@ -305,6 +330,7 @@ int main(void)
         cmocka_unit_test(hosts_without_a_report_break_nothing),
         cmocka_unit_test(a_proven_move_has_no_findings),
         cmocka_unit_test(a_backing_file_that_is_shared_is_no_finding),
+        cmocka_unit_test(a_server_may_have_two_addresses),
         cmocka_unit_test(a_read_only_disk_with_the_same_content_is_no_finding),
         cmocka_unit_test(silence_is_told),
         cmocka_unit_test(a_silent_agent_is_told_alone),
