@@ -177,10 +177,7 @@ static void the_guest_is_in_one_place(struct world *w)
 
 static void autostart_is_as_it_was(struct world *w)
 {
-    for (int t = 0; t < w->orders; t++)
-        if (was_granted(w, t)) /* an operator has taken it off */
-            return;
-    for (int h = 0; h < HOSTS && !w->spoilt; h++)
+    for (int h = 0; h < HOSTS && !w->spoilt && !w->disarmed; h++)
         if (w->hosts[h].domain.autostart != (w->autostart && w->hosts[h].domain.defined))
             world_violate(w, "the guest's autostart is %s at host %d", w->autostart ? "lost" : "on", h);
 }

@@ -71,6 +71,7 @@ static void grant(struct world *w)
     if (w->hosts[source].domain.qemu != Q_OFF || !here || there->half || there->by_hand)
         return;
     bool cold = from_disks(w, there);
+    w->disarmed = true;
     w->hosts[source].domain.autostart = false; /* "see that it can't start the guest": it may have KEPT */
     world_saw(w, cold ? SEEN_GRANTED_COLD : SEEN_GRANTED);
     world_trace(w, "the operator gives the guest to %d%s", 1 - source, cold ? ", from its disks" : "");

@@ -282,6 +282,7 @@ struct world {
     unsigned done, aborted, cold; /* transactions, by how they ended */
     bool in_doubt;                /* the last one has not ended, and says why */
     bool image_died;              /* by a fault: there may be no running copy */
+    bool disarmed;                /* an operator has taken the guest's autostart off */
     bool operator_looks;          /* then nothing stays in doubt */
     bool spoilt;                  /* a record is lost that had been durable */
     bool blind;                   /* a coordinator's copy of the journal does not say that MIGRATE was sent */
