@@ -18,7 +18,7 @@
  *                                             D19   own_from_disks: the image is ended, the guest started, it runs
  *
  * What the words rest on, each shown by a -D: STALE_WORD (the guest has run on at the source after the switch-over, and is given to
- * the destination all the same), AUTOSTART (the host that comes back starts it), EXPORT_RESTART (the export node's tgtd is started
+ * the destination all the same), AUTOSTART (the host that comes back had KEPT, and starts it), EXPORT_RESTART (the export node's tgtd is started
  * again and lets everybody in, for 5 s at most).
  *
  * Mistakes, each a -D: GRANT_UNASKED, CLOSE_LATE, OPEN_UNASKED, OPEN_ALONE, GRANT_UNTOLD, GRANT_FORGOTTEN, NO_SECOND_LOOK, LOST_IS_KEPT,
