@@ -7,6 +7,7 @@
 #include "agent/io/commit_point.h"
 #include "agent/io/migration.h"
 #include "agent/ladder_run.h"
+#include "agent/listeners.h"
 #include "agent/samples.h"
 #include "common/base/memory.h"
 
@@ -14,12 +15,6 @@
 
 #define LIBVIRT_STATUS_DIR "/run/libvirt/qemu"
 enum { TAKE_UP_MS = 2000 }; /* between two tries to go on with a post-copy whose stream broke */
-
-struct listener {
-    struct listener *next;
-    struct transfer *transfer;
-    struct rpc_call *call;
-};
 
 struct transfer {
     struct transaction *txn;
@@ -33,7 +28,7 @@ struct transfer {
     bool limited;                        /* the bandwidth, by the policy or by its share of the link */
     bool adopted;                        /* and no sample yet: stopped_ms is only what the manifest says */
     struct ladder_start start;           /* its `why` is told to the first who listens */
-    struct listener *listeners;
+    struct listeners listeners;
     bool back;          /* the call is; or the adopted job is gone */
     struct error why;   /* of the call */
     int64_t stopped_ms; /* monotonic; the guest's last stop here, 0: it runs */
@@ -54,53 +49,12 @@ struct transfer {
     Drover__V1__Result result;
 };
 
-/* ---- who listens ---- */
-
-static void listener_end(struct listener *l)
-{
-    for (struct listener **p = &l->transfer->listeners; *p; p = &(*p)->next)
-        if (*p == l) {
-            *p = l->next;
-            break;
-        }
-    rpc_call_end(l->call);
-    free(l);
-}
-
-static void on_cancel(void *arg)
-{
-    listener_end(arg); /* the transfer goes on: only SETTLE ends it */
-}
-
-static void tell(struct transfer *t, const Drover__V1__TransferEvent *event)
-{
-    for (struct listener *l = t->listeners; l; l = l->next)
-        rpc_call_item(l->call, &event->base); /* who can't keep up misses one, the next says it all */
-}
-
 static void decision(void *arg, const char *text)
 {
     struct transfer *t = arg;
     Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
     event.decision = (char *)text;
-    tell(t, &event);
-}
-
-static void end_one(struct rpc_call *call, bool succeeded, const char *why)
-{
-    Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
-    event.ended = true;
-    event.succeeded = succeeded;
-    event.error = (char *)(why ? why : "");
-    rpc_call_item(call, &event.base);
-}
-
-static void end_all(struct transfer *t, bool succeeded, const char *why)
-{
-    while (t->listeners) {
-        end_one(t->listeners->call, succeeded, why);
-        listener_end(t->listeners);
-    }
+    listeners_tell(&t->listeners, &event);
 }
 
 /* ---- libvirt's job ---- */
@@ -239,7 +193,7 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     }
     Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
     event.progress = &progress;
-    tell(t, &event);
+    listeners_tell(&t->listeners, &event);
 }
 
 /* Only from what came to its end: the link, and once all is known of a transfer that nothing has disturbed, the forecast. */
@@ -386,7 +340,7 @@ void transfer_free(struct transfer *t)
 {
     if (!t)
         return;
-    end_all(t, false, "the agent stops; the transfer goes on in libvirt");
+    listeners_end(&t->listeners, false, "the agent stops; the transfer goes on in libvirt");
     migration_free(t->migration);
     commit_point_free(t->commit);
     ladder_run_free(t->ladder);
@@ -406,21 +360,17 @@ void transfer_listen(struct transaction *txn, struct rpc_call *call)
     }
     if (!t || t->back || txn->state != PARTICIPANT_MIGRATING) {
         bool gone = txn->state == PARTICIPANT_FENCED;
-        end_one(call, gone,
-                gone               ? NULL
-                : t && t->why.code ? t->why.text
-                                   : "the transfer is over; it has to be settled");
-        rpc_call_end(call);
+        listener_answer(call, gone,
+                        gone               ? NULL
+                        : t && t->why.code ? t->why.text
+                                           : "the transfer is over; it has to be settled");
         return;
     }
-    struct listener *l = new0(struct listener);
-    *l = (struct listener){t->listeners, t, call};
-    t->listeners = l;
-    rpc_call_on_cancel(call, on_cancel, l);
+    listeners_add(&t->listeners, call);
     if (t->has_forecast) {
         Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
         event.forecast = &t->forecast;
-        tell(t, &event);
+        listeners_tell(&t->listeners, &event);
     }
     t->has_forecast = false;
     if (t->start.why[0])
@@ -439,9 +389,10 @@ void transfer_stepped(struct transaction *txn)
                  t->stopped_ms ? (long long)(t->fenced_ms - t->stopped_ms) : -1LL);
     }
     if (txn->state == PARTICIPANT_FENCED && t->activation != PARTICIPANT_NO_ANSWER)
-        end_all(t, true, NULL);
+        listeners_end(&t->listeners, true, NULL);
     else if (txn->state == PARTICIPANT_MIGRATING && t->back)
-        end_all(t, false, t->why.code ? t->why.text : "libvirt's job is gone, and the guest has not left");
+        listeners_end(&t->listeners, false,
+                      t->why.code ? t->why.text : "libvirt's job is gone, and the guest has not left");
     else if (txn->state != PARTICIPANT_MIGRATING && txn->state != PARTICIPANT_FENCED)
         transfer_free(steal(&txn->transfer));
 }
