@@ -23,8 +23,8 @@ struct transfer {
     struct ladder_run *ladder;
     Drover__V1__Forecast forecast; /* its texts are static, or forecast_why; told to the first who listens */
     char forecast_why[256];
-    bool has_forecast, foretold, learnt; /* to be told; there is one; its fact has taught */
     char *to;                            /* the destination's name */
+    bool has_forecast, foretold, learnt; /* to be told; there is one; its fact has taught */
     bool limited;                        /* the bandwidth, by the policy or by its share of the link */
     bool adopted;                        /* and no sample yet: stopped_ms is only what the manifest says */
     struct ladder_start start;           /* its `why` is told to the first who listens */
@@ -43,9 +43,9 @@ struct transfer {
     bool was_pushed;            /* QEMU's was broken on purpose at the last try */
     int64_t next_try_ms;        /* monotonic */
     uint64_t sent;              /* at the last try */
-    struct harm harm;
     uint32_t iteration;
     bool has_result; /* libvirt's statistics of the whole job */
+    struct harm harm;
     Drover__V1__Result result;
 };
 

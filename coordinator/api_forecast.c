@@ -87,7 +87,7 @@ void api_forecast_move(Drover__V1__Coordinator_Service *service,
     const struct api *api = (const struct api *)service;
     const struct fleet_guest *guest = NULL;
     struct fleet_host *to = NULL;
-    Drover__V1__Policy policy;
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
     struct error err = {0};
     if (check(api, request, &guest, &to, &policy, &err) < 0) {
         rpc_call_fail(call, &err);
