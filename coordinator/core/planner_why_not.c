@@ -73,7 +73,7 @@ static const struct guest_rule *shut_out(const struct view *v, const char *guest
 static const Drover__V1__Job *comes_there(const struct view *v, uint32_t guest, const char *host)
 {
     const struct planner_guest *g = &v->guests[guest];
-    for (size_t i = 0; view_rules_bind(v) && i < v->of.n_open; i++) {
+    for (size_t i = 0; g->n_groups && view_rules_bind(v) && i < v->of.n_open; i++) {
         const Drover__V1__Job *other = v->of.open[i];
         for (size_t k = 0; streq(other->destination, host) && v->of.rules && k < v->of.rules->n_groups; k++)
             if (v->of.rules->groups[k].apart && names_match(&v->of.rules->groups[k].guests, g->name) &&
