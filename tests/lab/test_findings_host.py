@@ -65,6 +65,8 @@ def test_no_other_host(small_fleets):
     wait_for(lambda: "web1" in fleet.drover("vms").stdout, 20, "the coordinator to know web1")
     refused = fleet.drover("migrate", "web1", check=False)
     assert refused.returncode == 3 and "no-host" in refused.stdout + refused.stderr
+    judged_alone, status = doctor(fleet.drover)
+    assert (status, heavy(judged_alone["kvm1"])) == (0, {"port-unproven": "warn"})  # nobody is there to try its ports
 
 
 def test_another_host_has_a_definition_of_it(small_fleets):
