@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,7 +90,7 @@ static int start(const char *const *argv, int in, int out, int complaints, pid_t
     return e ? error_errno(err, e, "cannot start %s", argv[0]) : 0;
 }
 
-/* True when it ended by itself, with all that it said read. */
+/* True when there is nothing more to read: it has ended, or has closed what it says. */
 static bool listen_to(const struct limit *limit, struct output *out, struct output *complaints)
 {
     bool out_open = true, complaints_open = true;
@@ -115,6 +116,14 @@ static bool listen_to(const struct limit *limit, struct output *out, struct outp
     return true;
 }
 
+static int reap(pid_t pid)
+{
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
 static int run(const struct limit *limit, const char *const *argv, int in, char **ret_output,
                struct error *err)
 {
@@ -130,17 +139,25 @@ static int run(const struct limit *limit, const char *const *argv, int in, char 
     int r = start(argv, in, out_write, err_write, &pid, err);
     if (r < 0)
         return r;
+    _cleanup_close_ int running = pidfd_open(pid, 0);
+    if (running < 0) {
+        r = error_errno(err, errno, "cannot wait for %s", argv[0]);
+        kill(-pid, SIGKILL);
+        reap(pid);
+        return r;
+    }
     close(steal_fd(&out_write));
     close(steal_fd(&err_write));
     struct output out = {.fd = out_read, .max = OUTPUT_MAX};
     struct output complaints = {.fd = err_read, .max = COMPLAINT_MAX};
     bool ended = listen_to(limit, &out, &complaints);
+    /* Also one that has closed its output (exec >log 2>&1), as hooks do, is waited for no longer than the limit. */
+    if (ended && !out.cut)
+        ended = limit_poll(limit, running, POLLIN, -1);
     _cleanup_free_ char *text = out.text ? out.text : xstrdup(""), *complaint = complaints.text;
     if (!ended || out.cut)
         kill(-pid, SIGKILL);
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    int status = reap(pid);
     if (out.cut)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s said more than %d KiB", argv[0],
                          OUTPUT_MAX >> 10);

@@ -140,6 +140,37 @@ static void one_that_hangs_is_ended_with_its_children(void **state)
     assert_non_null(strstr(err.text, "10-a did not end in time"));
 }
 
+/* As hooks do that write a log of their own: nothing is left to read of it, and it may hang all the same. */
+static void one_that_has_closed_its_output_is_ended_too(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char *output = NULL;
+    hook("10-a", "#!/bin/sh\nexec >/dev/null 2>&1\nsleep 1000\n");
+    assert_int_equal(run_for("10-a", "{}", 300, &output, &err), -STATUS_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(err.text, "10-a did not end in time"));
+    hook("20-b", "#!/bin/sh\nexec >/dev/null 2>&1\nexit 3\n");
+    assert_int_equal(run("20-b", &output, &err), -STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.text, "20-b ended with status 3"));
+}
+
+static void one_that_nobody_waits_for_is_ended(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char *output = NULL;
+    int cancel[2];
+    assert_int_equal(pipe(cancel), 0);
+    assert_int_equal(write(cancel[1], "x", 1), 1);
+    hook("10-a", "#!/bin/sh\nexec >/dev/null 2>&1\nsleep 1000\n");
+    _cleanup_free_ char *dir = xasprintf("%s/hooks.d", tree.root);
+    const struct limit limit = {.deadline_ms = clock_monotonic_ms() + 20000, .cancel_fd = cancel[0]};
+    assert_int_equal(hooks_run(dir, "prepare", "10-a", geteuid(), "{}", &limit, &output, &err),
+                     -STATUS_CANCELLED);
+    close(cancel[0]);
+    close(cancel[1]);
+}
+
 static void expect_unsafe(const char *words)
 {
     struct error err = {0};
@@ -229,6 +260,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(input_that_nobody_reads_holds_up_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_names_path_status_and_last_words, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_hangs_is_ended_with_its_children, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_has_closed_its_output_is_ended_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_nobody_waits_for_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(what_others_could_have_written_is_not_run, setup, teardown),
         cmocka_unit_test_setup_teardown(a_link_is_not_followed, setup, teardown),
         cmocka_unit_test_setup_teardown(somebody_elses_is_not_run, setup, teardown),
