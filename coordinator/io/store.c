@@ -147,10 +147,22 @@ static int migrate(struct store *s, struct error *err)
     return r;
 }
 
+/* Numbers only grow, and keep up with the clock: else two coordinators with copies of one store would take the same epoch, and one
+ * with a restored backup would be refused everywhere until it had been started often enough. A clock that is set back does no harm. */
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static int take_epoch(struct store *s, struct error *err)
 {
     int64_t epoch = 0;
-    int r = get(s, "UPDATE counter SET value = value + 1 WHERE name = 'epoch' RETURNING value", &epoch, err);
+    _cleanup_free_ char *sql =
+        xasprintf("UPDATE counter SET value = max(value + 1, %lld) WHERE name = 'epoch' RETURNING value",
+                  (long long)now_ms());
+    int r = get(s, sql, &epoch, err);
     if (!r)
         s->epoch = (uint64_t)epoch;
     return r;
@@ -250,12 +262,12 @@ int store_next_generation(struct store *s, const char *guest, uint64_t *ret, str
     for (;;) {
         _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
         if (sqlite3_prepare_v2(s->db,
-                               "INSERT INTO generation VALUES (?, (SELECT value FROM counter WHERE name = "
-                               "'first-generation'))"
-                               " ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value",
+                               "INSERT INTO generation VALUES (?1, ?2)"
+                               " ON CONFLICT DO UPDATE SET value = max(value + 1, ?2) RETURNING value",
                                -1, &stmt, NULL) != SQLITE_OK)
             return store_fail(s, err);
         sqlite3_bind_text(stmt, 1, guest, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(stmt, 2, now_ms());
         int code = sqlite3_step(stmt);
         uint64_t value = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
         if (code == SQLITE_ROW)

@@ -17,8 +17,8 @@ int store_open(const char *path, struct store **ret, struct error *err);
 void store_free(struct store *store);
 DEFINE_CLEANUP(struct store *, store_free);
 
-/* Grows by one at each store_open. A new store begins with the seconds since 1970, as does a guest's first generation: the
- * agents would refuse numbers below those that a lost store gave. */
+/* Grows at each store_open, and is at least the ms since 1970, as is each generation of a guest: the agents would refuse numbers below
+ * those that a lost store, or one that is newer than the backup in its place, gave. */
 uint64_t store_epoch(const struct store *store);
 
 /* 0 while there is room for new work. RESOURCE_EXHAUSTED: the disk is full and the ballast is gone; running transactions

@@ -45,7 +45,7 @@ struct fixture {
     struct driver *driver;
     struct loop_timer *deadline;
     char dir[64], path[128];
-    char trace[2000]; /* "kvm1 PREPARE 7;" ... generations as distance from the transaction's */
+    char trace[2000]; /* "kvm1 PREPARE 7;" ... +0: the transaction's generation, +1: a higher one */
     uint64_t generation;
     Drover__V1__Job *end; /* the job as it was told last */
     bool ended;

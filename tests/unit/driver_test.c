@@ -257,7 +257,7 @@ static void a_restart_settles_the_transfer(void **state)
     fixture_restart(f);
     fixture_run(f, fixture_ended);
     assert_int_equal(kvm1(f)->asked[MIGRATE], 1);
-    assert_int_equal(kvm1(f)->last.epoch, epoch + 1);
+    assert_true(kvm1(f)->last.epoch > epoch);
     assert_int_equal(f->end->state, DROVER__V1__JOB_STATE__JOB_DONE);
     assert_true(logged(f->end, "restarted in the transfer phase: settles"));
     assert_true(logged(f->end, "asks kvm1 to prepare")); /* the log goes on where it was */

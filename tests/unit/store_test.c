@@ -187,34 +187,6 @@ static void history_is_newest_first_and_filtered(void **state)
     drover__v1__list_jobs_reply__free_unpacked(list, NULL);
 }
 
-static void each_opening_takes_an_epoch_and_no_generation_comes_twice(void **state)
-{
-    struct fixture *f = *state;
-    uint64_t epoch = 0, generation = 0, value;
-    for (int life = 0; life < 5; life++) {
-        _cleanup_(store_freep) struct store *s = open_store(f->path);
-        if (life > 0)
-            assert_int_equal(store_epoch(s), epoch + 1);
-        epoch = store_epoch(s);
-        for (int i = 0; i < 3; i++) {
-            assert_int_equal(store_next_generation(s, GUEST, &value, NULL), 0);
-            assert_true(value > generation);
-            generation = value;
-        }
-    }
-}
-
-/* A store that was lost must not give numbers that the agents have seen already. */
-static void a_new_store_begins_above_what_an_older_one_gave(void **state)
-{
-    struct fixture *f = *state;
-    _cleanup_(store_freep) struct store *s = open_store(f->path);
-    uint64_t generation;
-    assert_int_equal(store_next_generation(s, GUEST, &generation, NULL), 0);
-    assert_true(generation > 1700000000);
-    assert_true(store_epoch(s) > 1700000000);
-}
-
 static void two_coordinators_cannot_share_a_store(void **state)
 {
     struct fixture *f = *state;
@@ -256,7 +228,7 @@ static void an_older_schema_is_migrated(void **state)
         "DROP INDEX job_open; DROP INDEX job_guest; DROP INDEX job_guest_uuid; DROP TABLE maintenance;"
         "DROP TABLE away; DROP INDEX job_moved; ALTER TABLE job DROP COLUMN moved; PRAGMA user_version = 1");
     s = open_store(f->path);
-    assert_int_equal(store_epoch(s), epoch + 1);
+    assert_true(store_epoch(s) > epoch);
     struct opened o = {0};
     assert_int_equal(store_each_open(s, note_open, &o, NULL), 0);
     assert_int_equal(o.n, 1);
@@ -465,9 +437,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_job_survives_reopening, setup, teardown),
         cmocka_unit_test_setup_teardown(an_ended_job_leaves_no_definition_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(history_is_newest_first_and_filtered, setup, teardown),
-        cmocka_unit_test_setup_teardown(each_opening_takes_an_epoch_and_no_generation_comes_twice, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_new_store_begins_above_what_an_older_one_gave, setup, teardown),
         cmocka_unit_test_setup_teardown(two_coordinators_cannot_share_a_store, setup, teardown),
         cmocka_unit_test_setup_teardown(an_older_schema_is_migrated, setup, teardown),
         cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_and_left_alone, setup, teardown),
