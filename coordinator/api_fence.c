@@ -277,8 +277,8 @@ static const struct fleet_guest *active_on(const struct fleet_host *h, const cha
 static bool was_given(const struct listing *l, const Drover__V1__Closure *c)
 {
     const struct api_config *config = &l->api->config;
-    const Drover__V1__Job *job = driver_job_of_guest(config->driver, c->guest);
-    if (job && streq(job->transaction, c->transaction))
+    const Drover__V1__Job *job = driver_job_of_transaction(config->driver, c->transaction);
+    if (job)
         return driver_gave_away(config->driver, job->id);
     Drover__V1__ListJobsReply *ended = NULL;
     bool kept = false;

@@ -55,8 +55,8 @@ static int may_free(const struct freeing *f, const Drover__V1__OpenTransaction *
     const struct fleet *fleet = f->api->config.fleet;
     const struct fleet_host *here = fleet_host(fleet, f->host);
     const struct fleet_guest *image = here ? fleet_guest_on(here, f->guest) : NULL;
-    const Drover__V1__Job *job = driver_job_of_guest(f->api->config.driver, f->guest);
-    if (job && streq(job->transaction, t->step->transaction))
+    const Drover__V1__Job *job = driver_job_of_transaction(f->api->config.driver, t->step->transaction);
+    if (job)
         return error_set(err, STATUS_FAILED_PRECONDITION, "that is job %llu, which is open: drover job %llu",
                          (unsigned long long)job->id, (unsigned long long)job->id);
     if (t->role != DROVER__V1__ROLE__DESTINATION || !streq(t->state, "PREPARED"))

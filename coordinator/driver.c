@@ -23,11 +23,23 @@ static struct migration *find(const struct driver *d, uint64_t id)
     return NULL;
 }
 
-static struct migration *find_guest(const struct driver *d, const char *uuid)
+/* Durably: what waits for the coordinator's disk may be forgotten. */
+static bool is_settled(const struct migration *m, enum txn_party *ret_left)
 {
-    for (struct migration *m = d->migrations; m; m = m->next)
-        if (streq(m->job->guest_uuid, uuid))
+    return !m->disk_retry && txn_is_settled(&m->txn, ret_left);
+}
+
+static const struct migration *in_the_way(const struct driver *d, const char *uuid, const char *source,
+                                          const char *destination)
+{
+    for (const struct migration *m = d->migrations; m; m = m->next) {
+        enum txn_party left;
+        if (!streq(m->job->guest_uuid, uuid))
+            continue;
+        if (!is_settled(m, &left) || (destination && streq(m->txn.host[left], destination)) ||
+            streq(m->txn.host[left], source))
             return m;
+    }
     return NULL;
 }
 
@@ -162,7 +174,14 @@ int driver_migrate(struct driver *d, const struct migration_order *order, uint64
     struct error own = {0};
     if (!err)
         err = &own;
-    const struct migration *other = find_guest(d, order->guest_uuid);
+    enum txn_party left;
+    const struct migration *other = in_the_way(d, order->guest_uuid, order->source, order->destination);
+    if (other && is_settled(other, &left))
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            "%s has still to clear away what job %llu left of %s there: wait for that job, or name "
+            "another destination",
+            other->txn.host[left], (unsigned long long)other->job->id, order->guest_name);
     if (other)
         return error_set(
             err, STATUS_FAILED_PRECONDITION,
@@ -235,8 +254,42 @@ void driver_hook(struct driver *d, const struct driver_hooks *hooks)
 
 const Drover__V1__Job *driver_job_of_guest(const struct driver *d, const char *guest_uuid)
 {
-    const struct migration *m = find_guest(d, guest_uuid);
+    const struct migration *found = NULL;
+    enum txn_party left;
+    for (const struct migration *m = d->migrations; m; m = m->next) {
+        if (!streq(m->job->guest_uuid, guest_uuid))
+            continue;
+        found = m;
+        if (!is_settled(m, &left))
+            break;
+    }
+    return found ? found->job : NULL;
+}
+
+const Drover__V1__Job *driver_job_of_transaction(const struct driver *d, const char *transaction)
+{
+    for (const struct migration *m = d->migrations; m; m = m->next)
+        if (streq(m->job->transaction, transaction))
+            return m->job;
+    return NULL;
+}
+
+const Drover__V1__Job *driver_in_the_way(const struct driver *d, const char *guest_uuid, const char *source,
+                                         const char *destination)
+{
+    const struct migration *m = in_the_way(d, guest_uuid, source, destination);
     return m ? m->job : NULL;
+}
+
+Drover__V1__JobState driver_outcome(const struct driver *d, uint64_t id)
+{
+    const struct migration *m = find(d, id);
+    enum txn_party left;
+    if (!m || !m->txn.in_doubt || !is_settled(m, &left))
+        return DROVER__V1__JOB_STATE__JOB_UNSET;
+    if (m->txn.state == TXN_RELEASING)
+        return DROVER__V1__JOB_STATE__JOB_DONE;
+    return m->txn.cancelled ? DROVER__V1__JOB_STATE__JOB_CANCELLED : DROVER__V1__JOB_STATE__JOB_FAILED;
 }
 
 size_t driver_jobs(const struct driver *d, const Drover__V1__Job **ret, size_t max)

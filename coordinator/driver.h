@@ -19,8 +19,8 @@ int driver_new(const struct driver_config *config, struct driver **ret, struct e
 void driver_free(struct driver *driver);
 DEFINE_CLEANUP(struct driver *, driver_free);
 
-/* What to do; all strings are copied. Checks were made by the caller; one open job per guest is checked here
- * (FAILED_PRECONDITION names the other job). */
+/* What to do; all strings are copied. Checks were made by the caller; that no other job is in the way is checked here
+ * (FAILED_PRECONDITION names it). */
 struct migration_order {
     const char *guest_uuid, *guest_name, *source, *destination, *operator_name;
     Drover__V1__Mode mode;
@@ -77,7 +77,17 @@ const Drover__V1__Policy *driver_policy(const struct driver *driver, uint64_t id
 
 /* An open job as it is now; NULL if there is none of that id (it may be in the store). Good until the next change. */
 const Drover__V1__Job *driver_job(const struct driver *driver, uint64_t id);
+/* The one that moves the guest, else the last of those that only wait for a host to clear away. */
 const Drover__V1__Job *driver_job_of_guest(const struct driver *driver, const char *guest_uuid);
+const Drover__V1__Job *driver_job_of_transaction(const struct driver *driver, const char *transaction);
+
+/* The open job that forbids a migration of the guest between these hosts; `destination` NULL: to any. One that only waits for a host
+ * to clear away, which may never come back, forbids no migration between others. */
+const Drover__V1__Job *driver_in_the_way(const struct driver *driver, const char *guest_uuid,
+                                         const char *source, const char *destination);
+
+/* How an open job is going to end that is in doubt only about what a host still holds: DONE, FAILED or CANCELLED. Else UNSET. */
+Drover__V1__JobState driver_outcome(const struct driver *driver, uint64_t job);
 /* Oldest first; returns how many there are, which may be more than `max`. */
 size_t driver_jobs(const struct driver *driver, const Drover__V1__Job **ret, size_t max);
 

@@ -108,6 +108,13 @@ static void move_free(struct move *m)
     free(m);
 }
 
+static uint64_t in_the_way(const struct move *m, const struct fleet_host *to)
+{
+    const Drover__V1__Job *open = driver_in_the_way(m->config.driver, m->in.guest->guest->uuid,
+                                                    m->in.source->name, to ? to->name : NULL);
+    return open ? open->id : 0;
+}
+
 /* Guest, mode and policy from the request. */
 static int resolve(struct move *m, struct error *err)
 {
@@ -127,9 +134,8 @@ static int resolve(struct move *m, struct error *err)
     m->in.policy = &m->policy;
     m->in.accept = request->accept;
     m->in.n_accept = request->n_accept;
-    const Drover__V1__Job *open = driver_job_of_guest(c->driver, m->in.guest->guest->uuid);
-    m->in.open_job = open ? open->id : 0;
     m->in.source = m->in.guest->host;
+    m->in.open_job = in_the_way(m, NULL);
     m->in.mode = preflight_mode(request->mode, m->in.guest->guest);
     m->in.copy_storage = request->copy_storage;
     return 0;
@@ -155,6 +161,7 @@ static int choose(struct move *m, const char *name, struct error *err)
         placement_choose(&m->in, sums, m->tried, m->n_tried, &m->placement);
         m->in.destination = m->placement.host;
     }
+    m->in.open_job = in_the_way(m, m->in.destination);
     if (m->in.destination) {
         m->in.promised = sums[m->in.destination - c->fleet->hosts];
         preflight_run(&m->in, &m->findings);

@@ -80,7 +80,7 @@ static bool was_refused(const Drover__V1__Job *job)
     return job->state == DROVER__V1__JOB_STATE__JOB_FAILED && findings_block(&findings);
 }
 
-static void tell_end(struct step_run *s, const Drover__V1__Job *job)
+static void tell_end(struct step_run *s, const Drover__V1__Job *job, Drover__V1__JobState outcome)
 {
     Drover__V1__PlanStep *step = step_of(s);
     bool refused = was_refused(job);
@@ -91,7 +91,7 @@ static void tell_end(struct step_run *s, const Drover__V1__Job *job)
     plan_run_feed(s->run,
                   &(struct plan_event){.kind = PLAN_EVENT_ENDED,
                                        .step = s->step,
-                                       .outcome = job->state,
+                                       .outcome = outcome,
                                        .refused = refused,
                                        .restarted = s->adopted,
                                        .text = job->text,
@@ -115,9 +115,12 @@ static bool take_doubt(Drover__V1__PlanStep *step, const Drover__V1__Job *job)
 static void on_job(void *arg, const Drover__V1__Job *job)
 {
     struct step_run *s = arg;
-    if (has_ended(job)) {
+    /* A host that may never come back is not waited for: its guest is safe, and goes elsewhere. */
+    Drover__V1__JobState outcome =
+        has_ended(job) ? job->state : driver_outcome(s->run->plans->config.driver, job->id);
+    if (outcome != DROVER__V1__JOB_STATE__JOB_UNSET) {
         s->watch = driver_unwatch(s->watch);
-        tell_end(s, job);
+        tell_end(s, job, outcome);
         return;
     }
     Drover__V1__PlanStep *step = step_of(s);
@@ -256,7 +259,7 @@ void plan_step_adopt(struct plan_run *run, size_t step)
         if (!what->job)
             plan_run_feed(
                 run, &(struct plan_event){.kind = PLAN_EVENT_STARTED, .step = step, .job = last->id}, NULL);
-        tell_end(s, last);
+        tell_end(s, last, last->state);
     } else {
         plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_FORGOTTEN, .step = step}, NULL);
     }

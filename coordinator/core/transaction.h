@@ -167,6 +167,10 @@ struct txn {
 void txn_step(struct txn *txn, const struct txn_event *event, struct txn_actions *actions);
 
 bool txn_ended(const struct txn *txn);
+
+/* The guest is where it stays, and only *ret has still to clear away what it holds: whatever that answers changes nothing for the guest,
+ * which may be migrated between other hosts meanwhile. Not while an operator's word is in it: a copy may be left there. */
+bool txn_is_settled(const struct txn *txn, enum txn_party *ret);
 bool txn_may_move(enum txn_state from, enum txn_state to);
 
 /* "preparing"; the other way round false if there is none of that name. */

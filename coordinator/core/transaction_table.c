@@ -20,6 +20,16 @@ bool txn_ended(const struct txn *t)
     return t->state == TXN_DONE || t->state == TXN_ABORTED;
 }
 
+bool txn_is_settled(const struct txn *t, enum txn_party *ret)
+{
+    bool at_source = t->state == TXN_ABORTING || (t->state == TXN_COLD_START && t->cold_started);
+    bool released = t->state == TXN_RELEASING && (t->answered & TXN_BIT(TXN_DESTINATION));
+    if (t->granted || (!at_source && !released))
+        return false;
+    *ret = at_source ? TXN_DESTINATION : TXN_SOURCE;
+    return true;
+}
+
 uint64_t txn_generation(const struct txn *t, enum txn_message message)
 {
     return message == TXN_COLD ? t->cold_generation : t->generation;

@@ -91,7 +91,10 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
         break;
     case TXN_ABORTING:
         snprintf(text, size, "%s is safe on %s; %s must still give back what it reserved", guest, from, to);
-        snprintf(todo, todo_size, "make %s's agent reachable; it goes on by itself", to);
+        snprintf(
+            todo, todo_size,
+            "make %s's agent reachable; it goes on by itself. Meanwhile %s may be migrated to another host",
+            to, guest);
         break;
     case TXN_ACTIVATING:
         snprintf(text, size,
@@ -115,7 +118,10 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
     case TXN_COLD_START:
         if (t->cold_started) {
             snprintf(text, size, "%s was started anew on %s; %s must still forget it", guest, from, to);
-            snprintf(todo, todo_size, "make %s's agent reachable; it goes on by itself", to);
+            snprintf(todo, todo_size,
+                     "make %s's agent reachable; it goes on by itself. Meanwhile %s may be migrated to "
+                     "another host",
+                     to, guest);
         } else {
             snprintf(text, size, "%s's memory was lost on %s; it is to be started anew on %s", guest, to,
                      from);

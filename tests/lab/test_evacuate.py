@@ -1,5 +1,6 @@
 """Hosts emptied and filled again: three KVM hosts, guests of all kinds, and a coordinator that dies in the middle."""
 
+import os
 import signal
 
 import pytest
@@ -140,6 +141,32 @@ def test_empty_is_said_after_libvirt_says_so_and_who_comes_and_goes_is_noticed(f
     assert fleet.node("kvm1").domains() == {}
     for name in ("web1", "web2", "web3", "late1"):
         assert_goes_on(fleet, name, where(fleet, name))
+
+
+def test_a_destination_that_dies_in_mid_transfer_holds_up_nothing(fleet, drover):
+    """Its guest is safe at the source, and goes elsewhere; what it holds is cleared away when it is back, however late."""
+    fleet.guest_add("web1", on="kvm1", tick_ms=200, memory=128, dirty=2, working_set=64)
+    fleet.tick_wait("web1")
+    plan = document(drover("evacuate", "kvm1", "--bandwidth", "4MiB/s", "--detach", "--json"))["id"]
+    wait_for(lambda: steps(job_state(drover, plan))["web1"]["state"] == "running", 60, "the move to run")
+    wait_for(lambda: copies(fleet, "web1").keys() > {"kvm1"}, 60, "the image")
+    step = steps(job_state(drover, plan))["web1"]
+    dead, job = fleet.node(step["to"]), step["job"]
+    fleet.programs.agent_stop(dead, signal.SIGKILL)
+    dead.libvirtd_stop(signal.SIGKILL)
+    os.kill(int(dead.read("/run/libvirt/qemu/web1.pid")), signal.SIGKILL)
+    ended = wait_for_job(drover, plan, {"done", "partly", "failed"}, 120)
+    assert ended["state"] == "done", ended
+    (other,) = {"kvm2", "kvm3"} - {dead.name}
+    assert steps(ended)["web1"]["to"] == other, ended
+    left = job_state(drover, job)
+    assert "doubt" in left["state"] and f"{dead.name} must still give back" in left["text"], left
+    dead.libvirtd_start()
+    fleet.programs.agent_start(dead)
+    assert wait_for_job(drover, job, {"done", "failed"}, 60)["state"] == "failed"
+    assert_runs_only_on(fleet, "web1", other)
+    assert_goes_on(fleet, "web1", other, repeats=True)
+    drover("maintenance", "off", "kvm1")
 
 
 @pytest.mark.parametrize("now", [True, False])

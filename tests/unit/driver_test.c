@@ -159,6 +159,52 @@ static void one_open_job_per_guest(void **state)
     fixture_run(f, transfer_is_on);
 }
 
+static bool destination_was_asked_to_abort(struct fixture *f)
+{
+    return kvm2(f)->asked[ABORT] > 0;
+}
+
+static bool is_prepared_anew(struct fixture *f)
+{
+    return kvm1(f)->asked[PREPARE] == 2;
+}
+
+/* A destination that is gone for good: the source has kept the guest, which is not to wait for it. */
+static void a_guest_that_was_kept_goes_elsewhere_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    the_source_keeps_it(f);
+    kvm1(f)->transfer_error = "connection reset";
+    kvm2(f)->silent[ABORT] = true;
+    uint64_t old = fixture_order(f, DROVER__V1__MODE__MODE_LIVE), other = 0;
+    fixture_run(f, destination_was_asked_to_abort);
+    struct migration_order order = {
+        .guest_uuid = GUEST_UUID, .guest_name = "web1", .source = "kvm1", .destination = "kvm2"};
+    struct error err = {0};
+    assert_int_equal(driver_in_the_way(f->driver, GUEST_UUID, "kvm1", "kvm2")->id, old);
+    assert_int_equal(driver_migrate(f->driver, &order, &other, &err), -STATUS_FAILED_PRECONDITION);
+    expect(err.text, "kvm2 has still to clear away what job 1 left of web1 there");
+    assert_non_null(driver_in_the_way(f->driver, GUEST_UUID, "kvm2", "kvm3"));
+    assert_null(driver_in_the_way(f->driver, GUEST_UUID, "kvm1", "kvm3"));
+    assert_null(driver_in_the_way(f->driver, GUEST_UUID, "kvm1", NULL));
+    assert_int_equal(driver_outcome(f->driver, old),
+                     DROVER__V1__JOB_STATE__JOB_UNSET); /* it may end any moment */
+    order.destination = "kvm3";
+    assert_int_equal(driver_migrate(f->driver, &order, &other, &err), 0);
+    assert_int_equal(driver_job_of_guest(f->driver, GUEST_UUID)->id, other);
+    assert_int_equal(driver_migrate(f->driver, &order, &other, &err), -STATUS_FAILED_PRECONDITION);
+    expect(err.text, "web1 is being migrated already, from kvm1 to kvm3");
+    fixture_run(f, is_prepared_anew);
+    /* Each is taken up again, and the old one ends when its host is back. */
+    kvm2(f)->silent[ABORT] = false;
+    fixture_restart(f);
+    assert_int_equal(driver_jobs(f->driver, NULL, 0), 2);
+    fixture_run(f, fixture_ended);
+    assert_int_equal(f->end->id, old);
+    assert_int_equal(f->end->state, DROVER__V1__JOB_STATE__JOB_FAILED);
+    assert_int_equal(driver_job_of_guest(f->driver, GUEST_UUID)->id, other);
+}
+
 static void a_no_keeps_all_findings(void **state)
 {
     struct fixture *f = *state;
@@ -362,6 +408,7 @@ int main(void)
         story(a_shut_off_guest_moves),
         story(a_guest_that_died_after_the_handover_is_not_said_to_run),
         story(one_open_job_per_guest),
+        story(a_guest_that_was_kept_goes_elsewhere_meanwhile),
         story(a_no_keeps_all_findings),
         story(a_failed_transfer_is_settled),
         story(cancel_in_the_transfer),

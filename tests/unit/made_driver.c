@@ -160,6 +160,29 @@ const Drover__V1__Job *driver_job_of_guest(const struct driver *d, const char *u
     return NULL;
 }
 
+const Drover__V1__Job *driver_job_of_transaction(const struct driver *d, const char *transaction)
+{
+    for (int i = 0; i < MAX; i++)
+        if (d->jobs[i] && streq(d->jobs[i]->transaction, transaction))
+            return d->jobs[i];
+    return NULL;
+}
+
+const Drover__V1__Job *driver_in_the_way(const struct driver *d, const char *uuid, const char *source,
+                                         const char *destination)
+{
+    (void)source;
+    (void)destination;
+    return driver_job_of_guest(d, uuid);
+}
+
+Drover__V1__JobState driver_outcome(const struct driver *d, uint64_t job)
+{
+    (void)d;
+    (void)job;
+    return DROVER__V1__JOB_STATE__JOB_UNSET;
+}
+
 size_t driver_jobs(const struct driver *d, const Drover__V1__Job **ret, size_t max)
 {
     size_t n = 0;

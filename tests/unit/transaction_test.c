@@ -271,6 +271,33 @@ static void who_has_left_was_migrated(void **state)
     assert_true(t.transferred); /* so that a destination without a record looks for its image */
 }
 
+/* Then another migration of the guest may begin. */
+static void a_settled_one_waits_for_a_host_to_clear_away(void **state)
+{
+    (void)state;
+    struct txn t = fresh(false);
+    enum txn_party left = TXN_N_PARTIES;
+    for (unsigned s = 0; s < TXN_N_STATES; s++) {
+        t.state = (enum txn_state)s;
+        assert_int_equal(txn_is_settled(&t, &left), s == TXN_ABORTING);
+    }
+    assert_int_equal(left, TXN_DESTINATION);
+    t.state = TXN_COLD_START;
+    t.cold_started = true;
+    left = TXN_N_PARTIES;
+    assert_true(txn_is_settled(&t, &left));
+    assert_int_equal(left, TXN_DESTINATION);
+    t.state = TXN_RELEASING;
+    t.cold_started = false;
+    t.answered = TXN_BIT(TXN_SOURCE);
+    assert_false(txn_is_settled(&t, &left)); /* the guest's own host holds it yet */
+    t.answered = TXN_BIT(TXN_DESTINATION);
+    assert_true(txn_is_settled(&t, &left));
+    assert_int_equal(left, TXN_SOURCE);
+    t.granted = true; /* a copy may be left at the source */
+    assert_false(txn_is_settled(&t, &left));
+}
+
 /* Asked at any moment, in any state, the texts are there and fit. */
 static void every_state_says_what_it_waits_for(void **state)
 {
@@ -312,6 +339,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(a_cold_start_carries_the_next_generation),
         cmocka_unit_test(who_has_left_was_migrated),
+        cmocka_unit_test(a_settled_one_waits_for_a_host_to_clear_away),
         cmocka_unit_test(every_state_says_what_it_waits_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
