@@ -7,6 +7,7 @@
 
 struct abort_call {
     struct unary u;
+    bool taken_back;
     char *warning;
     Drover__V1__AbortReply_Closure reply;
 };
@@ -14,7 +15,7 @@ struct abort_call {
 static void work(struct operation *op)
 { /* model: D4 */
     struct abort_call *a = (struct abort_call *)op;
-    unary_work(&a->u, PARTICIPANT_ABORT, ADMIT_LATE);
+    unary_work(&a->u, a->taken_back ? PARTICIPANT_ABORT_TAKEN : PARTICIPANT_ABORT, ADMIT_LATE);
     struct transaction *txn = op->txn;
     if (txn)
         a->warning = xstrdup(txn->record->warning);
@@ -52,6 +53,7 @@ void rpc_abort(Drover__V1__Agent_Service *service, const Drover__V1__AbortReques
 {
     struct abort_call *a = new0(struct abort_call);
     a->reply = reply;
+    a->taken_back = request->taken_back && request->role == DROVER__V1__ROLE__DESTINATION;
     a->u.op.work = work;
     a->u.op.done = done;
     enum participant_role role =

@@ -77,6 +77,7 @@ static int resolve(struct cli *cli, uint64_t id, const char *to, const struct ar
     request.id = id;
     request.to = (char *)to;
     request.source_off = args_flag(args, "source-is-off");
+    request.destination_off = args_flag(args, "destination-is-off");
     request.fence = args_flag(args, "fence");
     request.with_memory = args_flag(args, "with-memory");
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
@@ -106,6 +107,10 @@ static int run_job(struct cli *cli, const struct args *args)
     if ((off || fence) && ((off && fence) || !to || strcmp(to, "destination") != 0)) {
         error_set(&err, STATUS_INVALID_ARGUMENT,
                   "--source-is-off and --fence go with --resolve destination, one at a time");
+        return cli_usage(cli, &cmd_job, &err);
+    }
+    if (args_flag(args, "destination-is-off") && (!to || strcmp(to, "source") != 0)) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "--destination-is-off goes with --resolve source");
         return cli_usage(cli, &cmd_job, &err);
     }
     if (args_flag(args, "with-memory") && (!to || strcmp(to, "destination") != 0)) {
@@ -161,6 +166,8 @@ static const struct option_spec job_options[] = {
     {"resolve", "SIDE", "of a job that is in doubt: the guest is the source's, or the destination's", false},
     {"source-is-off", NULL,
      "with --resolve destination: the source can't be asked, and is known to be switched off", false},
+    {"destination-is-off", NULL,
+     "with --resolve source: the destination can't be asked, and is known to be switched off", false},
     {"fence", NULL,
      "with --resolve destination: the source can't be asked; its access to the guest's disks is closed first",
      false},
@@ -171,7 +178,9 @@ static const struct option_spec job_options[] = {
 
 const struct command cmd_job = {
     .name = "job",
-    .usage = "ID [--explain | --resolve source|destination [--source-is-off | --fence] [--with-memory]]",
+    .usage =
+        "ID [--explain | --resolve source [--destination-is-off] | --resolve destination [--source-is-off | "
+        "--fence] [--with-memory]]",
     .summary = "all about one job, open or ended",
     .text =
         "With where the guest is, the findings of the checks, and the job's log.\n"
@@ -208,7 +217,26 @@ const struct command cmd_job = {
         "still runs can't\n"
         "harm them: for iSCSI targets of tgtd; for all others it is refused with what is missing. They stay "
         "closed until\n"
-        "`drover fence release`. The job waits for the source, to tell it; the same once more ends that.\n",
+        "`drover fence release`. The job waits for the source, to tell it; the same once more ends that.\n"
+        "\n"
+        "Where the destination is gone for good after the source has given the guest up, 'source' with "
+        "--destination-is-off\n"
+        "starts the guest from its disks at the source again. What it wrote at the destination, to disks "
+        "that were "
+        "copied there,\n"
+        "stays there. That is safe only if the destination is switched off; before it is started again, see "
+        "that it "
+        "can't start\n"
+        "the guest. What the source has paused is resumed by 'source' only if the destination can be asked, "
+        "or with "
+        "this.\n"
+        "\n"
+        "A job that only waits for a host to clear away ends by the same words, for a host that never comes "
+        "back: "
+        "'source' with\n"
+        "--destination-is-off, or 'destination' with --source-is-off. The guest may be migrated between "
+        "other hosts "
+        "meanwhile.\n",
     .examples = "  drover job 12\n  drover job 12 --explain\n  drover job 12 --json | jq .result\n  drover "
                 "job 12 --resolve "
                 "destination\n",

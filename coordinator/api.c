@@ -232,17 +232,18 @@ static void resolve_job(Drover__V1__Coordinator_Service *service,
         api_resolve_fenced(api_of(service), request, reply, call);
         return;
     }
-    enum resolution how = to_source             ? RESOLVE_SOURCE
+    enum resolution how = to_source ? (request->destination_off ? RESOLVE_DESTINATION_OFF : RESOLVE_SOURCE)
                           : request->source_off ? RESOLVE_SOURCE_OFF
                                                 : RESOLVE_DESTINATION;
     bool alone = !request->source_off && !request->fence && !request->with_memory;
-    int r = (to_source && alone) || (to_destination && !request->fence)
-                ? driver_resolve(api_of(service)->config.driver, request->id, how, request->with_memory,
-                                 api_operator(call), &text, &err)
-                : error_set(&err, STATUS_INVALID_ARGUMENT,
-                            "resolve to '%s': expected source, or destination (which alone may go with "
-                            "--source-is-off, --fence or --with-memory)",
-                            request->to);
+    int r =
+        (to_source && alone) || (to_destination && !request->fence && !request->destination_off)
+            ? driver_resolve(api_of(service)->config.driver, request->id, how, request->with_memory,
+                             api_operator(call), &text, &err)
+            : error_set(&err, STATUS_INVALID_ARGUMENT,
+                        "resolve to '%s': expected source (which alone may go with --destination-is-off), or "
+                        "destination (which alone may go with --source-is-off, --fence or --with-memory)",
+                        request->to);
     if (r < 0) {
         rpc_call_fail(call, &err);
         return;

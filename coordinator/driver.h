@@ -44,11 +44,12 @@ enum resolution {
     RESOLVE_SOURCE,      /* the source is asked with that word */
     RESOLVE_DESTINATION, /* the same */
     RESOLVE_SOURCE_OFF, /* the destination's, without the source's answer: the operator knows that it is switched off */
-    RESOLVE_FENCED, /* the same: the storage was closed to it, which was proved */
+    RESOLVE_DESTINATION_OFF, /* the source's, without the destination's answer. With either: what only waits for that host waits no longer */
+    RESOLVE_FENCED,          /* the same as SOURCE_OFF: the storage was closed to it, which was proved */
 };
 
-/* FAILED_PRECONDITION unless the job is in doubt about that, or if a libvirt that can be asked says otherwise; without the source's
- * answer also unless the source can't be asked. *ret_text as above.
+/* FAILED_PRECONDITION unless the job is in doubt about that, or if a libvirt that can be asked says otherwise; without a host's answer
+ * also unless that host can't be asked. *ret_text as above.
  *
  * The destination starts the guest from its disks, for its image may be older than they are. It goes on in the image `with_memory`, and
  * where all disks that the guest writes to came with it: these are as old as the image. */

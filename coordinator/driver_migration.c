@@ -27,6 +27,8 @@ struct migration *migration_new(struct driver *driver, Drover__V1__Job *job, Dro
         .transferred = journal->transferred,
         .cold_started = journal->cold_started,
         .granted = journal->granted,
+        .taken_back = journal->taken_back,
+        .said_cold = journal->said_cold,
         .post_copy = journal->post_copy,
         .paused = journal->paused,
         .from_disks = journal->from_disks,
@@ -142,6 +144,8 @@ static int write_journal(struct migration *m, struct error *err)
     j->transferred = m->txn.transferred;
     j->cold_started = m->txn.cold_started;
     j->granted = m->txn.granted;
+    j->taken_back = m->txn.taken_back;
+    j->said_cold = m->txn.said_cold;
     j->post_copy = m->txn.post_copy;
     j->paused = m->txn.paused;
     j->from_disks = m->txn.from_disks;

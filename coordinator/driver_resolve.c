@@ -65,8 +65,6 @@ static int may_grant(const struct driver *d, const struct migration *m, bool fro
             "%s is on %s in post-copy, with a part of its memory only: without %s it can't go on there; if "
             "%s is gone for good, destroy it on %s and start it from its disks",
             m->job->guest, m->job->destination, m->job->source, m->job->source, m->job->destination);
-    if (m->txn.state == TXN_RELEASING && m->txn.granted)
-        return 0; /* the source never comes back */
     if (m->txn.definition_only)
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "%s is shut off, nothing of it runs: wait for %s, or define it on %s by hand",
@@ -91,9 +89,35 @@ static int may_grant(const struct driver *d, const struct migration *m, bool fro
     return 0;
 }
 
-static int may_ask(const struct driver *d, const struct migration *m, bool to_source, struct error *err)
+static bool is_asked(const struct driver *d, const char *name)
+{
+    const struct fleet_host *host = fleet_host(d->config.fleet, name);
+    return host && host->up && host->synced;
+}
+
+/* By the word that it is the source's, as far as the source can be seen: what is paused there runs again, and what is off stays off. */
+static bool may_be_resumed(const struct driver *d, const struct migration *m)
+{
+    const Drover__V1__Guest *here = seen_on(d, m->job->source, m->job->guest_uuid);
+    bool known = here ? here->state == DROVER__V1__GUEST_STATE__GUEST_RUNNING : is_asked(d, m->job->source);
+    return !m->txn.definition_only && !known;
+}
+
+static int may_ask(const struct driver *d, const struct migration *m, enum resolution how, struct error *err)
 { /* model: C20 */
     const Drover__V1__Job *job = m->job;
+    bool to_source = how != RESOLVE_DESTINATION;
+    if (how == RESOLVE_SOURCE && !is_asked(d, job->destination) && may_be_resumed(d, m))
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            "whether %s runs on %s is not known, as its agent can't be asked, and a copy that is paused "
+            "on %s would run again: two copies destroy its disks. Make %s's agent reachable; or if it is "
+            "switched off for good, add --destination-is-off",
+            job->guest, job->destination, job->source, job->destination);
+    if (how == RESOLVE_DESTINATION_OFF && is_up(d, job->destination))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s's agent answers: `--resolve source` alone asks it, which is safer",
+                         job->destination);
     const char *contrary = to_source ? job->destination : job->source;
     const Drover__V1__Guest *there = seen_on(d, contrary, job->guest_uuid);
     /* A paused image at the destination contradicts nothing: it is dropped. */
@@ -101,6 +125,54 @@ static int may_ask(const struct driver *d, const struct migration *m, bool to_so
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "libvirt on %s says that %s is there: it can't be %s's; look at both hosts",
                          contrary, job->guest, to_source ? job->source : job->destination);
+    return 0;
+}
+
+/* From the destination to the source, which has given it up. */
+static int may_take_back(const struct driver *d, const struct migration *m, struct error *err)
+{ /* model: C24 */
+    const Drover__V1__Job *job = m->job;
+    if (is_up(d, job->destination))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s's agent answers: it is asked for %s, and the job goes on by itself",
+                         job->destination, job->guest);
+    if (m->txn.granted)
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            "%s was given to %s without %s's word, so what is on %s is not known: make one of them "
+            "reachable",
+            job->guest, job->destination, job->source, job->source);
+    if (!txn_may_take_back(&m->txn))
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            "%s may have been told to start %s from its disks, which it does whenever it comes back: make "
+            "it reachable",
+            job->destination, job->guest);
+    if (!is_up(d, job->source))
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            "neither %s nor %s can be asked (is it the coordinator that is cut off?): %s is started on "
+            "%s, so make that reachable",
+            job->source, job->destination, job->guest, job->source);
+    return 0;
+}
+
+/* What only waits for that host. */
+static bool only_waits(const struct migration *m, bool for_source)
+{
+    enum txn_party party = for_source ? TXN_SOURCE : TXN_DESTINATION;
+    bool clears = m->txn.state == TXN_RELEASING ||
+                  (!for_source &&
+                   (m->txn.state == TXN_ABORTING || (m->txn.state == TXN_COLD_START && m->txn.cold_started)));
+    return clears && !(m->txn.answered & TXN_BIT(party));
+}
+
+static int may_give_up(const struct driver *d, const struct migration *m, bool source, struct error *err)
+{ /* model: C17 C25 */
+    const char *host = source ? m->job->source : m->job->destination;
+    if (is_up(d, host))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s's agent answers: it is asked to clear away, and the job ends by itself", host);
     return 0;
 }
 
@@ -127,16 +199,45 @@ const struct migration *driver_may_resolve(const struct driver *d, uint64_t id, 
                          "there is no open job %llu: see `drover jobs` and `drover history`",
                          (unsigned long long)id),
                NULL;
-    bool asks = how == RESOLVE_SOURCE || how == RESOLVE_DESTINATION;
-    bool granted = how == RESOLVE_SOURCE_OFF && m->txn.state == TXN_RELEASING && m->txn.granted;
-    if (!granted && (m->txn.state != TXN_SETTLING || !m->txn.in_doubt))
+    bool off = how == RESOLVE_SOURCE_OFF || how == RESOLVE_DESTINATION_OFF;
+    if (off && only_waits(m, how == RESOLVE_SOURCE_OFF))
+        return may_give_up(d, m, how == RESOLVE_SOURCE_OFF, err) < 0 ? NULL : m;
+    if (how == RESOLVE_DESTINATION_OFF && m->txn.state == TXN_ACTIVATING && m->txn.in_doubt)
+        return may_take_back(d, m, err) < 0 ? NULL : m;
+    if (m->txn.state != TXN_SETTLING || !m->txn.in_doubt)
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "job %llu is not in doubt about whose %s is (%s): there is nothing to resolve",
                          (unsigned long long)id, m->job->guest, m->job->text),
                NULL;
-    int r = asks ? may_ask(d, m, how == RESOLVE_SOURCE, err)
-                 : may_grant(d, m, !with_memory && may_be_old(d, m), err);
+    bool grants = how == RESOLVE_SOURCE_OFF || how == RESOLVE_FENCED;
+    int r = grants ? may_grant(d, m, !with_memory && may_be_old(d, m), err) : may_ask(d, m, how, err);
     return r < 0 ? NULL : m;
+}
+
+static char *what_is_done(const struct migration *m, enum resolution how, bool from_disks)
+{
+    const char *runs = from_disks ? "starts it from its disks" : "runs it in its memory";
+    const char *guest = m->job->guest, *from = m->job->source, *to = m->job->destination;
+    bool off = how == RESOLVE_SOURCE_OFF || how == RESOLVE_DESTINATION_OFF;
+    bool copies = m->journal->relocation && m->journal->relocation->n_copies;
+    if (off && only_waits(m, how == RESOLVE_SOURCE_OFF))
+        return xasprintf("%s is waited for no longer", how == RESOLVE_SOURCE_OFF ? from : to);
+    switch (how) {
+    case RESOLVE_DESTINATION_OFF:
+        if (m->txn.state == TXN_ACTIVATING)
+            return xasprintf("%s is %s on %s%s; before %s is started again, see that it can't start %s",
+                             guest, m->txn.definition_only ? "put back" : "started from its disks", from,
+                             copies ? ", which are there as they were when it left" : "", to, guest);
+        __attribute__((fallthrough));
+    case RESOLVE_SOURCE:
+        return xasprintf("%s is asked to keep %s, and %s to forget it; then start it on %s", from, guest, to,
+                         from);
+    case RESOLVE_DESTINATION:
+        return xasprintf("%s is asked to give %s up; then %s %s", from, guest, to, runs);
+    default:
+        return xasprintf("%s has %s and %s; before %s is started again, see that it can't start %s", to,
+                         guest, runs, from, guest);
+    }
 }
 
 int driver_resolve(struct driver *d, uint64_t id, enum resolution how, bool with_memory, const char *by,
@@ -148,27 +249,14 @@ int driver_resolve(struct driver *d, uint64_t id, enum resolution how, bool with
     if (!m)
         return -(int)err->code;
     bool from_disks = !with_memory && may_be_old(d, m);
-    const char *runs = from_disks ? "starts it from its disks" : "runs it in its memory";
-    const char *guest = m->job->guest, *from = m->job->source, *to = m->job->destination;
-    switch (how) {
-    case RESOLVE_SOURCE:
-        *ret_text = xasprintf("%s is asked to keep %s, and %s to forget it; then start it on %s", from, guest,
-                              to, from);
-        break;
-    case RESOLVE_DESTINATION:
-        *ret_text = xasprintf("%s is asked to give %s up; then %s %s", from, guest, to, runs);
-        break;
-    default:
-        *ret_text =
-            m->txn.granted
-                ? xasprintf("%s is waited for no longer", from)
-                : xasprintf("%s has %s and %s; before %s is started again, see that it can't start %s", to,
-                            guest, runs, from, guest);
-    }
+    *ret_text = what_is_done(m, how, from_disks);
+    bool settles = m->txn.state == TXN_SETTLING;
     struct txn_event event = {.kind = TXN_EVENT_GRANT, .from_disks = from_disks, .text = by};
-    if (how == RESOLVE_SOURCE || how == RESOLVE_DESTINATION)
+    if (how == RESOLVE_DESTINATION_OFF && !settles)
+        event = (struct txn_event){.kind = TXN_EVENT_TAKE_BACK, .text = by};
+    else if (how != RESOLVE_SOURCE_OFF && how != RESOLVE_FENCED)
         event = (struct txn_event){.kind = TXN_EVENT_RESOLVE,
-                                   .answer = how == RESOLVE_SOURCE ? TXN_KEPT : TXN_GONE,
+                                   .answer = how == RESOLVE_DESTINATION ? TXN_GONE : TXN_KEPT,
                                    .from_disks = how == RESOLVE_DESTINATION && from_disks,
                                    .text = by};
     migration_feed(m, &event);

@@ -393,6 +393,7 @@ static void undo(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
     r.step = step;
     r.role = role_of(c->party);
     r.reason = c->migration->txn.why;
+    r.taken_back = c->migration->txn.taken_back;
     stub->timeout_ms = UNDO_MS;
     drover__v1__agent__abort(&stub->base, &r, on_aborted, c);
 }

@@ -275,6 +275,10 @@ static struct participant_step source_cold_start(const struct participant *p,
     if (is_lost(p) && alive(f) && f->guest != PARTICIPANT_RUNNING)
         return doubt(p, "the guest is paused here, and there is no record of this transaction: was the state "
                         "directory restored?");
+    if (is_lost(p) && p->definition_only && f->guest == PARTICIPANT_ABSENT)
+        return doubt(
+            p, "the guest is not defined here, and there is no record of this transaction: was it released "
+               "already?");
     unsigned end = p->state == PARTICIPANT_FENCED && left_behind(p, f) ? PARTICIPANT_END : 0;
     /* The destination has its tombstone, so what runs is the guest: somebody has started it by hand. One that is paused may be what libvirt
      * was to end. */
@@ -442,6 +446,30 @@ static struct participant_step destination_abort(const struct participant *p,
     return s;
 }
 
+/* The guest runs at the source again by now. As with what was given away, nothing that runs here is ended on somebody's word. */
+static struct participant_step destination_taken(const struct participant *p,
+                                                 const struct participant_facts *f)
+{ /* model: D20 */
+    bool owned = p->state == PARTICIPANT_OWNER || p->state == PARTICIPANT_ACTIVATED;
+    if (f->guest == PARTICIPANT_RUNNING || (owned && (alive(f) || f->post_copy)))
+        return doubt(
+            p, "the guest was taken back to the source, and a QEMU of it is here: two copies of one guest "
+               "destroy its disks; end this one (virsh destroy)");
+    if (is_lost(p) && f->guest != PARTICIPANT_ABSENT && !alive(f))
+        return f->guest == PARTICIPANT_UNASKED
+                   ? doubt(p, "libvirt can't be asked")
+                   : doubt(p, "the guest was taken back to the source, and is defined here without a record "
+                              "of this "
+                              "transaction: if nothing needs it here, undefine it (virsh undefine)");
+    if (!owned)
+        return destination_abort(p, f);
+    if (f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    struct participant_step s = to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
+    s.actions = PARTICIPANT_UNDO;
+    return s;
+}
+
 static struct participant_step destination_step(const struct participant *p, enum participant_event event,
                                                 const struct participant_facts *f)
 {
@@ -455,6 +483,7 @@ static struct participant_step destination_step(const struct participant *p, enu
     case PARTICIPANT_ACTIVATE: return destination_activate(p, f, false);
     case PARTICIPANT_ACTIVATE_COLD: return destination_activate(p, f, true);
     case PARTICIPANT_ABORT: return destination_abort(p, f);
+    case PARTICIPANT_ABORT_TAKEN: return destination_taken(p, f);
     case PARTICIPANT_RELEASE: /* model: D12 D13 D17 */
         if (p->state == PARTICIPANT_ACTIVATED || is_lost(p))
             return to(PARTICIPANT_RELEASED, PARTICIPANT_DONE);

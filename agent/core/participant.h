@@ -20,6 +20,8 @@
  *      | ABORT                | ACTIVATE: image gone      | image died before it ran
  *      +-----> TOMBSTONE <----+---------------------------+ (disks that came with it: ACTIVATED, off)
  *
+ * From OWNER and ACTIVATED, without a QEMU, to TOMBSTONE: an operator has taken the guest back to the source (taken).
+ *
  * NONE after MIGRATE was sent (`transferred`): the record is lost, libvirt is the truth. A guest that runs at the source without a
  * job is KEPT, one that is off by "migrated" FENCED, an image at a destination that the coordinator ACTIVATEs is its guest's; what
  * libvirt does not say either is an operator's to say.
@@ -96,6 +98,7 @@ enum participant_event {
     PARTICIPANT_SETTLE_GONE,
     PARTICIPANT_SETTLE_GRANTED, /* an operator gave the guest to the destination while this host could not be asked */
     PARTICIPANT_ABORT,
+    PARTICIPANT_ABORT_TAKEN, /* an operator took the guest back to the source while this host could not be asked */
     PARTICIPANT_ACTIVATE,
     PARTICIPANT_ACTIVATE_COLD, /* by an operator's word, which does not say how old the image is: from the disks */
     PARTICIPANT_RELEASE,

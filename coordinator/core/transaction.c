@@ -413,9 +413,24 @@ static void on_resolve(struct txn *t, const struct txn_event *e, struct txn_acti
     t->resolve = e->answer;
     t->resolve_cold = e->from_disks;
     t->attempt = 0;
+    if (e->from_disks) {
+        t->said_cold = true;
+        add(a, TXN_ACTION_JOURNAL);
+    }
     tell(a, "%.100s says that %s is %s's: %s is asked with that word", said(e), t->guest,
          t->host[e->answer == TXN_KEPT ? TXN_SOURCE : TXN_DESTINATION], t->host[TXN_SOURCE]);
     ask(t, a);
+}
+
+static void give_up(struct txn *t, enum txn_party party, const struct txn_event *e, struct txn_actions *a)
+{
+    if (!(txn_needed(t) & TXN_BIT(party)))
+        return;
+    tell(a, "%.100s says that %s does not come back: it is waited for no longer", said(e), t->host[party]);
+    t->answered |= TXN_BIT(party);
+    t->flying &= ~TXN_BIT(party);
+    if (!txn_needed(t))
+        finish(t, a, t->state == TXN_ABORTING ? TXN_ABORTED : TXN_DONE, e->now);
 }
 
 static void on_grant(struct txn *t, const struct txn_event *e, struct txn_actions *a)
@@ -427,12 +442,22 @@ static void on_grant(struct txn *t, const struct txn_event *e, struct txn_action
         tell(a, "%.100s gives %s to %s without %s's word, to go on %s", said(e), t->guest, to, from,
              t->from_disks ? "from its disks" : "in its memory");
         enter(t, a, TXN_ACTIVATING, e->now);
-    } else if (t->state == TXN_RELEASING && t->granted && !(t->answered & TXN_BIT(TXN_SOURCE))) {
-        tell(a, "%.100s says that %s does not come back: it is waited for no longer", said(e), from);
-        t->answered |= TXN_BIT(TXN_SOURCE);
-        t->flying &= ~TXN_BIT(TXN_SOURCE);
-        if (!txn_needed(t))
-            finish(t, a, TXN_DONE, e->now);
+    } else if (t->state == TXN_RELEASING) {
+        give_up(t, TXN_SOURCE, e, a);
+    }
+}
+
+static void on_take_back(struct txn *t, const struct txn_event *e, struct txn_actions *a)
+{ /* model: C24 C25 */
+    const char *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
+    if (txn_may_take_back(t)) {
+        t->taken_back = true;
+        blame(t, "%s was said to be off for good", to);
+        tell(a, "%.100s says that %s is off: %s goes back to %s", said(e), to, t->guest, from);
+        enter(t, a, TXN_COLD_START, e->now);
+    } else if (t->state == TXN_ABORTING || t->state == TXN_RELEASING ||
+               (t->state == TXN_COLD_START && t->cold_started)) {
+        give_up(t, TXN_DESTINATION, e, a);
     }
 }
 
@@ -451,6 +476,7 @@ void txn_step(struct txn *t, const struct txn_event *e, struct txn_actions *a)
     case TXN_EVENT_TIMER: on_timer(t, e, a); break;
     case TXN_EVENT_CANCEL: on_cancel(t, e, a); break;
     case TXN_EVENT_GRANT: on_grant(t, e, a); break;
+    case TXN_EVENT_TAKE_BACK: on_take_back(t, e, a); break;
     case TXN_EVENT_RESOLVE: on_resolve(t, e, a); break;
     }
 }

@@ -23,6 +23,10 @@
  * No agent can see whether the guest has run on at the source since the destination's image was complete (a lost Finish): then that is
  * older than the disks. So the destination ends it and starts the guest from its disks, unless the operator's word is for its memory, too.
  *
+ * Or take it back to the source that has given it up, while the destination can't be asked (TAKE_BACK): from ACTIVATING to COLD_START, as
+ * if the image were lost. The destination is told (ABORT), and never ends a copy that runs there. Not where it may have been told to start
+ * the guest from its disks: that it does by itself whenever it comes back.
+ *
  * After a restart PREPARING and TRANSFER become SETTLING; every other state sends its messages again (they are idempotent
  * at the agents). An answer that does not belong to the state is ignored: it is late, or a repetition.
  */
@@ -79,6 +83,8 @@ enum txn_event_kind {
     TXN_EVENT_CANCEL, /* `text`: who */
     TXN_EVENT_GRANT, /* in doubt about the source: an operator (`text`) gives the guest to the destination without its answer.
                         * Once it is RELEASING: the source never comes back, it is waited for no longer. */
+    TXN_EVENT_TAKE_BACK, /* in doubt about the destination, which the source has given the guest: an operator (`text`) knows that it is off.
+                          * Its image is lost. While only it has to clear away: it never comes back, it is waited for no longer. */
     TXN_EVENT_RESOLVE, /* while it settles: an operator's (`text`) word, KEPT or GONE in `answer`, goes with the next SETTLE */
 };
 
@@ -144,6 +150,8 @@ struct txn {
     bool transferred; /* MIGRATE may have been sent */
     bool cold_started;
     bool granted;    /* to the destination, without the source's word */
+    bool taken_back; /* to the source, without the destination's */
+    bool said_cold;  /* an operator's word that is not for the memory may have been sent */
     bool post_copy;  /* neither end may be ended before the source is settled, and no cancel has an effect */
     bool paused;     /* an operator paused the guest in mid-transfer: it ends so */
     bool from_disks; /* by an operator's word: the destination ends its image, and starts the guest anew */
@@ -172,6 +180,9 @@ bool txn_ended(const struct txn *txn);
  * which may be migrated between other hosts meanwhile. Not while an operator's word is in it: a copy may be left there. */
 bool txn_is_settled(const struct txn *txn, enum txn_party *ret);
 bool txn_may_move(enum txn_state from, enum txn_state to);
+
+/* An operator may take it back from a destination that is off. */
+bool txn_may_take_back(const struct txn *txn);
 
 /* "preparing"; the other way round false if there is none of that name. */
 const char *txn_state_name(enum txn_state state);

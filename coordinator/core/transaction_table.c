@@ -24,10 +24,15 @@ bool txn_is_settled(const struct txn *t, enum txn_party *ret)
 {
     bool at_source = t->state == TXN_ABORTING || (t->state == TXN_COLD_START && t->cold_started);
     bool released = t->state == TXN_RELEASING && (t->answered & TXN_BIT(TXN_DESTINATION));
-    if (t->granted || (!at_source && !released))
+    if (t->granted || t->taken_back || (!at_source && !released))
         return false;
     *ret = at_source ? TXN_DESTINATION : TXN_SOURCE;
     return true;
+}
+
+bool txn_may_take_back(const struct txn *t)
+{
+    return t->state == TXN_ACTIVATING && t->in_doubt && !t->granted && !t->from_disks && !t->said_cold;
 }
 
 uint64_t txn_generation(const struct txn *t, enum txn_message message)

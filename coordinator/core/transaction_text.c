@@ -69,6 +69,24 @@ static void half_there(const struct txn *t, char *text, size_t size, char *todo,
         from, to, from);
 }
 
+/* The guest is where it stays. */
+static void clear_away(const struct txn *t, char *todo, size_t size)
+{
+    const char *guest = t->guest, *to = t->host[TXN_DESTINATION];
+    if (t->taken_back)
+        snprintf(todo, size,
+                 "before %s is started again, see that it can't start %s; then it goes on by itself. If it "
+                 "never comes "
+                 "back: `drover job ID --resolve source --destination-is-off` once more",
+                 to, guest);
+    else
+        snprintf(todo, size,
+                 "make %s's agent reachable; it goes on by itself. Meanwhile %s may be migrated to another "
+                 "host. If %s "
+                 "never comes back: `drover job ID --resolve source --destination-is-off`",
+                 to, guest, to);
+}
+
 static void what_is_missing(const struct txn *t, char *text, size_t size, char *todo, size_t todo_size)
 {
     const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
@@ -91,16 +109,19 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
         break;
     case TXN_ABORTING:
         snprintf(text, size, "%s is safe on %s; %s must still give back what it reserved", guest, from, to);
-        snprintf(
-            todo, todo_size,
-            "make %s's agent reachable; it goes on by itself. Meanwhile %s may be migrated to another host",
-            to, guest);
+        clear_away(t, todo, todo_size);
         break;
     case TXN_ACTIVATING:
         snprintf(text, size,
                  "%s has left %s; whether it runs on %s is not known, so it is not started anywhere else",
                  guest, from, to);
-        snprintf(todo, todo_size, "make %s's agent and libvirt reachable; it goes on by itself", to);
+        snprintf(todo, todo_size,
+                 !t->granted && !t->from_disks && !t->said_cold
+                     ? "make %s's agent and libvirt reachable; it goes on by itself. If %s is switched off "
+                       "for good: "
+                       "`drover job ID --resolve source --destination-is-off` starts %s from its disks on %s"
+                     : "make %s's agent and libvirt reachable; it goes on by itself",
+                 to, to, guest, from);
         break;
     case TXN_RELEASING:
         if (t->granted && !(t->answered & TXN_BIT(TXN_SOURCE))) {
@@ -113,15 +134,19 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
             break;
         }
         snprintf(text, size, "%s is on %s; what is still held is being given back", guest, to);
-        snprintf(todo, todo_size, "make the agents of %s and %s reachable; it goes on by itself", from, to);
+        snprintf(todo, todo_size,
+                 "make the agents of %s and %s reachable; it goes on by itself. If one never comes back: "
+                 "`drover job ID "
+                 "--resolve destination --source-is-off`, or `--resolve source --destination-is-off`",
+                 from, to);
         break;
     case TXN_COLD_START:
         if (t->cold_started) {
-            snprintf(text, size, "%s was started anew on %s; %s must still forget it", guest, from, to);
-            snprintf(todo, todo_size,
-                     "make %s's agent reachable; it goes on by itself. Meanwhile %s may be migrated to "
-                     "another host",
-                     to, guest);
+            snprintf(text, size,
+                     t->taken_back ? "%s was started anew on %s; %s must still learn that it was taken back"
+                                   : "%s was started anew on %s; %s must still forget it",
+                     guest, from, to);
+            clear_away(t, todo, todo_size);
         } else {
             snprintf(text, size, "%s's memory was lost on %s; it is to be started anew on %s", guest, to,
                      from);

@@ -167,6 +167,36 @@ def test_what_came_with_its_disks_goes_on_in_its_memory(fleet, drover, left):
     assert_goes_on(fleet, "web1", "kvm2")
 
 
+@pytest.mark.parametrize("failpoint", ["agent.destination.OWNER.before_write", "agent.destination.OWNER.after_write", "agent.ACTIVATE.before_answer"])
+def test_the_destination_is_off(fleet, drover, failpoint):
+    """The source has given the guest up: it is taken back, and a destination that comes back all the same forgets it."""
+    if not fleet.programs.has_failpoints():
+        pytest.skip("the programs were built without Meson's option failpoints")
+    fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=["nfs"])
+    fleet.tick_wait("web1")
+    kvm2 = fleet.node("kvm2")
+    hit = fleet.programs.failpoint(kvm2, failpoint)
+    job = str(document(drover("migrate", "web1", "--to", "kvm2", "--detach", "--json"))["jobs"][0]["id"])
+    wait_for(lambda: not os.path.exists(hit) and not kvm2.running("agent"), 60, "the end of kvm2's agent")
+    wait_for(lambda: copies(fleet, "web1").get("kvm1") == "shut off", 30, "web1 to have left kvm1")
+    kvm2.libvirtd_stop(signal.SIGKILL)
+    os.kill(int(kvm2.read("/run/libvirt/qemu/web1.pid")), signal.SIGKILL)
+    wait_for_job(drover, job, {"in_doubt", "in-doubt"}, 60)
+    assert drover("job", job, "--resolve", "source", check=False).returncode == 3
+    assert "--destination-is-off" in job_state(drover, job)["todo"]
+    taken = drover("job", job, "--resolve", "source", "--destination-is-off")
+    assert "web1 is started from its disks on kvm1" in taken.stdout
+    with fleet.tick_watch("web1") as watch:
+        watch.wait(3, host="kvm1")
+    assert drover("job", job, "--resolve", "destination", "--source-is-off", check=False).returncode == 3
+    kvm2.libvirtd_start()
+    fleet.programs.agent_start(kvm2)
+    ended = wait_for_job(drover, job, {"done", "failed"}, 60)
+    assert (ended["state"], ended["runs_on"]) == ("failed", "kvm1"), ended
+    assert_runs_only_on(fleet, "web1", "kvm1")  # the definition has gone from kvm2, too
+    assert fleet.tick_report("web1")["boots"] == 2
+
+
 def test_a_coordinator_never_comes_back_to_a_host_it_prepared(fleet, drover):
     """Its store is lost with it: the destination stays prepared, until an operator frees it."""
     if not fleet.programs.has_failpoints():

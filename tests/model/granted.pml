@@ -1,9 +1,10 @@
 /* The guest is given to the destination while the source can't be asked, as the code has it: an operator's word that no QEMU of it is
- * left there (--source-is-off), or the storage closed to the source beforehand (--fence). coordinator/core/transaction.c and
+ * left there (--source-is-off), or the storage closed to the source beforehand (--fence). And the other way round: taken back to a source
+ * that has given it up, as the destination is off (--destination-is-off). coordinator/core/transaction.c and
  * coordinator/api_fence.c (C), agent/core/participant.c (S, D), agent/closures.c (X). One migration whose transfer is on. Labels, and
  * how messages are lost and late, are those of handover.pml, which has what comes before, later migrations, generations and epochs.
  *
- * The source's host is cut off (F9) or loses its power (F8), and may come back at any time: its QEMU may have gone on, and libvirt may
+ * The source's host is cut off (F9) or loses its power (F8), the destination's its power, and may come back at any time: its QEMU may have gone on, and libvirt may
  * have resumed it, as after any lost answer of Finish. Beside them F1 the source's agent, F2 the coordinator, F4 its libvirtd,
  * F5 a QEMU, F6 the source's record. What writes is a QEMU that runs and to which the storage is open.
  * The operator says only what is true, does not take it back, ends a copy at the source when told to, and opens the storage as soon as
@@ -15,14 +16,16 @@
  *   C18   on_reply: the source knows                that is lost               X3   closures.c: look_work
  *   C21   api_fence.c: ask_nodes, apply       C22   api_fence.c: on_closed, open_again
  *   C23   api_fence.c: may_open               D18   own_from_disks: it is decided, and noted
- *                                             D19   own_from_disks: the image is ended, the guest started, it runs
+ *   C24   on_take_back: to the source         D19   own_from_disks: the image is ended, the guest started, it runs
+ *   C25   on_take_back: it never comes back   D20   destination_taken
  *
  * What the words rest on, each shown by a -D: STALE_WORD (the guest has run on at the source after the switch-over, and is given to
  * the destination all the same), AUTOSTART (the host that comes back had KEPT, and starts it), EXPORT_RESTART (the export node's tgtd is started
  * again and lets everybody in, for 5 s at most).
  *
  * Mistakes, each a -D: GRANT_UNASKED, CLOSE_LATE, OPEN_UNASKED, OPEN_ALONE, GRANT_UNTOLD, GRANT_FORGOTTEN, NO_SECOND_LOOK, LOST_IS_KEPT,
- * KEPT_STAYS, COLD_RUNS_IMAGE, COLD_FORGOTTEN, WORD_UNWRITTEN. The code had KEPT_STAYS (a source that had KEPT and did not come back in time: its definition stayed at both hosts,
+ * KEPT_STAYS, COLD_RUNS_IMAGE, COLD_FORGOTTEN, WORD_UNWRITTEN, TAKE_UNASKED, TAKE_COLD, TAKEN_FORGOTTEN,
+ * SAID_COLD_FORGOTTEN (with five faults at once). The code had KEPT_STAYS (a source that had KEPT and did not come back in time: its definition stayed at both hosts,
  * and a lost image was never started again) and OPEN_ALONE (a copy left at the source, alone since the one at the destination had
  * ended, was let in at the disks that the other had written) until this model found them. */
 #ifndef FAULTS
@@ -59,12 +62,15 @@ mtype c = TRANSFER;
 bool said = false; /* `word`, in the source's answer */
 bool spoken = false; /* that word: an operator does not take it back */
 bool started = false, granted = false, knows = false, given_up = false;
+bool said_cold = false; /* that such a word was spoken, in the journal before it was sent */
+bool taken = false, gone_there = false; /* the mirror image: from the destination, which never comes back */
 bool closing = false; /* the order to close is out, or was answered */
 byte orders = 2;      /* an operator tries it again */
 
 mtype vm[2];
 bool stale[2];  /* its memory is older than the disks */
 bool up = true, on = true, reach = true; /* the source's libvirtd; its power; who has its agent */
+bool there = true; /* the destination's power */
 mtype job = COPYING;
 bool told = false, died = false, closed = false, opened = false;
 bool defined[2];
@@ -136,7 +142,7 @@ end:
         (IS_OFF(0) || (S == NONE && vm[0] == PAUSED)) -> printf("S22\n");
         if
         :: ITS_THERE -> source_is(FENCED); back = back | IS_GONE
-        :: (IS_OFF(0) && vm[1] == PAUSED) || spoken -> spoken = true; word = true; said = true; source_is(FENCED); back = back | IS_GONE
+        :: (IS_OFF(0) && vm[1] == PAUSED) || spoken -> spoken = true; word = true; said = true; said_cold = true; source_is(FENCED); back = back | IS_GONE
         :: !ITS_THERE && !spoken -> source_is(KEPT); back = back | IS_KEPT;
             if :: vm[0] == PAUSED -> runs(0) :: else -> died = true fi
         fi }
@@ -173,7 +179,7 @@ proctype Destination()
     bool activating;
 end:
     do
-    :: atomic { ((sent & ACTIVATE) || mesh) && D == PREPARED && (vm[1] == PAUSED || vm[1] == RUN) ->
+    :: atomic { there && ((sent & ACTIVATE) || mesh) && D == PREPARED && (vm[1] == PAUSED || vm[1] == RUN) ->
         printf("D7\n"); assert(granted || S == FENCED || S == RELEASED || S == NONE);
         D = OWNER; defined[1] = true;
         if
@@ -181,27 +187,30 @@ end:
         :: else
         fi;
         D = ACTIVATED; back = back | RUNS }
-    :: atomic { ((sent & ACTIVATE) || mesh) && D == PREPARED && IS_OFF(1) ->
+    :: atomic { there && ((sent & ACTIVATE) || mesh) && D == PREPARED && IS_OFF(1) ->
         printf("D8\n"); D = TOMBSTONE; held = false; defined[1] = false; back = back | LOST }
-    :: atomic { ((sent & ACTIVATE_COLD) || mesh_cold) && D == PREPARED && (vm[1] == PAUSED || IS_OFF(1)) ->
+    :: atomic { there && ((sent & ACTIVATE_COLD) || mesh_cold) && D == PREPARED && (vm[1] == PAUSED || IS_OFF(1)) ->
         printf("D18\n"); assert(granted || S == FENCED || S == RELEASED || S == NONE);
 #ifdef COLD_RUNS_IMAGE
         if :: vm[1] == PAUSED -> runs(1); ended = true :: else fi;
 #endif
         D = OWNER; from_disks = true; defined[1] = true }
-    :: atomic { D == OWNER && from_disks && !ended -> printf("D19 ends it\n"); died = true; ends(1); ended = true }
-    :: atomic { D == OWNER && from_disks && ended && IS_OFF(1) -> printf("D19 starts it\n"); runs(1) }
-    :: atomic { D == OWNER && from_disks && ended && vm[1] == RUN -> printf("D19\n"); D = ACTIVATED; back = back | RUNS }
-    :: atomic { (sent & (ACTIVATE | ACTIVATE_COLD)) && !(back & RUNS) && (D == ACTIVATED || D == RELEASED) -> printf("D9\n"); back = back | RUNS }
-    :: atomic { (sent & (ACTIVATE | ACTIVATE_COLD)) && !(back & LOST) && D == TOMBSTONE -> printf("D10\n"); back = back | LOST }
-    :: atomic { (sent & ABORT) && !(back & ABORT_OK) && (D == PREPARED || (D == TOMBSTONE && held)) -> printf("D5\n"); D = TOMBSTONE;
+    :: atomic { there && D == OWNER && from_disks && !ended -> printf("D19 ends it\n"); died = true; ends(1); ended = true }
+    :: atomic { there && D == OWNER && from_disks && ended && IS_OFF(1) -> printf("D19 starts it\n"); runs(1) }
+    :: atomic { there && D == OWNER && from_disks && ended && vm[1] == RUN -> printf("D19\n"); D = ACTIVATED; back = back | RUNS }
+    :: atomic { there && (sent & (ACTIVATE | ACTIVATE_COLD)) && !(back & RUNS) && (D == ACTIVATED || D == RELEASED) -> printf("D9\n"); back = back | RUNS }
+    :: atomic { there && (sent & (ACTIVATE | ACTIVATE_COLD)) && !(back & LOST) && D == TOMBSTONE -> printf("D10\n"); back = back | LOST }
+    :: atomic { there && (sent & ABORT) && !(back & ABORT_OK) && (D == PREPARED || (D == TOMBSTONE && held)) -> printf("D5\n"); D = TOMBSTONE;
         if
         :: vm[1] != RUN -> ends(1); held = false; back = back | ABORT_OK
         :: else
         fi }
-    :: atomic { (sent & ABORT) && !(back & ABORT_OK) && D == TOMBSTONE && !held -> printf("D6\n"); back = back | ABORT_OK }
-    :: atomic { (sent & RELEASE_D) && !(back & RELEASED_D) && D == ACTIVATED -> printf("D12\n"); D = RELEASED; back = back | RELEASED_D }
-    :: atomic { (sent & RELEASE_D) && !(back & RELEASED_D) && (D == RELEASED || D == TOMBSTONE) -> printf("D13\n"); back = back | RELEASED_D }
+    :: atomic { there && (sent & ABORT) && !(back & ABORT_OK) && D == TOMBSTONE && !held -> printf("D6\n"); back = back | ABORT_OK }
+    /* It is told that the guest was taken back. */
+    :: atomic { there && (sent & ABORT) && taken && !(back & ABORT_OK) && (D == OWNER || D == ACTIVATED) && IS_OFF(1) -> printf("D20\n");
+        D = TOMBSTONE; held = false; defined[1] = false; back = back | ABORT_OK }
+    :: atomic { there && (sent & RELEASE_D) && !(back & RELEASED_D) && D == ACTIVATED -> printf("D12\n"); D = RELEASED; back = back | RELEASED_D }
+    :: atomic { there && (sent & RELEASE_D) && !(back & RELEASED_D) && (D == RELEASED || D == TOMBSTONE) -> printf("D13\n"); back = back | RELEASED_D }
     od
 }
 
@@ -216,7 +225,7 @@ end:
 #ifdef GRANT_UNASKED
 #define IMAGE_THERE true
 #else
-#define IMAGE_THERE (vm[1] == PAUSED)
+#define IMAGE_THERE (there && vm[1] == PAUSED)
 #endif
 #define MAY_GRANT (c == SETTLING && !HERE && IMAGE_THERE)
 #ifdef STALE_WORD
@@ -235,8 +244,22 @@ inline grant()
     c = ACTIVATING; granted = true; TELL(ACTIVATE)
 }
 
+/* The source has given it up, and the destination is off: the same the other way round, as if the image were lost there. Not where it was
+ * told to start the guest from its disks: that it does whenever it comes back. */
+#ifdef TAKE_UNASKED
+#define OFF_THERE (!there || faults > 0)
+#else
+#define OFF_THERE !there
+#endif
+#ifdef TAKE_COLD
+#define TOLD_COLD false
+#else
+#define TOLD_COLD ((sent & ACTIVATE_COLD) || said_cold)
+#endif
+#define MAY_TAKE (c == ACTIVATING && !granted && OFF_THERE && !TOLD_COLD)
+
 /* From the disks: no word of how old the image is. */
-#define MAY_GRANT_COLD (c == SETTLING && !HERE && (vm[1] == PAUSED || IS_OFF(1)))
+#define MAY_GRANT_COLD (c == SETTLING && !HERE && there && (vm[1] == PAUSED || IS_OFF(1)))
 inline grant_cold()
 {
     c = ACTIVATING; granted = true; TELL(ACTIVATE_COLD)
@@ -264,10 +287,16 @@ end:
     :: atomic { c == RELEASING && MUST_LEARN && HEARD(IS_GONE) -> printf("C18\n"); knows = true; TELL(RELEASE_S) }
     :: atomic { c == COLD_START && MUST_LEARN && !started && HEARD(IS_GONE) -> printf("C18\n"); knows = true; TELL(START) }
     :: atomic { c == COLD_START && HEARD(START_OK) && !started -> printf("C10\n"); started = true; TELL(ABORT) }
-    :: atomic { c == ABORTING && HEARD(ABORT_OK) -> printf("C11\n"); c = ABORTED }
-    :: atomic { c == RELEASING && (HEARD(RELEASED_S) || given_up) && HEARD(RELEASED_D) -> printf("C12\n"); c = DONE }
-    :: atomic { c == COLD_START && started && HEARD(ABORT_OK) -> printf("C13\n"); c = DONE }
-    :: atomic { faults > 0 && c != DONE && c != ABORTED -> printf("F2 C15\n"); faults--; back = 0; said = false; closing = false; knows = false; given_up = false;
+    :: atomic { c == ABORTING && (HEARD(ABORT_OK) || gone_there) -> printf("C11\n"); c = ABORTED }
+    :: atomic { c == RELEASING && (HEARD(RELEASED_S) || given_up) && (HEARD(RELEASED_D) || gone_there) -> printf("C12\n"); c = DONE }
+    :: atomic { c == COLD_START && started && (HEARD(ABORT_OK) || gone_there) -> printf("C13\n"); c = DONE }
+    :: atomic { faults > 0 && c != DONE && c != ABORTED -> printf("F2 C15\n"); faults--; back = 0; said = false; closing = false; knows = false; given_up = false; gone_there = false;
+#ifdef TAKEN_FORGOTTEN
+        taken = false;
+#endif
+#ifdef SAID_COLD_FORGOTTEN
+        said_cold = false;
+#endif
 #ifdef GRANT_FORGOTTEN
         granted = false;
 #endif
@@ -278,7 +307,10 @@ end:
     /* --source-is-off: it has no QEMU of it, and gets none. */
     :: atomic { MAY_GRANT && TRUE_WORD && !closed && IS_OFF(0) -> printf("C16\n"); grant() }
     :: atomic { MAY_GRANT_COLD && !closed && IS_OFF(0) -> printf("C16\n"); grant_cold() }
-    :: atomic { c == RELEASING && granted && !HEARD(RELEASED_S) && !on && !given_up -> printf("C17\n"); given_up = true }
+    :: atomic { c == RELEASING && !HEARD(RELEASED_S) && !on && !given_up -> printf("C17\n"); given_up = true }
+    /* --destination-is-off. */
+    :: atomic { MAY_TAKE -> printf("C24\n"); c = COLD_START; taken = true; TELL(START) }
+    :: atomic { (c == ABORTING || c == RELEASING || (c == COLD_START && started)) && !there && !gone_there -> printf("C25\n"); gone_there = true }
     /* --fence: planned, closed, looked at once more, and granted or opened again. */
     :: atomic { MAY_GRANT && !closing && !closed && orders > 0 -> printf("C21\n"); orders--; closing = true;
 #ifdef CLOSE_LATE
@@ -343,6 +375,11 @@ end:
         if :: vm[1] == INCOMING -> ends(1) :: else fi;
         if :: ALIVE(0) && !stale[0] && job != COMMITTED -> died = true :: else fi; /* of two images the one that is left may be the one to go */
         ends(0); job = NO_JOB }
+    :: atomic { faults > 0 && there -> printf("F8 power 1\n"); faults--;
+        there = false;
+        if :: ALIVE(1) && !stale[1] && (vm[0] != RUN || stale[0] || !OPEN) -> died = true :: else fi;
+        ends(1);
+        if :: job == SWITCHED -> fail_job() :: else fi }
     :: atomic { faults > 0 && on && up -> printf("F4 libvirtd\n"); faults--;
         if
         :: job == COPYING -> fail_job()
@@ -369,6 +406,11 @@ end:
         if :: defined[0] && S == KEPT -> runs(0) :: true fi /* which has given it back; before, it is off */
 #endif
         }
+    :: atomic { !there -> printf("on again 1\n"); there = true
+#ifdef AUTOSTART
+        ; if :: defined[1] && D != ACTIVATED -> runs(1) :: true fi
+#endif
+        }
 #ifdef EXPORT_RESTART
     :: atomic { faults > 0 && closed && !opened -> printf("F10 tgtd\n"); faults--; opened = true; if :: vm[0] == RUN -> writes(0) :: else fi }
 #endif
@@ -389,8 +431,8 @@ end:
     :: atomic { timeout ->
         assert(c == DONE || c == ABORTED);
         assert(!closed && !closing);
-        assert(D != PREPARED && D != OWNER && D != ACTIVATED);
-        assert(given_up || (S != MIGRATING && S != FENCED && defined[0] != defined[1]));
+        assert(gone_there || (D != PREPARED && D != OWNER && D != ACTIVATED));
+        assert(given_up || gone_there || (S != MIGRATING && S != FENCED && defined[0] != defined[1]));
         assert((vm[0] == RUN && IS_OFF(1)) || (vm[1] == RUN && IS_OFF(0)) || died) }
     fi
 }

@@ -64,6 +64,11 @@ static void jobs_are_listed_and_shown(void **state)
     resolve.to = (char *)"source";
     const Drover__V1__ResolveJobReply *said = api_call(&w, "ResolveJob", &resolve);
     assert_non_null(strstr(said->text, "resolved to the source by "));
+    resolve.destination_off = true;
+    said = api_call(&w, "ResolveJob", &resolve);
+    assert_non_null(strstr(said->text, "resolved to the source, whose destination is off, by "));
+    resolve.to = (char *)"destination";
+    assert_int_equal(api_status(&w, "ResolveJob", &resolve), STATUS_INVALID_ARGUMENT);
     resolve.to = (char *)"elsewhere";
     assert_int_equal(api_status(&w, "ResolveJob", &resolve), STATUS_INVALID_ARGUMENT);
     api_teardown(&w);

@@ -309,6 +309,10 @@ static void what_is_closed_or_held_is_given_back(void **state)
     assert_int_equal(r.exit, EXIT_USAGE);
     run(&r, "job 1 --resolve source --fence");
     assert_int_equal(r.exit, EXIT_USAGE);
+    run(&r, "job 1 --resolve destination --destination-is-off");
+    assert_int_equal(r.exit, EXIT_USAGE);
+    run(&r, "job 1 --destination-is-off");
+    assert_int_equal(r.exit, EXIT_USAGE);
 }
 
 static void several_guests(void **state)

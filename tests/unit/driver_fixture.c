@@ -176,6 +176,7 @@ static void agent_settle(Drover__V1__Agent_Service *s, const Drover__V1__SettleR
 static void agent_abort(Drover__V1__Agent_Service *s, const Drover__V1__AbortRequest *r,
                         Drover__V1__AbortReply_Closure reply, void *call)
 {
+    ((struct agent *)s)->taken_back = r->taken_back;
     if (asked((struct agent *)s, ABORT, r->step, call))
         reply(&(Drover__V1__AbortReply)DROVER__V1__ABORT_REPLY__INIT, call);
 }

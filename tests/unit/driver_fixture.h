@@ -33,6 +33,7 @@ struct agent {
     const char *hook_note;
 
     unsigned asked[QUESTIONS];
+    bool taken_back;       /* as the last ABORT said */
     Drover__V1__Step last; /* only numbers */
     char definition[64], peer[64];
 };

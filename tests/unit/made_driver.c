@@ -120,9 +120,10 @@ int driver_resolve(struct driver *d, uint64_t job, enum resolution how, bool wit
     if (!driver_job(d, job))
         return error_set(err, STATUS_NOT_FOUND, "no open job %llu", (unsigned long long)job);
     *ret_text = xasprintf("resolved to the %s%s by %s",
-                          how == RESOLVE_SOURCE       ? "source"
-                          : how == RESOLVE_SOURCE_OFF ? "destination, whose source is off,"
-                                                      : "destination",
+                          how == RESOLVE_SOURCE            ? "source"
+                          : how == RESOLVE_DESTINATION_OFF ? "source, whose destination is off,"
+                          : how == RESOLVE_SOURCE_OFF      ? "destination, whose source is off,"
+                                                           : "destination",
                           with_memory ? " with its memory" : "", by);
     return 0;
 }

@@ -54,6 +54,53 @@ static void what_was_given_away_is_gone_only_without_a_qemu(void **state)
     }
 }
 
+/* It runs at the source again: as above, the other way round. */
+static void what_was_taken_back_is_buried_only_without_a_qemu(void **state)
+{
+    (void)state;
+    static const enum participant_state owned[] = {PARTICIPANT_OWNER, PARTICIPANT_ACTIVATED};
+    for (size_t i = 0; i < 2; i++) {
+        const struct participant p = {.role = PARTICIPANT_DESTINATION, .state = owned[i]};
+        for (int guest = PARTICIPANT_INCOMING; guest <= PARTICIPANT_RUNNING; guest++) {
+            const struct participant_facts f = {.guest = (enum participant_guest)guest};
+            struct participant_step s = participant_step(&p, PARTICIPANT_ABORT_TAKEN, &f);
+            assert_int_equal(s.answer, PARTICIPANT_IN_DOUBT);
+            assert_int_equal(s.actions, 0);
+            assert_int_equal(s.first, owned[i]);
+        }
+        struct participant_facts f = {.guest = PARTICIPANT_UNASKED};
+        assert_int_equal(participant_step(&p, PARTICIPANT_ABORT_TAKEN, &f).answer, PARTICIPANT_IN_DOUBT);
+        f.guest = PARTICIPANT_OFF;
+        struct participant_step s = participant_step(&p, PARTICIPANT_ABORT_TAKEN, &f);
+        assert_int_equal(s.answer, PARTICIPANT_DONE);
+        assert_int_equal(s.first, PARTICIPANT_TOMBSTONE);
+        assert_int_equal(s.actions, PARTICIPANT_UNDO);
+        assert_int_equal(participant_step(&p, PARTICIPANT_ABORT, &f).answer, PARTICIPANT_REFUSED);
+    }
+    struct participant p = {.role = PARTICIPANT_DESTINATION, .state = PARTICIPANT_PREPARED};
+    struct participant_facts f = {.guest = PARTICIPANT_PAUSED}; /* an image that waits is nobody's guest */
+    assert_int_equal(participant_step(&p, PARTICIPANT_ABORT_TAKEN, &f).actions, PARTICIPANT_UNDO);
+    f.guest = PARTICIPANT_RUNNING; /* libvirt has let it run: it is */
+    assert_int_equal(participant_step(&p, PARTICIPANT_ABORT_TAKEN, &f).answer, PARTICIPANT_IN_DOUBT);
+    /* Found by tests/sim: its record is lost, and nothing says that it was defined by it. */
+    p = (struct participant){.role = PARTICIPANT_DESTINATION, .state = PARTICIPANT_NONE, .transferred = true};
+    f.guest = PARTICIPANT_OFF;
+    assert_int_equal(participant_step(&p, PARTICIPANT_ABORT_TAKEN, &f).answer, PARTICIPANT_IN_DOUBT);
+    f.guest = PARTICIPANT_ABSENT;
+    assert_int_equal(participant_step(&p, PARTICIPANT_ABORT_TAKEN, &f).answer, PARTICIPANT_DONE);
+}
+
+/* Two coordinators, and a record that was tidied away: the definition is the destination's. */
+static void what_is_defined_nowhere_here_is_not_put_back(void **state)
+{
+    (void)state;
+    const struct participant p = {.role = PARTICIPANT_SOURCE, .transferred = true, .definition_only = true};
+    struct participant_facts f = {.guest = PARTICIPANT_ABSENT};
+    assert_int_equal(participant_step(&p, PARTICIPANT_COLD_START, &f).answer, PARTICIPANT_IN_DOUBT);
+    f.guest = PARTICIPANT_OFF;
+    assert_int_equal(participant_step(&p, PARTICIPANT_COLD_START, &f).answer, PARTICIPANT_DONE);
+}
+
 /* Found by tests/model (KEPT_STAYS): it had said KEPT to nobody, its host was switched off, and the guest was given away. It stayed defined
  * at both hosts, and a destination that lost the image could not have it started here. */
 static void what_was_kept_and_given_away_is_released_and_started_like_the_rest(void **state)
@@ -123,6 +170,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_operator_decides_only_what_nobody_else_can),
         cmocka_unit_test(what_was_given_away_is_gone_only_without_a_qemu),
+        cmocka_unit_test(what_was_taken_back_is_buried_only_without_a_qemu),
+        cmocka_unit_test(what_is_defined_nowhere_here_is_not_put_back),
         cmocka_unit_test(what_was_kept_and_given_away_is_released_and_started_like_the_rest),
         cmocka_unit_test(what_libvirt_may_have_let_run_there_is_not_resumed_here),
         cmocka_unit_test(what_was_started_by_hand_after_it_was_lost_is_the_guest),

@@ -53,9 +53,11 @@ static void show(struct talk *t, const struct txn_actions *actions)
             if (!t->has_durable || t->durable.state != t->txn.state)
                 fprintf(t->out, "NOT DURABLE: ");
             fprintf(t->out, "send %s to %s%s\n", txn_message_name(a->message), parties[a->party],
-                    a->message == TXN_ACTIVATE   ? (t->txn.from_disks ? ", from its disks"
-                                                    : t->txn.paused   ? ", paused"
-                                                                      : "")
+                    a->message == TXN_ACTIVATE ? (t->txn.from_disks ? ", from its disks"
+                                                  : t->txn.paused   ? ", paused"
+                                                                    : "")
+                    : a->message == TXN_ABORT
+                        ? (t->txn.taken_back ? ", which is told that it was taken back" : "")
                     : a->message != TXN_SETTLE   ? ""
                     : t->txn.granted             ? ", which is told that it was given away"
                     : t->txn.resolve == TXN_KEPT ? " with the word kept"
@@ -98,10 +100,10 @@ static bool parse(const char *line, struct txn_event *e, char text[200])
         e->from_disks = strncmp(text, "from its disks", 14) == 0;
         return true;
     }
-    static const char *const kinds[] = {"start", "restart", "?",     "?",      "progress",
-                                        "timer", "cancel",  "grant", "resolve"};
+    static const char *const kinds[] = {"start", "restart", "?",     "?",         "progress",
+                                        "timer", "cancel",  "grant", "take-back", "resolve"};
     e->from_disks = (strcmp(a, "grant") == 0 || strcmp(a, "resolve") == 0) && strcmp(c, "memory") != 0;
-    int kind = lookup(kinds, 9, a);
+    int kind = lookup(kinds, 10, a);
     if (kind < 0 || kind == 2 || kind == 3)
         return false;
     e->kind = (enum txn_event_kind)kind;
@@ -135,6 +137,8 @@ static void feed(struct talk *t, const char *line)
         t->txn.cancelled = was.cancelled;
         t->txn.cold_started = was.cold_started;
         t->txn.granted = was.granted;
+        t->txn.taken_back = was.taken_back;
+        t->txn.said_cold = was.said_cold;
         t->txn.paused = was.paused;
         t->txn.from_disks = was.from_disks;
         t->txn.post_copy = was.post_copy;
@@ -295,6 +299,8 @@ static void a_settled_one_waits_for_a_host_to_clear_away(void **state)
     assert_true(txn_is_settled(&t, &left));
     assert_int_equal(left, TXN_SOURCE);
     t.granted = true; /* a copy may be left at the source */
+    assert_false(txn_is_settled(&t, &left));
+    t = (struct txn){.state = TXN_COLD_START, .cold_started = true, .taken_back = true}; /* or here */
     assert_false(txn_is_settled(&t, &left));
 }
 

@@ -125,6 +125,8 @@ bool agent_write(struct world *w, int host, int txn, enum participant_state stat
     }
     if (old.state == PARTICIPANT_MIGRATING && state == PARTICIPANT_KEPT)
         faults_aim_at_kept(w, host);
+    if (old.state == PARTICIPANT_MIGRATING && state == PARTICIPANT_FENCED)
+        faults_aim_at_fenced(w, host);
     if (old.state != state) {
         w->coverage->participant[r->role][old.state][state]++;
         world_trace(w, "%d is %s in %d", host, participant_state_name(state), txn);

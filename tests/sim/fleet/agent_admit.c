@@ -115,6 +115,8 @@ static enum participant_event event_of(struct world *w, int host, const struct m
         return votes_yes(w, host, m) ? PARTICIPANT_PREPARE_YES : PARTICIPANT_PREPARE_NO;
     if (m->what == TXN_ACTIVATE && m->from_disks)
         return PARTICIPANT_ACTIVATE_COLD;
+    if (m->what == TXN_ABORT && m->taken_back && m->role == PARTICIPANT_DESTINATION)
+        return PARTICIPANT_ABORT_TAKEN;
     if (m->what == TXN_SETTLE && m->granted)
         return PARTICIPANT_SETTLE_GRANTED;
     if (m->what == TXN_SETTLE && m->resolve != TXN_OK)

@@ -122,6 +122,7 @@ static void send(struct world *w, const struct coordinator *c, const struct txn_
                         .epoch = c->epoch,
                         .transferred = c->txn.transferred && w->mutation != FORGET_TRANSFER,
                         .granted = c->txn.granted,
+                        .taken_back = c->txn.taken_back,
                         .paused = c->txn.paused,
                         .from_disks = a->message == TXN_SETTLE ? c->txn.resolve_cold : c->txn.from_disks,
                         .resolve = a->message == TXN_SETTLE ? c->txn.resolve : TXN_OK,
@@ -327,6 +328,8 @@ static void start(struct world *w)
     c->txn.cancelled = was.cancelled;
     c->txn.transferred = was.transferred;
     c->txn.granted = was.granted;
+    c->txn.taken_back = was.taken_back;
+    c->txn.said_cold = was.said_cold;
     c->txn.from_disks = was.from_disks;
     c->txn.paused = was.paused;
     c->txn.cold_started = was.cold_started;

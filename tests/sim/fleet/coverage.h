@@ -55,6 +55,8 @@ enum seen {
     SEEN_SAID_COLD, /* the same, and not for its memory */
     SEEN_GRANTED,
     SEEN_GRANTED_COLD,
+    SEEN_TAKEN_BACK,
+    SEEN_TAKEN_BACK_OWNED,
     SEEN_BY_HAND,
     SEEN_SUSPENDED,
     SEEN_PAUSE_NOTED,

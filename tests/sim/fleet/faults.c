@@ -1,6 +1,8 @@
 /* What strikes when: a few faults at random steps, over a network that may be bad all the time. */
 #include "world.h"
 
+#include <string.h>
+
 enum fault {
     COORDINATOR_DIES,
     AGENT_DIES,
@@ -51,6 +53,8 @@ static void clock_jumps(struct world *w, int host)
 static void cut(struct world *w)
 {
     w->cut_off = (unsigned)world_random(w, 8);
+    for (int h = 0; h < HOSTS; h++)
+        w->lost[h] &= (w->cut_off & 1u << h) != 0;
     if (w->cut_off)
         world_saw(w, SEEN_CUT);
     world_trace(w, "FAULT: the network is cut: %u", w->cut_off);
@@ -163,10 +167,21 @@ void faults_aim_at_kept(struct world *w, int host)
     e->host = host;
 }
 
+void faults_aim_at_fenced(struct world *w, int host)
+{
+    /* Not by the generator: what the other seeds play stays as it is. */
+    uint64_t die = (w->seed + (uint64_t)w->orders) * 0x9e3779b97f4a7c15 >> 32;
+    if (w->calm || die % 20)
+        return;
+    struct event *e = world_after(w, (int64_t)(die / 20 % (die & 1 << 20 ? 4 : 100)), EV_HOST_LOST);
+    e->host = 1 - host;
+}
+
 void faults_lose_host(struct world *w, int host)
 {
     world_trace(w, "FAULT: %d is cut off, and loses its power", host);
     w->cut_off |= 1u << host;
+    w->lost[host] = true;
     world_saw(w, SEEN_CUT);
     host_dies(w, host);
     world_after(w, 20000 + (int64_t)world_random(w, 40000), EV_HEAL);
@@ -177,6 +192,7 @@ void faults_end(struct world *w)
 {
     world_trace(w, "no more faults");
     w->calm = true;
+    memset(w->lost, 0, sizeof(w->lost));
     w->loss = w->repeat = w->slow = w->cut_off = w->n_faults = 0;
     w->coordinator.full_until = 0;
     for (int h = 0; h < HOSTS; h++)

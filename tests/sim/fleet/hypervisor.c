@@ -295,6 +295,7 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
             return false;
         if (d->qemu == Q_OFF) {
             d->stale = w->suspended = w->noted = false;
+            d->defined = w->persistent; /* as the message says, if libvirt does not know it any more */
             hypervisor_runs(w, host);
         }
         d->migrated = false;

@@ -113,17 +113,26 @@ static bool may_be_in_doubt(struct world *w)
     /* Given away by the coordinator that this one has replaced, and its copy of the store does not say so: the source has KEPT, the
      * destination refuses the ABORT. */
     bool overruled = w->deposed.journal[c->current].granted && !c->journal[c->current].granted;
-    if (c->txn.in_doubt && (words_are_void(w) || (c->txn.state == TXN_ABORTING && overruled)))
+    /* The same the other way round: taken back by that one; or it had released already what is taken back now. */
+    const struct record *r[HOSTS] = {&w->hosts[0].agent.records[c->current],
+                                     &w->hosts[1].agent.records[c->current]};
+    bool released = c->txn.taken_back && w->deposed.life &&
+                    (r[0]->state == PARTICIPANT_RELEASED || r[1]->state == PARTICIPANT_RELEASED);
+    bool taken = w->deposed.journal[c->current].taken_back && !c->journal[c->current].taken_back;
+    if (c->txn.in_doubt &&
+        (words_are_void(w) || released || taken || (c->txn.state == TXN_ABORTING && overruled)))
         return true;
     if (!c->txn.in_doubt || w->operator_looks)
         return false;
     bool resumed =
         there->domain.by_hand && there->domain.qemu == Q_RUN; /* it may be old, and is to be ended */
     bool lone = w->hosts[source].domain.post_copy && there->domain.qemu == Q_OFF; /* died in post-copy */
+    bool unrecorded =
+        c->txn.taken_back && w->spoilt && !there->agent.records[c->current].exists && there->domain.defined;
     return (c->txn.state == TXN_TRANSFER && lone) || (c->txn.state == TXN_RELEASING && paused) ||
            (c->txn.state == TXN_SETTLING && source_cannot_tell(w, source)) ||
            (c->txn.state == TXN_ACTIVATING && (lost || resumed)) ||
-           (c->txn.state == TXN_COLD_START && paused);
+           (c->txn.state == TXN_COLD_START && (paused || unrecorded));
 }
 
 static void nothing_is_held(struct world *w)

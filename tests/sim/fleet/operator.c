@@ -78,6 +78,21 @@ static void grant(struct world *w)
     coordinator_feed(w, c, &(struct txn_event){.kind = TXN_EVENT_GRANT, .from_disks = cold});
 }
 
+/* The destination is off, and can't be asked. What it has written down it does whenever it comes back. */
+static void take_back(struct world *w)
+{
+    struct coordinator *c = &w->coordinator;
+    if (!c->alive || !c->open || !txn_may_take_back(&c->txn))
+        return;
+    int there = 1 - w->source_of[c->current];
+    const struct record *r = record_of(w, there);
+    if (w->hosts[there].domain.qemu != Q_OFF || !(w->cut_off & 1u << there) || !w->lost[there])
+        return;
+    world_saw(w, r->exists && r->state != PARTICIPANT_PREPARED ? SEEN_TAKEN_BACK_OWNED : SEEN_TAKEN_BACK);
+    world_trace(w, "the operator takes the guest back from %d", there);
+    coordinator_feed(w, c, &(struct txn_event){.kind = TXN_EVENT_TAKE_BACK});
+}
+
 /* Which no record explains, and libvirt does not say why it is there. */
 static bool is_unexplained(const struct world *w, int source)
 {
@@ -128,6 +143,8 @@ static void look(struct world *w)
             end_resumed(w, 1 - source);
         break;
     case TXN_COLD_START:
+        if (c->txn.taken_back && c->txn.cold_started && !record_of(w, 1 - source)->exists)
+            w->hosts[1 - source].domain.defined = false; /* virsh undefine, as the answer says */
         run_by_hand(w, source, Q_PAUSED);
         if (record_of(w, source)->exists && is_unexplained(w, source)) { /* as the answer says */
             w->image_died = true;
@@ -161,7 +178,10 @@ static void resume(struct world *w)
 void operator_event(struct world *w, const struct event *e)
 {
     switch (e->kind) {
-    case EV_GRANT: grant(w); break;
+    case EV_GRANT:
+        grant(w);
+        take_back(w);
+        break;
     case EV_SUSPEND: suspend(w); break;
     case EV_RESUME: resume(w); break;
     default: look(w); break;

@@ -156,6 +156,7 @@ static void heal(struct world *w)
     if (w->cut_off)
         world_saw(w, SEEN_HEALED);
     w->cut_off = 0;
+    memset(w->lost, 0, sizeof(w->lost));
 }
 
 static void happen(struct world *w, const struct event *e)

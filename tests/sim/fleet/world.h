@@ -88,7 +88,7 @@ struct message {
     unsigned connection;     /* to the receiver: what was on its way in an earlier one does not arrive */
     unsigned number;         /* of those that this receiver was sent */
     enum txn_answer resolve; /* the operator's word; TXN_OK: none */
-    bool transferred, granted;
+    bool transferred, granted, taken_back;
     bool from_disks; /* an operator's word that is not for the memory */
     bool paused;     /* by an operator, in mid-transfer */
     bool mesh;       /* a peer's, not a coordinator's */
@@ -263,6 +263,7 @@ struct world {
         bool over;
     } faults[FAULTS];
     unsigned n_faults;
+    bool lost[HOSTS]; /* it has lost its power while it was cut off, and still is */
     bool persistent, definition_only, autostart;
     bool voted_autostart[TXNS]; /* in the definition that the source has sent */
     bool locked;                /* a lock on the disk keeps a second copy from running */
@@ -329,6 +330,8 @@ void faults_plan(struct world *w);
 void faults_strike(struct world *w);
 /* A source has KEPT, and a complete image is at the destination: now and then it says so to nobody. */
 void faults_aim_at_kept(struct world *w, int host);
+/* A source has given the guest up: now and then the destination, which may or may not have taken it over, is lost. */
+void faults_aim_at_fenced(struct world *w, int host);
 void faults_lose_host(struct world *w, int host);
 /* No more from now on. */
 void faults_end(struct world *w);
