@@ -12,15 +12,16 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from fault_leftovers import check_images, check_state, images, records
 from lablib import LabError, wait_for
 from lablib.programs import STATE, STORE
 
 GUEST = "web1"
 COPY_STORAGE = False  # its disk is the host's own, and is copied
 ENDED = {"done", "failed", "cancelled"}
-SETTLED_WITHIN = 60  # seconds after the fault's end
+SETTLED_WITHIN, HEALED_WITHIN = 60, 30  # seconds after the fault's end; after that of a partition
+RESUMED_WITHIN = 5  # seconds after the coordinator is started again
 OPEN = {"source": {"PREPARED", "MIGRATING", "FENCED"}, "destination": {"PREPARED", "OWNER", "ACTIVATED"}}
-ROLES = {1: "source", 2: "destination"}
 
 MOMENTS = {  # moment: (scenario, whose failpoint, its name)
     "prepare": ("good", "coordinator", "coordinator.PREPARE.destination.before_send"),
@@ -162,6 +163,7 @@ class Run:
         self.since = time.time() * 1000
         if not self.has_guest:
             guest_add(fleet, self.source, slow)
+        self.images = images(fleet)
         if slow:
             fleet.link(self.destination, rate="20mbit")
         armed = None
@@ -246,11 +248,24 @@ class Run:
         elif what.endswith("libvirtd"):
             node.libvirtd_start()
         elif target == "coordinator":
-            programs.coordinator_start()
+            self.start_coordinator()
         elif target:
             programs.agent_start(self.node(target))
         self.fleet.link(self.destination, clear=True)
         self.ended_at = time.monotonic()
+
+    def start_coordinator(self):
+        """It goes on at once with what is open."""
+        log = f"{self.fleet.coordinator.run_dir}/log/coordinator.log"
+        size, begun = os.path.getsize(log), time.monotonic()
+        self.fleet.programs.coordinator_start()
+
+        def resumed():
+            with open(log, errors="replace") as file:
+                file.seek(size)
+                return "restarted in the" in file.read() or not self.drover("jobs").get("jobs")
+
+        wait_for(resumed, RESUMED_WITHIN - (time.monotonic() - begun), "the coordinator to have resumed", poll=0.1)
 
     def cut_for_a_while(self, node):
         """Until the coordinator has noticed, and no longer than it takes it to."""
@@ -290,7 +305,8 @@ class Run:
             self.order.wait(30)
         except subprocess.TimeoutExpired:
             self.order.kill()
-        left = SETTLED_WITHIN - (time.monotonic() - self.ended_at)
+        within = HEALED_WITHIN if (self.case.fault or "").endswith("link") else SETTLED_WITHIN
+        left = within - (time.monotonic() - self.ended_at)
         wait_for(lambda: self.drover("hosts"), left, "the coordinator to answer", poll=0.1)
         if not self.jobs() and self.order.returncode != 0:
             return {}
@@ -314,7 +330,7 @@ class Run:
         running = [name for name, state in copies.items() if state == "running"]
         if len(running) > 1:
             raise Doubled(f"two copies run: {copies}; {job.get('text')}")
-        self.check_records()
+        self.check_left_over(job, list(copies))
         if not running:
             if self.killed_qemu and len(copies) == 1 and "shut off" in copies.values():
                 if job and job["state"] == "done" and "has ended since" not in job["text"]:
@@ -335,8 +351,12 @@ class Run:
             raise Refuted(f"it runs on {here}, and {error}; {qemu_says(fleet.node(here))}") from error
         return f"runs on {here}, job {job.get('state', 'never was')}"
 
-    def check_records(self):
+    def check_left_over(self, job, where):
+        moved = (self.source, self.destination) if COPY_STORAGE and where == [self.destination] else None
+
         def whole():
+            check_images(self.fleet, self.images, moved, job.get("left", []))
+            check_state(self.fleet)
             for host in self.fleet.hosts():
                 for name, role, state in records(host):
                     if state in OPEN[role]:
@@ -394,44 +414,6 @@ def empty(fleet):
         path = node.path(f"{directory}/filler")
         if os.path.exists(path):
             os.unlink(path)
-
-
-def records(host):
-    """(transaction, role, state) of the agent's records: a line that says what they are, then a protobuf message."""
-    directory = host.path("/var/lib/drover-agent/transactions")
-    for name in sorted(os.listdir(directory)):
-        if len(name) != 36:
-            continue
-        with open(f"{directory}/{name}", "rb") as file:
-            file.readline()
-            fields = dict(message_fields(file.read()))
-        yield name, ROLES.get(fields.get(2), "?"), fields.get(3, b"").decode()
-
-
-def message_fields(data):
-    """(number, value) of a protobuf message: varints as numbers, the rest as bytes."""
-    at = 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(data):
-        key = varint()
-        kind = key & 7
-        if kind == 0:
-            yield key >> 3, varint()
-            continue
-        size = varint() if kind == 2 else 8 if kind == 1 else 4
-        yield key >> 3, data[at:at + size]
-        at += size
 
 
 def guest_add(fleet, host, slow=True):
