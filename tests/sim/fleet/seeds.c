@@ -24,7 +24,7 @@ const struct seed seeds[] = {
     {1, ASK_UNWRITTEN, "post-copy before the record"},
     {313, STOP_POST_COPY, "cancelled after post-copy was asked for"},
     /* The code's own fault, found when post-copy came into the simulation (participant_test.c). */
-    {138, RESUME_LEFT,
+    {534, RESUME_LEFT,
      "a lock keeps the source from running, the destination runs, and the abort never ends"},
     {7253, RESUME_LEFT, "the source's libvirtd dies right after the handover, its copy is resumed: both run"},
     {338, LEAVE_BROKEN, "a broken post-copy has no end"},
