@@ -94,7 +94,7 @@ static void on_listed(void *arg)
         err = a->err;
     else if (!t)
         error_set(&err, STATUS_NOT_FOUND, "%s holds nothing for %s", f->host, f->name);
-    if (err.code || may_free(f, t, &err) < 0) {
+    if (!t || err.code || may_free(f, t, &err) < 0) {
         fail(f, &err);
         return;
     }
