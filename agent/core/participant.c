@@ -276,9 +276,7 @@ static struct participant_step source_cold_start(const struct participant *p,
         return doubt(p, "the guest is paused here, and there is no record of this transaction: was the state "
                         "directory restored?");
     if (is_lost(p) && p->definition_only && f->guest == PARTICIPANT_ABSENT)
-        return doubt(
-            p, "the guest is not defined here, and there is no record of this transaction: was it released "
-               "already?");
+        return doubt(p, "the guest is not defined here, and there is no record of this: was it released?");
     unsigned end = p->state == PARTICIPANT_FENCED && left_behind(p, f) ? PARTICIPANT_END : 0;
     /* The destination has its tombstone, so what runs is the guest: somebody has started it by hand. One that is paused may be what libvirt
      * was to end. */
@@ -287,10 +285,10 @@ static struct participant_step source_cold_start(const struct participant *p,
         return f->job ? doubt(p, "libvirt has not ended the guest's QEMU yet") : refuse(p, still_here(f));
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
     s.actions = autostart_back(p, f);
-    if (started)
-        s.why = "it runs here already";
-    if (started || (p->state != PARTICIPANT_FENCED &&
-                    (alive(f) || p->superseded))) /* a late repetition starts nothing */
+    s.why = started ? "it runs here already" : NULL;
+    bool late =
+        p->state != PARTICIPANT_FENCED && (alive(f) || p->superseded); /* a repetition starts nothing */
+    if (started || late)
         return s;
     if (!p->definition_only)
         s.actions |= end | PARTICIPANT_START;
@@ -354,14 +352,11 @@ static struct participant_step lose(void)
  * run, those that came are as new as its image was. */
 static struct participant_step own_off(void)
 {
-    return (struct participant_step){PARTICIPANT_OWNER,
-                                     PARTICIPANT_ACTIVATED,
-                                     PARTICIPANT_DEFINE,
-                                     PARTICIPANT_RUNS,
-                                     "the guest is off here, and its disks have come with it, so it stays "
-                                     "here: it has run here and was shut "
-                                     "down, or its memory was lost; if it is to run, start it (virsh start)",
-                                     false};
+    const char *why =
+        "the guest is off here, and its disks have come with it, so it stays here: it has run here and was "
+        "shut down, or its memory was lost; if it is to run, start it (virsh start)";
+    return (struct participant_step){
+        PARTICIPANT_OWNER, PARTICIPANT_ACTIVATED, PARTICIPANT_DEFINE, PARTICIPANT_RUNS, why, false};
 }
 
 /* The image is ended, then the guest started from its disks; each is noted before the next, so that what is ended is never the guest. */
@@ -455,16 +450,14 @@ static struct participant_step destination_taken(const struct participant *p,
         return doubt(
             p, "the guest was taken back to the source, and a QEMU of it is here: two copies of one guest "
                "destroy its disks; end this one (virsh destroy)");
+    if ((owned || is_lost(p)) && f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
     if (is_lost(p) && f->guest != PARTICIPANT_ABSENT && !alive(f))
-        return f->guest == PARTICIPANT_UNASKED
-                   ? doubt(p, "libvirt can't be asked")
-                   : doubt(p, "the guest was taken back to the source, and is defined here without a record "
-                              "of this "
-                              "transaction: if nothing needs it here, undefine it (virsh undefine)");
+        return doubt(p, "the guest was taken back to the source, and is defined here without a record of "
+                        "this transaction: "
+                        "if nothing needs it here, undefine it (virsh undefine)");
     if (!owned)
         return destination_abort(p, f);
-    if (f->guest == PARTICIPANT_UNASKED)
-        return doubt(p, "libvirt can't be asked");
     struct participant_step s = to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);
     s.actions = PARTICIPANT_UNDO;
     return s;
