@@ -273,8 +273,7 @@ static struct participant_step source_cold_start(const struct participant *p,
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
     if (is_lost(p) && alive(f) && f->guest != PARTICIPANT_RUNNING)
-        return doubt(p, "the guest is paused here, and there is no record of this transaction: was the state "
-                        "directory restored?");
+        return doubt(p, "the guest is paused here, and there is no record of this: was the state restored?");
     if (is_lost(p) && p->definition_only && f->guest == PARTICIPANT_ABSENT)
         return doubt(p, "the guest is not defined here, and there is no record of this: was it released?");
     unsigned end = p->state == PARTICIPANT_FENCED && left_behind(p, f) ? PARTICIPANT_END : 0;
@@ -286,9 +285,8 @@ static struct participant_step source_cold_start(const struct participant *p,
     struct participant_step s = to(PARTICIPANT_COLD, PARTICIPANT_DONE);
     s.actions = autostart_back(p, f);
     s.why = started ? "it runs here already" : NULL;
-    bool late =
-        p->state != PARTICIPANT_FENCED && (alive(f) || p->superseded); /* a repetition starts nothing */
-    if (started || late)
+    bool repeated = p->state != PARTICIPANT_FENCED && (alive(f) || p->superseded); /* starts nothing */
+    if (started || repeated)
         return s;
     if (!p->definition_only)
         s.actions |= end | PARTICIPANT_START;
