@@ -138,6 +138,9 @@ static void look(struct world *w)
             libvirt_destroy(w, source);
         break;
     case TXN_ACTIVATING:
+        if (c->txn.from_disks && !record_of(w, 1 - source)->exists &&
+            w->hosts[1 - source].domain.qemu == Q_PAUSED) /* its image, or the guest: the agent can't know */
+            libvirt_destroy(w, 1 - source);
         run_by_hand(w, 1 - source, Q_OFF);
         if (c->txn.from_disks)
             end_resumed(w, 1 - source);
