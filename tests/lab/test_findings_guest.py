@@ -131,9 +131,8 @@ def test_a_destination_without_swtpm(fleet, drover, with_tpm, undo):
     undo(kvm2.libvirtd_stop)
     kvm2.libvirtd_stop()
     kvm2.libvirtd_start()
-    found = wait_for_finding(drover, "web1", "hypervisor-feature")
-    assert heavy(found) == {"hypervisor-feature": "block"}
-    assert "install swtpm" in found["hypervisor-feature"]["todo"]
+    wait_for_heavy(drover, "web1", {"hypervisor-feature": "block"})
+    assert "install swtpm" in check(drover, "web1")["hypervisor-feature"]["todo"]
     assert copies(fleet, "web1") == {"kvm1": "running"}
 
 

@@ -91,7 +91,7 @@ def test_a_link_cut_in_post_copy_is_waited_out(fleet, drover):
     assert refused.returncode == 3 and "too late to cancel" in refused.stdout + refused.stderr, refused
     fleet.programs.agent_stop(kvm1, signal.SIGKILL)
     fleet.programs.agent_start(kvm1)
-    assert copies(fleet, "web1") == {"kvm1": "paused", "kvm2": "running"}
+    assert copies(fleet, "web1") in ({"kvm1": "paused", "kvm2": state} for state in ("running", "paused"))  # paused: kvm2 has seen it, too
     fleet.link("kvm2", up=True)
     assert wait_for_job(drover, job, {"done", "failed", "cancelled"}, 120)["state"] == "done"
     assert_runs_only_on(fleet, "web1", "kvm2")

@@ -10,6 +10,7 @@ from . import domain, images
 from .errors import LabError
 from .export import ISCSI, NFS
 from .kvmhost import GLUSTER, IMAGES, TICKS
+from .wait import wait_for
 
 KINDS = ("tick", "linux")
 DISKS = ("nfs", "iscsi", "gluster", "local")
@@ -154,11 +155,17 @@ class Guests:
 
     @staticmethod
     def _undefine(host, name):
-        host.virsh("destroy", name, check=False)
-        if name in host.domains():
-            host.virsh("undefine", name, "--managed-save", "--snapshots-metadata", "--checkpoints-metadata", check=False)
-        if name in host.domains():
-            raise LabError(f"guest {name}: {host.name} still has it: {host.virsh('domstate', name, '--reason')}")
+        """A migration that a fault has left under way holds the definition until its libvirt sees that the other is gone."""
+
+        def gone():
+            host.virsh("destroy", name, check=False)
+            if name in host.domains():
+                host.virsh("undefine", name, "--managed-save", "--snapshots-metadata", "--checkpoints-metadata", check=False)
+            if name in host.domains():
+                raise LabError(f"{host.name} still has it: {host.virsh('domstate', name, '--reason')}")
+            return True
+
+        wait_for(gone, 120, f"guest {name} to be removed", poll=0.5)
 
     def clear(self):
         """Removes every guest of every host, whoever made it. Starts a libvirtd that is down, since only it knows."""
