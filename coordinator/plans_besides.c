@@ -6,6 +6,18 @@
 
 #include <stdlib.h>
 
+/* A migration that only waits for a dead host to clear away moves nothing any more. */
+static const Drover__V1__Job **moving(const struct driver *driver, size_t *ret_n)
+{
+    size_t n, kept = 0;
+    const Drover__V1__Job **jobs = move_open(driver, &n);
+    for (size_t i = 0; i < n; i++)
+        if (driver_outcome(driver, jobs[i]->id) == DROVER__V1__JOB_STATE__JOB_UNSET)
+            jobs[kept++] = jobs[i];
+    *ret_n = kept;
+    return jobs;
+}
+
 void plan_besides_take(const struct plans *plans, const struct plan_run *but, enum under_way_what what,
                        struct plan_besides *ret)
 {
@@ -14,7 +26,7 @@ void plan_besides_take(const struct plans *plans, const struct plan_run *but, en
     for (const struct plan_run *r = plans->runs; r; r = r->next)
         n_plans++;
     _cleanup_free_ const Drover__V1__Job **others = xcalloc(n_plans + 1, sizeof(*others));
-    *ret = (struct plan_besides){.migrations = move_open(plans->config.driver, &n_open),
+    *ret = (struct plan_besides){.migrations = moving(plans->config.driver, &n_open),
                                  .emptied = xcalloc(fleet->n_hosts + 1, sizeof(bool))};
     n_plans = 0;
     for (const struct plan_run *r = plans->runs; r; r = r->next) {
