@@ -11,7 +11,8 @@ def copies(fleet, guest):
 
 
 def assert_runs_only_on(fleet, guest, host):
-    assert copies(fleet, guest) == {host: "running"}
+    seen = copies(fleet, guest)
+    assert seen == {host: "running"}, seen
     persistent = fleet.node(host).virsh("dominfo", guest)
     assert "Persistent:     yes" in persistent
 
