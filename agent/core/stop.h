@@ -3,7 +3,7 @@
  * dirtied (a pass) and sends the rest; after an operator's pause it goes on sending, and the end of it takes two passes more.
  *
  *     NONE ------> OPEN --- pass ---> SWITCH_OVER --- pass ---> OTHER     it runs again: NONE
- *        stopped     \------- something was sent -------------> /
+ *        stopped     \------- more and more is sent ----------> /
  *
  * Where a stalled link lets nothing through and then fails, it stays OPEN: libvirt has let the guest run again, and that stands. */
 #pragma once
@@ -16,7 +16,8 @@ enum stop_state { STOP_NONE, STOP_OPEN, STOP_SWITCH_OVER, STOP_OTHER };
 struct stop {
     enum stop_state state;
     bool passes;  /* QEMU tells of its passes; else nothing is concluded */
-    int64_t sent; /* bytes of memory, as first seen in the stop; -1: not seen */
+    int64_t sent; /* bytes of memory, as last seen in the stop; -1: not seen */
+    int grown;    /* samples in which it had become more */
 };
 
 void stop_begins(struct stop *stop);

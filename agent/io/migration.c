@@ -186,7 +186,10 @@ static void sample_take(void *arg)
     s->asked = conn && (domain || why.code == STATUS_NOT_FOUND);
     if (!domain)
         return;
-    int type = VIR_DOMAIN_JOB_NONE, n = 0;
+    /* The state first: a guest that the switch-over stops between the two answers must not look like one that stood still before its
+     * memory flowed, which only an operator's does. */
+    int state = 0, reason = 0, type = VIR_DOMAIN_JOB_NONE, n = 0;
+    bool paused = virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED;
     virTypedParameterPtr params = NULL;
     if (virDomainGetJobStats(domain, &type, &params, &n, 0) < 0) {
         s->asked = false;
@@ -195,8 +198,6 @@ static void sample_take(void *arg)
     s->on = type != VIR_DOMAIN_JOB_NONE;
     if (s->on) {
         migration_progress(params, n, &s->progress);
-        int state = 0, reason = 0;
-        bool paused = virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED;
         s->progress.broken = paused && reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED;
         s->progress.post_copy = s->progress.broken || (paused && reason == VIR_DOMAIN_PAUSED_POSTCOPY);
         s->progress.paused = paused && !s->progress.post_copy;
