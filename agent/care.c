@@ -7,7 +7,6 @@
 #include "agent/transaction.h"
 #include "common/base/memory.h"
 
-#include <inttypes.h>
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>
 #include <string.h>
@@ -182,12 +181,8 @@ void rpc_set_bandwidth(Drover__V1__Agent_Service *service, const Drover__V1__Set
                        Drover__V1__SetBandwidthReply_Closure reply, void *call)
 {
     struct transactions *all = service_agent(service)->transactions;
-    uint64_t seen = request->step && all ? records_epoch(transactions_records(all)) : 0;
-    if (request->step && request->step->epoch < seen) {
-        struct error err;
-        error_set(&err, STATUS_ABORTED,
-                  "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64 " has taken over",
-                  request->step->epoch, seen);
+    struct error err = {0};
+    if (request->step && all && transactions_check_epoch(all, request->step->epoch, &err) < 0) {
         rpc_call_fail(call, &err);
         return;
     }

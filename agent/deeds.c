@@ -190,33 +190,31 @@ static int start(struct transaction *txn, virConnectPtr conn, char *text, size_t
 int deeds_do(struct transaction *txn, virConnectPtr conn, enum participant_action action, char *text,
              size_t size, struct error *err)
 {
-    deed fn = action == PARTICIPANT_RESUME_SOURCE   ? resume_source
-              : action == PARTICIPANT_PAUSE         ? pause_again
-              : action == PARTICIPANT_DEFINE        ? define
-              : action == PARTICIPANT_RESUME        ? resume
-              : action == PARTICIPANT_UNDO          ? undo
-              : action == PARTICIPANT_END           ? end
-              : action == PARTICIPANT_RETIRE        ? retire
-              : action == PARTICIPANT_START         ? start
-              : action == PARTICIPANT_AUTOSTART_OFF ? take_autostart
-              : action == PARTICIPANT_AUTOSTART_ON  ? give_autostart
-                                                    : NULL;
-    if (!fn)
+    static const struct {
+        enum participant_action action;
+        deed fn;
+        const char *name; /* of its failpoints */
+    } deeds[] = {
+        {PARTICIPANT_RESUME_SOURCE, resume_source, "resume_source"},
+        {PARTICIPANT_PAUSE, pause_again, "pause"},
+        {PARTICIPANT_DEFINE, define, "define"},
+        {PARTICIPANT_RESUME, resume, "resume"},
+        {PARTICIPANT_UNDO, undo, "undo"},
+        {PARTICIPANT_END, end, "end"},
+        {PARTICIPANT_RETIRE, retire, "retire"},
+        {PARTICIPANT_START, start, "start"},
+        {PARTICIPANT_AUTOSTART_OFF, take_autostart, "autostart_off"},
+        {PARTICIPANT_AUTOSTART_ON, give_autostart, "autostart_on"},
+    };
+    size_t n = sizeof(deeds) / sizeof(deeds[0]), i = 0;
+    while (i < n && deeds[i].action != action)
+        i++;
+    if (i == n)
         return error_set(err, STATUS_INTERNAL, "action %d is not libvirt's", (int)action);
     if (!conn)
         return error_set(err, STATUS_UNAVAILABLE, "libvirt can't be asked");
-    const char *name = action == PARTICIPANT_RESUME_SOURCE   ? "resume_source"
-                       : action == PARTICIPANT_PAUSE         ? "pause"
-                       : action == PARTICIPANT_DEFINE        ? "define"
-                       : action == PARTICIPANT_RESUME        ? "resume"
-                       : action == PARTICIPANT_UNDO          ? "undo"
-                       : action == PARTICIPANT_END           ? "end"
-                       : action == PARTICIPANT_RETIRE        ? "retire"
-                       : action == PARTICIPANT_AUTOSTART_OFF ? "autostart_off"
-                       : action == PARTICIPANT_AUTOSTART_ON  ? "autostart_on"
-                                                             : "start";
-    failpoint("agent.deed.%s.before", name);
-    int e = fn(txn, conn, text, size, err);
-    failpoint("agent.deed.%s.after", name);
+    failpoint("agent.deed.%s.before", deeds[i].name);
+    int e = deeds[i].fn(txn, conn, text, size, err);
+    failpoint("agent.deed.%s.after", deeds[i].name);
     return e;
 }

@@ -97,14 +97,22 @@ int transactions_durable(int e, const struct error *err)
     return e;
 }
 
-int transactions_admit_epoch(struct transactions *all, uint64_t epoch, struct error *err)
+int transactions_check_epoch(const struct transactions *all, uint64_t epoch, struct error *err)
 {
     uint64_t seen = records_epoch(all->records);
-    if (epoch < seen)
-        return error_set(err, STATUS_ABORTED,
-                         "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64
-                         " has taken over; stop the one that sent this",
-                         epoch, seen);
+    if (epoch >= seen)
+        return 0;
+    return error_set(err, STATUS_ABORTED,
+                     "epoch %" PRIu64 " is over: a coordinator of epoch %" PRIu64
+                     " has taken over; stop the one that sent this",
+                     epoch, seen);
+}
+
+int transactions_admit_epoch(struct transactions *all, uint64_t epoch, struct error *err)
+{
+    int e = transactions_check_epoch(all, epoch, err);
+    if (e < 0)
+        return e;
     return transactions_durable(records_raise(all->records, epoch, NULL, 0, err), err);
 }
 

@@ -29,7 +29,10 @@ struct records *transactions_records(struct transactions *transactions);
  * there is read when it is started again. */
 int transactions_durable(int e, const struct error *err);
 
-/* Refuses an older coordinator (ABORTED), and raises the epoch, durably. Not on the loop. */
+/* Refuses an older coordinator (ABORTED). Any thread. */
+int transactions_check_epoch(const struct transactions *transactions, uint64_t epoch, struct error *err);
+
+/* The same, and raises the epoch, durably. Not on the loop. */
 int transactions_admit_epoch(struct transactions *transactions, uint64_t epoch, struct error *err);
 
 /* Memory that open transactions hold at this host, in bytes, and huge pages. Any thread. */
