@@ -325,5 +325,6 @@ def test_media_mounted_read_only(fleet, drover, undo):
     kvm2 = fleet.node("kvm2")
     kvm2.run(["mount", "-o", "remount,bind,ro", GLUSTER])
     undo(lambda: kvm2.run(["mount", "-o", "remount,bind,rw", GLUSTER]))
+    wait_for(lambda: "mount-read-only" in doctor(drover, "kvm2")[0]["kvm2"], 20, "the mount to be told")
     found, status = doctor(drover, "kvm2")
     assert (status, found["kvm2"]["mount-read-only"]["severity"]) == (0, "info")
