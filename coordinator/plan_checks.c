@@ -42,6 +42,12 @@ Drover__V1__MigrateGuestRequest plan_step_request(const Drover__V1__PlanRequest 
     return request;
 }
 
+void plan_step_disks(Drover__V1__PlanStep *step, const Drover__V1__MigrateGuestReply *reply)
+{
+    step->disk_bytes = reply->disk_bytes;
+    step->copy_storage = reply->disk_bytes > 0;
+}
+
 struct plan_checks *plan_checks_cancel(struct plan_checks *c)
 {
     if (c) {
@@ -70,6 +76,7 @@ static bool blocks(const struct plan_checks *c, const Drover__V1__Finding *findi
 static void judge(const struct plan_checks *c, Drover__V1__PlanStep *step,
                   const Drover__V1__MigrateGuestReply *reply)
 {
+    plan_step_disks(step, reply);
     for (size_t i = 0; i < reply->n_findings; i++) {
         const Drover__V1__Finding *f = reply->findings[i];
         if (f->severity == DROVER__V1__SEVERITY__WARN || streq(f->id, "guest-busy"))

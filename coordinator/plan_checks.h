@@ -9,6 +9,9 @@ struct plan_checks;
 Drover__V1__MigrateGuestRequest plan_step_request(const Drover__V1__PlanRequest *plan,
                                                   const Drover__V1__PlanStep *step, char **ret_guest);
 
+/* What its move copies of disks, as its check has found. */
+void plan_step_disks(Drover__V1__PlanStep *step, const Drover__V1__MigrateGuestReply *reply);
+
 /* Waiting steps that a finding blocks become failed ones, with their findings and what to do; warnings, and what could not be
  * checked, are in a step's notes. Not checked: steps that count on others having made room. done(arg) once, later. Job and
  * request stay the caller's, and must stay until then. */

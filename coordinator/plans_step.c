@@ -181,6 +181,8 @@ static void on_checked(void *arg, const Drover__V1__MigrateGuestReply *reply, co
         follow(s, reply->job);
         return;
     }
+    if (reply)
+        plan_step_disks(step_of(s), reply);
     if (!reply) {
         tell_refused(s, why->text, "", why->code == STATUS_ABORTED || why->code == STATUS_UNAVAILABLE);
         return;
