@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "coordinator/core/plan_size.h"
 #include "coordinator/io/store_fleet.h"
 #include "coordinator/plans_internal.h"
 
@@ -232,6 +233,8 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     r = plan_make(&making, job, err);
     if (host)
         host->maintenance = maintenance;
+    if (r == 0)
+        r = plan_fit(job, err);
     if (r < 0) {
         drover__v1__job__free_unpacked(job, NULL);
         return r;

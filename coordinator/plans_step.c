@@ -60,7 +60,7 @@ static Drover__V1__PlanStep *step_of(const struct step_run *s)
 
 static void add_blocks(Drover__V1__PlanStep *step, Drover__V1__Finding *const *findings, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && step->n_findings < PLAN_FINDINGS; i++)
         if (findings[i]->severity == DROVER__V1__SEVERITY__BLOCK)
             findings_add(&step->n_findings, &step->findings, &findings[i], 1);
 }

@@ -7,8 +7,11 @@
 struct placement {
     const struct fleet_host *host; /* NULL: none can take the guest */
     char *why;                     /* owned; the choice, or the refusal, host by host */
-    struct findings refusals; /* when there is none: what blocks, by host; once if it blocks at all of them */
+    struct findings
+        refusals; /* when there is none: what blocks, by host; once if it blocks at all of them. Of many hosts the first few, and how many more */
 };
+
+enum { PLACEMENT_REFUSALS = 16 }; /* told in full, host by host */
 
 /* A host whose agents were asked, and what spoke against it. Both borrowed. */
 struct placement_tried {

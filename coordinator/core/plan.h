@@ -27,6 +27,7 @@ enum {
     PLAN_BUSY_TRIES = 100, /* of one step */
     PLAN_VERIFY_MS = 2000, /* a host that can't be asked what is left is asked again after that */
     PLAN_VERIFY_TRIES = 30,
+    PLAN_FINDINGS = 16, /* that a step keeps of those that refused it */
 };
 
 enum plan_phase { PLAN_RUNNING, PLAN_VERIFYING, PLAN_ENDED };
