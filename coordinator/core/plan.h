@@ -121,9 +121,13 @@ bool plan_takes(const struct fleet *fleet, const char *host);
 
 /* ---- plan_text.c ---- */
 
-/* Fills state, text and todo of a job whose steps have all ended. `left`: still on the host that was to be empty, or NULL if
- * that is not known. */
-void plan_conclude(const struct plan *plan, const struct fleet *fleet, const size_t *left,
+struct plan_left { /* guests that are still on the host that was to be empty; borrowed */
+    Drover__V1__Guest *const *guests;
+    size_t n;
+};
+
+/* Fills state, text and todo of a job whose steps have all ended. `left`: NULL if that is not known. */
+void plan_conclude(const struct plan *plan, const struct fleet *fleet, const struct plan_left *left,
                    const char *why_not_known);
 
 /* What is going on, for job->text: "moves web1 to kvm2, web2 to kvm3; 4 wait". */
