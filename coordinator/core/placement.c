@@ -175,8 +175,10 @@ void placement_choose(const struct preflight *in, const struct promised *promise
     struct placement out = {0};
     struct candidate *list = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*list));
     const struct candidate *best = NULL;
-    bool more = n_tried < PLACEMENT_TRIES;
-    size_t n = 0;
+    size_t n = 0, counted = 0;
+    for (size_t i = 0; i < n_tried; i++)
+        counted += !findings_elsewhere(tried[i].findings->list, tried[i].findings->n);
+    bool more = counted < PLACEMENT_TRIES;
     for (size_t i = 0; i < fleet->n_hosts; i++) {
         const struct findings *found = found_at(&fleet->hosts[i], tried, n_tried);
         if (!may_be_candidate(in, &fleet->hosts[i]) || (!found && !more))

@@ -94,20 +94,20 @@ void plan_hold(Step *s, int64_t now, const char *why)
     set_text(&s->why, why);
 }
 
-static void avoid(Step *s, const char *host)
+void plan_avoid(Step *s, const char *host)
 {
     s->avoid = xrealloc(s->avoid, s->n_avoid + 1, sizeof(*s->avoid));
     s->avoid[s->n_avoid++] = xstrdup(host);
 }
 
 /* Another destination, if so many were not tried already. */
-bool plan_place_anew(Step *s, size_t i, bool refused, struct plan_actions *out)
+bool plan_place_anew(Step *s, size_t i, enum plan_anew why, struct plan_actions *out)
 {
-    if (s->tries >= PLAN_TRIES)
+    if (why != PLAN_NO_STORAGE && s->tries >= PLAN_TRIES)
         return false;
-    s->tries++;
-    if (refused && s->to[0])
-        avoid(s, s->to);
+    s->tries += why != PLAN_NO_STORAGE;
+    if (why != PLAN_DESTINATION_GONE && s->to[0])
+        plan_avoid(s, s->to);
     set_text(&s->to, "");
     s->state = WAITING;
     s->lacking = 0;
@@ -314,7 +314,7 @@ static void on_refused(struct plan *p, Step *s, const struct plan_event *e, stru
         plan_tell(out, "%s can't move to %s: %s", s->guest, s->to, e->text);
         set_text(&s->why, e->text);
         set_text(&s->todo, e->todo);
-        if (!plan_place_anew(s, e->step, true, out))
+        if (!plan_place_anew(s, e->step, e->elsewhere ? PLAN_NO_STORAGE : PLAN_REFUSED, out))
             plan_end_step(s, FAILED, e->text, e->todo);
     }
     plan_do(out, PLAN_ACTION_JOURNAL, e->step);
@@ -357,7 +357,7 @@ static bool place_elsewhere(Step *s, const struct plan_event *e, struct plan_act
     set_text(&s->why, e->text);
     set_text(&s->todo, todo);
     if (!plan_may_come_back(e->fleet, s->to))
-        return plan_place_anew(s, e->step, true, out);
+        return plan_place_anew(s, e->step, PLAN_REFUSED, out);
     if (s->tries >= PLAN_TRIES)
         return false;
     s->tries++;

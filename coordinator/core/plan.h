@@ -20,7 +20,7 @@
 #include "coordinator/core/fleet.h"
 
 enum {
-    PLAN_TRIES = 3, /* hosts that are tried for a guest */
+    PLAN_TRIES = 3, /* hosts that are tried for a guest; those that only lack its storage don't count */
     PLAN_GRACE_MS =
         60000, /* a destination that can't be asked is waited for so long before another is looked for */
     PLAN_BUSY_MS = 3000,   /* a guest that something else works on is tried again after that */
@@ -67,7 +67,8 @@ struct plan_event {
     uint64_t job;
     Drover__V1__JobState outcome;
     bool well, busy, now;
-    bool refused; /* of ENDED: its checks said no before anything was transferred */
+    bool elsewhere; /* of REFUSED: it is that host that lacks the guest's storage, and another may have it */
+    bool refused;   /* of ENDED: its checks said no before anything was transferred */
     bool
         restarted; /* of ENDED: the coordinator was restarted meanwhile, which breaks a move off that only prepares */
     const char *text, *todo; /* may be NULL; by: of an operator's events, `text` says who */
@@ -106,6 +107,9 @@ void plan_actions_deinit(struct plan_actions *actions);
 
 /* Adds a step for the guest, without a destination. */
 Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from);
+
+/* That host is not chosen for the step again. */
+void plan_avoid(Drover__V1__PlanStep *step, const char *host);
 
 /* Groups move in the order given: where a guest of one has not moved, the later ones stay. True if that is news. */
 bool plan_stop_groups(Drover__V1__Job *job);

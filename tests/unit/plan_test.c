@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,34 @@ static void a_refusal_is_planned_anew_until_no_host_is_left(void **unused)
     assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
     assert_string_equal(w.job.steps[0]->why, "disk differs there, too");
     assert_string_equal(w.job.steps[0]->todo, "share it");
+    world_teardown(&w);
+}
+
+/* The share is mounted on the last of the hosts only: those that lack it are no tries. */
+static void hosts_that_lack_the_storage_are_passed_over(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    for (int i = 4; i <= 9; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "kvm%d", i);
+        made_host(&w.fleet, name);
+    }
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_RUNNING);
+        feed(PLAN_EVENT_REFUSED, .step = 0, .text = "not mounted", .todo = "mount it", .elsewhere = true);
+        world_place(&w, 0);
+    }
+    assert_int_equal(w.job.steps[0]->tries, 0);
+    /* The last one. */
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_RUNNING);
+    feed(PLAN_EVENT_REFUSED, .step = 0, .text = "not mounted", .todo = "mount it", .elsewhere = true);
+    world_place(&w, 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    assert_string_equal(w.job.steps[0]->todo, "mount it");
     world_teardown(&w);
 }
 
@@ -319,6 +348,7 @@ int main(void)
         cmocka_unit_test(the_first_of_a_pair_goes_alone_and_then_the_others),
         cmocka_unit_test(one_that_fails_does_not_stop_the_others),
         cmocka_unit_test(a_refusal_is_planned_anew_until_no_host_is_left),
+        cmocka_unit_test(hosts_that_lack_the_storage_are_passed_over),
         cmocka_unit_test(what_changes_on_the_host_is_noticed),
         cmocka_unit_test(a_guest_that_had_gone_and_is_there_again_moves),
         cmocka_unit_test(what_libvirt_has_after_all_moves),
