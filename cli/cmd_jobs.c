@@ -30,6 +30,7 @@ static int run_jobs(struct cli *cli, const struct args *args)
 {
     (void)args;
     Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
+    request.limit = UINT32_MAX;
     return list(cli, &request);
 }
 

@@ -57,7 +57,7 @@ static int show_dry(struct cli *cli, const Drover__V1__Job *job)
 static int hook(struct cli *cli, const struct args *args, const Drover__V1__PlanRequest *q,
                 const Drover__V1__Job *job, int exit)
 {
-    bool ended = exit == EXIT_DONE || exit == EXIT_PARTLY;
+    bool ended = !job_is_open(job) && (exit == EXIT_DONE || exit == EXIT_PARTLY);
     if (!args_value(args, "power-off-hook"))
         return exit;
     if (!ended && !cli->json)
@@ -196,7 +196,10 @@ static int run_consolidate(struct cli *cli, const struct args *args)
 #define PLAN_EXITS                                                                                           \
     "  0  done\n  1  failed or cancelled; each guest is safe where it was\n  2  usage\n"                     \
     "  3  refused: no guest can move, or there is no such host\n"                                            \
-    "  4  partly done: some guests stayed; each is listed with what to do\n  5  coordinator not reachable\n" \
+    "  4  partly done: some guests stayed; each is listed with what to do. Off a terminal also a plan that " \
+    "waits\n"                                                                                                \
+    "     for `drover resume` or `drover cancel`, because a guest is not well where it arrived\n  5  "       \
+    "coordinator not reachable\n"                                                                            \
     "  130  interrupted; the job goes on\n"
 
 static const struct option_spec evacuate_options[] = {

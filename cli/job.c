@@ -36,6 +36,22 @@ int job_is_open(const Drover__V1__Job *job)
            job->state != DROVER__V1__JOB_STATE__JOB_PARTLY;
 }
 
+const Drover__V1__PlanStep *job_ill(const Drover__V1__Job *job)
+{
+    for (size_t i = job->n_steps; i-- > 0;)
+        if (job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_ILL)
+            return job->steps[i];
+    return NULL;
+}
+
+int job_waits_for_word(const Drover__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_steps; i++)
+        if (job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_RUNNING)
+            return false;
+    return job_is_open(job) && job->paused && job_ill(job);
+}
+
 /* Nothing of a plan was done: because a check said no to each guest? */
 static bool all_refused(const Drover__V1__Job *job)
 {

@@ -13,6 +13,12 @@ const char *job_subject(const Drover__V1__Job *job, char buffer[256]);
 
 int job_is_open(const Drover__V1__Job *job);
 
+/* The guest of a plan that is not well where it arrived, the last of them; NULL: none. */
+const Drover__V1__PlanStep *job_ill(const Drover__V1__Job *job);
+
+/* Paused for that, and nothing runs any more: it goes on only by an operator's word. */
+int job_waits_for_word(const Drover__V1__Job *job);
+
 /* The exit code that tells how it ended; EXIT_DONE for a job that is still open, EXIT_IN_DOUBT for one in doubt. */
 int job_exit(const Drover__V1__Job *job);
 

@@ -308,6 +308,9 @@ void render_jobs(const Drover__V1__ListJobsReply *reply, int ended, const char *
     for (size_t i = 0; i < reply->n_jobs; i++)
         job_row(table, reply->jobs[i], ended);
     table_print(table, out);
+    if (reply->more)
+        fprintf(out, "%u more are not listed: one answer takes no more.%s\n", reply->more,
+                ended ? "" : " Those in doubt and the newest are.");
 }
 
 static void line(FILE *out, const char *key, const char *value)

@@ -47,10 +47,7 @@ void roll_host_done(struct roll_task *t)
 /* A guest is not well where it arrived. That has paused the plan, and nobody may be there to resume it; or it was the last. */
 static bool stops_for_the_ill(struct roll_task *t, const Drover__V1__Job *job)
 {
-    const Drover__V1__PlanStep *ill = NULL;
-    for (size_t i = 0; i < job->n_steps; i++)
-        if (job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_ILL)
-            ill = job->steps[i];
+    const Drover__V1__PlanStep *ill = job_ill(job);
     if (!ill || (job_is_open(job) && !job->paused))
         return false;
     _cleanup_free_ char *why = xasprintf("%s is not well on %s: %s", ill->guest, ill->to, ill->why);

@@ -205,8 +205,9 @@ static void leave(struct watch *w, int exit)
         char clean[256], subject[256];
         if (w->jobs[i].ended)
             continue;
-        fprintf(out, "%s: job %" PRIu64 " goes on. To see it: drover watch %" PRIu64,
-                text_clean(job_subject(job, subject), clean, sizeof(clean)), job->id, job->id);
+        fprintf(out, "%s: job %" PRIu64 " %s. To see it: drover watch %" PRIu64,
+                text_clean(job_subject(job, subject), clean, sizeof(clean)), job->id,
+                job_waits_for_word(job) ? "waits" : "goes on", job->id);
         if (job->state != DROVER__V1__JOB_STATE__JOB_IN_DOUBT)
             fprintf(out, "; to end it: drover cancel %" PRIu64, job->id);
         fputc('\n', out);
@@ -398,10 +399,11 @@ static void check_patience(struct watch *w)
         leave(w, EXIT_UNREACHABLE);
     }
     for (size_t i = 0; i < w->n && !w->closing; i++)
-        if (w->jobs[i].doubt_since && now - w->jobs[i].doubt_since > IN_DOUBT_MS) {
+        if (job_waits_for_word(*w->jobs[i].job) ||
+            (w->jobs[i].doubt_since && now - w->jobs[i].doubt_since > IN_DOUBT_MS)) {
             if (out_of(w))
                 render_outcome(*w->jobs[i].job, out_of(w));
-            leave(w, EXIT_IN_DOUBT);
+            leave(w, w->jobs[i].doubt_since ? EXIT_IN_DOUBT : EXIT_PARTLY);
         }
 }
 

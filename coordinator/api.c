@@ -7,9 +7,9 @@
 #include <strings.h>
 
 enum {
-    MAX_OPEN_JOBS = 4096,
     LIST_DEFAULT = 100,
-    PAGE_BYTES = 1 << 20, /* of hosts or guests; a frame takes 4 MiB */
+    PAGE_BYTES = 1 << 20, /* of hosts or guests, or of jobs in full; a frame takes 4 MiB */
+    LIST_BYTES = 3 << 20, /* of jobs */
 };
 
 static const struct api *api_of(const Drover__V1__Coordinator_Service *service)
@@ -120,30 +120,59 @@ static void list_guests(Drover__V1__Coordinator_Service *service,
     reply(&answer, call);
 }
 
-static int newest_first(const void *a, const void *b)
+static int doubt_and_newest_first(const void *a, const void *b)
 {
-    uint64_t x = (*(Drover__V1__Job *const *)a)->id, y = (*(Drover__V1__Job *const *)b)->id;
-    return (x < y) - (x > y);
+    const Drover__V1__Job *x = *(Drover__V1__Job *const *)a, *y = *(Drover__V1__Job *const *)b;
+    bool x_doubt = x->state == DROVER__V1__JOB_STATE__JOB_IN_DOUBT,
+         y_doubt = y->state == DROVER__V1__JOB_STATE__JOB_IN_DOUBT;
+    return x_doubt != y_doubt ? y_doubt - x_doubt : (x->id < y->id) - (x->id > y->id);
+}
+
+/* Without what only GetJob need tell. What is left is borrowed. */
+static Drover__V1__Job bare(const Drover__V1__Job *job)
+{
+    Drover__V1__Job j = *job;
+    j.n_steps = j.n_findings = j.n_passes = j.n_log = 0;
+    return j;
+}
+
+/* As many as a message takes. */
+static void reply_jobs(Drover__V1__Job *const *jobs, size_t n, uint32_t limit,
+                       Drover__V1__ListJobsReply_Closure reply, void *call)
+{
+    _cleanup_free_ Drover__V1__Job **list = xcalloc(n + 1, sizeof(*list)),
+                                   *bares = xcalloc(n + 1, sizeof(*bares));
+    Drover__V1__ListJobsReply answer = DROVER__V1__LIST_JOBS_REPLY__INIT;
+    for (size_t bytes = 0; answer.n_jobs < n && answer.n_jobs < limit; answer.n_jobs++) {
+        list[answer.n_jobs] = jobs[answer.n_jobs];
+        size_t size = drover__v1__job__get_packed_size(jobs[answer.n_jobs]);
+        if (bytes + size > PAGE_BYTES) {
+            bares[answer.n_jobs] = bare(jobs[answer.n_jobs]);
+            list[answer.n_jobs] = &bares[answer.n_jobs];
+            size = drover__v1__job__get_packed_size(list[answer.n_jobs]);
+        }
+        bytes += size;
+        if (bytes > LIST_BYTES)
+            break;
+    }
+    answer.jobs = list;
+    answer.more = (uint32_t)(n - answer.n_jobs);
+    reply(&answer, call);
 }
 
 static void list_open(const struct api *api, const char *guest, uint32_t limit,
                       Drover__V1__ListJobsReply_Closure reply, void *call)
 {
-    _cleanup_free_ const Drover__V1__Job **all = xcalloc(MAX_OPEN_JOBS, sizeof(*all));
-    size_t n = driver_jobs(api->config.driver, all, MAX_OPEN_JOBS), kept = 0;
-    if (n > MAX_OPEN_JOBS)
-        n = MAX_OPEN_JOBS;
-    n += plans_jobs(api->config.plans, all + n, MAX_OPEN_JOBS - n);
-    if (n > MAX_OPEN_JOBS)
-        n = MAX_OPEN_JOBS;
+    size_t moves = driver_jobs(api->config.driver, NULL, 0), kept = 0;
+    size_t n = moves + plans_jobs(api->config.plans, NULL, 0);
+    _cleanup_free_ const Drover__V1__Job **all = xcalloc(n + 1, sizeof(*all));
+    driver_jobs(api->config.driver, all, moves);
+    plans_jobs(api->config.plans, all + moves, n - moves);
     for (size_t i = 0; i < n; i++)
         if (!guest[0] || streq(all[i]->guest, guest) || strcasecmp(all[i]->guest_uuid, guest) == 0)
             all[kept++] = all[i];
-    qsort(all, kept, sizeof(*all), newest_first);
-    Drover__V1__ListJobsReply answer = DROVER__V1__LIST_JOBS_REPLY__INIT;
-    answer.n_jobs = kept < limit ? kept : limit;
-    answer.jobs = (Drover__V1__Job **)all;
-    reply(&answer, call);
+    qsort(all, kept, sizeof(*all), doubt_and_newest_first);
+    reply_jobs((Drover__V1__Job **)all, kept, limit, reply, call);
 }
 
 static void list_jobs(Drover__V1__Coordinator_Service *service, const Drover__V1__ListJobsRequest *request,
@@ -155,15 +184,15 @@ static void list_jobs(Drover__V1__Coordinator_Service *service, const Drover__V1
         list_open(api, request->guest, limit, reply, call);
         return;
     }
-    Drover__V1__ListJobsReply *answer = NULL;
+    Drover__V1__ListJobsReply *ended = NULL;
     struct error err = {0};
-    if (store_list_ended(api->config.store, limit, request->guest[0] ? request->guest : NULL, &answer, &err) <
+    if (store_list_ended(api->config.store, limit, request->guest[0] ? request->guest : NULL, &ended, &err) <
         0) {
         rpc_call_fail(call, &err);
         return;
     }
-    reply(answer, call);
-    drover__v1__list_jobs_reply__free_unpacked(answer, NULL);
+    reply_jobs(ended->jobs, ended->n_jobs, limit, reply, call);
+    drover__v1__list_jobs_reply__free_unpacked(ended, NULL);
 }
 
 int api_find_job(const struct api *api, uint64_t id, const Drover__V1__Job **ret, Drover__V1__Job **ret_owned,

@@ -61,6 +61,15 @@ static void tell(struct watcher *w, const Drover__V1__Job *job)
         on_cancel(w);
         return;
     }
+    if (r == -STATUS_OUT_OF_RANGE) { /* it would never fit: to wait for a smaller one would be for ever */
+        struct error why = {0};
+        error_set(&why, STATUS_OUT_OF_RANGE,
+                  "job %llu is larger than a message may be, and can't be watched; the job goes on, and "
+                  "`drover jobs` lists it",
+                  (unsigned long long)w->job);
+        fail(w, &why);
+        return;
+    }
     if (r < 0) { /* the shell does not keep up: it is told later what the job then is */
         rpc_call_on_ready(w->call, tell_now, w);
         return;

@@ -6,14 +6,22 @@
 #include "coordinator/move.h"
 
 enum {
-    SETTLE_MS = 20,   /* changes come in bursts */
-    SET_MS = 5000,    /* an agent that doesn't answer is asked again at the next change */
-    WORTH_PERCENT = 5 /* a smaller rise is not told */
+    SETTLE_MS = 20,  /* changes come in bursts */
+    SET_MS = 5000,   /* an agent that doesn't answer */
+    AGAIN_MS = 1000, /* is asked again after that */
 };
 
-struct told { /* what a transfer was told to use */
+struct told {
     uint64_t job;
-    struct broker_part part;
+    uint64_t call; /* the last one */
+    struct broker_told what;
+};
+
+/* A call to an agent. */
+struct asking {
+    struct asking *next;
+    struct broker *broker; /* NULL: it is gone */
+    uint64_t job, call;
 };
 
 struct broker {
@@ -22,9 +30,11 @@ struct broker {
     struct driver *driver;
     const struct agents *agents;
     const struct store *store;
-    struct loop_timer *timer;
+    struct loop_timer *timer, *again;
     struct told *told; /* of jobs that transferred at the last sharing */
     size_t n_told;
+    struct asking *asking;
+    uint64_t calls;
 };
 
 struct shares {
@@ -74,26 +84,78 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
     broker_share(b->fleet, ret->moves, ret->n, ret->parts);
 }
 
-static struct broker_part last_told(const struct broker *b, uint64_t job)
+static struct told *told_of(const struct broker *b, uint64_t job)
 {
     for (size_t i = 0; i < b->n_told; i++)
         if (b->told[i].job == job)
-            return b->told[i].part;
-    return (struct broker_part){0};
+            return &b->told[i];
+    return NULL;
+}
+
+static void on_timer(void *arg);
+
+static void on_change(void *arg)
+{
+    struct broker *b = arg;
+    if (!b->timer)
+        b->timer = loop_timer_start(b->loop, SETTLE_MS, on_timer, b);
+}
+
+static void on_again(void *arg)
+{
+    struct broker *b = arg;
+    b->again = NULL;
+    on_change(b);
+}
+
+static void ask_again(struct broker *b, struct told *told, const char *why)
+{
+    if (!told->what.unsure)
+        log_info("job %llu: what it may use of its links can't be told, and is again: %s",
+                 (unsigned long long)told->job, why);
+    told->what.unsure = true;
+    if (!b->again)
+        b->again = loop_timer_start(b->loop, AGAIN_MS, on_again, b);
 }
 
 static void on_set(const Drover__V1__SetBandwidthReply *reply, void *data)
 {
-    (void)data;
-    if (!reply)
-        log_info("a transfer keeps its bandwidth for now: %s", rpc_status()->text);
+    struct asking *a = data;
+    struct broker *b = a->broker;
+    if (b) {
+        struct asking **p = &b->asking;
+        while (*p != a)
+            p = &(*p)->next;
+        *p = a->next;
+        struct told *told = told_of(b, a->job);
+        if (told && told->what.is_asked && told->call == a->call) {
+            told->what.is_asked = false;
+            if (reply) {
+                told->what.part = told->what.asked;
+                told->what.unsure = false;
+                on_change(b); /* others may have waited for this */
+            } else {
+                ask_again(b, told, rpc_status()->text);
+            }
+        }
+    }
+    free(a);
 }
 
-static void set(const struct broker *b, const Drover__V1__Job *job, const struct broker_part *part)
+static void set(struct broker *b, const Drover__V1__Job *job, const struct broker_part *part,
+                struct told *told)
 {
     struct rpc_client *client = agents_client(b->agents, job->source);
-    if (!client)
+    if (!client) {
+        ask_again(b, told, "its source has no agent that could be asked");
         return;
+    }
+    struct asking *a = new0(struct asking);
+    *a = (struct asking){.next = b->asking, .broker = b, .job = job->id, .call = ++b->calls};
+    b->asking = a;
+    told->call = a->call;
+    told->what.asked = *part;
+    told->what.is_asked = true;
     Drover__V1__Step step = DROVER__V1__STEP__INIT;
     step.transaction = job->transaction;
     step.guest = job->guest_uuid;
@@ -103,48 +165,40 @@ static void set(const struct broker *b, const Drover__V1__Job *job, const struct
     request.bandwidth = part->rate;
     request.waits = part->waits;
     struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = SET_MS);
-    drover__v1__agent__set_bandwidth(&stub.base, &request, on_set, NULL);
+    drover__v1__agent__set_bandwidth(&stub.base, &request, on_set, a);
 }
 
-/* What is to be less is told, however little it is: else the sum would be more than the link has. */
-static bool worth(uint64_t before, uint64_t now)
+/* What was told of those that transfer now; of one that is not known, since before a restart, nobody can say. */
+static void keep_told(struct broker *b, const struct shares *s)
 {
-    if (before == 0 || now == 0)
-        return before != now;
-    return now < before || (now - before) * 100 > now * WORTH_PERCENT;
+    struct told *told = xcalloc(s->n + 1, sizeof(*told));
+    for (size_t i = 0; i < s->n; i++) {
+        const struct told *before = told_of(b, s->jobs[i]->id);
+        told[i] = before ? *before : (struct told){.job = s->jobs[i]->id, .what = {.unsure = true}};
+    }
+    free(b->told);
+    b->told = told;
+    b->n_told = s->n;
 }
 
-/* Who is to use less is told before who may use more. */
 static void on_timer(void *arg)
 {
     struct broker *b = arg;
     struct shares s;
     b->timer = NULL;
     share(b, 0, &s);
-    struct told *told = xcalloc(s.n + 1, sizeof(*told));
-    size_t n = 0;
-    for (int more = 0; more < 2; more++)
-        for (size_t i = 0; i < s.n; i++) {
-            const struct broker_part *now = &s.parts[i], before = last_told(b, s.jobs[i]->id);
-            bool grows = before.rate && (now->rate == 0 || now->rate > before.rate);
-            if (!s.moves[i].transfers || grows != more)
-                continue;
-            bool news = worth(before.rate, now->rate) || before.waits != now->waits;
-            if (news)
-                set(b, s.jobs[i], now);
-            told[n++] = (struct told){s.jobs[i]->id, news ? *now : before};
-        }
-    free(b->told);
-    b->told = told;
-    b->n_told = n;
+    keep_told(b, &s);
+    struct broker_told *what = xcalloc(s.n + 1, sizeof(*what));
+    bool *news = xcalloc(s.n + 1, sizeof(*news));
+    for (size_t i = 0; i < s.n; i++)
+        what[i] = b->told[i].what;
+    broker_news(b->fleet, s.moves, s.parts, what, s.n, news);
+    for (size_t i = 0; i < s.n; i++)
+        if (news[i])
+            set(b, s.jobs[i], &s.parts[i], &b->told[i]);
+    free(what);
+    free(news);
     shares_deinit(&s);
-}
-
-static void on_change(void *arg)
-{
-    struct broker *b = arg;
-    if (!b->timer)
-        b->timer = loop_timer_start(b->loop, SETTLE_MS, on_timer, b);
 }
 
 /* What a transfer that begins now may use. */
@@ -158,8 +212,14 @@ static void on_begin(void *arg, const Drover__V1__Job *job, Drover__V1__MigrateR
         if (s.jobs[i]->id == job->id)
             part = s.parts[i];
     shares_deinit(&s);
-    b->told = xrealloc(b->told, b->n_told + 1, sizeof(*b->told));
-    b->told[b->n_told++] = (struct told){job->id, part};
+    struct told *told = told_of(b, job->id);
+    bool again =
+        told && (told->call || !told->what.unsure); /* it may run already, by what it was told since */
+    if (!told) {
+        b->told = xrealloc(b->told, b->n_told + 1, sizeof(*b->told));
+        told = &b->told[b->n_told++];
+    }
+    *told = (struct told){.job = job->id, .what = {.part = part, .unsure = again}};
     request->begin_bandwidth = part.rate;
     request->waits = part.waits;
     on_change(b);
@@ -180,6 +240,9 @@ void broker_free(struct broker *b)
         return;
     driver_hook(b->driver, &(struct driver_hooks){0});
     loop_timer_cancel(b->timer);
+    loop_timer_cancel(b->again);
+    for (struct asking *a = b->asking; a; a = a->next)
+        a->broker = NULL;
     free(b->told);
     free(b);
 }

@@ -77,8 +77,8 @@ struct move {
     Drover__V1__Relocation *relocation; /* NULL: nothing differs at the destination */
     Drover__V1__Change **changes;
     size_t n_changes;
-    struct placement_tried tried[PLACEMENT_TRIES]; /* where the agents were asked and spoke against it */
-    struct findings found[PLACEMENT_TRIES];        /* there */
+    struct placement_tried
+        *tried; /* where the agents were asked and spoke against it; the findings are owned, too */
     size_t n_tried;
 };
 
@@ -97,8 +97,11 @@ static void forget(struct move *m)
 static void move_free(struct move *m)
 {
     forget(m);
-    for (size_t i = 0; i < m->n_tried; i++)
-        findings_deinit(&m->found[i]);
+    for (size_t i = 0; i < m->n_tried; i++) {
+        findings_deinit((struct findings *)m->tried[i].findings);
+        free((struct findings *)m->tried[i].findings);
+    }
+    free(m->tried);
     drover__v1__guest__free_unpacked(m->asked, NULL);
     free(m->source);
     free(m->destination);
@@ -248,9 +251,10 @@ static bool try_next(struct move *m)
     struct error err = {0};
     if (m->request->to[0] || !m->in.destination || !findings_block(&m->findings))
         return false;
-    m->found[m->n_tried] = m->findings;
-    m->tried[m->n_tried] = (struct placement_tried){m->in.destination, &m->found[m->n_tried]};
-    m->n_tried++;
+    struct findings *found = new0(struct findings);
+    *found = m->findings;
+    m->tried = xrealloc(m->tried, m->n_tried + 1, sizeof(*m->tried));
+    m->tried[m->n_tried++] = (struct placement_tried){m->in.destination, found};
     m->findings = (struct findings){0};
     forget(m);
     if (choose(m, "", &err) < 0)

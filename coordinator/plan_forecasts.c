@@ -105,6 +105,7 @@ static void ask(struct plan_forecasts *f, const Drover__V1__PlanRequest *request
     question.policy = &policy;
     question.known = f->known;
     question.destination = &destination;
+    question.disk_bytes = step->disk_bytes;
     struct asked *a = new0(struct asked);
     *a = (struct asked){f, step};
     f->asked[f->n++] = a;

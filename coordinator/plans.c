@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "coordinator/core/plan_size.h"
 #include "coordinator/io/store_fleet.h"
 #include "coordinator/plans_internal.h"
 
@@ -184,10 +185,32 @@ static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *reque
     return move_policy(NULL, p->config.policy, NULL, &as_move, ret, NULL, err);
 }
 
+static void place(void *arg, const Drover__V1__PlanRequest *request, Drover__V1__Job *job,
+                  Drover__V1__PlanStep *step)
+{
+    const struct plans *p = arg;
+    Drover__V1__Policy policy;
+    struct error err = {0};
+    if (policy_of(p, request, &policy, &err) < 0)
+        policy = *p->config.policy; /* it was checked when the plan was made */
+    _cleanup_(plan_besides_deinit) struct plan_besides besides;
+    plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
+    const struct plan_making making = {.fleet = p->config.fleet,
+                                       .request = request,
+                                       .policy = &policy,
+                                       .open = besides.open.list,
+                                       .n_open = besides.open.n,
+                                       .emptied = besides.emptied};
+    plan_place(&making, job, step);
+}
+
 struct plan_checks *plans_check(const struct plans *p, const Drover__V1__PlanRequest *request,
                                 Drover__V1__Job *job, void (*done)(void *arg), void *arg)
 {
-    return plan_checks_start(&p->config, request, job, done, arg);
+    bool chosen = !request->to[0] && !streq(request->kind, "return");
+    const struct plan_checks_user user = {
+        .place = chosen ? place : NULL, .arg = (void *)p, .done = done, .done_arg = arg};
+    return plan_checks_start(&p->config, request, job, &user);
 }
 
 struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__PlanRequest *request,
@@ -232,6 +255,8 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     r = plan_make(&making, job, err);
     if (host)
         host->maintenance = maintenance;
+    if (r == 0)
+        r = plan_fit(job, err);
     if (r < 0) {
         drover__v1__job__free_unpacked(job, NULL);
         return r;

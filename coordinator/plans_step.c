@@ -60,7 +60,7 @@ static Drover__V1__PlanStep *step_of(const struct step_run *s)
 
 static void add_blocks(Drover__V1__PlanStep *step, Drover__V1__Finding *const *findings, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && step->n_findings < PLAN_FINDINGS; i++)
         if (findings[i]->severity == DROVER__V1__SEVERITY__BLOCK)
             findings_add(&step->n_findings, &step->findings, &findings[i], 1);
 }
@@ -164,11 +164,15 @@ static void follow(struct step_run *s, uint64_t job)
 
 /* ---- its check --------------------------------------------------------------------------------------------------- */
 
-static void tell_refused(struct step_run *s, const char *text, const char *todo, bool busy)
+static void tell_refused(struct step_run *s, const char *text, const char *todo, bool busy, bool elsewhere)
 {
     plan_run_feed(s->run,
-                  &(struct plan_event){
-                      .kind = PLAN_EVENT_REFUSED, .step = s->step, .text = text, .todo = todo, .busy = busy},
+                  &(struct plan_event){.kind = PLAN_EVENT_REFUSED,
+                                       .step = s->step,
+                                       .text = text,
+                                       .todo = todo,
+                                       .busy = busy,
+                                       .elsewhere = elsewhere},
                   NULL);
 }
 
@@ -177,19 +181,22 @@ static void on_checked(void *arg, const Drover__V1__MigrateGuestReply *reply, co
     struct step_run *s = arg;
     leave_check(s);
     check_next(s->run->plans);
+    if (reply)
+        plan_step_disks(step_of(s), reply);
     if (reply && reply->job) {
         follow(s, reply->job);
         return;
     }
     if (!reply) {
-        tell_refused(s, why->text, "", why->code == STATUS_ABORTED || why->code == STATUS_UNAVAILABLE);
+        tell_refused(s, why->text, "", why->code == STATUS_ABORTED || why->code == STATUS_UNAVAILABLE, false);
         return;
     }
     const struct findings findings = {reply->findings, reply->n_findings};
     const Drover__V1__Finding *block = findings_block(&findings);
     add_blocks(step_of(s), reply->findings, reply->n_findings);
     _cleanup_free_ char *text = block ? xasprintf("%s: %s", block->subject, block->seen) : xstrdup("refused");
-    tell_refused(s, text, block ? block->todo : "", block && streq(block->id, "guest-busy"));
+    tell_refused(s, text, block ? block->todo : "", block && streq(block->id, "guest-busy"),
+                 findings_elsewhere(reply->findings, reply->n_findings));
 }
 
 static void check(struct step_run *s)
@@ -230,7 +237,7 @@ void plan_step_cancel(struct plan_run *run, size_t step)
         move_cancel(s->move);
         leave_check(s);
         check_next(run->plans);
-        tell_refused(s, "the plan was cancelled before it began", "", false);
+        tell_refused(s, "the plan was cancelled before it began", "", false, false);
     } else if (s->watch && job) {
         cancel_job(s, job);
     } else {

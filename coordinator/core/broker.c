@@ -4,7 +4,10 @@
 
 #include <stdlib.h>
 
-enum { WAITS_BELOW = 2 }; /* half of what it could have */
+enum {
+    WAITS_BELOW = 2,  /* half of what it could have */
+    WORTH_PERCENT = 5 /* a smaller rise is not told */
+};
 
 static bool waits(const struct schedule *s, const struct schedule_move *m, uint64_t rate)
 {
@@ -38,6 +41,62 @@ void broker_share(const struct fleet *fleet, const struct broker_move *moves, si
         ret[i] = (struct broker_part){.rate = rates[i] == SCHEDULE_UNLIMITED ? 0 : rates[i],
                                       .waits = waits(&schedule, &list[i], rates[i])};
     free(rates);
+    free(list);
+    link_table_deinit(&links);
+}
+
+/* A rate of 0 is no limit. */
+static bool exceeds(uint64_t rate, uint64_t limit)
+{
+    return limit && (!rate || rate > limit);
+}
+
+static bool may_use_more(const struct broker_told *t, const struct broker_part *part)
+{
+    return (t->unsure && part->rate) || exceeds(t->part.rate, part->rate) ||
+           (t->is_asked && exceeds(t->asked.rate, part->rate));
+}
+
+static bool grows(const struct broker_told *t, const struct broker_part *part)
+{
+    return !t->unsure && exceeds(part->rate, t->part.rate);
+}
+
+/* What is to be less is worth telling, however little it is: else the sum would be more than the link has. */
+static bool worth(uint64_t before, uint64_t now)
+{
+    if (before == 0 || now == 0)
+        return before != now;
+    return now < before || (now - before) * 100 > now * WORTH_PERCENT;
+}
+
+static bool share_a_link(const struct link_table *links, const struct schedule_move *a,
+                         const struct schedule_move *b)
+{
+    for (uint32_t i = 0; i < a->n_links; i++)
+        for (uint32_t k = 0; k < b->n_links; k++)
+            if (a->links[i] == b->links[k] && links->list[a->links[i]].capacity)
+                return true;
+    return false;
+}
+
+void broker_news(const struct fleet *fleet, const struct broker_move *moves, const struct broker_part *parts,
+                 const struct broker_told *told, size_t n, bool *ret)
+{
+    struct link_table links = {0};
+    struct schedule_move *list = xcalloc(n + 1, sizeof(*list));
+    for (size_t i = 0; i < n; i++)
+        link_table_take(&links, fleet, moves[i].from, moves[i].to, &list[i]);
+    for (size_t i = 0; i < n; i++) {
+        const struct broker_told *t = &told[i];
+        bool limited = parts[i].rate || t->part.rate || t->asked.rate;
+        bool news =
+            (t->unsure && limited) || worth(t->part.rate, parts[i].rate) || t->part.waits != parts[i].waits;
+        ret[i] = moves[i].transfers && !t->is_asked && news;
+        for (size_t k = 0; k < n && ret[i] && grows(t, &parts[i]); k++)
+            if (k != i && moves[k].transfers && may_use_more(&told[k], &parts[k]))
+                ret[i] = !share_a_link(&links, &list[i], &list[k]);
+    }
     free(list);
     link_table_deinit(&links);
 }

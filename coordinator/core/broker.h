@@ -19,3 +19,15 @@ struct broker_part {
 /* For each its part. */
 void broker_share(const struct fleet *fleet, const struct broker_move *moves, size_t n,
                   struct broker_part *ret);
+
+struct broker_told {         /* what a transfer goes by */
+    struct broker_part part; /* its agent has said that it does */
+    struct broker_part asked;
+    bool is_asked; /* the agent has not answered yet: it may go by either */
+    bool unsure;   /* it was told, or may have been, by calls that failed: nobody knows what it uses */
+};
+
+/* ret[i]: that transfer is to be told its part now. Who is to use less is told at once, however little less it is; who may use more,
+ * only when no other on its links can use more than its own part still. One that has not answered is not asked again before. */
+void broker_news(const struct fleet *fleet, const struct broker_move *moves, const struct broker_part *parts,
+                 const struct broker_told *told, size_t n, bool *ret);

@@ -34,3 +34,16 @@ const Drover__V1__Finding *findings_block(const struct findings *findings)
             return findings->list[i];
     return NULL;
 }
+
+bool findings_elsewhere(Drover__V1__Finding *const *list, size_t n)
+{
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i]->severity != DROVER__V1__SEVERITY__BLOCK)
+            continue;
+        any = true;
+        if (!list[i]->elsewhere)
+            return false;
+    }
+    return any;
+}

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAID = 8 }; /* hosts that are told of in one line; of more, how many */
+enum {
+    SAID = 8,   /* hosts that are told of in one line; of more, how many */
+    IN_FULL = 3 /* hosts whose findings of one kind are told in full; of more, how many */
+};
 
 struct candidate {
     const struct fleet_host *host;
@@ -43,9 +46,57 @@ static void add_copy(struct findings *out, const Drover__V1__Finding *f, const c
     finding_add(out, f->id, f->severity, subject, xstrdup(f->seen), xstrdup(f->expected), xstrdup(f->todo));
 }
 
-/* What is wrong with the guest or its host blocks at every candidate alike, and is told once, first. */
-static void refuse(const struct candidate *list, size_t n, struct placement *out)
+/* What stands in the way at many hosts. */
+struct kind {
+    const Drover__V1__Finding *first;
+    size_t hosts, counted; /* `counted`: the last one's index, and 1 */
+};
+
+struct kinds {
+    struct kind *list;
+    size_t n, told;
+};
+
+static struct kind *kind_of(struct kinds *kinds, const Drover__V1__Finding *f)
 {
+    for (size_t i = 0; i < kinds->n; i++)
+        if (streq(kinds->list[i].first->id, f->id))
+            return &kinds->list[i];
+    kinds->list = xrealloc(kinds->list, kinds->n + 1, sizeof(*kinds->list));
+    kinds->list[kinds->n] = (struct kind){.first = f};
+    return &kinds->list[kinds->n++];
+}
+
+/* At the first few hosts in full. */
+static void refuse_at(struct kinds *kinds, const Drover__V1__Finding *f, const struct candidate *list,
+                      size_t c, struct placement *out)
+{
+    struct kind *k = kind_of(kinds, f);
+    k->hosts += k->counted != c + 1;
+    k->counted = c + 1;
+    if (k->hosts > IN_FULL || kinds->told >= PLACEMENT_REFUSALS)
+        return;
+    add_copy(&out->refusals, f, list[c].host->name);
+    kinds->told++;
+}
+
+static void count_the_rest(const struct kinds *kinds, const char *guest, struct placement *out)
+{
+    for (size_t i = 0; i < kinds->n; i++) {
+        const struct kind *k = &kinds->list[i];
+        size_t more = k->hosts > IN_FULL ? k->hosts - IN_FULL : 0;
+        if (more)
+            finding_add(&out->refusals, k->first->id, k->first->severity,
+                        xasprintf("%zu more host%s", more, more == 1 ? "" : "s"),
+                        xasprintf("the same there; of one: drover check %s --to HOST", guest),
+                        xstrdup(k->first->expected), xstrdup(k->first->todo));
+    }
+}
+
+/* What is wrong with the guest or its host blocks at every candidate alike, and is told once, first. */
+static void refuse(const struct candidate *list, size_t n, const char *guest, struct placement *out)
+{
+    struct kinds kinds = {0};
     for (size_t c = 0; c < n; c++) {
         _cleanup_free_ char *ids = NULL;
         for (size_t i = 0; i < list[c].findings->n; i++) {
@@ -57,13 +108,15 @@ static void refuse(const struct candidate *list, size_t n, struct placement *out
                 continue;
             text_append(&ids, ", ", "%s", f->id);
             if (!everywhere)
-                add_copy(&out->refusals, f, list[c].host->name);
+                refuse_at(&kinds, f, list, c, out);
             else if (c == 0)
                 add_copy(&out->refusals, f, NULL);
         }
         if (c < SAID)
             text_append(&out->why, "; ", "%s: %s", list[c].host->name, ids);
     }
+    count_the_rest(&kinds, guest, out);
+    free(kinds.list);
     if (n > SAID)
         text_append(&out->why, "; ", "and %zu more", n - SAID);
 }
@@ -122,8 +175,10 @@ void placement_choose(const struct preflight *in, const struct promised *promise
     struct placement out = {0};
     struct candidate *list = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*list));
     const struct candidate *best = NULL;
-    bool more = n_tried < PLACEMENT_TRIES;
-    size_t n = 0;
+    size_t n = 0, counted = 0;
+    for (size_t i = 0; i < n_tried; i++)
+        counted += !findings_elsewhere(tried[i].findings->list, tried[i].findings->n);
+    bool more = counted < PLACEMENT_TRIES;
     for (size_t i = 0; i < fleet->n_hosts; i++) {
         const struct findings *found = found_at(&fleet->hosts[i], tried, n_tried);
         if (!may_be_candidate(in, &fleet->hosts[i]) || (!found && !more))
@@ -147,7 +202,7 @@ void placement_choose(const struct preflight *in, const struct promised *promise
         out.host = best->host;
         explain(list, n, best, &out);
     } else if (n) {
-        refuse(list, n, &out);
+        refuse(list, n, in->guest->guest->name, &out);
     } else {
         out.why = xstrdup("there is no other host");
         finding_add(&out.refusals, "no-host", DROVER__V1__SEVERITY__BLOCK,

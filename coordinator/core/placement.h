@@ -7,8 +7,11 @@
 struct placement {
     const struct fleet_host *host; /* NULL: none can take the guest */
     char *why;                     /* owned; the choice, or the refusal, host by host */
-    struct findings refusals; /* when there is none: what blocks, by host; once if it blocks at all of them */
+    struct findings
+        refusals; /* when there is none: what blocks, by host; once if it blocks at all of them. Of many hosts the first few, and how many more */
 };
+
+enum { PLACEMENT_REFUSALS = 16 }; /* told in full, host by host */
 
 /* A host whose agents were asked, and what spoke against it. Both borrowed. */
 struct placement_tried {
@@ -19,7 +22,8 @@ struct placement_tried {
 enum { PLACEMENT_TRIES = 3 }; /* each takes up to PROBES_MS */
 
 /* `in` without a destination; `promised` as many as the fleet has hosts, in its order (NULL: nothing is). Hosts that were tried are
- * not chosen again; after PLACEMENT_TRIES none is, and the refusal tells what was found at those. */
+ * not chosen again; after PLACEMENT_TRIES, without those that only lack the guest's storage, none is, and the refusal tells what was
+ * found at those. */
 void placement_choose(const struct preflight *in, const struct promised *promised,
                       const struct placement_tried *tried, size_t n_tried, struct placement *ret);
 void placement_deinit(struct placement *placement);

@@ -94,20 +94,20 @@ void plan_hold(Step *s, int64_t now, const char *why)
     set_text(&s->why, why);
 }
 
-static void avoid(Step *s, const char *host)
+void plan_avoid(Step *s, const char *host)
 {
     s->avoid = xrealloc(s->avoid, s->n_avoid + 1, sizeof(*s->avoid));
     s->avoid[s->n_avoid++] = xstrdup(host);
 }
 
 /* Another destination, if so many were not tried already. */
-bool plan_place_anew(Step *s, size_t i, bool refused, struct plan_actions *out)
+bool plan_place_anew(Step *s, size_t i, enum plan_anew why, struct plan_actions *out)
 {
-    if (s->tries >= PLAN_TRIES)
+    if (why != PLAN_NO_STORAGE && s->tries >= PLAN_TRIES)
         return false;
-    s->tries++;
-    if (refused && s->to[0])
-        avoid(s, s->to);
+    s->tries += why != PLAN_NO_STORAGE;
+    if (why != PLAN_DESTINATION_GONE && s->to[0])
+        plan_avoid(s, s->to);
     set_text(&s->to, "");
     s->state = WAITING;
     s->lacking = 0;
@@ -117,7 +117,8 @@ bool plan_place_anew(Step *s, size_t i, bool refused, struct plan_actions *out)
 
 /* ---- what comes to a host while it is emptied -------------------------------------------------------------------- */
 
-static Step *open_step_of(const struct plan *p, const char *uuid)
+/* Its last one. */
+static Step *step_of(const struct plan *p, const char *uuid)
 {
     for (size_t i = p->job->n_steps; i-- > 0;)
         if (strcasecmp(p->job->steps[i]->guest_uuid, uuid) == 0)
@@ -125,9 +126,18 @@ static Step *open_step_of(const struct plan *p, const char *uuid)
     return NULL;
 }
 
-static void take_in(struct plan *p, const Drover__V1__Guest *guest, struct plan_actions *out)
+/* A step that was skipped because its guest had gone, and nothing else, does not hold a guest that is there again. */
+static bool had_gone(const Step *s)
 {
-    plan_add(p->job, guest, p->job->source);
+    return s->state == SKIPPED && !s->todo[0];
+}
+
+/* `before`: its last step, which is of no use any more; NULL: it had none. */
+static void take_in(struct plan *p, const Drover__V1__Guest *guest, const Step *before,
+                    struct plan_actions *out)
+{
+    uint32_t tries = before ? before->tries + 1 : 0;
+    plan_add(p->job, guest, p->job->source)->tries = tries;
     plan_tell(out, "%s has appeared on %s: it moves, too", guest->name, p->job->source);
     plan_do(out, PLAN_ACTION_JOURNAL, 0);
     plan_do(out, PLAN_ACTION_PLACE, p->job->n_steps - 1);
@@ -140,15 +150,16 @@ static void take_in_new(struct plan *p, const struct fleet *fleet, struct plan_a
         return;
     for (size_t g = 0; g < host->n_guests; g++) {
         const Drover__V1__Guest *guest = host->guests[g].guest;
-        if (!guest->transaction[0] && !open_step_of(p, guest->uuid))
-            take_in(p, guest, out);
+        const Step *s = step_of(p, guest->uuid);
+        if (!guest->transaction[0] && (!s || (had_gone(s) && s->tries < PLAN_TRIES)))
+            take_in(p, guest, s, out);
     }
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-static void finish(struct plan *p, const struct fleet *fleet, const size_t *left, const char *why_not_known,
-                   struct plan_actions *out)
+static void finish(struct plan *p, const struct fleet *fleet, const struct plan_left *left,
+                   const char *why_not_known, struct plan_actions *out)
 {
     p->phase = PLAN_ENDED;
     plan_conclude(p, fleet, left, why_not_known);
@@ -180,17 +191,16 @@ static void on_verified(struct plan *p, const struct plan_event *e, struct plan_
     }
     bool more = brings_a_guest(p, e) != 0;
     for (size_t g = 0; g < e->n_guests; g++) {
-        const Step *s = open_step_of(p, e->guests[g]->uuid);
-        if (s && (s->state != DONE || s->tries >= PLAN_TRIES))
+        const Step *s = step_of(p, e->guests[g]->uuid);
+        if (s && ((s->state != DONE && !had_gone(s)) || s->tries >= PLAN_TRIES))
             continue;
-        take_in(p, e->guests[g], out);
-        p->job->steps[p->job->n_steps - 1]->tries = s ? s->tries + 1 : 0;
+        take_in(p, e->guests[g], s, out);
         more = true;
     }
     if (more)
         p->phase = PLAN_RUNNING;
     else
-        finish(p, e->fleet, &e->n_guests, NULL, out);
+        finish(p, e->fleet, &(struct plan_left){e->guests, e->n_guests}, NULL, out);
 }
 
 /* Whatever brought a step back to waiting: of a cancelled plan none starts. */
@@ -304,7 +314,7 @@ static void on_refused(struct plan *p, Step *s, const struct plan_event *e, stru
         plan_tell(out, "%s can't move to %s: %s", s->guest, s->to, e->text);
         set_text(&s->why, e->text);
         set_text(&s->todo, e->todo);
-        if (!plan_place_anew(s, e->step, true, out))
+        if (!plan_place_anew(s, e->step, e->elsewhere ? PLAN_NO_STORAGE : PLAN_REFUSED, out))
             plan_end_step(s, FAILED, e->text, e->todo);
     }
     plan_do(out, PLAN_ACTION_JOURNAL, e->step);
@@ -347,7 +357,7 @@ static bool place_elsewhere(Step *s, const struct plan_event *e, struct plan_act
     set_text(&s->why, e->text);
     set_text(&s->todo, todo);
     if (!plan_may_come_back(e->fleet, s->to))
-        return plan_place_anew(s, e->step, true, out);
+        return plan_place_anew(s, e->step, PLAN_REFUSED, out);
     if (s->tries >= PLAN_TRIES)
         return false;
     s->tries++;

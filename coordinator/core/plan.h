@@ -20,13 +20,14 @@
 #include "coordinator/core/fleet.h"
 
 enum {
-    PLAN_TRIES = 3, /* hosts that are tried for a guest */
+    PLAN_TRIES = 3, /* hosts that are tried for a guest; those that only lack its storage don't count */
     PLAN_GRACE_MS =
         60000, /* a destination that can't be asked is waited for so long before another is looked for */
     PLAN_BUSY_MS = 3000,   /* a guest that something else works on is tried again after that */
     PLAN_BUSY_TRIES = 100, /* of one step */
     PLAN_VERIFY_MS = 2000, /* a host that can't be asked what is left is asked again after that */
     PLAN_VERIFY_TRIES = 30,
+    PLAN_FINDINGS = 16, /* that a step keeps of those that refused it */
 };
 
 enum plan_phase { PLAN_RUNNING, PLAN_VERIFYING, PLAN_ENDED };
@@ -66,7 +67,8 @@ struct plan_event {
     uint64_t job;
     Drover__V1__JobState outcome;
     bool well, busy, now;
-    bool refused; /* of ENDED: its checks said no before anything was transferred */
+    bool elsewhere; /* of REFUSED: it is that host that lacks the guest's storage, and another may have it */
+    bool refused;   /* of ENDED: its checks said no before anything was transferred */
     bool
         restarted; /* of ENDED: the coordinator was restarted meanwhile, which breaks a move off that only prepares */
     const char *text, *todo; /* may be NULL; by: of an operator's events, `text` says who */
@@ -106,6 +108,9 @@ void plan_actions_deinit(struct plan_actions *actions);
 /* Adds a step for the guest, without a destination. */
 Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from);
 
+/* That host is not chosen for the step again. */
+void plan_avoid(Drover__V1__PlanStep *step, const char *host);
+
 /* Groups move in the order given: where a guest of one has not moved, the later ones stay. True if that is news. */
 bool plan_stop_groups(Drover__V1__Job *job);
 
@@ -120,9 +125,13 @@ bool plan_takes(const struct fleet *fleet, const char *host);
 
 /* ---- plan_text.c ---- */
 
-/* Fills state, text and todo of a job whose steps have all ended. `left`: still on the host that was to be empty, or NULL if
- * that is not known. */
-void plan_conclude(const struct plan *plan, const struct fleet *fleet, const size_t *left,
+struct plan_left { /* guests that are still on the host that was to be empty; borrowed */
+    Drover__V1__Guest *const *guests;
+    size_t n;
+};
+
+/* Fills state, text and todo of a job whose steps have all ended. `left`: NULL if that is not known. */
+void plan_conclude(const struct plan *plan, const struct fleet *fleet, const struct plan_left *left,
                    const char *why_not_known);
 
 /* What is going on, for job->text: "moves web1 to kvm2, web2 to kvm3; 4 wait". */

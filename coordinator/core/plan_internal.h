@@ -19,8 +19,14 @@ void plan_end_step(Drover__V1__PlanStep *step, Drover__V1__StepState state, cons
 /* It waits a little: something else works on the guest. */
 void plan_hold(Drover__V1__PlanStep *step, int64_t now, const char *why);
 
+enum plan_anew {
+    PLAN_DESTINATION_GONE,
+    PLAN_REFUSED,    /* not there again */
+    PLAN_NO_STORAGE, /* the same; and it is no try: there are only so many hosts */
+};
+
 /* Another destination, if so many were not tried already. */
-bool plan_place_anew(Drover__V1__PlanStep *step, size_t i, bool refused, struct plan_actions *out);
+bool plan_place_anew(Drover__V1__PlanStep *step, size_t i, enum plan_anew why, struct plan_actions *out);
 
 /* ---- plan_start.c ---- */
 

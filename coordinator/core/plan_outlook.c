@@ -13,7 +13,7 @@ struct outlook {
     uint64_t bytes;
     int64_t finish;
     bool never;     /* a step that never gets to run */
-    size_t unknown; /* steps whose bytes or rate nobody knows */
+    size_t unknown; /* steps whose bytes or rate nobody knows; a guest that is shut off sends its disks */
 };
 
 static void say(Drover__V1__Job *job, const struct outlook *p, int64_t bound, int64_t window)
@@ -43,7 +43,8 @@ static void count(struct outlook *all, Step *s, const struct schedule_move *move
     s->end_after = slot->end_ms;
     all->bytes += move->bytes;
     all->never |= slot->end_ms < 0;
-    all->unknown += s->active && !plan_step_known(s);
+    bool rate_known = slot->rate || slot->end_ms < 0;
+    all->unknown += s->active ? !plan_step_known(s) : move->bytes && !rate_known;
     if (slot->end_ms > all->finish)
         all->finish = slot->end_ms;
 }

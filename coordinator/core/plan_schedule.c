@@ -121,6 +121,13 @@ static void take_links(struct building *b, const char *from, const char *to, boo
         link_table_take(&b->out->links, b->fleet, from, to, m);
 }
 
+/* Of its disks, what its forecast does not count: that was asked for before the check, or there is none. */
+static uint64_t disks_besides(const Step *s, bool known)
+{
+    uint64_t counted = known ? s->forecast->disk_bytes : 0;
+    return s->disk_bytes > counted ? s->disk_bytes - counted : 0;
+}
+
 static struct schedule_move of_step(struct building *b, const Drover__V1__Job *job, const Step *s)
 {
     bool known = plan_step_known(s);
@@ -131,9 +138,10 @@ static struct schedule_move of_step(struct building *b, const Drover__V1__Job *j
         .waits = s->waits,
         .turn = s->group,
     };
-    take_links(b, s->from, s->to, s->active && s->to[0], &m);
+    take_links(b, s->from, s->to, (s->active || s->disk_bytes) && s->to[0], &m);
+    m.bytes = disks_besides(s, known && s->active);
     if (s->active) {
-        m.bytes = known ? s->forecast->bytes : s->memory;
+        m.bytes += known ? s->forecast->bytes : s->memory;
         m.rate_max = known ? s->forecast->bandwidth : 0;
         m.dirty_rate = known ? s->forecast->dirtied : 0;
         take_groups(b->fleet, s->guest, &m);

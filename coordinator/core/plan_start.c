@@ -101,7 +101,7 @@ static void look_at_destination(Step *s, size_t i, const struct plan_event *e, s
     } else if (now - since >= PLAN_GRACE_MS) {
         plan_tell(out, "%s can't be asked for %d s: another host is looked for, for %s", s->to,
                   PLAN_GRACE_MS / 1000, s->guest);
-        if (!plan_place_anew(s, i, false, out))
+        if (!plan_place_anew(s, i, PLAN_DESTINATION_GONE, out))
             plan_end_step(s, FAILED, "no destination stayed up", "run the same command again");
         plan_do(out, PLAN_ACTION_JOURNAL, i);
     }
@@ -148,7 +148,7 @@ static bool start(struct plan *p, size_t i, const struct fleet *fleet, struct pl
     Step *s = p->job->steps[i];
     if (!plan_takes(fleet, s->to)) {
         plan_tell(out, "%s does not take guests now: another host is looked for, for %s", s->to, s->guest);
-        if (!plan_place_anew(s, i, false, out))
+        if (!plan_place_anew(s, i, PLAN_DESTINATION_GONE, out))
             plan_end_step(s, FAILED, "no destination stayed up", "run the same command again");
         return false;
     }

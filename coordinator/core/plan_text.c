@@ -8,6 +8,7 @@
 #include "coordinator/core/text.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 enum { NAMED = 4 }; /* so many are named, the others counted */
 
@@ -50,6 +51,19 @@ static void add_held(const Drover__V1__Job *job, char **text)
     }
 }
 
+static void add_paused(const Drover__V1__Job *job, char **text)
+{
+    const Drover__V1__PlanStep *ill = NULL;
+    for (size_t i = 0; i < job->n_steps; i++)
+        if (job->steps[i]->care == DROVER__V1__STEP_CARE__CARE_ILL)
+            ill = job->steps[i];
+    if (ill)
+        text_append(text, "; ", "paused, for %s is not well on %s (%s): nothing new starts", ill->guest,
+                    ill->to, ill->why);
+    else
+        text_append(text, "; ", "paused: nothing new starts");
+}
+
 /* A guest's move is in doubt, and there is nothing else to be done meanwhile. */
 static const Drover__V1__PlanStep *only_doubt(const struct plan *p)
 {
@@ -85,7 +99,7 @@ void plan_now(const struct plan *p)
             text_append(&text, "; ", "waits for job %llu, which brings a guest to %s",
                         (unsigned long long)p->incoming, job->source);
         if (job->paused)
-            text_append(&text, "; ", "paused: nothing new starts");
+            add_paused(job, &text);
         if (waiting)
             text_append(&text, "; ", "%zu wait%s", waiting, waiting == 1 ? "s" : "");
         if (!running && !job->paused)
@@ -109,15 +123,19 @@ void plan_now(const struct plan *p)
     set_text(&job->todo, todo);
 }
 
+static bool stays(const Drover__V1__PlanStep *s)
+{
+    return s->state == DROVER__V1__STEP_STATE__STEP_FAILED ||
+           (s->state == DROVER__V1__STEP_STATE__STEP_SKIPPED && s->todo[0]);
+}
+
 /* Their names; the steps say why, and what to do. */
 static size_t name_those_left(const Drover__V1__Job *job, char **text)
 {
     size_t left = 0;
     for (size_t i = 0; i < job->n_steps; i++) {
         const Drover__V1__PlanStep *s = job->steps[i];
-        bool stays = s->state == DROVER__V1__STEP_STATE__STEP_FAILED ||
-                     (s->state == DROVER__V1__STEP_STATE__STEP_SKIPPED && s->todo[0]);
-        if (stays && left++ < NAMED)
+        if (stays(s) && left++ < NAMED)
             text_append(text, ", ", "%s", s->guest);
     }
     if (left > NAMED)
@@ -125,7 +143,25 @@ static size_t name_those_left(const Drover__V1__Job *job, char **text)
     return left;
 }
 
-void plan_conclude(const struct plan *p, const struct fleet *fleet, const size_t *left,
+/* Those of whom no step says that they stay: " (web1, web2 and 3 more)". */
+static void name_the_rest(const Drover__V1__Job *job, const struct plan_left *left, char **text)
+{
+    _cleanup_free_ char *names = NULL;
+    size_t n = 0;
+    for (size_t g = 0; g < left->n; g++) {
+        bool told = false;
+        for (size_t i = 0; i < job->n_steps && !told; i++)
+            told = stays(job->steps[i]) && strcasecmp(job->steps[i]->guest_uuid, left->guests[g]->uuid) == 0;
+        if (!told && n++ < NAMED)
+            text_append(&names, ", ", "%s", left->guests[g]->name);
+    }
+    if (n > NAMED)
+        text_append(&names, " and ", "%zu more", n - NAMED);
+    if (names)
+        text_append(text, " ", "(%s)", names);
+}
+
+void plan_conclude(const struct plan *p, const struct fleet *fleet, const struct plan_left *left,
                    const char *why_not_known)
 {
     Drover__V1__Job *job = p->job;
@@ -133,20 +169,23 @@ void plan_conclude(const struct plan *p, const struct fleet *fleet, const size_t
     size_t done = plan_count(job, DROVER__V1__STEP_STATE__STEP_DONE);
     _cleanup_free_ char *those = NULL, *todo = NULL, *text = NULL;
     name_those_left(job, &those);
-    bool all = !those && (!p->empties || (left && *left == 0));
-    if (p->empties && left && *left == 0)
+    bool all = !those && (!p->empties || (left && left->n == 0));
+    if (p->empties && left && left->n == 0) {
         text_append(&text, "", "%s is empty: libvirt there has no guest; %zu moved", job->source, done);
-    else if (p->empties && left)
-        text_append(&text, "", "%s is not empty: %zu guest%s left there, %zu moved", job->source, *left,
-                    plural(*left), done);
-    else if (why_not_known)
+    } else if (p->empties && left) {
+        text_append(&text, "", "%s is not empty: %zu guest%s left there", job->source, left->n,
+                    plural(left->n));
+        name_the_rest(job, left, &text);
+        text_append(&text, ", ", "%zu moved", done);
+    } else if (why_not_known) {
         text_append(&text, "",
                     "%zu guest%s moved from %s, which could not be asked whether it is empty now: %s", done,
                     plural(done), job->source, why_not_known);
-    else if (!job->n_steps)
+    } else if (!job->n_steps) {
         text_append(&text, "", "there was nothing to move");
-    else
+    } else {
         text_append(&text, "", "%zu of %zu guest%s moved", done, job->n_steps, plural(job->n_steps));
+    }
     if (job->emptied[0])
         text_append(&text, "; without a guest now, to be powered off if you like: ", "%s", job->emptied);
     if (those)

@@ -112,11 +112,14 @@ static void attempt_finish(struct attempt *a, struct planner_plan *ret)
     free(a->wanted);
 }
 
+/* Of plans for the same request (planner.h): a move that saves nobody costs a pause and the link. */
 static bool is_better(const struct planner_plan *a, const struct planner_plan *b)
 {
     if (a->n_stuck != b->n_stuck)
         return a->n_stuck < b->n_stuck;
-    return a->n_moves == b->n_moves && better(a->score_after, b->score_after);
+    if (a->n_moves != b->n_moves)
+        return a->n_moves < b->n_moves;
+    return better(a->score_after, b->score_after);
 }
 
 static void keep_better(struct attempt *best, struct attempt *other)

@@ -149,7 +149,8 @@ struct planner_plan {
 struct planner *planner_new(const struct planner_fleet *fleet);
 void planner_free(struct planner *planner);
 
-/* Always gives a plan, which may be empty. */
+/* Always gives a plan, which may be empty. Of EVACUATE and MOVE it is never worse than planner_first_fit's: of two plans the one
+ * with fewer stuck guests is the better, then the one with fewer moves, then the one with the better score. */
 void planner_run(struct planner *planner, const struct planner_request *request, struct planner_plan *ret);
 void planner_plan_deinit(struct planner_plan *plan);
 

@@ -449,6 +449,7 @@ void preflight_run(const struct preflight *in, struct findings *out)
     for (size_t i = 0; i < N_RULES; i++)
         if (asked(&rules[i], &with))
             rules[i].look(&with, &rules[i], out);
+    storage_mark_elsewhere(&with, out);
     drover__v1__guest__free_unpacked(there, NULL);
     drover__v1__mapping__free_unpacked(mapping, NULL);
 }

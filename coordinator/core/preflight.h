@@ -56,6 +56,9 @@ void findings_deinit(struct findings *findings);
 /* The first that blocks, NULL if none does. */
 const Drover__V1__Finding *findings_block(const struct findings *findings);
 
+/* Something blocks, and all that does is such that another destination may do (proto/types.proto, Finding.elsewhere). */
+bool findings_elsewhere(Drover__V1__Finding *const *list, size_t n);
+
 /* Adds one; takes over the four texts, which were allocated. */
 void finding_add(struct findings *findings, const char *id, Drover__V1__Severity severity, char *subject,
                  char *seen, char *expected, char *todo);

@@ -38,6 +38,9 @@ struct rule {
     finding_add(out, rule->id, rule->severity, xasprintf subject, xasprintf seen, xasprintf expected,        \
                 xasprintf todo)
 
+/* Marks the findings of this destination's storage for which another destination may do (rules_proof.c). */
+void storage_mark_elsewhere(const struct preflight *in, struct findings *out);
+
 RULE(host_up);
 RULE(host_told);
 RULE(host_role);

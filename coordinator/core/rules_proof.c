@@ -284,6 +284,25 @@ RULE(storage_unproven)
          p.where->name));
 }
 
+/* What lies on a network file system at the source may be mounted on another host, though not on this one. */
+void storage_mark_elsewhere(const struct preflight *in, struct findings *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < out->n; i++)
+        any |= strncmp(out->list[i]->id, "storage-", 8) == 0 && !streq(out->list[i]->id, "storage-pool");
+    struct proof p;
+    for (size_t d = 0; any && d < in->guest->guest->n_disks; d++)
+        for (size_t n = 0; fault_of(in, d, n, &p); n++) {
+            if (p.fault == FINE || p.fault == FULL || p.fault == UNPROVEN || p.where != in->destination ||
+                !p.here || !p.here->network)
+                continue;
+            _cleanup_free_ char *subject = xasprintf SUBJECT(p);
+            for (size_t i = 0; i < out->n; i++)
+                if (strncmp(out->list[i]->id, "storage-", 8) == 0 && streq(out->list[i]->subject, subject))
+                    out->list[i]->elsewhere = true;
+        }
+}
+
 RULE(probe_unknown)
 {
     const struct fleet_host *hosts[2] = {in->source, in->destination};

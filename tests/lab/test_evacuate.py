@@ -115,6 +115,32 @@ def test_a_host_of_mixed_guests_is_emptied_and_filled_again(fleet, drover, pinne
     assert copies(fleet, "cold1") == {"kvm1": "shut off"}
 
 
+def test_a_host_that_lacks_the_storage_is_passed_over(fleet, drover):
+    fleet.guest_add("web1", on="kvm1", tick_ms=200, disks=["gluster"])
+    fleet.tick_wait("web1")
+
+    def planned():
+        return steps(document(drover("evacuate", "kvm1", "--dry-run", "--json")))["web1"]
+
+    wait_for(lambda: "web1" in drover("vms").stdout, 20, "the coordinator to know web1")
+    first = planned()["to"]
+    other = {"kvm2": "kvm3", "kvm3": "kvm2"}[first]
+    lacks = fleet.node(first)
+    lacks.run(["mount", "-t", "tmpfs", "tmpfs", "/srv/gluster"])
+    try:
+        # No false alarm, and the reason is told.
+        step = planned()
+        assert step["to"] == other, step
+        assert any(f"not to {first}" in note and "storage-not-shared" in note for note in step["notes"]), step
+        assert drover("drill", "kvm1").returncode == 0
+        ended = document(drover("evacuate", "kvm1", "--json"))
+        assert ended["state"] == "done", ended["text"]
+        assert_runs_only_on(fleet, "web1", other)
+        assert_goes_on(fleet, "web1", other)
+    finally:
+        lacks.run(["umount", "/srv/gluster"])
+
+
 def test_empty_is_said_after_libvirt_says_so_and_who_comes_and_goes_is_noticed(fleet, drover):
     for name in ("web1", "web2", "web3", "gone1"):
         fleet.guest_add(name, on="kvm1", tick_ms=200)

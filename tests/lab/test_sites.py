@@ -80,6 +80,11 @@ def test_a_group_moves_to_a_site_that_shares_nothing_and_back(fleet, drover, sit
     assert refused.returncode == 3
     for step in steps(document(refused)).values():
         assert "storage-not-shared" in step["why"] and "--copy-storage" in step["todo"]
+    # With their disks: so many bytes does the dry run count.
+    planned = document(drover(*there, "--copy-storage", "--dry-run", "--json"))
+    disks = {name: int(step["disk_bytes"]) for name, step in steps(planned).items()}
+    assert all(disks[name] > 0 for name in guests), planned
+    assert int(planned["outlook"]["bytes"]) >= sum(disks.values()), planned
     moved = document(drover(*there, "--copy-storage", "--json"))
     assert {step["state"] for step in moved["steps"]} == {"done"}, moved
     for name in guests:

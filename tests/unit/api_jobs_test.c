@@ -1,6 +1,7 @@
 /* Jobs: listed, shown, cancelled, watched. */
 #include "api_fixture.h"
 #include "common/base/memory.h"
+#include "coordinator/core/message.h"
 
 #include <stdlib.h>
 
@@ -71,6 +72,52 @@ static void jobs_are_listed_and_shown(void **state)
     assert_int_equal(api_status(&w, "ResolveJob", &resolve), STATUS_INVALID_ARGUMENT);
     resolve.to = (char *)"elsewhere";
     assert_int_equal(api_status(&w, "ResolveJob", &resolve), STATUS_INVALID_ARGUMENT);
+    api_teardown(&w);
+}
+
+static void grow_log(Drover__V1__Job *job, size_t bytes)
+{
+    char *text = xcalloc(bytes + 1, 1);
+    memset(text, 'x', bytes);
+    job_log(job, 1, text, 1000);
+    free(text);
+}
+
+/* More than a message takes: all are listed, those in doubt first, and what is long about them is left out. */
+static void a_long_list_is_told_all_the_same(void **state)
+{
+    (void)state;
+    struct world w;
+    api_setup(&w);
+    for (uint64_t i = 0; i < 6; i++)
+        grow_log(made_driver_job(w.driver, 100 + i, "web1", UUID_A), 900 << 10);
+    made_driver_job(w.driver, 90, "db1", UUID_B)->state = DROVER__V1__JOB_STATE__JOB_IN_DOUBT;
+    Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
+    request.limit = UINT32_MAX;
+    const Drover__V1__ListJobsReply *r = api_call(&w, "ListJobs", &request);
+    assert_int_equal(r->n_jobs, 7);
+    assert_int_equal(r->more, 0);
+    assert_int_equal(r->jobs[0]->id, 90);
+    assert_int_equal(r->jobs[1]->id, 105);
+    assert_int_equal(r->jobs[1]->n_log, 1);
+    assert_int_equal(r->jobs[6]->n_log, 0);
+    request.limit = 2;
+    r = api_call(&w, "ListJobs", &request);
+    assert_int_equal(r->n_jobs, 2);
+    assert_int_equal(r->more, 5);
+    /* Nor does one that is too long for a message keep its watcher waiting. */
+    Drover__V1__Job *job = made_driver_job(w.driver, 110, "web2", UUID_B);
+    Drover__V1__WatchJobRequest watch = DROVER__V1__WATCH_JOB_REQUEST__INIT;
+    watch.id = 110;
+    api_begin(&w, "WatchJob", &watch.base, 1);
+    api_run(&w);
+    grow_log(job, 5 << 20);
+    made_driver_tell(w.driver, job);
+    w.answer.stop_at = 0;
+    api_run(&w);
+    assert_true(w.answer.ended);
+    assert_int_equal(w.answer.status.code, STATUS_OUT_OF_RANGE);
+    assert_int_equal(made_driver_watches(w.driver), 0);
     api_teardown(&w);
 }
 
@@ -197,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_are_listed_and_shown),
+        cmocka_unit_test(a_long_list_is_told_all_the_same),
         cmocka_unit_test(a_watched_job_is_told_to_its_end),
         cmocka_unit_test(a_slow_shell_still_hears_the_end),
         cmocka_unit_test(a_watch_of_what_is_over_ends_at_once),

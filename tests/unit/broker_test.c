@@ -123,6 +123,43 @@ static void one_alone_has_it_all_again(void **state)
     fleet_deinit(&fleet);
 }
 
+/* One shrinks so that another may grow: that one is told when the first has answered, and not if it hasn't. */
+static void who_may_use_more_waits_for_those_that_use_less(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    const struct broker_move moves[] = {
+        {"kvm1", "kvm2", true, 50 * MIB, 0},
+        {"kvm1", "kvm3", true, 500 * MIB, 0},
+        {"kvm2", "kvm1", true, 500 * MIB, 0}, /* has nothing to do with them */
+    };
+    const struct broker_part parts[] = {{.rate = 90 * MIB}, {.rate = 10 * MIB}, {.rate = 100 * MIB}};
+    struct broker_told told[] = {
+        {.part = {.rate = 10 * MIB}}, {.part = {.rate = 90 * MIB}}, {.part = {.rate = 50 * MIB}}};
+    bool news[3];
+    broker_news(&fleet, moves, parts, told, 3, news);
+    assert_true(!news[0] && news[1] && news[2]);
+    told[1].is_asked = true;
+    told[1].asked.rate = 10 * MIB;
+    broker_news(&fleet, moves, parts, told, 3, news);
+    assert_true(!news[0] && !news[1]);
+    /* It did not answer: nobody knows what it uses. */
+    told[1].is_asked = false;
+    told[1].unsure = true;
+    broker_news(&fleet, moves, parts, told, 3, news);
+    assert_true(!news[0] && news[1]);
+    told[1] = (struct broker_told){.part = {.rate = 10 * MIB}};
+    broker_news(&fleet, moves, parts, told, 3, news);
+    assert_true(news[0] && !news[1]);
+    /* A word that it may use more, which is out of date and not answered, counts. */
+    told[1].is_asked = true;
+    told[1].asked.rate = 50 * MIB;
+    broker_news(&fleet, moves, parts, told, 3, news);
+    assert_false(news[0]);
+    fleet_deinit(&fleet);
+}
+
 /* Each question of a move over a long line waits for its answer. */
 static void a_long_line_adds_its_round_trips_to_a_forecast(void **state)
 {
@@ -158,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_stands_still_has_the_link),
         cmocka_unit_test(one_that_has_only_begun_waits_for_one_near_its_end),
         cmocka_unit_test(one_alone_has_it_all_again),
+        cmocka_unit_test(who_may_use_more_waits_for_those_that_use_less),
         cmocka_unit_test(a_long_line_adds_its_round_trips_to_a_forecast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,6 +95,10 @@ static void plans(void **state)
          "kvm1 is in maintenance; it has 4 guests, 3 running: `drover evacuate kvm1`"},
         {"maintenance off kvm1", EXIT_DONE,
          "kvm1 was already out of maintenance; 2 guests that moved away are not back: `drover return kvm1`."},
+        {"evacuate ill1", EXIT_PARTLY,
+         "paused, for web1 is not well on kvm2 (it is shut off): nothing new starts.\n"
+         "Do: `drover resume` lets it go on, `drover cancel` ends it\n"
+         "evacuate ill1: job 78 waits. To see it: drover watch 78; to end it: drover cancel 78\n"},
         {"move --from tokyo", EXIT_USAGE, ""},
         {"evacuate kvm1 --window soon", EXIT_USAGE, ""},
     };

@@ -254,6 +254,10 @@ static void watch_job(Drover__V1__Coordinator_Service *service, const Drover__V1
     (void)service;
     (void)reply;
     struct job *j = find(request->id);
+    if (request->id == ILL_PLAN) {
+        watch_ill(call);
+        return;
+    }
     if (!j) {
         fail_unknown(call, request->id);
         return;

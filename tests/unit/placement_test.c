@@ -77,6 +77,36 @@ static void a_refusal_says_why_host_by_host(void **state)
     fleet_deinit(&fleet);
 }
 
+static void of_a_thousand_hosts_the_first_few_are_told_in_full(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_host(&fleet, "kvm0000");
+    for (int i = 1; i <= 1000; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "kvm%04d", i);
+        made_host(&fleet, name)->report->memory_free = (uint64_t)i << 20;
+    }
+    made_guest(fleet_host(&fleet, "kvm0000"), "web1", UUID_A);
+    fleet_session(fleet_host(&fleet, "kvm0007"), false, 5, "no route to host");
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+    struct preflight in = move_of(&fleet, "web1", &policy);
+    struct placement p;
+    placement_choose(&in, NULL, NULL, 0, &p);
+    assert_null(p.host);
+    size_t bytes = 0;
+    for (size_t i = 0; i < p.refusals.n; i++)
+        bytes += drover__v1__finding__get_packed_size(p.refusals.list[i]);
+    assert_true(p.refusals.n <= 2 * PLACEMENT_REFUSALS && bytes < 10000);
+    const Drover__V1__Finding *last = p.refusals.list[p.refusals.n - 1];
+    assert_string_equal(last->id, "memory-free");
+    assert_string_equal(last->subject, "996 more hosts");
+    assert_string_equal(last->seen, "the same there; of one: drover check web1 --to HOST");
+    placement_deinit(&p);
+    fleet_deinit(&fleet);
+}
+
 static void without_another_host_it_says_so(void **state)
 {
     (void)state;
@@ -217,6 +247,40 @@ static void the_next_best_is_chosen_after_one_was_tried(void **state)
     fleet_deinit(&fleet);
 }
 
+/* A share that is mounted on the last of many hosts only is found there. */
+static void hosts_that_lack_the_storage_are_no_tries(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_guest(made_host(&fleet, "kvm1"), "web1", UUID_A);
+    for (int i = 2; i <= 9; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "kvm%d", i);
+        made_host(&fleet, name);
+    }
+    Drover__V1__Policy policy = DROVER__V1__POLICY__INIT;
+    struct preflight in = move_of(&fleet, "web1", &policy);
+    struct findings lacks = {0}, other = {0};
+    add_block(&lacks, "storage-missing");
+    lacks.list[0]->elsewhere = true;
+    add_block(&other, "mtu-smaller");
+    struct placement_tried tried[8];
+    for (size_t i = 0; i < 8; i++) {
+        struct placement p;
+        placement_choose(&in, NULL, tried, i, &p);
+        if (i < 7)
+            assert_int_equal(p.host->name[3], '2' + (int)i);
+        else
+            assert_null(p.host); /* three that do count */
+        tried[i] = (struct placement_tried){p.host, i < 4 ? &lacks : &other};
+        placement_deinit(&p);
+    }
+    findings_deinit(&lacks);
+    findings_deinit(&other);
+    fleet_deinit(&fleet);
+}
+
 static void what_is_accepted_bars_no_host(void **state)
 {
     (void)state;
@@ -246,7 +310,9 @@ int main(void)
         cmocka_unit_test(the_roomiest_host_is_chosen_and_explained),
         cmocka_unit_test(a_refusal_says_why_host_by_host),
         cmocka_unit_test(the_next_best_is_chosen_after_one_was_tried),
+        cmocka_unit_test(hosts_that_lack_the_storage_are_no_tries),
         cmocka_unit_test(what_is_accepted_bars_no_host),
+        cmocka_unit_test(of_a_thousand_hosts_the_first_few_are_told_in_full),
         cmocka_unit_test(without_another_host_it_says_so),
         cmocka_unit_test(the_choice_holds_for_any_fleet),
     };

@@ -1,6 +1,8 @@
 /* Balance and consolidate by what was measured, and what they say of it. */
 #include "common/base/memory.h"
+#include "coordinator/core/message.h"
 #include "coordinator/core/plan_make.h"
+#include "coordinator/core/plan_size.h"
 #include "coordinator_made.h"
 
 #include <setjmp.h>
@@ -49,6 +51,37 @@ static Drover__V1__Job *planned(const struct fleet *fleet, const char *kind,
     if (plan_make(&making, job, &err) < 0)
         fail_msg("%s", err.text);
     return job;
+}
+
+/* Whatever tells of a plan tells it in one message. */
+static void a_plan_fits_a_message(void **state)
+{
+    (void)state;
+    Drover__V1__Guest guest = DROVER__V1__GUEST__INIT;
+    Drover__V1__Finding finding = DROVER__V1__FINDING__INIT, *one[] = {&finding};
+    struct error err = {0};
+    char text[301] = "";
+    memset(text, 'x', 300);
+    guest.name = (char *)"web1";
+    guest.uuid = (char *)UUID_A;
+    finding.seen = text;
+    Drover__V1__Job *job = new0(Drover__V1__Job);
+    drover__v1__job__init(job);
+    for (int i = 0; i < 1000; i++) {
+        Drover__V1__PlanStep *s = plan_add(job, &guest, "kvm1");
+        for (int f = 0; f < 20; f++)
+            findings_add(&s->n_findings, &s->findings, one, 1);
+    }
+    assert_true(drover__v1__job__get_packed_size(job) > 4 << 20);
+    assert_int_equal(plan_fit(job, &err), 0);
+    assert_true(drover__v1__job__get_packed_size(job) < 3 << 20);
+    assert_int_equal(job->steps[0]->n_findings, 20);
+    assert_int_equal(job->steps[999]->n_findings, 1);
+    for (int i = 0; i < 10000; i++)
+        plan_add(job, &guest, "kvm1");
+    assert_int_equal(plan_fit(job, &err), -STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.text, "11000 guests in one plan"));
+    drover__v1__job__free_unpacked(job, NULL);
 }
 
 static void assert_remarks(const Drover__V1__Job *job, ...)
@@ -143,6 +176,7 @@ static void hosts_are_not_emptied_onto_busy_ones(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plan_fits_a_message),
         cmocka_unit_test(the_busy_are_spread_by_what_they_use),
         cmocka_unit_test(without_a_measure_it_says_so),
         cmocka_unit_test(hosts_are_not_emptied_onto_busy_ones),

@@ -273,6 +273,34 @@ static void definitions_need_no_link(void **state)
     teardown(&w);
 }
 
+static void disks_that_are_copied_take_their_time(void **state)
+{
+    (void)state;
+    struct world w;
+    setup(&w);
+    Drover__V1__PlanStep *a = step(&w, "a", "kvm2", 100), *cold = step(&w, "cold", "kvm3", 100);
+    cold->active = false;
+    cold->disk_bytes = 2000 * MIB;
+    a->disk_bytes = 1000 * MIB; /* the forecast is from before the check */
+    plan_outlook(&w.fleet, &w.plan, NULL, 0, 20000);
+    assert_int_equal(w.plan.outlook->bytes, 3100 * MIB);
+    assert_true(w.plan.outlook->finish > 31000);
+    assert_false(w.plan.outlook->fits);
+    /* One that counts them counts once. */
+    a->forecast->disk_bytes = 1000 * MIB;
+    a->forecast->bytes = 1100 * MIB;
+    plan_outlook(&w.fleet, &w.plan, NULL, 0, 40000);
+    assert_int_equal(w.plan.outlook->bytes, 3100 * MIB);
+    assert_true(w.plan.outlook->fits);
+    /* Over a link of which nothing is known no end is promised. */
+    w.fleet.bandwidth = 0;
+    a->state = DONE;
+    plan_outlook(&w.fleet, &w.plan, NULL, 0, 40000);
+    assert_int_equal(w.plan.outlook->finish, -1);
+    assert_false(w.plan.outlook->fits);
+    teardown(&w);
+}
+
 /* Played by the states that a real run goes through, phase after phase: who starts first in the forecast does so here. */
 static void the_forecast_starts_what_the_plan_starts(void **state)
 {
@@ -348,6 +376,7 @@ int main(void)
         cmocka_unit_test(groups_go_in_the_order_given),
         cmocka_unit_test(what_is_not_known_to_be_there_is_held),
         cmocka_unit_test(definitions_need_no_link),
+        cmocka_unit_test(disks_that_are_copied_take_their_time),
         cmocka_unit_test(the_forecast_starts_what_the_plan_starts),
         cmocka_unit_test(without_samples_no_end_is_promised),
         cmocka_unit_test(a_link_without_a_share_has_what_was_measured),

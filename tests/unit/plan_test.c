@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,34 @@ static void a_refusal_is_planned_anew_until_no_host_is_left(void **unused)
     world_teardown(&w);
 }
 
+/* The share is mounted on the last of the hosts only: those that lack it are no tries. */
+static void hosts_that_lack_the_storage_are_passed_over(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    for (int i = 4; i <= 9; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "kvm%d", i);
+        made_host(&w.fleet, name);
+    }
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_RUNNING);
+        feed(PLAN_EVENT_REFUSED, .step = 0, .text = "not mounted", .todo = "mount it", .elsewhere = true);
+        world_place(&w, 0);
+    }
+    assert_int_equal(w.job.steps[0]->tries, 0);
+    /* The last one. */
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_RUNNING);
+    feed(PLAN_EVENT_REFUSED, .step = 0, .text = "not mounted", .todo = "mount it", .elsewhere = true);
+    world_place(&w, 0);
+    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
+    assert_string_equal(w.job.steps[0]->todo, "mount it");
+    world_teardown(&w);
+}
+
 static void what_changes_on_the_host_is_noticed(void **unused)
 {
     (void)unused;
@@ -105,6 +134,65 @@ static void what_changes_on_the_host_is_noticed(void **unused)
     world_place(&w, 3);
     assert_string_equal(w.job.steps[3]->to, "kvm3");
     assert_string_equal(w.trace, "JOURNAL JOURNAL START3");
+    world_teardown(&w);
+}
+
+/* A transient guest that ends and is started again, or one that is undefined and defined anew. */
+static void a_guest_that_had_gone_and_is_there_again_moves(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    for (int i = 0; i < PLAN_TRIES + 1; i++) {
+        world_gone(&w, "kvm1", UUID_B);
+        feed(PLAN_EVENT_FLEET);
+        assert_int_equal(world_state(&w, w.job.n_steps == 3 ? 1 : w.job.n_steps - 1),
+                         DROVER__V1__STEP_STATE__STEP_SKIPPED);
+        made_guest(fleet_host(&w.fleet, "kvm1"), "web2", UUID_B);
+        feed(PLAN_EVENT_FLEET);
+        if (i == PLAN_TRIES)
+            break;
+        assert_int_equal(w.job.n_steps, (size_t)(4 + i));
+        world_place(&w, w.job.n_steps - 1);
+        assert_string_equal(w.job.steps[w.job.n_steps - 1]->to, "kvm2");
+    }
+    /* Not for ever; and who is left there has a name. */
+    assert_int_equal(w.job.n_steps, 3 + PLAN_TRIES);
+    for (size_t i = 0; i < 3; i += 2) {
+        world_started(&w, i, 7 + i);
+        world_ended(&w, i, DONE);
+        feed(PLAN_EVENT_LOOKED, .step = i, .well = true, .text = "fine");
+    }
+    assert_int_equal(w.plan.phase, PLAN_VERIFYING);
+    Drover__V1__Guest web2 = DROVER__V1__GUEST__INIT, *left[] = {&web2};
+    web2.name = (char *)"web2";
+    web2.uuid = (char *)UUID_B;
+    assert_string_equal(feed(PLAN_EVENT_VERIFIED, .guests = left, .n_guests = 1), "FINISH");
+    assert_string_equal(w.job.text, "kvm1 is not empty: 1 guest left there (web2), 2 moved");
+    world_teardown(&w);
+}
+
+/* Libvirt has one that the plan believes gone: it moves, too. */
+static void what_libvirt_has_after_all_moves(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    w.plan.job->steps[0]->state = w.plan.job->steps[2]->state = DROVER__V1__STEP_STATE__STEP_DONE;
+    world_gone(&w, "kvm1", UUID_B);
+    world_gone(&w, "kvm1", UUID_A);
+    world_gone(&w, "kvm1", UUID_C);
+    feed(PLAN_EVENT_START);
+    feed(PLAN_EVENT_FLEET);
+    assert_int_equal(w.plan.phase, PLAN_VERIFYING);
+    Drover__V1__Guest web2 = DROVER__V1__GUEST__INIT, *left[] = {&web2};
+    web2.name = (char *)"web2";
+    web2.uuid = (char *)UUID_B;
+    assert_string_equal(feed(PLAN_EVENT_VERIFIED, .guests = left, .n_guests = 1), "JOURNAL PLACE3");
+    assert_int_equal(w.plan.phase, PLAN_RUNNING);
     world_teardown(&w);
 }
 
@@ -260,7 +348,10 @@ int main(void)
         cmocka_unit_test(the_first_of_a_pair_goes_alone_and_then_the_others),
         cmocka_unit_test(one_that_fails_does_not_stop_the_others),
         cmocka_unit_test(a_refusal_is_planned_anew_until_no_host_is_left),
+        cmocka_unit_test(hosts_that_lack_the_storage_are_passed_over),
         cmocka_unit_test(what_changes_on_the_host_is_noticed),
+        cmocka_unit_test(a_guest_that_had_gone_and_is_there_again_moves),
+        cmocka_unit_test(what_libvirt_has_after_all_moves),
         cmocka_unit_test(nothing_is_forced_where_the_host_is_not_known),
         cmocka_unit_test(an_operator_pauses_resumes_and_cancels),
         cmocka_unit_test(a_first_guest_that_is_ill_pauses_the_plan),

@@ -80,6 +80,36 @@ static void each_spoiled_proof_is_found(void **state)
     try_cases(preflight_storage, n_preflight_storage);
 }
 
+/* A share that is not mounted here may be on another host; a local file system is not, and neither what the source lacks. */
+static void another_destination_may_have_the_storage(void **state)
+{
+    (void)state;
+    static const struct {
+        Drover__V1__ProbeKind kind;
+        const char *reason;
+        bool local, elsewhere;
+    } cases[] = {
+        {DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, "no-directory", false, true},
+        {DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, "absent", false, true},
+        {DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, "absent", true, false},
+        {DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE, "read-only", false, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct move m;
+        move_init(&m);
+        bool there = cases[i].kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_READ;
+        if (cases[i].local)
+            move_asked(&m, m.source, DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE)
+                ->result->path->mount->network = false;
+        made_answer(move_asked(&m, there ? m.destination : m.source, cases[i].kind),
+                    DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, cases[i].reason, "not there");
+        preflight_run(&m.in, &m.out);
+        assert_non_null(findings_block(&m.out));
+        assert_int_equal(findings_elsewhere(m.out.list, m.out.n), cases[i].elsewhere);
+        move_deinit(&m);
+    }
+}
+
 static void each_rule_has_a_case(void **state)
 {
     (void)state;
@@ -325,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_fitting_move_has_no_findings),
         cmocka_unit_test(each_spoiled_thing_is_found),
         cmocka_unit_test(each_spoiled_proof_is_found),
+        cmocka_unit_test(another_destination_may_have_the_storage),
         cmocka_unit_test(each_rule_has_a_case),
         cmocka_unit_test(findings_add_up),
         cmocka_unit_test(hosts_without_a_report_break_nothing),

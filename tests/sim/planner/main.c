@@ -23,8 +23,10 @@ static const char *worse(const struct random_fleet *f, const struct planner_plan
     tally->first_fit_moves += first.n_moves;
     if (!fault && plan->n_stuck > first.n_stuck)
         fault = "more are stuck than with the first fit";
-    if (!fault && f->request.goal <= PLANNER_MOVE && plan->n_stuck == first.n_stuck &&
-        plan->n_moves == first.n_moves && plan->score_after > first.score_after + 1e-6)
+    bool measured = f->request.goal <= PLANNER_MOVE && plan->n_stuck == first.n_stuck;
+    if (!fault && measured && plan->n_moves > first.n_moves)
+        fault = "more moves than the first fit's, and as many are stuck";
+    if (!fault && measured && plan->n_moves == first.n_moves && plan->score_after > first.score_after + 1e-6)
         fault = "a worse score than the first fit's";
     if (!fault && f->request.goal == PLANNER_BALANCE && plan->score_after > plan->score_before + 1e-9)
         fault = "a balance that makes it worse";
