@@ -12,6 +12,8 @@
 #include <limits.h>
 #include <string.h>
 
+enum { MAX_OPEN = 4096 }; /* as many as a coordinator tells */
+
 static int list(struct cli *cli, const Drover__V1__ListJobsRequest *request)
 {
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
@@ -30,6 +32,7 @@ static int run_jobs(struct cli *cli, const struct args *args)
 {
     (void)args;
     Drover__V1__ListJobsRequest request = DROVER__V1__LIST_JOBS_REQUEST__INIT;
+    request.limit = MAX_OPEN;
     return list(cli, &request);
 }
 
