@@ -35,6 +35,7 @@ struct agent_yaml {
 
 static const cyaml_strval_t role_names[] = {{"hypervisor", ROLE_HYPERVISOR}, {"storage", ROLE_STORAGE}};
 static const cyaml_strval_t log_names[] = {{"error", LOG_LEVEL_ERROR},
+                                           {"warn", LOG_LEVEL_WARN},
                                            {"warning", LOG_LEVEL_WARN},
                                            {"info", LOG_LEVEL_INFO},
                                            {"debug", LOG_LEVEL_DEBUG}};

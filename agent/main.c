@@ -306,7 +306,7 @@ static const char usage[] =
     "usage: drover-agent [--config FILE] [--check-config]\n"
     "\n"
     "  --config FILE   configuration [/etc/drover/agent.yaml]\n"
-    "  --check-config  read it and the certificates, say what is wrong with them, and end\n"
+    "  --check-config  read it and the certificates, say what is wrong with them, and end (2: something is)\n"
     "  --version\n"
     "  --help\n"
     "\n"
@@ -320,7 +320,7 @@ static int check_config(const struct agent_config *c)
     _cleanup_(rpc_tls_freep) struct rpc_tls *tls = NULL;
     if (c->tls_ca && rpc_tls_new(c->tls_ca, c->tls_cert, &tls, &err) < 0) {
         fprintf(stderr, "drover-agent: %s\n", err.text);
-        return EXIT_FAILURE;
+        return EXIT_USAGE;
     }
     printf("%s is good: %s, listening on %s, roles%s%s\n", c->file, c->name, c->listen,
            c->hypervisor ? " hypervisor" : "", c->storage ? " storage" : "");
@@ -376,7 +376,7 @@ int main(int argc, char **argv)
     struct error err;
     if (agent_config_load(file, &config, &err) < 0) {
         fprintf(stderr, "drover-agent: %s\n", err.text);
-        return EXIT_FAILURE;
+        return EXIT_USAGE;
     }
     if (check) {
         int code = check_config(config);

@@ -26,15 +26,18 @@ const struct command cmd_hosts = {
     .name = "hosts",
     .usage = "",
     .summary = "the hosts, their state, memory, CPU time in use and guests",
-    .text = "STATE is 'up', 'down', 'maintenance' (it gets no guests), or 'syncing' while a host that has "
-            "just come up tells its\n"
-            "guests. MEMORY is what\n"
-            "running guests may use at most, of all that the host has. CPU is what is used of its CPUs, on "
-            "average over the\n"
-            "last minutes ('-' while its agent has measured for less than half a minute). The last column "
-            "says since when a "
-            "host is\n"
-            "up, or why it is not.\n",
+    .text =
+        "STATE is 'up', 'down', 'maintenance' (it gets no guests), or 'syncing' while a host that has "
+        "just come up tells its\n"
+        "guests. GUESTS is how many run, of all that it has; MEMORY what running guests may use at most, of "
+        "all that the\n"
+        "host has; VCPUS/CPUS the vCPUs of running guests, and the host's logical CPUs. CPU is what is used "
+        "of its CPUs,\n"
+        "on average over the last minutes ('-' while its agent has measured for less than half a minute). "
+        "The last\n"
+        "column says since when a host is up, or why it is not. In JSON, maintenance is a field of its own, "
+        "and state\n"
+        "one of the other three.\n",
     .examples =
         "  drover hosts\n  drover hosts --json | jq -r '.hosts[] | select(.state != \"up\") | .name'\n",
     .exits = "  0  done\n  2  usage\n  5  coordinator not reachable\n",

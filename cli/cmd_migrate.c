@@ -271,8 +271,8 @@ static const struct option_spec migrate_options[] = {
 
 const struct command cmd_migrate = {
     .name = "migrate",
-    .usage =
-        "VM... [--to HOST] [--mode MODE] [--max-pause TIME] [--deadline TIME] [--copy-storage] [--detach]",
+    .usage = "VM... [--to HOST] [--mode MODE] [--max-pause TIME] [--deadline TIME] [--bandwidth RATE] "
+             "[--allow LIST] [--copy-storage] [--accept ID]... [--dry-run] [--detach]",
     .summary = "move guests to another host",
     .text = "VM is a guest's name, its UUID, or HOST/NAME. Everything is checked first, and nothing moves if "
             "a check\n"
@@ -312,8 +312,9 @@ static const struct option_spec check_options[] = {
 
 const struct command cmd_check = {
     .name = "check",
-    .usage = "VM --to HOST [--mode MODE] [--max-pause TIME] [--allow LIST] [--copy-storage] [--accept ID] | "
-             "--explain ID",
+    .usage =
+        "VM --to HOST [--mode MODE] [--max-pause TIME] [--deadline TIME] [--bandwidth RATE] [--allow LIST] "
+        "[--copy-storage] [--accept ID]... [--refresh] | --explain ID|all [--markdown]",
     .summary = "whether a guest could move to a host, and what speaks against it",
     .text = "Runs the same checks as `drover migrate` and prints all findings; nothing moves. 'block' "
             "forbids the move,\n"

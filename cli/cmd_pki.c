@@ -240,15 +240,15 @@ static const struct option_spec issue_options[] = {
 
 const struct command cmd_pki_issue = {
     .name = "pki issue",
-    .usage = "ROLE/NAME [--address ADDRESS]... [--days N] [--out FILE] [--dir DIR]",
+    .usage = "ROLE/NAME [--address ADDRESS]... [--days N] [--from DATE] [--out FILE] [--dir DIR]",
     .summary = "issue a certificate for an agent, a coordinator or an operator",
     .text =
         "ROLE says what the holder may do: an 'agent' serves a KVM host, a 'coordinator' commands agents, "
         "an\n"
         "'operator' commands coordinators. For an agent, NAME is the host's name in the coordinator's\n"
         "inventory. The file holds the certificate and its key: move it to its host and nowhere else.\n"
-        "Issuing again for the same role and name replaces the file (a renewal); programs take up the new\n"
-        "one without a restart.\n",
+        "Issuing again for the same role and name replaces the file, whose owner and mode stay (a renewal);\n"
+        "programs take up the new one without a restart.\n",
     .examples = "  drover pki issue agent/kvm1 --address 10.0.0.11\n"
                 "  drover pki issue coordinator/main --address 10.0.0.5 --address drover.example.net\n"
                 "  drover pki issue operator/oncall --days 90 --out ~/.config/drover/operator.pem\n",

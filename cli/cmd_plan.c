@@ -200,6 +200,7 @@ static int run_consolidate(struct cli *cli, const struct args *args)
     "waits\n"                                                                                                \
     "     for `drover resume` or `drover cancel`, because a guest is not well where it arrived\n  5  "       \
     "coordinator not reachable\n"                                                                            \
+    "  6  in doubt: a host can't be asked; the coordinator keeps asking\n"                                   \
     "  130  interrupted; the job goes on\n"
 
 static const struct option_spec evacuate_options[] = {
@@ -307,7 +308,7 @@ static const struct option_spec consolidate_options[] = {
 
 const struct command cmd_consolidate = {
     .name = "consolidate",
-    .usage = "[--site SITE] [--power-off-hook CMD] [--dry-run] [--detach]",
+    .usage = "[--site SITE] [--power-off-hook CMD [--exec-timeout TIME]] [--dry-run] [--detach]",
     .summary = "bring the guests together on as few hosts as there is room",
     .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free. The hosts "
             "that have no guest afterwards "

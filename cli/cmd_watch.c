@@ -39,13 +39,14 @@ const struct command cmd_watch = {
             "leave the\n"
             "job running or to cancel it. Elsewhere, one line per event with its time; an interrupt leaves "
             "the job\n"
-            "running. With --json, nothing until the end, and then the job. A job that has ended is told at "
-            "once.\n",
+            "running, and the watch ends with 6 after 30 s in doubt, with 5 after 2 minutes without a "
+            "coordinator. With\n"
+            "--json, nothing until the end, and then the job. A job that has ended is told at once.\n",
     .examples = "  drover watch 12\n  drover watch 12 --json | jq -r .state\n",
     .exits =
         "  0  the guest has moved\n  1  it was not moved and is safe where it was, or there is no such job\n"
-        "  2  usage\n  3  a check refused it\n  5  coordinator not reachable\n  6  in doubt\n"
-        "  130  interrupted; the job goes on\n",
+        "  2  usage\n  3  a check refused it\n  4  a plan is partly done\n  5  coordinator not reachable\n"
+        "  6  in doubt\n  130  interrupted; the job goes on\n",
     .min_words = 1,
     .max_words = 1,
     .run = run,

@@ -54,7 +54,7 @@ void help_program(FILE *out)
     print_options(out, "Options of every command", global_options);
     fputs("\nExit codes:\n"
           "  0  done\n"
-          "  1  failed; the guest is safe where it was\n"
+          "  1  failed; the guest is safe where it was. Also: you may not command this coordinator\n"
           "  2  usage\n"
           "  3  refused by a check\n"
           "  4  partly done (several guests); or a plan waits, for a guest is not well where it arrived\n"

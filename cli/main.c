@@ -104,6 +104,15 @@ static void unknown_command(const char *first, const char *second, struct error 
                   of);
 }
 
+static int print_version(struct cli *cli)
+{
+    if (cli->json)
+        cli_print_json(cli, json_pack("{s:s}", "version", DROVER_VERSION));
+    else
+        fputs("drover " DROVER_VERSION "\n", cli->out);
+    return EXIT_DONE;
+}
+
 static int run_command(struct cli *cli, const struct command *command, int argc, char **argv)
 {
     struct error err = {0};
@@ -126,6 +135,8 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
     if (args_flag(&args, "help")) {
         help_command(cli->out, command);
         exit = EXIT_DONE;
+    } else if (args_flag(&args, "version")) {
+        exit = print_version(cli);
     } else if (words < command->min_words) {
         error_set(&err, STATUS_INVALID_ARGUMENT, "something is missing; expected: drover %s %s",
                   command->name, command->usage);
@@ -153,13 +164,8 @@ static int without_command(struct cli *cli, int argc, char **argv)
         return cli_usage(cli, NULL, &err);
     bool version = args_flag(&args, "version"), help = args_flag(&args, "help");
     args_deinit(&args);
-    if (version) {
-        if (cli->json)
-            cli_print_json(cli, json_pack("{s:s}", "version", DROVER_VERSION));
-        else
-            fputs("drover " DROVER_VERSION "\n", cli->out);
-        return EXIT_DONE;
-    }
+    if (version)
+        return print_version(cli);
     if (help) {
         help_program(cli->out);
         return EXIT_DONE;

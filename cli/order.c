@@ -84,7 +84,8 @@ int order_parse(const struct args *args, struct order *order, struct error *err)
         order->given[r->n_policy_given++] = (char *)"deadline";
     }
     if (result >= 0 && bandwidth) {
-        result = positive("bandwidth", bandwidth, rate, parse_rate(bandwidth, &rate, err), err);
+        result = parse_rate(bandwidth, &rate, err);
+        result = positive("bandwidth", bandwidth, rate, result, err);
         order->policy.bandwidth = (uint64_t)rate;
         order->given[r->n_policy_given++] = (char *)"bandwidth";
     }

@@ -19,7 +19,10 @@ void order_deinit(struct order *order);
 
 #define MODE_OPTION                                                                                          \
     {                                                                                                        \
-        "mode", "MODE", "auto (default), live, post-copy, or offline: paused for the whole transfer", false  \
+        "mode", "MODE",                                                                                      \
+            "auto (default), live, post-copy, or offline: paused for the whole transfer, however long, "     \
+            "also where the policy's allow has no offline",                                                  \
+            false                                                                                            \
     }
 
 #define POLICY_OPTIONS                                                                                       \

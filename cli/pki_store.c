@@ -43,20 +43,23 @@ static int write_whole(int fd, const char *data, size_t length)
     return 0;
 }
 
-/* The file appears complete and durable, or not at all; an existing one is replaced only if asked to. */
-static int write_file(const char *path, const char *data, size_t length, mode_t mode, bool replace,
-                      struct error *err)
+/* The file appears complete and durable, or not at all. `replaced`: of the one that it replaces, whose owner and mode stay, so that
+ * a renewal is read by whom the first was read; NULL: none may be there. */
+static int write_file(const char *path, const char *data, size_t length, mode_t mode,
+                      const struct stat *replaced, struct error *err)
 {
     _cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path);
     _cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return error_errno(err, errno, "cannot make a file next to %s", path);
     int failed = 0;
-    if (fchmod(fd, mode) < 0 || write_whole(fd, data, length) < 0 || fsync(fd) < 0)
+    if ((replaced && fchown(fd, replaced->st_uid, replaced->st_gid) < 0) ||
+        fchmod(fd, replaced ? replaced->st_mode & 0777 : mode) < 0 || write_whole(fd, data, length) < 0 ||
+        fsync(fd) < 0)
         failed = errno;
-    else if ((replace ? rename(temporary, path) : link(temporary, path)) < 0)
+    else if ((replaced ? rename(temporary, path) : link(temporary, path)) < 0)
         failed = errno;
-    if (failed || !replace)
+    if (failed || !replaced)
         unlink(temporary);
     if (failed)
         return error_errno(err, failed, "cannot write %s", path);
@@ -76,7 +79,7 @@ static int pem_of(EVP_PKEY *key, X509 *cert, BIO **ret, struct error *err)
     return 0;
 }
 
-static int write_pem(const char *path, EVP_PKEY *key, X509 *cert, mode_t mode, bool replace,
+static int write_pem(const char *path, EVP_PKEY *key, X509 *cert, mode_t mode, const struct stat *replaced,
                      struct error *err)
 {
     _cleanup_(BIO_freep) BIO *bio = NULL;
@@ -85,7 +88,7 @@ static int write_pem(const char *path, EVP_PKEY *key, X509 *cert, mode_t mode, b
         return r;
     char *data;
     long length = BIO_get_mem_data(bio, &data);
-    return write_file(path, data, (size_t)length, mode, replace, err);
+    return write_file(path, data, (size_t)length, mode, replaced, err);
 }
 
 static int make_dirs(const char *dir, struct error *err)
@@ -123,9 +126,9 @@ int pki_init(const char *dir, const char *name, long days, int64_t now, struct e
     if (r >= 0)
         r = make_dirs(dir, err);
     if (r >= 0)
-        r = write_pem(key_path, key, NULL, 0600, false, err);
+        r = write_pem(key_path, key, NULL, 0600, NULL, err);
     if (r >= 0)
-        r = write_pem(cert_path, NULL, cert, 0644, false, err);
+        r = write_pem(cert_path, NULL, cert, 0644, NULL, err);
     return r;
 }
 
@@ -197,7 +200,8 @@ static int load_ca_cert(const char *dir, char **ret_path, X509 **ret, struct err
 }
 
 /* 0 when `path` is free to be written. */
-static int may_write(const char *path, const char *identity, bool *ret_replace, struct error *err)
+static int may_write(const char *path, const char *identity, bool *ret_replace, struct stat *ret_replaced,
+                     struct error *err)
 {
     struct stat st;
     if (lstat(path, &st) < 0) {
@@ -215,6 +219,7 @@ static int may_write(const char *path, const char *identity, bool *ret_replace, 
                          "%s exists and is not a certificate for %s (%s); remove it, or choose another --out",
                          path, identity, there ? there : "it holds none of Drover's certificates");
     *ret_replace = true;
+    *ret_replaced = st;
     return 0;
 }
 
@@ -269,7 +274,8 @@ int pki_issue(const char *dir, const struct pki_leaf *leaf, const char *out, str
         return error_set(err, STATUS_INVALID_ARGUMENT, "the file's name has a tab or a line feed in it");
     _cleanup_free_ char *file = absolute(given);
     bool replace = false;
-    r = may_write(file, identity, &replace, err);
+    struct stat replaced;
+    r = may_write(file, identity, &replace, &replaced, err);
     if (r >= 0)
         r = pki_make_leaf(ca_key, ca, leaf, &key, &cert, err);
     if (r < 0)
@@ -278,7 +284,7 @@ int pki_issue(const char *dir, const struct pki_leaf *leaf, const char *out, str
     /* Recorded first: a certificate in the world that the index does not know would be worse than a line too many. */
     r = record(dir, cert, serial, leaf, file, err);
     if (r >= 0)
-        r = write_pem(file, key, cert, 0600, replace, err);
+        r = write_pem(file, key, cert, 0600, replace ? &replaced : NULL, err);
     if (r < 0)
         return r;
     *ret = (struct pki_issued){steal(&file), steal(&serial), pki_until(cert)};

@@ -100,6 +100,7 @@ static const cyaml_schema_value_t policy_value = {
 
 static const cyaml_strval_t log_words[] = {{"error", LOG_LEVEL_ERROR},
                                            {"warn", LOG_LEVEL_WARN},
+                                           {"warning", LOG_LEVEL_WARN},
                                            {"info", LOG_LEVEL_INFO},
                                            {"debug", LOG_LEVEL_DEBUG}};
 
@@ -121,7 +122,8 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("bandwidth", OPTIONAL, struct raw, bandwidth),
     CYAML_FIELD_SEQUENCE("links", CYAML_FLAG_POINTER | OPTIONAL, struct raw, links, &config_link_value, 0,
                          1024),
-    CYAML_FIELD_ENUM("log", OPTIONAL | CYAML_FLAG_STRICT, struct raw, log, log_words, 4),
+    CYAML_FIELD_ENUM("log", OPTIONAL | CYAML_FLAG_STRICT, struct raw, log, log_words,
+                     CYAML_ARRAY_LEN(log_words)),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw, fields)};

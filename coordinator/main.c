@@ -39,13 +39,19 @@ struct coordinator {
     struct rpc_server *server;
 };
 
-static const char usage[] = "usage: drover-coordinator [--config FILE] [--check-config]\n"
-                            "Knows the fleet, and carries out what operators ask for with drover.\n"
-                            "\n"
-                            "  --config FILE   default " DEFAULT_CONFIG "\n"
-                            "  --check-config  say whether the configuration is right, and end\n"
-                            "  --version\n"
-                            "  --help\n";
+static const char usage[] =
+    "usage: drover-coordinator [--config FILE] [--check-config]\n"
+    "Knows the fleet, and carries out what operators ask for with drover.\n"
+    "\n"
+    "  --config FILE   default " DEFAULT_CONFIG "\n"
+    "  --check-config  read it and the certificates, say what is wrong with them, and "
+    "end (2: something is)\n"
+    "  --version\n"
+    "  --help\n"
+    "\n"
+    "SIGTERM ends it; its jobs go on, and are taken up again at the next start. SIGHUP "
+    "looks at the\n"
+    "certificates at once.\n";
 
 /* Says once when the whole fleet is known. */
 static void count_told(struct coordinator *c, const struct fleet_host *host)
@@ -87,9 +93,8 @@ static void on_refused(void *arg, const struct rpc_peer *peer, const struct erro
 }
 
 /* Certificates are rotated by replacing their files; nothing else tells of a replacement that is bad. */
-static void check_certificates(void *arg)
+static void check_certificates(struct coordinator *c)
 {
-    struct coordinator *c = arg;
     struct error err = {0};
     bool bad = rpc_tls_check(c->tls, &err) < 0;
     if (bad && !c->tls_bad)
@@ -99,7 +104,22 @@ static void check_certificates(void *arg)
     else if (!bad && c->tls_bad)
         log_info("the certificates can be used again");
     c->tls_bad = bad;
-    c->tls_timer = loop_timer_start(c->loop, CERTIFICATES_MS, check_certificates, c);
+}
+
+static void on_tls_timer(void *arg)
+{
+    struct coordinator *c = arg;
+    check_certificates(c);
+    c->tls_timer = loop_timer_start(c->loop, CERTIFICATES_MS, on_tls_timer, c);
+}
+
+static void on_hangup(void *arg, int signo)
+{
+    (void)signo;
+    struct coordinator *c = arg;
+    if (c->tls)
+        check_certificates(c);
+    log_info("SIGHUP: certificates are read again when they change; %s only at start", c->config->file);
 }
 
 static void on_stop_signal(void *arg, int signo)
@@ -168,6 +188,8 @@ static int start(struct coordinator *c, struct error *err)
         r = loop_signal(c->loop, SIGTERM, on_stop_signal, c, err);
     if (r == 0)
         r = loop_signal(c->loop, SIGINT, on_stop_signal, c, err);
+    if (r == 0)
+        r = loop_signal(c->loop, SIGHUP, on_hangup, c, err);
     if (r == 0 && config->tls_ca)
         r = rpc_tls_new(config->tls_ca, config->tls_cert, &c->tls, err);
     if (r == 0)
@@ -175,7 +197,7 @@ static int start(struct coordinator *c, struct error *err)
     if (r < 0)
         return r;
     if (c->tls)
-        check_certificates(c);
+        on_tls_timer(c);
 
     for (size_t i = 0; i < config->n_hosts; i++)
         fleet_add_host(&c->fleet, config->hosts[i].name, config->hosts[i].site, config->hosts[i].agent)
@@ -253,6 +275,23 @@ static void more_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* What can be known of it without starting. */
+static int check_config(const struct coordinator_config *config)
+{
+    struct error err = {0};
+    _cleanup_(rpc_tls_freep) struct rpc_tls *tls = NULL;
+    long gid;
+    int r = config->tls_ca ? rpc_tls_new(config->tls_ca, config->tls_cert, &tls, &err) : 0;
+    if (r >= 0)
+        r = find_group(config, &gid, &err);
+    if (r < 0) {
+        fprintf(stderr, "drover-coordinator: %s\n", err.text);
+        return EXIT_USAGE;
+    }
+    printf("%s is good: %zu host%s\n", config->file, config->n_hosts, config->n_hosts == 1 ? "" : "s");
+    return EXIT_SUCCESS;
+}
+
 static int run(struct coordinator_config *config)
 {
     struct coordinator c = {.config = config, .started_ms = clock_monotonic_ms()};
@@ -305,12 +344,8 @@ int main(int argc, char **argv)
     _cleanup_(coordinator_config_freep) struct coordinator_config *config = NULL;
     struct error err = {0};
     if (coordinator_config_load(file, &config, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
+        fprintf(stderr, "drover-coordinator: %s\n", err.text);
         return EXIT_USAGE;
     }
-    if (check_only) {
-        printf("%s: fine; %zu host%s\n", file, config->n_hosts, config->n_hosts == 1 ? "" : "s");
-        return EXIT_SUCCESS;
-    }
-    return run(config);
+    return check_only ? check_config(config) : run(config);
 }

@@ -71,7 +71,7 @@ char *explain_text(const struct finding_about *a)
         "%s (%s)\n%s\n%s\n", a->id, weight(a->severity), a->about,
         a->severity != B ? "It does not stand in the way of a move."
         : a->can_accept
-            ? "It forbids the move, unless it is overridden by --accept: the guest's data is in no danger."
+            ? "It forbids the move, unless it is overridden by --accept, if you know better than the check."
             : "It forbids the move and can't be overridden.");
 }
 

@@ -75,7 +75,7 @@ static const struct rule rules[] = {
      "Guests move while they run, or as a definition while they are shut off; not paused, crashed or asleep.",
      false},
     {"mode-allowed", B, ALWAYS, rule_mode_allowed,
-     "The mode that was asked for is not in the policy's list of what is allowed.", false},
+     "Post-copy was asked for, and the policy's allow does not have it.", false},
     {"post-copy-handover", W, MOVING, rule_post_copy_handover,
      "A migration that may go on as post-copy can't start paused: libvirt runs the guest at the destination. "
      "If "

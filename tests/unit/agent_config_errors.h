@@ -10,7 +10,7 @@
     {"name: kvm1\nlisten: tcp://127.0.0.1:1\nroles: []\n",
      "agent.yaml:3:8: roles: expected 1 or more entries, found 0"},
     {"name: kvm1\nlisten: tcp://127.0.0.1:1\nlog: loud\n",
-     "agent.yaml:3:6: log: expected one of error, warning, info, debug, found \"loud\""},
+     "agent.yaml:3:6: log: expected one of error, warn, warning, info, debug, found \"loud\""},
     {"name: kvm1\nlisten: tcp://127.0.0.1:1\ntls: {ca: ca.pem}\n",
      "agent.yaml:3:6: tls.cert: missing; expected text"},
     {"name: kvm 1\nlisten: tcp://127.0.0.1:1\n",

@@ -26,6 +26,7 @@ static void usage_is_checked_before_anything_is_asked(void **state)
         {"migrate web1 --mode postcopy", "expected auto, live, post-copy or offline"},
         {"migrate web1 --max-pause 3", "--max-pause"},
         {"migrate web1 --bandwidth 0B/s", "more than nothing"},
+        {"migrate web1 --bandwidth soon", "--bandwidth"},
         {"migrate web1 --allow anything", "expected offline, post-copy and auto-converge"},
         {"migrate web1 --dryrun", "did you mean --dry-run?"},
         {"check web1", "--to HOST is missing"},
@@ -59,6 +60,9 @@ static void every_command_has_help(void **state)
                                         "pki init", "pki issue",   "pki list",
                                         "evacuate", "consolidate", "maintenance --rolling"};
     struct cli_run all;
+    run(&all, "hosts --version");
+    assert_int_equal(all.exit, EXIT_DONE);
+    assert_has(all.out, "drover 0.");
     run(&all, "--help");
     assert_int_equal(all.exit, EXIT_DONE);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -311,8 +311,16 @@ static void issue_replaces_only_its_own(void **state)
     assert_int_equal(pki_issue(dir, &l, out, &first, &err), 0);
     assert_int_equal(pki_issue(dir, &other, out, &third, &err), -STATUS_ALREADY_EXISTS);
     assert_non_null(strstr(err.text, "drover://agent/kvm2 (drover://agent/kvm1)"));
+    assert_int_equal(mode_of(dir, "cert.pem"), 0600);
+    assert_int_equal(chmod(out, 0640), 0); /* for a group: a renewal must not lock it out */
+    if (geteuid() == 0)
+        assert_int_equal(chown(out, 4711, 4712), 0);
     assert_int_equal(pki_issue(dir, &l, out, &second, &err), 0);
     assert_string_not_equal(first.serial, second.serial);
+    assert_int_equal(mode_of(dir, "cert.pem"), 0640);
+    struct stat st;
+    assert_int_equal(stat(out, &st), 0);
+    assert_true(geteuid() != 0 || (st.st_uid == 4711 && st.st_gid == 4712));
 
     struct pki_index index;
     assert_int_equal(pki_list(dir, &index, &err), 0);
