@@ -237,8 +237,8 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             add_server(q, disk);
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
         }
-        for (size_t d = 0; i == 1 && d < guest->n_paths; d++)
-            add_path(q, device_path_there(guest->paths[d]));
+        for (size_t d = 0; i == 1 && d < as_there->n_paths; d++)
+            add_path(q, device_path_there(as_there->paths[d]));
         luns = luns || q->luns;
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }
@@ -270,6 +270,9 @@ const Drover__V1__Network *interface_network(const struct fleet_host *host, cons
 
 const Drover__V1__Bridge *interface_bridge(const struct fleet_host *host, const Drover__V1__Interface *nic)
 {
+            for (size_t b = 0; i == 1 && b < disk->n_backing; b++)
+                if (disk->backing[b][0] == '/')
+                    add_path(q, xstrdup(disk->backing[b]));
     const Drover__V1__HostReport *r = host->report;
     const Drover__V1__Network *network = interface_network(host, nic);
     const char *name = streq(nic->type, "bridge") ? nic->source : network ? network->bridge : NULL;
