@@ -247,9 +247,10 @@ static const struct rule rules[] = {
      "there, or that is of another type there.",
      false},
     {"volume-unproven", B, ALWAYS, rule_volume_unproven,
-     "A disk is a volume that only QEMU reaches (of an rbd, gluster or iscsi-direct pool): agents can't look "
-     "whether the pools of the two hosts lead to the same one.",
-     true},
+     "A disk is a volume that only QEMU reaches (of an rbd, gluster or iscsi-direct pool): agents can't "
+     "look whether the pools of the two hosts lead to the same one. Each host's own pool says what that "
+     "is: it may be a copy.",
+     false},
     {"storage-not-shared", B, PROBED, rule_storage_not_shared,
      "Both hosts have a directory at the path of the image, or of a file that it is backed by, but not the "
      "same one: a file that the source wrote there did not appear at the destination. The guest would run on "
@@ -313,9 +314,12 @@ static const struct rule rules[] = {
      false},
     {"server-differs", B, PROBED, rule_server_differs,
      "The name of a network disk's server stands for other addresses on the two hosts, none of which they "
-     "have "
-     "in common (loopback is each host's own): they would reach two servers.",
-     true},
+     "have in common (loopback is each host's own): they would reach two servers.",
+     false},
+    {"server-unnamed", B, ALWAYS, rule_server_unnamed,
+     "A network disk names no server: each host's own configuration (such as /etc/ceph) says which one that "
+     "is, and the destination's may lead to a copy of the image.",
+     false},
     {"disk-local-socket", B, ALWAYS, rule_disk_local_socket,
      "A network disk is reached through a UNIX socket: the server behind it runs on the source, and another "
      "one, or none, at the "

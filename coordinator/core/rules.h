@@ -110,6 +110,7 @@ RULE(unit_unproven);
 RULE(server_differs);
 RULE(disk_local_socket);
 RULE(disk_unproven);
+RULE(server_unnamed);
 RULE(copy_storage);
 RULE(copy_kind);
 RULE(copy_target);

@@ -80,6 +80,7 @@ REAL = {
     "unit-differs": "test_findings_storage.py::test_one_name_for_two_iscsi_servers",
     "unit-unproven": "test_findings_storage.py::test_a_host_without_the_tools",
     "server-differs": "test_findings_storage.py::test_one_name_for_two_nfs_servers",
+    "server-unnamed": "test_check_needs.py::test_many_things_at_once_are_all_told",
     "disk-local-socket": "test_check_needs.py::test_many_things_at_once_are_all_told",
     "disk-unproven": "test_check_needs.py::test_many_things_at_once_are_all_told",
     "export-is-host": "test_check.py::test_the_export_node_is_one_of_the_hosts",
