@@ -84,7 +84,9 @@ REAL = {
     "disk-local-socket": "test_check_needs.py::test_many_things_at_once_are_all_told",
     "disk-unproven": "test_check_needs.py::test_many_things_at_once_are_all_told",
     "export-is-host": "test_check.py::test_the_export_node_is_one_of_the_hosts",
-    "export-closed": "test_check.py::test_an_export_closed_to_one_host",
+    "export-closed": "test_check.py::test_an_export_closed_to_one_host",  # of NFS: test_findings_storage.py
+    "export-access-unknown": "test_findings_storage.py::test_an_nfs_export_closed_to_one_host",
+    "export-not-seen": "test_findings_storage.py::test_an_export_node_that_does_not_see_the_file",
     "export-untraced": "test_findings_storage.py::test_an_export_of_a_machine_without_an_agent",
     "copy-storage": "test_findings_storage.py::test_disks_that_can_and_cant_be_copied",
     "copy-kind": "test_findings_storage.py::test_disks_that_can_and_cant_be_copied",
@@ -93,6 +95,7 @@ REAL = {
     "copy-space-later": "test_findings_storage.py::test_disks_that_can_and_cant_be_copied",
     "copy-backing": "test_relocate.py::test_backing_files_that_are_there_are_used_if_they_are_the_same",
     "cache-mode": "test_check.py::test_cache_writeback",
+    "migration-unsafe": "test_findings_storage.py::test_a_file_system_that_libvirt_does_not_take_for_shared",
     "disk-format": "test_check_needs.py::test_many_things_at_once_are_all_told",
     "disk-transient": "test_findings_guest.py::test_a_transient_disk",
     "cdrom-local": "test_check.py::test_a_cdrom_with_local_media",
