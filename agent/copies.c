@@ -164,6 +164,14 @@ static void choose_backing(Drover__V1__Relocation *r, bool offline)
         xml_set(&r->copies[i]->backing, xstrdup(""));
 }
 
+/* What is here already does not travel, and takes no room. */
+static void count_backing(Drover__V1__Relocation *r)
+{
+    for (size_t i = 0; i < r->n_copies; i++)
+        if (r->copies[i]->backing[0] && r->copies[i]->own_bytes)
+            r->copies[i]->bytes = r->copies[i]->own_bytes;
+}
+
 void copies_check_destination(struct transaction *txn, virConnectPtr conn, struct findings *f)
 {
     Drover__V1__Relocation *r = txn->record->relocation;
@@ -177,15 +185,20 @@ void copies_check_destination(struct transaction *txn, virConnectPtr conn, struc
             continue;
         }
         check_place(conn, c, subject, f);
-        check_room(r, i, subject, f);
     }
-    if (!copies_any(txn) || findings_block(f))
+    if (!copies_any(txn))
         return;
-    choose_backing(r, txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION);
+    bool fine = !findings_block(f);
+    if (fine) {
+        choose_backing(r, txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION);
+        count_backing(r);
+    }
     for (size_t i = 0; i < r->n_copies; i++) {
         const Drover__V1__DiskCopy *c = r->copies[i];
-        _cleanup_free_ char *subject = xasprintf("disk %s", c->target);
-        if (c->source_backing[0])
+        _cleanup_free_ char *subject = xasprintf("disk %.32s", c->target);
+        if (disk_image_check(c, NULL) == 0 && c->size)
+            check_room(r, i, subject, f);
+        if (fine && c->source_backing[0])
             findings_add(f, DROVER__V1__SEVERITY__INFO, "copy-backing", subject,
                          c->backing[0] ? "its backing file is here already, the same by its hash"
                                        : "its backing file is not proven to be here",

@@ -149,6 +149,7 @@ int disk_image_inspect(const struct limit *limit, Drover__V1__DiskCopy *c, struc
         for (size_t i = 0; i < image->n_images; i++)
             c->bytes += image->images[i]->actual_size;
         c->bytes = c->bytes > c->size ? c->size : c->bytes;
+        c->own_bytes = image->images[0]->actual_size < c->bytes ? image->images[0]->actual_size : c->bytes;
         inspect_backing(limit, image, c);
     }
     drover__v1__probe_result__free_unpacked(image, NULL);

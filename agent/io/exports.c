@@ -128,7 +128,7 @@ void exports_find_nonce(const struct limit *limit, const char *nonce, const char
             return;
         }
     }
-    if (limit_over(limit))
+    if (limit_over(limit) || streq(r->reason, "timeout"))
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout",
                   "not found in time in %u exported directories; not all could be looked at", looked);
     else

@@ -130,21 +130,34 @@ static size_t rank(const Drover__V1__Export *x, size_t i)
     return streq(who, "*") ? 4 : who[0] == '@' ? 3 : strpbrk(who, "*?[") ? 2 : strchr(who, '/') ? 1 : 0;
 }
 
+static bool is_refused(const Drover__V1__ExportClient *c)
+{
+    return strstr(c->options, "Access_Type=None") || streq(c->options, "auth.reject");
+}
+
+static bool same_rights(const Drover__V1__ExportClient *a, const Drover__V1__ExportClient *b)
+{
+    return is_refused(a) == is_refused(b) && a->write == b->write;
+}
+
 static void judge(const Drover__V1__Export *x, const Drover__V1__InspectClient *c,
                   Drover__V1__ExportAccess *a)
 {
     const Drover__V1__ExportClient *best = NULL, *maybe = NULL;
-    size_t best_rank = SIZE_MAX;
+    size_t best_rank = SIZE_MAX, maybe_rank = SIZE_MAX;
     for (size_t i = 0; i < x->n_clients; i++) {
         Drover__V1__Answer m = rank(x, i) < best_rank ? match_one(x->clients[i]->who, c) : NO;
         if (m == YES) {
             best = x->clients[i];
             best_rank = rank(x, i);
-        } else if (m == UNKNOWN && !maybe) {
+        } else if (m == UNKNOWN && rank(x, i) < maybe_rank) {
             maybe = x->clients[i];
+            maybe_rank = rank(x, i);
         }
     }
-    if (best && (strstr(best->options, "Access_Type=None") || streq(best->options, "auth.reject"))) {
+    if (best && maybe && maybe_rank < best_rank && !same_rights(best, maybe))
+        best = NULL; /* it would count if it matched */
+    if (best && is_refused(best)) {
         a->allowed = a->write = NO;
         xml_set(&a->why,
                 xasprintf("%s matches %s, which is refused (%s)", c->host, best->who, best->options));

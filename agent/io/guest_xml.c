@@ -9,7 +9,7 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-enum { MAX_DEVICES = 4096, MAX_BACKING = 256 };
+enum { MAX_DEVICES = 4096, MAX_BACKING = 256, MAX_HOSTS = 64 };
 
 /* <memory unit='KiB'>; libvirt always writes KiB, a hand-made file may not. */
 static uint64_t size_of(const xmlNode *n)
@@ -52,6 +52,21 @@ static void parse_backing(const xmlNode *disk, Drover__V1__Disk *d)
     }
 }
 
+static void parse_more_hosts(const xmlNode *first, Drover__V1__Disk *d)
+{
+    for (const xmlNode *h = xml_next(first, "host"); h && d->n_more_hosts < MAX_HOSTS;
+         h = xml_next(h, "host")) {
+        char *name = xml_attr(h, "name");
+        if (!name)
+            continue;
+        Drover__V1__DiskHost *host = new0(Drover__V1__DiskHost);
+        drover__v1__disk_host__init(host);
+        xml_set(&host->name, name);
+        host->port = (uint32_t)xml_attr_number(h, "port");
+        message_append(&d->more_hosts, &d->n_more_hosts, host);
+    }
+}
+
 static void parse_source(const xmlNode *source, Drover__V1__Disk *d)
 {
     xml_set(&d->source, place_of(source));
@@ -60,6 +75,7 @@ static void parse_source(const xmlNode *source, Drover__V1__Disk *d)
     char *name = xml_attr(host, "name");
     xml_set(&d->source_host, name ? name : xml_attr(host, "socket"));
     d->source_port = (uint32_t)xml_attr_number(host, "port");
+    parse_more_hosts(host, d);
     _cleanup_free_ char *tls = xml_attr(source, "tls");
     if (streq(tls, "yes"))
         xml_set(&d->auth, xstrdup("tls"));

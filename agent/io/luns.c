@@ -199,7 +199,7 @@ static void put_dm(const char *sysfs, const char *name, Drover__V1__Lun *l)
 
 /* ---- one and all ---- */
 
-static Drover__V1__Lun *describe(const char *sysfs, const char *name)
+static Drover__V1__Lun *describe_alone(const char *sysfs, const char *name)
 {
     _cleanup_free_ char *at = xasprintf("%s/class/block/%s", sysfs, name);
     _cleanup_free_ char *path = realpath(at, NULL);
@@ -217,6 +217,85 @@ static Drover__V1__Lun *describe(const char *sysfs, const char *name)
     xml_set(&l->wwid, wwid ? wwid : take(tree_text("%s/wwid", at))); /* NVMe's is at the disk itself */
     put_scsi(sysfs, name, path, l);
     put_dm(sysfs, name, l);
+    return l;
+}
+
+/* ---- what a logical volume lies on: a copy of its units, by an array or an image, has its UUIDs, too ---- */
+
+enum { LAYERS = 8 };
+
+static bool is_volume(const Drover__V1__Lun *l)
+{
+    return strncmp(l->wwid, "LVM-", 4) == 0;
+}
+
+/* The caller's. NULL: it has no name of its own, as a local disk that is known by model and serial ("t10."). */
+static char *unit_name(const Drover__V1__Lun *l)
+{
+    bool local = streq(l->transport, "other") && strncmp(l->wwid, "t10.", 4) == 0;
+    if (*l->wwid && !local && !is_volume(l))
+        return xstrdup(l->wwid);
+    return *l->target && l->has_lun ? xasprintf("%s %llu", l->target, (unsigned long long)l->lun) : NULL;
+}
+
+static void add_unit(Drover__V1__Lun *volume, const char *unit)
+{
+    for (size_t i = 0; i < volume->n_units; i++)
+        if (streq(volume->units[i], unit))
+            return;
+    message_append_text(&volume->units, &volume->n_units, unit);
+}
+
+/* The disk's name, of a partition's; the caller's. */
+static char *disk_of(const char *sysfs, const char *name)
+{
+    _cleanup_free_ char *link = xasprintf("%s/class/block/%s", sysfs, name);
+    _cleanup_free_ char *path = realpath(link, NULL);
+    _cleanup_free_ char *partition = xasprintf("%s/partition", link);
+    if (!path || access(partition, F_OK) != 0)
+        return xstrdup(name);
+    *strrchr(path, '/') = 0;
+    return xstrdup(strrchr(path, '/') + 1);
+}
+
+/* Through maps of other kinds (dm-crypt, thin pools). False: one of what is below does not tell who it is. */
+static bool add_units(const char *sysfs, const char *name, unsigned depth, Drover__V1__Lun *volume)
+{
+    char **below;
+    size_t n = tree_list(&below, "%s/class/block/%s/slaves", sysfs, name);
+    bool all = n > 0;
+    for (size_t i = 0; i < n && all; i++) {
+        _cleanup_free_ char *disk = disk_of(sysfs, below[i]);
+        Drover__V1__Lun *l = describe_alone(sysfs, disk);
+        _cleanup_free_ char *unit = l ? unit_name(l) : NULL;
+        if (unit)
+            add_unit(volume, unit);
+        else
+            all = l && depth && add_units(sysfs, disk, depth - 1, volume);
+        if (l)
+            drover__v1__lun__free_unpacked(l, NULL);
+    }
+    tree_list_free(below, n);
+    return all;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static Drover__V1__Lun *describe(const char *sysfs, const char *name)
+{
+    Drover__V1__Lun *l = describe_alone(sysfs, name);
+    if (!l || !is_volume(l))
+        return l;
+    if (!add_units(sysfs, name, LAYERS, l)) {
+        tree_list_free(l->units, l->n_units);
+        l->units = NULL;
+        l->n_units = 0;
+    } else {
+        qsort(l->units, l->n_units, sizeof(*l->units), by_text);
+    }
     return l;
 }
 

@@ -357,6 +357,9 @@ bool nonce_find(const struct limit *limit, const char *nonce, const char *direct
         found = steal(&likely);
     else if (stat(directory, &st) == 0 && S_ISDIR(st.st_mode))
         found = walk(&w, directory, st.st_dev, FIND_DEPTH);
+    if (!found && w.entries > FIND_ENTRIES)
+        probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout",
+                  "%s has more than the %d entries that are looked at", directory, FIND_ENTRIES);
     if (!found)
         return false;
     xml_set(&r->found, xasprintf("%s/%s", found, name));

@@ -156,6 +156,12 @@ static void rename_to(char **field, char *name)
     free(name);
 }
 
+/* Of the files and sockets of the host, the agents rewrite (agent/io/relocate_xml.c) these. */
+static bool is_mapped(const Drover__V1__DevicePath *p)
+{
+    return streq(p->device, "kernel") || streq(p->device, "initrd") || streq(p->device, "dtb");
+}
+
 Drover__V1__Guest *mapping_guest(const Drover__V1__Mapping *m, const Drover__V1__Guest *guest)
 {
     Drover__V1__Guest *g = (Drover__V1__Guest *)message_clone(&guest->base);
@@ -169,6 +175,11 @@ Drover__V1__Guest *mapping_guest(const Drover__V1__Mapping *m, const Drover__V1_
             if (d->backing[b][0] == '/')
                 rename_to(&d->backing[b], mapping_name(m, PATH, d->backing[b]));
     }
+    for (size_t i = 0; m && i < g->n_paths; i++)
+        if (is_mapped(g->paths[i]))
+            rename_to(&g->paths[i]->path, mapping_name(m, PATH, g->paths[i]->path));
+    if (m && g->nvram[0] == '/')
+        rename_to(&g->nvram, mapping_name(m, PATH, g->nvram));
     for (size_t i = 0; m && i < g->n_interfaces; i++) {
         Drover__V1__Interface *nic = g->interfaces[i];
         Drover__V1__MappingKind kind = streq(nic->type, "bridge") ? DROVER__V1__MAPPING_KIND__MAPPING_BRIDGE

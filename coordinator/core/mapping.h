@@ -45,6 +45,6 @@ void mappings_deinit(struct mappings *mappings);
 Drover__V1__Mapping *mapping_between(const struct mappings *mappings, const struct fleet_host *from,
                                      const struct fleet_host *to);
 
-/* A copy of the guest with disks, backing files and interfaces as the destination names them; a plain copy without a mapping.
- * Freed with drover__v1__guest__free_unpacked. */
+/* A copy of the guest with disks, backing files, files of its boot and interfaces as the destination names them; a plain copy without
+ * a mapping. Freed with drover__v1__guest__free_unpacked. */
 Drover__V1__Guest *mapping_guest(const Drover__V1__Mapping *mapping, const Drover__V1__Guest *guest);

@@ -4,11 +4,20 @@
 
 #include <stdbool.h>
 
+static bool same_hosts(const Drover__V1__Disk *a, const Drover__V1__Disk *b)
+{
+    bool same = a->n_more_hosts == b->n_more_hosts;
+    for (size_t i = 0; i < a->n_more_hosts && same; i++)
+        same = streq(a->more_hosts[i]->name, b->more_hosts[i]->name) &&
+               a->more_hosts[i]->port == b->more_hosts[i]->port;
+    return same;
+}
+
 static bool same_disk(const Drover__V1__Disk *a, const Drover__V1__Disk *b)
 {
     return streq(a->type, b->type) && streq(a->device, b->device) && streq(a->protocol, b->protocol) &&
            streq(a->source, b->source) && streq(a->source_host, b->source_host) &&
-           a->source_port == b->source_port && a->readonly == b->readonly;
+           a->source_port == b->source_port && same_hosts(a, b) && a->readonly == b->readonly;
 }
 
 static bool same_interface(const Drover__V1__Interface *a, const Drover__V1__Interface *b)

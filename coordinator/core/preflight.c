@@ -247,9 +247,10 @@ static const struct rule rules[] = {
      "there, or that is of another type there.",
      false},
     {"volume-unproven", B, ALWAYS, rule_volume_unproven,
-     "A disk is a volume that only QEMU reaches (of an rbd, gluster or iscsi-direct pool): agents can't look "
-     "whether the pools of the two hosts lead to the same one.",
-     true},
+     "A disk is a volume that only QEMU reaches (of an rbd, gluster or iscsi-direct pool): agents can't "
+     "look whether the pools of the two hosts lead to the same one. Each host's own pool says what that "
+     "is: it may be a copy.",
+     false},
     {"storage-not-shared", B, PROBED, rule_storage_not_shared,
      "Both hosts have a directory at the path of the image, or of a file that it is backed by, but not the "
      "same one: a file that the source wrote there did not appear at the destination. The guest would run on "
@@ -280,8 +281,7 @@ static const struct rule rules[] = {
      false},
     {"block-device-differs", B, PROBED, rule_block_differs,
      "Both hosts have a block device of that name, but its WWID (or target and unit) or its size differs: "
-     "another disk. "
-     "Device names such as /dev/sdb are given in the order of discovery.",
+     "another disk. Device names such as /dev/sdb are given in the order of discovery.",
      false},
     {"block-device-read-only", B, PROBED, rule_block_read_only,
      "The destination sees the block device write-protected: by its LUN's mapping, its target's ACL, or by "
@@ -308,18 +308,19 @@ static const struct rule rules[] = {
      false},
     {"unit-unproven", W, PROBED, rule_unit_unproven,
      "An iSCSI unit could not be asked on both hosts who it is (INQUIRY of its serial number), so only its "
-     "name says that it is "
-     "the same.",
+     "name says that it is the same.",
      false},
     {"server-differs", B, PROBED, rule_server_differs,
      "The name of a network disk's server stands for other addresses on the two hosts, none of which they "
-     "have "
-     "in common (loopback is each host's own): they would reach two servers.",
-     true},
+     "have in common (loopback is each host's own): they would reach two servers.",
+     false},
+    {"server-unnamed", B, ALWAYS, rule_server_unnamed,
+     "A network disk names no server: each host's own configuration (such as /etc/ceph) says which one that "
+     "is, and the destination's may lead to a copy of the image.",
+     false},
     {"disk-local-socket", B, ALWAYS, rule_disk_local_socket,
-     "A network disk is reached through a UNIX socket: the server behind it runs on the source, and another "
-     "one, or none, at the "
-     "destination.",
+     "A network disk is reached through a UNIX socket: the server behind it runs on the source, and "
+     "another one, or none, at the destination.",
      false},
     {"disk-unproven", W, ALWAYS, rule_disk_unproven,
      "Agents can't open this disk to see that both hosts reach the same: it needs a secret that only libvirt "
@@ -331,19 +332,25 @@ static const struct rule rules[] = {
      false},
     {"export-closed", B, PROBED, rule_export_closed,
      "The export node's configuration does not let one of the hosts use the export, or only read it.", false},
+    {"export-access-unknown", I, PROBED, rule_export_access_unknown,
+     "The export node's configuration names its clients by a netgroup, by Kerberos or by an initiator that "
+     "could not be told, so whether it lets a host in is not known.",
+     false},
+    {"export-not-seen", B, PROBED, rule_export_not_seen,
+     "The export node that the disk is mounted from looked for the proof's file in what it exports, and "
+     "it was not there. The hosts share the storage, but it is another one that serves it.",
+     true},
     {"export-untraced", W, PROBED, rule_export_untraced,
      "The disk could not be traced to an export, target or volume of an export node that has an agent. Both "
      "hosts see the same storage; which third system serves it is not proven.",
      false},
     {"copy-storage", I, PROBED, rule_copy_storage,
      "The disk is copied to the destination's own storage, as --copy-storage asks. The old image stays at "
-     "the source, "
-     "renamed.",
+     "the source, renamed.",
      false},
     {"copy-kind", B, PROBED, rule_copy_kind,
      "Only disks that are raw or qcow2 files (or volumes of a pool that is a directory), not shareable and "
-     "not "
-     "encrypted, are copied.",
+     "not encrypted, are copied.",
      false},
     {"copy-target", B, PROBED, rule_copy_target,
      "There is a file already where the copy of the disk would be. Drover never overwrites one.", false},
@@ -351,8 +358,7 @@ static const struct rule rules[] = {
      "The destination's file system has less room than the disks that are copied there occupy now.", false},
     {"copy-space-later", W, PROBED, rule_copy_space_later,
      "The disks that are copied fit as they are, but the destination's file system could not hold them if "
-     "the guest filled "
-     "them.",
+     "the guest filled them.",
      false},
     {"cache-unsafe", B, LIBVIRT | MOVING, rule_cache_unsafe,
      "With this cache mode and a QEMU older than 4.0 the destination may read stale data from its own cache. "
@@ -362,6 +368,10 @@ static const struct rule rules[] = {
      "The disk goes through the host's page cache. QEMU 4.0 and newer drops the cache at the switch-over, "
      "which is safe but slower; none and directsync need no care.",
      false},
+    {"migration-unsafe", B, PROBED | MOVING, rule_migration_unsafe,
+     "Both hosts have the image, on a file system that libvirt does not know for a shared one (Lustre, "
+     "sshfs, JuiceFS, MooseFS, virtiofs, CephFS by FUSE): it refuses to migrate the guest while it runs.",
+     true},
     {"disk-format", W, ALWAYS, rule_disk_format,
      "QEMU takes over raw and qcow2 images of a running guest with certainty; others (vmdk, qed, ...) are "
      "not made for it.",

@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "coordinator/core/backing.h"
 #include "coordinator/core/mapping.h"
+#include "coordinator/core/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,36 @@ static bool is_one_of(const char *word, const char *const *words)
     return false;
 }
 
+const char *disk_server(const Drover__V1__Disk *d, size_t i)
+{
+    if (!streq(d->type, "network") || !d->source_host[0] || d->source_host[0] == '/')
+        return NULL;
+    return i == 0 ? d->source_host : i <= d->n_more_hosts ? d->more_hosts[i - 1]->name : NULL;
+}
+
+/* Of Ceph's monitors "a\:6789\;[fd00\:\:20]": to QEMU's rbd driver a bare ':' ends an option. */
+static void add_monitor(char **text, const char *name, uint32_t port)
+{
+    bool v6 = strchr(name, ':');
+    text_append(text, "\\;", "%s", v6 ? "[" : "");
+    for (const char *c = name; *c; c++)
+        text_append(text, "", "%s%c", *c == ':' ? "\\" : "", *c);
+    text_append(text, "", "%s", v6 ? "]" : "");
+    if (port)
+        text_append(text, "", "\\:%u", port);
+}
+
+static char *rbd_url(const Drover__V1__Disk *d)
+{
+    _cleanup_free_ char *monitors = NULL;
+    if (!d->source_host[0])
+        return xasprintf("rbd:%s", d->source);
+    add_monitor(&monitors, d->source_host, d->source_port);
+    for (size_t i = 0; i < d->n_more_hosts; i++)
+        add_monitor(&monitors, d->more_hosts[i]->name, d->more_hosts[i]->port);
+    return xasprintf("rbd:%s:mon_host=%s", d->source, monitors);
+}
+
 /* QEMU's own names (docs/system/qemu-block-drivers): of iSCSI the IQN and the unit, of others host and name. */
 char *disk_url(const Drover__V1__Disk *d)
 {
@@ -54,7 +85,7 @@ char *disk_url(const Drover__V1__Disk *d)
     if (d->auth[0] || d->source_host[0] == '/')
         return NULL;
     if (streq(d->protocol, "rbd"))
-        return xasprintf("rbd:%s", d->source);
+        return rbd_url(d);
     if (!d->source_host[0])
         return NULL;
     if (streq(d->protocol, "nfs"))
@@ -204,15 +235,18 @@ static void add_volume(Drover__V1__InspectRequest *q, const char *volume)
 }
 
 /* Each name once. */
-static void add_server(Drover__V1__InspectRequest *q, const Drover__V1__Disk *d)
+static void add_servers(Drover__V1__InspectRequest *q, const Drover__V1__Disk *d)
 {
-    if (!streq(d->type, "network") || !d->source_host[0] || d->source_host[0] == '/')
-        return;
-    for (size_t i = 0; i < q->n_names; i++)
-        if (streq(q->names[i], d->source_host))
-            return;
-    q->names = xrealloc(q->names, q->n_names + 1, sizeof(q->names[0]));
-    q->names[q->n_names++] = xstrdup(d->source_host);
+    const char *name;
+    for (size_t i = 0; (name = disk_server(d, i)); i++) {
+        bool known = false;
+        for (size_t k = 0; k < q->n_names && !known; k++)
+            known = streq(q->names[k], name);
+        if (known)
+            continue;
+        q->names = xrealloc(q->names, q->n_names + 1, sizeof(q->names[0]));
+        q->names[q->n_names++] = xstrdup(name);
+    }
 }
 
 /* Both hosts first; the export nodes then know whom they are asked about. */
@@ -234,11 +268,14 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             q->luns = q->luns || block || (pool && pool_has_devices(pool)); /* that it is made of */
             if (pool && pool_has_devices(pool))
                 add_volume(q, disk->source);
-            add_server(q, disk);
+            add_servers(q, disk);
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
+            for (size_t b = 0; i == 1 && b < disk->n_backing; b++)
+                if (disk->backing[b][0] == '/')
+                    add_path(q, xstrdup(disk->backing[b]));
         }
-        for (size_t d = 0; i == 1 && d < guest->n_paths; d++)
-            add_path(q, device_path_there(guest->paths[d]));
+        for (size_t d = 0; i == 1 && d < as_there->n_paths; d++)
+            add_path(q, device_path_there(as_there->paths[d]));
         luns = luns || q->luns;
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }

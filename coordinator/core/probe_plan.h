@@ -47,6 +47,9 @@ char *bridges_key(const Drover__V1__Bridge *here, const Drover__V1__Bridge *ther
  * disks whose secret only libvirt has. Owned by the caller. */
 char *disk_url(const Drover__V1__Disk *disk);
 
+/* Server `i` that a network disk names, by host name or address (not a socket); NULL past the last. */
+const char *disk_server(const Drover__V1__Disk *disk, size_t i);
+
 /* A drive whose media can be changed. */
 bool disk_is_media(const Drover__V1__Disk *disk);
 

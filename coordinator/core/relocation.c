@@ -19,11 +19,46 @@ bool relocation_copies(const struct preflight *in, size_t disk)
     return in->copy_storage && in->evidence && storage_is_local(in, in->guest->guest->disks[disk]);
 }
 
+#define HASHED_MAX (2ULL << 30) /* of backing files that are read beforehand: agent/io/disk_image.c */
+
+/* Are all links below the image at the destination, as far as can be seen from here? */
+static bool has_chain(const struct preflight *in, const Drover__V1__Mapping *m,
+                      const Drover__V1__ProbeResult *image)
+{
+    uint64_t size = 0;
+    for (size_t i = 1; i < image->n_images; i++) {
+        _cleanup_free_ char *path =
+            mapping_name(m, DROVER__V1__MAPPING_KIND__MAPPING_PATH, image->images[i]->name);
+        const Drover__V1__PathFacts *there = evidence_path(in->evidence, in->destination, path);
+        if (!there || !streq(there->kind, "file") || there->virtual_size != image->images[i]->virtual_size)
+            return false;
+        size += there->size;
+    }
+    return size <= HASHED_MAX;
+}
+
+/* The agents' own rule (choose_backing in agent/copies.c), but for the hash, which they take at PREPARE: the backing files of all copies
+ * are used in place, or none. */
+static bool keeps_backing(const struct preflight *in)
+{
+    bool keeps = in->mode != DROVER__V1__MODE__MODE_DEFINITION;
+    Drover__V1__Mapping *m = mapping_between(in->fleet->mappings, in->source, in->destination);
+    for (size_t i = 0; i < in->guest->guest->n_disks && keeps; i++) {
+        const Drover__V1__ProbeResult *image = relocation_copies(in, i) ? image_of(in, i) : NULL;
+        if (image && image->n_images > 1)
+            keeps = streq(in->guest->guest->disks[i]->format, "qcow2") && has_chain(in, m, image);
+    }
+    if (m)
+        drover__v1__mapping__free_unpacked(m, NULL);
+    return keeps;
+}
+
 uint64_t relocation_allocated(const struct preflight *in, size_t disk)
 {
     const Drover__V1__ProbeResult *image = image_of(in, disk);
+    size_t n = !image ? 0 : image->n_images > 1 && keeps_backing(in) ? 1 : image->n_images;
     uint64_t sum = 0;
-    for (size_t i = 0; image && i < image->n_images; i++)
+    for (size_t i = 0; i < n; i++)
         sum += image->images[i]->actual_size;
     uint64_t size = relocation_size(in, disk);
     return size && sum > size ? size : sum;
@@ -123,6 +158,11 @@ size_t relocation_changes(const struct preflight *in, const Drover__V1__Relocati
                 add(&out, xasprintf("backing file of disk %s", d->target), d->backing[b],
                     there->disks[i]->backing[b], NULL);
     }
+    for (size_t i = 0; there && i < here->n_paths; i++)
+        if (!streq(here->paths[i]->path, there->paths[i]->path))
+            add(&out, xstrdup(here->paths[i]->device), here->paths[i]->path, there->paths[i]->path, NULL);
+    if (there && !streq(here->nvram, there->nvram))
+        add(&out, xstrdup("nvram"), here->nvram, there->nvram, NULL);
     for (size_t i = 0; there && i < here->n_interfaces; i++) {
         const Drover__V1__Interface *a = here->interfaces[i], *b = there->interfaces[i];
         if (!streq(a->source, b->source))

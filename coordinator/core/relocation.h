@@ -17,6 +17,7 @@ uint64_t relocation_bytes(const Drover__V1__Relocation *relocation);
 /* Of disk i of the guest: with --copy-storage, when the hosts don't share it. */
 bool relocation_copies(const struct preflight *in, size_t disk);
 
-/* Bytes that disk i and what it is backed by take at the source now, and that the guest sees; 0: not known. */
+/* Bytes that disk i takes at the source now, with what it is backed by unless the destination has that, and that the guest sees; 0: not
+ * known. */
 uint64_t relocation_allocated(const struct preflight *in, size_t disk);
 uint64_t relocation_size(const struct preflight *in, size_t disk);

@@ -1,5 +1,6 @@
 /* Rules about disks that are block devices: is it the same unit at both hosts, by what its own system calls it? Nothing is ever
  * written to a device to find out. */
+#include "common/base/cleanup.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -67,10 +68,26 @@ static const char *wwid_of(const Drover__V1__Lun *l)
     return streq(l->transport, "other") && strncmp(l->wwid, "t10.", 4) == 0 ? "" : l->wwid;
 }
 
+static bool is_volume(const Drover__V1__Lun *l)
+{
+    return l && strncmp(l->wwid, "LVM-", 4) == 0;
+}
+
+/* A logical volume's UUID is in its units: a replica of them at another site, or hosts made from one image, have it, too. */
+static enum lun_identity compare_units(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    if (!a->n_units || !b->n_units)
+        return LUN_NOT_TOLD;
+    bool same = a->n_units == b->n_units;
+    for (size_t i = 0; i < a->n_units && same; i++)
+        same = streq(a->units[i], b->units[i]);
+    return same ? SAME_LUN : OTHER_LUN;
+}
+
 static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
     if (wwid_of(a)[0] && wwid_of(b)[0])
-        return streq(a->wwid, b->wwid) ? SAME_LUN : OTHER_LUN;
+        return !streq(a->wwid, b->wwid) ? OTHER_LUN : is_volume(a) ? compare_units(a, b) : SAME_LUN;
     if (!a->target[0] || !b->target[0] || !a->has_lun || !b->has_lun)
         return LUN_NOT_TOLD;
     return streq(a->target, b->target) && a->lun == b->lun ? SAME_LUN : OTHER_LUN;
@@ -83,6 +100,16 @@ enum lun_identity luns_compare(const Drover__V1__Lun *a, const Drover__V1__Lun *
         return LUN_NOT_TOLD;
     enum lun_identity names = compare_names(a, b);
     return names == SAME_LUN && a->size && b->size && a->size != b->size ? OTHER_LUN : names;
+}
+
+static char *name_text(const Drover__V1__Lun *l)
+{
+    char *text = xstrdup(l->wwid[0] ? l->wwid : l->target);
+    for (size_t i = 0; i < l->n_units; i++)
+        text_append(&text, i ? ", " : " (", "%s", l->units[i]);
+    if (l->n_units)
+        text_append(&text, "", ")");
+    return text;
 }
 
 RULE(block_differs)
@@ -100,13 +127,15 @@ RULE(block_differs)
                   ("one size: that of the unit"),
                   ("if it was resized, let both hosts see it: iscsiadm -m session --rescan, or echo 1 > "
                    "/sys/block/.../device/rescan, then multipathd resize map"));
-        else
+        else {
+            _cleanup_free_ char *here = name_text(a), *there = name_text(b);
             found(("disk %s", p.disk->target),
-                  ("%s is %s%s on %s, and %s%s on %s", p.disk->source, a->wwid, a->target, in->source->name,
-                   b->wwid, b->target, in->destination->name),
+                  ("%s is %s on %s, and %s on %s", p.disk->source, here, in->source->name, there,
+                   in->destination->name),
                   ("the same unit of the same target"),
                   ("use a name that follows the unit, /dev/disk/by-id/... or a multipath alias that both "
-                   "hosts share"));
+                   "hosts share; of a logical volume the units below it must be the same ones"));
+        }
     }
 }
 
@@ -155,13 +184,16 @@ RULE(block_unproven)
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
         bool told = silent && silent->state == ASK_ANSWERED;
-        found(("disk %s", p.disk->target),
-              ("%s: %s", p.disk->source,
-               told     ? "the agent told nothing of it"
-               : silent ? ask_words(silent)
-                        : "a device without a WWID or a target that is its own"),
-              ("an identity (WWID, or target and unit) that both hosts read from the device"),
-              ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
-               in->source->name));
+        found(
+            ("disk %s", p.disk->target),
+            ("%s: %s", p.disk->source,
+             told     ? "the agent told nothing of it"
+             : silent ? ask_words(silent)
+             : is_volume(lun_of(p.here))
+                 ? "a logical volume on disks that don't tell who they are; a copy of them has its UUID, too"
+                 : "a device without a WWID or a target that is its own"),
+            ("an identity (WWID, or target and unit) that both hosts read from the device"),
+            ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
+             in->source->name));
     }
 }

@@ -47,6 +47,45 @@ RULE(cache_mode)
     }
 }
 
+/* libvirt goes by the file system's magic number, of FUSE by its name (virFileIsSharedFS); older ones know fewer and say so themselves. */
+static bool is_shared_to_libvirt(const char *fs_type)
+{
+    static const char *const types[] = {"nfs",  "nfs4",   "gfs2",           "gfs",         "ocfs2",
+                                        "afs",  "cifs",   "smb3",           "ceph",        "gpfs",
+                                        "acfs", "beegfs", "fuse.glusterfs", "fuse.quobyte"};
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (streq(fs_type, types[i]))
+            return true;
+    return false;
+}
+
+/* Whatever its cache mode. What was proven to be one file is in no danger; but VIR_MIGRATE_UNSAFE would quiet libvirt about all of the
+ * guest's disks, and about caches, too. */
+RULE(migration_unsafe)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        _cleanup_free_ char *path = disk_path(in->source, d);
+        const Drover__V1__PathFacts *here = path ? evidence_path(in->evidence, in->source, path) : NULL;
+        const Drover__V1__Mount *m = here ? here->mount : NULL;
+        if (m && m->fs_type[0] && disk_is_written(d) && storage_proven(in, d) &&
+            !is_shared_to_libvirt(m->fs_type))
+            found(
+                ("disk %s", d->target),
+                ("%s is on both hosts, but on %s at %s, which libvirt does not take for shared: it would "
+                 "refuse "
+                 "the migration as unsafe",
+                 path, m->fs_type, m->target),
+                ("a file system that libvirt takes for shared: NFS, SMB, CephFS (not by FUSE), GFS2, OCFS2, "
+                 "AFS, "
+                 "GPFS, ACFS, BeeGFS, or GlusterFS and Quobyte by FUSE"),
+                ("put the image on one of those, or move the guest while it is shut off; where libvirt on %s "
+                 "was told of it (shared_filesystems in qemu.conf of newer ones), --accept migration-unsafe",
+                 in->source->name));
+    }
+}
+
 RULE(disk_format)
 {
     const Drover__V1__Guest *g = in->guest->guest;

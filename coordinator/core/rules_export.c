@@ -1,5 +1,6 @@
-/* Rules about who serves the disks: a third system, which serves them to both hosts; and images that QEMU reaches by itself. */
+/* Rules about who serves the disks: a third system, which serves them to both hosts. */
 #include "common/base/cleanup.h"
+#include "common/mapping/mapping.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -48,8 +49,9 @@ struct trace {
     char *server;                  /* as the mount or the definition names it; "" if neither does. Owned */
     const struct fleet_host *host; /* the host of the fleet that it is; NULL: none */
     const Drover__V1__Export *share;
-    bool found; /* the nonce was found there */
-    bool asked; /* somebody was asked for it */
+    bool found;                     /* the nonce was found there */
+    bool asked;                     /* somebody was asked for it */
+    const Drover__V1__Mount *mount; /* of a file: what holds it; NULL: not known */
 };
 
 static void trace_free(struct trace *t)
@@ -233,7 +235,8 @@ static bool trace_disk(const struct preflight *in, size_t i, struct trace *t)
     const Drover__V1__Mount *here = write->result->path ? write->result->path->mount : NULL;
     const Drover__V1__Mount *there = read->result->path ? read->result->path->mount : NULL;
     trace_nonce(in, t);
-    t->server = server_of(here && here->network ? here : there);
+    t->mount = here && here->network ? here : there;
+    t->server = server_of(t->mount);
     if (!t->host)
         t->host = host_known_as(in, t->server);
     t->share = export_of(in, t);
@@ -244,17 +247,43 @@ static bool trace_disk(const struct preflight *in, size_t i, struct trace *t)
     for (size_t i_ = 0; i_ < in->guest->guest->n_disks; i_++)                                                \
         for (bool go_ = trace_disk(in, i_, (t)); go_ || (trace_free(t), false); go_ = false)
 
+/* "kvm2:/srv/brick", "[fd00::2]:/srv/brick", "fd00::2:/srv/brick": the host of the fleet that it is at. */
+static const struct fleet_host *brick_host(const struct preflight *in, const char *brick)
+{
+    const char *end = strstr(brick, ":/");
+    size_t n = end ? (size_t)(end - brick) : 0, skip = n > 2 && brick[0] == '[' && brick[n - 1] == ']';
+    _cleanup_free_ char *name = xasprintf("%.*s", (int)(n - 2 * skip), brick + skip);
+    return server_host(in, name);
+}
+
+/* The one of the two hosts that serves it, or has a part of a volume that is spread over several; NULL: neither. */
+static const struct fleet_host *own_server(const struct preflight *in, const struct trace *t)
+{
+    if (t->host == in->source || t->host == in->destination)
+        return t->host;
+    for (size_t i = 0; t->share && i < t->share->n_bricks; i++) {
+        const struct fleet_host *at = brick_host(in, t->share->bricks[i]);
+        if (at && (at == in->source || at == in->destination))
+            return at;
+    }
+    return NULL;
+}
+
 RULE(export_is_host)
 {
     struct trace t;
-    each_trace(&t) if (t.host == in->source || t.host == in->destination)
-        found(("disk %s", t.disk->target),
-              ("%s itself serves %s%s%s", t.host->name, t.disk->source, t.share ? ", from its export " : "",
-               t.share ? t.share->name : ""),
-              ("a third system that serves it to both hosts"),
-              ("put the image on storage that neither %s nor %s exports: else the guest hangs on that host "
-               "for good",
-               in->source->name, in->destination->name));
+    each_trace(&t)
+    {
+        const struct fleet_host *at = own_server(in, &t);
+        if (at)
+            found(("disk %s", t.disk->target),
+                  ("%s itself serves %s%s%s%s", at->name, at == t.host ? "" : "a brick of ", t.disk->source,
+                   t.share ? ", from its export " : "", t.share ? t.share->name : ""),
+                  ("a third system that serves it to both hosts"),
+                  ("put the image on storage that neither %s nor %s exports: else the guest hangs on that "
+                   "host for good",
+                   in->source->name, in->destination->name));
+    }
 }
 
 RULE(export_closed)
@@ -276,12 +305,88 @@ RULE(export_closed)
     }
 }
 
+/* Of hosts that log in or ask by a name that can't be judged from the export node's configuration. */
+RULE(export_access_unknown)
+{
+    struct trace t;
+    each_trace(&t) for (size_t i = 0; t.share && i < t.share->n_access; i++)
+    {
+        const Drover__V1__ExportAccess *a = t.share->access[i];
+        if (a->allowed == DROVER__V1__ANSWER__ANSWER_UNKNOWN &&
+            (streq(a->host, in->source->name) || streq(a->host, in->destination->name)))
+            found(
+                ("disk %s", t.disk->target), ("%s, on %s: %s", t.share->name, t.host->name, a->why),
+                ("a client that can be told from the configuration: an address, a network, an initiator's "
+                 "IQN"),
+                ("see there that %s may read and write it (showmount -e, getent netgroup, the target's ACL)",
+                 a->host));
+    }
+}
+
+/* ---- an export node that should have seen it ---- */
+
+/* Is it what that mount is of? Bind mounts and automounters keep the server's name for the source. */
+static bool is_mounted(const Drover__V1__Export *e, const Drover__V1__Mount *m)
+{
+    const char *colon = strstr(m->source, ":/");
+    bool gluster = streq(e->kind, "gluster") && strstr(m->fs_type, "glusterfs");
+    if (!colon || e->active == DROVER__V1__ANSWER__NO)
+        return false;
+    if (gluster)
+        return mapping_is_below(colon + 2, e->name);
+    return streq(e->kind, "nfs") && strncmp(m->fs_type, "nfs", 3) == 0 &&
+           (is_below(colon + 1, e->name) || (e->pseudo[0] && is_below(colon + 1, e->pseudo)));
+}
+
+/* It was asked, answered, and did not find the nonce in all that it exports. */
+static bool looked_in_vain(const struct preflight *in, const struct fleet_host *host, const struct trace *t)
+{
+    return host && ask_refuted(evidence_probe(in->evidence, host, DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND,
+                                              t->disk->target));
+}
+
+/* The export that the server says is mounted, and that does not hold the image; NULL: there is none, or it can't be told. */
+static const Drover__V1__Export *unseen_export(const struct preflight *in, const struct trace *t)
+{
+    const Drover__V1__Inspection *seen = t->host ? evidence_inspection(in->evidence, t->host) : NULL;
+    const Drover__V1__Export *unseen = NULL;
+    if (t->found || !t->mount || !t->server[0] || !looked_in_vain(in, t->host, t))
+        return NULL;
+    for (size_t i = 0; seen && i < seen->n_exports && !unseen; i++)
+        if (is_mounted(seen->exports[i], t->mount))
+            unseen = seen->exports[i];
+    /* A file lies on some bricks of a volume only: all of them must have been looked at. */
+    for (size_t i = 0; unseen && i < unseen->n_bricks; i++)
+        if (!looked_in_vain(in, brick_host(in, unseen->bricks[i]), t))
+            return NULL;
+    return unseen;
+}
+
+RULE(export_not_seen)
+{
+    struct trace t;
+    each_trace(&t)
+    {
+        const Drover__V1__Export *e = unseen_export(in, &t);
+        if (e && !own_server(in, &t))
+            found(
+                ("disk %s", t.disk->target),
+                ("%s exports %s, which holds %s by its mount, and did not see there what %s wrote beside it",
+                 t.host->name, e->name, t.disk->source, in->source->name),
+                ("the file seen in the exported directory"),
+                ("see which server the hosts really reach as %s (findmnt -T %s, getent ahosts), and what is "
+                 "mounted on %s at %s; if the export is larger than an agent can search, or has file systems "
+                 "of its own below it, --accept export-not-seen",
+                 t.server, t.disk->source, t.host->name, e->path));
+    }
+}
+
 RULE(export_untraced)
 {
     struct trace t;
     each_trace(&t)
     {
-        if (t.found || t.share || t.host == in->source || t.host == in->destination)
+        if (t.found || t.share || own_server(in, &t) || unseen_export(in, &t))
             continue;
         const struct ask *asked = t.host ? evidence_inspect(in->evidence, t.host) : NULL;
         if (ask_unknown(asked))
@@ -310,99 +415,5 @@ RULE(export_untraced)
                   ("an agent with the role storage on the export node, to prove that it is a third system"),
                   ("install drover-agent there with roles: [storage], and add it to hosts in "
                    "coordinator.yaml"));
-    }
-}
-
-/* ---- images as QEMU reaches them ---------------------------------------------------------------------------------- */
-
-static const struct ask *image_at(const struct preflight *in, const struct fleet_host *host, size_t i)
-{
-    return evidence_probe(in->evidence, host, DROVER__V1__PROBE_KIND__PROBE_IMAGE,
-                          in->guest->guest->disks[i]->target);
-}
-
-/* Of a file that the destination does not have, the rules of rules_proof tell more; of media that are files, those of rules_disks. */
-static bool is_judged(const struct preflight *in, const Drover__V1__Disk *d)
-{
-    return streq(d->type, "network") || (!disk_is_media(d) && storage_proven(in, d));
-}
-
-static bool no_answer(const struct ask *a)
-{
-    return a->state == ASK_FAILED && a->code == STATUS_DEADLINE_EXCEEDED;
-}
-
-RULE(image_unreachable)
-{
-    const Drover__V1__Guest *g = in->guest->guest;
-    for (size_t i = 0; i < g->n_disks; i++) {
-        const struct ask *there = image_at(in, in->destination, i);
-        if (!there || !is_judged(in, g->disks[i]) || !(ask_refuted(there) || no_answer(there)))
-            continue;
-        found(("disk %s", g->disks[i]->target),
-              ("QEMU's tools on %s can't open it: %s", in->destination->name, ask_words(there)),
-              ("the image, and all that it is backed by, readable at the destination"),
-              ("try it there: qemu-img info -U --backing-chain '%s'",
-               there->probe->url[0] ? there->probe->url : there->probe->path));
-    }
-}
-
-/* At the source, too: what it is backed by is then not known. */
-RULE(image_unproven)
-{
-    const Drover__V1__Guest *g = in->guest->guest;
-    const struct fleet_host *hosts[2] = {in->source, in->destination};
-    for (size_t i = 0; i < 2 * g->n_disks; i++) {
-        const Drover__V1__Disk *d = g->disks[i / 2];
-        const struct fleet_host *host = hosts[i % 2];
-        const struct ask *a = image_at(in, host, i / 2);
-        bool silent = a && !ask_proven(a) && !ask_refuted(a) && !no_answer(a) && !ask_unknown(a);
-        if (silent && is_judged(in, d))
-            found(
-                ("disk %s", d->target), ("whether %s can open it is not known: %s", host->name, ask_words(a)),
-                ("qemu-img there opening it, and all that it is backed by"),
-                ("%s on %s",
-                 streq(ask_reason(a), "denied")
-                     ? "see that QEMU's user may read it: ls -l, the export's squash options, SELinux' label,"
-                     : "install qemu-utils (and qemu-block-extra), or see the log of drover-agent",
-                 host->name));
-    }
-}
-
-/* The first link in which two chains differ; the length of the longer one if they don't. */
-static size_t first_difference(const Drover__V1__ProbeResult *a, const Drover__V1__ProbeResult *b)
-{
-    size_t i = 0;
-    while (i < a->n_images && i < b->n_images && a->images[i]->virtual_size == b->images[i]->virtual_size &&
-           streq(a->images[i]->format, b->images[i]->format))
-        i++;
-    return i;
-}
-
-static char *link_text(const Drover__V1__ProbeResult *r, size_t i)
-{
-    if (i >= r->n_images)
-        return xasprintf("the end of its chain, after %zu", r->n_images);
-    return xasprintf("%s of %llu bytes", r->images[i]->format,
-                     (unsigned long long)r->images[i]->virtual_size);
-}
-
-RULE(image_differs)
-{
-    const Drover__V1__Guest *g = in->guest->guest;
-    for (size_t i = 0; i < g->n_disks; i++) {
-        const struct ask *here = image_at(in, in->source, i), *there = image_at(in, in->destination, i);
-        if (!ask_proven(here) || !ask_proven(there) || !is_judged(in, g->disks[i]))
-            continue;
-        size_t at = first_difference(here->result, there->result);
-        if (at == here->result->n_images && at == there->result->n_images)
-            continue;
-        _cleanup_free_ char *a = link_text(here->result, at), *b = link_text(there->result, at);
-        _cleanup_free_ char *which = at ? xasprintf("backing file %zu of it: ", at) : xstrdup("");
-        found(("disk %s", g->disks[i]->target),
-              ("%s%s on %s, %s on %s", which, a, in->source->name, b, in->destination->name),
-              ("the same image"),
-              ("see that both hosts reach the same server under the name %s",
-               g->disks[i]->source_host[0] ? g->disks[i]->source_host : g->disks[i]->source));
     }
 }

@@ -183,13 +183,13 @@ RULE(tpm_state)
 
 RULE(device_path)
 {
-    const Drover__V1__Guest *g = in->guest->guest;
+    const Drover__V1__Guest *g = in->there;
     for (size_t i = 0; i < g->n_paths; i++) {
         _cleanup_free_ char *path = device_path_there(g->paths[i]);
         const Drover__V1__PathFacts *there = evidence_path(in->evidence, in->destination, path);
         if (there && streq(there->kind, "absent"))
             found(("%s", g->paths[i]->device), ("%s has no %s", in->destination->name, path),
-                  ("it, for the guest's definition names %s", g->paths[i]->path),
+                  ("it, for the guest's definition there names %s", g->paths[i]->path),
                   ("%s there, or change the definition (virsh edit)",
                    g->paths[i]->made ? "mkdir -p it" : "put the same file"));
     }

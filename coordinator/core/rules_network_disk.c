@@ -1,5 +1,5 @@
 /* Rules about network disks, as QEMU reaches them by itself: is it the same unit, and can that be known at all? What opens them is
- * in rules_export.c. */
+ * in rules_image.c. */
 #include "common/base/cleanup.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
@@ -96,27 +96,53 @@ static char *joined(const Drover__V1__ResolvedName *n)
     return text;
 }
 
+static bool is_identified(const struct preflight *in, const Drover__V1__Disk *d)
+{
+    return ask_proven(identity(in, in->source, d->target)) &&
+           ask_proven(identity(in, in->destination, d->target));
+}
+
 /* Of iSCSI units that told who they are, that says more. */
 RULE(server_differs)
 {
     const Drover__V1__Guest *g = in->guest->guest;
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
-        bool network = streq(d->type, "network") && d->source_host[0];
-        const Drover__V1__ResolvedName *here = network ? name_at(in, in->source, d->source_host) : NULL,
-                                       *there = network ? name_at(in, in->destination, d->source_host) : NULL;
-        if (!here || !there || one_server(in, here, there) ||
-            (ask_proven(identity(in, in->source, d->target)) &&
-             ask_proven(identity(in, in->destination, d->target))))
-            continue;
-        _cleanup_free_ char *a = joined(here), *b = joined(there);
-        found(("disk %s", d->target),
-              ("its server %s is %s on %s, and %s on %s", d->source_host, a, in->source->name, b,
-               in->destination->name),
-              ("one server: an address that both hosts find under that name"),
-              ("compare getent ahosts %s on both hosts, and what is right in /etc/hosts or DNS; if these are "
-               "addresses of one server, --accept server-differs",
-               d->source_host));
+        const char *name;
+        for (size_t k = 0; !is_identified(in, d) && (name = disk_server(d, k)); k++) {
+            const Drover__V1__ResolvedName *here = name_at(in, in->source, name),
+                                           *there = name_at(in, in->destination, name);
+            if (!here || !there || one_server(in, here, there))
+                continue;
+            _cleanup_free_ char *a = joined(here), *b = joined(there);
+            found(("disk %s", d->target),
+                  ("its server %s is %s on %s, and %s on %s", name, a, in->source->name, b,
+                   in->destination->name),
+                  ("one server: an address that both hosts find under that name"),
+                  ("compare getent ahosts %s on both hosts, and set right what is wrong in /etc/hosts or "
+                   "DNS: if "
+                   "these are addresses of one server, give both hosts the same",
+                   name));
+        }
+    }
+}
+
+/* Which one it is is then each host's own to say, as with a volume of a pool. */
+static bool names_no_server(const Drover__V1__Disk *d)
+{
+    return streq(d->type, "network") && d->protocol[0] && !d->source_host[0];
+}
+
+RULE(server_unnamed)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        const Drover__V1__Disk *d = g->disks[i];
+        if (names_no_server(d))
+            found(
+                ("disk %s", d->target), ("%s of %s, with no <host>", d->source, d->protocol),
+                ("the servers (Ceph: the monitors) in the definition, so that they go along with the guest"),
+                ("add its <host name='...'/> to the disk's <source> (virsh edit), and restart the guest"));
     }
 }
 
@@ -140,10 +166,10 @@ RULE(disk_unproven)
         _cleanup_free_ char *url = streq(d->type, "network") && d->protocol[0] && d->source_host[0] != '/'
                                        ? disk_url(d)
                                        : xstrdup("");
-        if (!url)
+        if (!url && !names_no_server(d))
             found(("disk %s", d->target),
-                  ("%s of %s%s%s", d->protocol, d->source_host[0] ? d->source_host : "no host",
-                   d->auth[0] ? ", with the secret of " : "", d->auth),
+                  ("%s of %s%s%s", d->protocol, d->source_host, d->auth[0] ? ", with the secret of " : "",
+                   d->auth),
                   ("a disk that the agents can open, too"),
                   ("see that %s has %s and reaches the server: qemu-img info there, with the same "
                    "credentials, only reads; never start another guest on the disk to find out",

@@ -49,9 +49,8 @@ RULE(volume_unproven)
             found(("disk %s", g->disks[i]->target),
                   ("volume %s of a pool of type %s", g->disks[i]->source, p->type),
                   ("a volume that the agents can look at: a file or a device"),
-                  ("compare what the pool %s leads to on both hosts (virsh pool-dumpxml, vol-dumpxml); if it "
-                   "is "
-                   "the same, --accept volume-unproven",
+                  ("name the image and its servers in the guest's definition (disk type='network', as virsh "
+                   "vol-dumpxml of pool %s tells them): both hosts then reach the same ones",
                    p->name));
     }
 }

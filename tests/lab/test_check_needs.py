@@ -50,6 +50,8 @@ MANY = """
   <host transport='unix' socket='/run/nbd.sock'/></source><target dev='vdd' bus='virtio'/></disk>
 <disk type='network' device='disk'><driver name='qemu' type='raw'/><auth username='libvirt'><secret type='ceph' usage='none'/></auth>
   <source protocol='rbd' name='pool/web1'><host name='10.77.0.20'/></source><target dev='vde' bus='virtio'/></disk>
+<disk type='network' device='disk'><driver name='qemu' type='raw'/>
+  <source protocol='rbd' name='pool/web2'/><target dev='vdf' bus='virtio'/></disk>
 <interface type='network'><source network='none'/></interface>
 <interface type='direct'><source dev='br0' mode='bridge'/></interface>
 <hostdev mode='subsystem' type='pci' managed='no'><source><address domain='0' bus='0x3b' slot='0' function='1'/></source></hostdev>
@@ -70,7 +72,7 @@ def test_many_things_at_once_are_all_told(fleet, drover):
     expected = {
         "cpu-incompatible": "block", "device-path": "block", "disk-format": "warn", "disk-local-socket": "block",
         "disk-unproven": "warn", "host-device-defined": "warn", "hugepages-to-start": "warn", "interface-kind": "warn", "network": "block",
-        "storage-pool": "block", "vcpus": "warn",
+        "server-unnamed": "block", "storage-pool": "block", "vcpus": "warn",
     }  # fmt: skip
     assert {id: weights.get(id) for id in expected} == expected
 

@@ -280,6 +280,82 @@ def test_a_host_without_the_tools(fleet, drover, undo):
     assert "install qemu-utils" in found["image-unproven"]["todo"]
 
 
+def test_an_nfs_export_closed_to_one_host(fleet, drover, undo):
+    """ganesha itself refuses the host; and of a netgroup nobody can tell who is in it."""
+    fleet.guest_add("web1", on="kvm1", disks=["nfs"], off=True)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the coordinator to know web1")
+    export1, conf = fleet.export, "/etc/ganesha/ganesha.conf"
+    before = export1.read(conf)
+
+    def exported(text):
+        export1.write(conf, text)
+        export1.process("ganesha").kill(signal.SIGHUP)
+
+    undo(lambda: (exported(before), wait_for(lambda: heavy(check(drover, "web1")) == {}, 60, "the export to be open again"), fleet.guests_clear()))
+    for_kvm1 = "Access_Type = None;\n\tCLIENT { Clients = 10.77.0.11; Access_Type = RW; }"
+    exported(before.replace("Access_Type = RW;", for_kvm1))
+    wait_for(lambda: heavy(check(drover, "web1")) == {"export-closed": "block", "image-unreachable": "block"}, 60, "ganesha to refuse kvm2")
+    found = check(drover, "web1")
+    assert "export1 lets kvm2 not use /srv/nfs" in found["export-closed"]["seen"]
+    assert "kvm2 can't open it" in found["image-unreachable"]["seen"]
+    assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
+    export1.write(conf, before.replace("Access_Type = RW;", for_kvm1.replace("10.77.0.11", "10.77.0.11, @hosts")))
+    found = check(drover, "web1")
+    assert "export-closed" not in found and found["export-access-unknown"]["severity"] == "info"
+    assert "whether kvm2 is @hosts" in found["export-access-unknown"]["seen"]
+
+
+def test_an_export_node_that_does_not_see_the_file(fleet, drover, undo):
+    """Its volume has another directory, says glusterd's own record of it, than the one that the hosts' mounts come from."""
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the coordinator to know web1")
+    export1 = fleet.export
+    export1.run(["mkdir", "-p", "/srv/other"])
+    (brick,) = export1.run(["sh", "-c", "ls /var/lib/glusterd/vols/gv0/bricks/*"]).stdout.split()
+    before = export1.read(brick)
+    undo(lambda: export1.write(brick, before))
+    export1.write(brick, re.sub(r"(?m)^path=.*$", "path=/srv/other", before))
+    found = check(drover, "web1")
+    assert heavy(found) == {"export-not-seen": "block"}
+    assert "export1 exports gv0" in found["export-not-seen"]["seen"]
+    assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
+    assert heavy(check(drover, "web1", "--accept", "export-not-seen")) == {"export-not-seen": "warn"}
+
+
+def test_a_brick_at_the_destination(fleet, drover, undo):
+    """kvm2 has no role but hypervisor, and part of the volume."""
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the coordinator to know web1")
+    export1 = fleet.export
+    added = "/var/lib/glusterd/vols/gv0/bricks/kvm2:-srv-brick"
+    undo(lambda: export1.run(["rm", "-f", added]))
+    export1.write(added, "uuid=11111111-2222-3333-4444-555555555555\nhostname=10.77.0.12\npath=/srv/brick\n")
+    found = check(drover, "web1")
+    assert heavy(found) == {"export-is-host": "block"}
+    assert "kvm2 itself serves a brick of" in found["export-is-host"]["seen"]
+
+
+def test_a_file_system_that_libvirt_does_not_take_for_shared(fleet, drover, undo):
+    """Both hosts have it, as the nonce proves; libvirt goes by the file system's type."""
+    kvm1, kvm2 = fleet.hosts()
+    shared = f"/run/drover-lab/{fleet.name}/shared"
+    for host in (kvm1, kvm2):
+        host.run(["mkdir", "-p", "/srv/shared", shared])
+        host.run(["mount", "--bind", shared, "/srv/shared"])
+        undo(lambda host=host: host.run(["umount", "/srv/shared"]))
+    fleet.guest_add("web1", on="kvm1", disks=["local"], off=True)
+    undo(fleet.guests_clear)
+    kvm1.run(["cp", f"{IMAGES}/web1-0.raw", "/srv/shared/"])
+    undo(lambda: kvm1.run(["rm", "/srv/shared/web1-0.raw"]))
+    edited(fleet, "web1", (f"{IMAGES}/", "/srv/shared/"))
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the definition alone to be free to move")
+    kvm1.virsh("start", "web1")
+    assert heavy(wait_for_finding(drover, "web1", "migration-unsafe")) == {"migration-unsafe": "block"}
+    assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
+    refused = kvm1.run(["virsh", "migrate", "--live", "web1", f"qemu+tcp://{kvm2.address}/system"], check=False)
+    assert "without shared storage is unsafe" in refused.stderr, refused
+
+
 def test_an_export_of_a_machine_without_an_agent(fleet, drover):
     fleet.guest_add("web1", on="kvm1", disks=["nfs"], off=True)
     renamed_server(fleet, "web1", "10.77.0.5")

@@ -116,7 +116,7 @@ static void a_chain_of_backing_files_is_the_same_as_a_whole(void **state)
         skip();
     static const char make[] =
         "cd %s && for d in here there; do mkdir $d && cd $d && "
-        "qemu-img create -q -f raw base.raw 64k && "
+        "yes | head -c 4M >base.raw && "
         "qemu-img create -q -f qcow2 -F raw -b base.raw middle.qcow2 && cd ..; done && "
         "qemu-img create -q -f qcow2 -F qcow2 -b middle.qcow2 here/top.qcow2";
     _cleanup_free_ char *command = xasprintf(make, tree->root);
@@ -127,6 +127,7 @@ static void a_chain_of_backing_files_is_the_same_as_a_whole(void **state)
     c->format = xstrdup("qcow2");
     assert_int_equal(disk_image_inspect(&limit, c, &err), 0);
     assert_int_equal(c->backing_files, 2);
+    assert_true(c->own_bytes > 0 && c->own_bytes < c->bytes);
     _cleanup_free_ char *there = xasprintf("%s/there/middle.qcow2", tree->root);
     assert_true(disk_image_same_backing(&limit, there, c));
     made_tree_add(tree, "there/base.raw", "another");

@@ -377,6 +377,8 @@ static void a_host_matches_what_the_server_would_match(void **state)
         {"kernel", {"10.0.0.12", "+@hosts"}, UNKNOWN, UNKNOWN},
         {"ganesha", {"10.0.0.11", "+*"}, YES, NO}, /* the first counts */
         {"ganesha", {"!10.0.0.11", "+*"}, NO, NO},
+        {"ganesha", {"+@hosts", "!*"}, UNKNOWN, UNKNOWN}, /* it may be in there, and then counts first */
+        {"ganesha", {"+@hosts", "+*"}, YES, YES},
         {"glusterd", {"+*", "!10.0.0.11"}, NO, NO},
         {"glusterd", {"+10.0.0.*", "!10.0.0.12"}, YES, YES},
         {"tgt", {"+ALL"}, YES, YES},

@@ -347,6 +347,54 @@ static void a_multipath_map_of_another_kind_of_name_and_a_logical_volume(void **
     assert_string_equal(lun(&a, "dm-2")->wwid, "eui.0024ff0000000001");
 }
 
+/* Volume dm-1 on a partition of sdd; dm-2 on dm-3, encrypted, on the map dm-4, and on sdd once more. */
+static void a_logical_volume_tells_the_units_that_it_lies_on(void **state)
+{
+    (void)state;
+    static const char place[] = "devices/platform/host4/session1/target4:0:0/4:0:0:1";
+    static const char part[] = "devices/platform/host4/session1/target4:0:0/4:0:0:1/block/sdd/sdd1";
+    _cleanup_(made_tree_deinit) struct made_tree t;
+    made_tree_init(&t);
+    add_disk(&t, place, "sdd", "8:48", "naa.9");
+    add(&t, part, "partition", "1\n");
+    link_class(&t, "block", "sdd1", part);
+    add_map(&t, "dm-1", "253:1", "LVM-a\n", "vg-a\n");
+    add_map(&t, "dm-2", "253:2", "LVM-b\n", "vg-b\n");
+    add_map(&t, "dm-3", "253:3", "CRYPT-LUKS2-1\n", "luks\n");
+    add_map(&t, "dm-4", "253:4", "mpath-36001405000000000000000000000000a\n", "mpatha\n");
+    add_map(&t, "dm-5", "253:5", "LVM-c\n", "vg-c\n");
+    made_tree_add(&t, "devices/virtual/block/dm-1/slaves/sdd1", NULL);
+    made_tree_add(&t, "devices/virtual/block/dm-2/slaves/sdd", NULL);
+    made_tree_add(&t, "devices/virtual/block/dm-2/slaves/dm-3", NULL);
+    made_tree_add(&t, "devices/virtual/block/dm-3/slaves/dm-4", NULL);
+    _cleanup_(all_deinit) struct all a = read_all(&t);
+    assert_int_equal(lun(&a, "dm-1")->n_units, 1);
+    assert_string_equal(lun(&a, "dm-1")->units[0], "naa.9");
+    assert_int_equal(lun(&a, "dm-2")->n_units, 2);
+    assert_string_equal(lun(&a, "dm-2")->units[0], "naa.6001405000000000000000000000000a");
+    assert_string_equal(lun(&a, "dm-2")->units[1], "naa.9");
+    assert_int_equal(lun(&a, "dm-5")->n_units, 0); /* on nothing that is known */
+    assert_int_equal(lun(&a, "dm-4")->n_units, 0);
+}
+
+/* Machines made from one image: a local disk that is known by its model only, one that has no name. */
+static void a_logical_volume_on_a_disk_without_a_name_tells_none(void **state)
+{
+    (void)state;
+    static const char *const wwids[] = {"t10.ATA     QEMU HARDDISK   QM00001", ""};
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_(made_tree_deinit) struct made_tree t;
+        made_tree_init(&t);
+        add_disk(&t, "devices/pci0000:00/ata1/host0/target0:0:0/0:0:0:0", "sda", "8:0", wwids[i]);
+        add_disk(&t, "devices/pci0000:00/ata2/host1/target1:0:0/1:0:0:0", "sdb", "8:16", "naa.2");
+        add_map(&t, "dm-1", "253:1", "LVM-a\n", "vg-a\n");
+        made_tree_add(&t, "devices/virtual/block/dm-1/slaves/sda", NULL);
+        made_tree_add(&t, "devices/virtual/block/dm-1/slaves/sdb", NULL);
+        _cleanup_(all_deinit) struct all a = read_all(&t);
+        assert_int_equal(lun(&a, "dm-1")->n_units, 0);
+    }
+}
+
 static void a_number_leads_to_the_device_and_a_partition_to_its_disk(void **state)
 {
     (void)state;
@@ -394,6 +442,8 @@ int main(void)
         cmocka_unit_test(srp_without_gids),
         cmocka_unit_test(a_multipath_map_has_its_paths_and_the_wwid_of_its_disks),
         cmocka_unit_test(a_multipath_map_of_another_kind_of_name_and_a_logical_volume),
+        cmocka_unit_test(a_logical_volume_tells_the_units_that_it_lies_on),
+        cmocka_unit_test(a_logical_volume_on_a_disk_without_a_name_tells_none),
         cmocka_unit_test(a_number_leads_to_the_device_and_a_partition_to_its_disk),
         cmocka_unit_test(a_host_without_storage_networks),
     };

@@ -112,6 +112,20 @@ static void written_beside_the_image_read_found_and_removed(void **state)
     assert_string_equal(image, "an image");
 }
 
+/* More than is looked at: then it is not said to be absent. */
+static void what_is_too_large_to_be_searched_is_undecided(void **state)
+{
+    (void)state;
+    _cleanup_world_ struct world w;
+    world_init(&w);
+    _cleanup_free_ char *command =
+        xasprintf("cd %s && mkdir many && cd many && seq 50001 | xargs touch", w.t.root);
+    assert_int_equal(system(command), 0);
+    struct limit limit = soon(60000);
+    assert_false(nonce_find(&limit, OTHER, w.t.root, "images", anew(&w)));
+    expect(&w, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout");
+}
+
 static void another_directory_of_the_same_name_is_found_out(void **state)
 {
     (void)state;
@@ -392,6 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(written_beside_the_image_read_found_and_removed),
+        cmocka_unit_test(what_is_too_large_to_be_searched_is_undecided),
         cmocka_unit_test(another_directory_of_the_same_name_is_found_out),
         cmocka_unit_test(nothing_is_written_beside_devices),
         cmocka_unit_test(a_path_that_leads_nowhere_is_told),

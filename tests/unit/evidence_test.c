@@ -163,6 +163,8 @@ static void urls_are_as_qemu_names_them(void **state)
         {"iscsi", "fd00::20", "iqn.2026-01.lab:a/1", "iscsi://[fd00::20]:3260/iqn.2026-01.lab:a/1", 3260},
         {"nbd", "h", "disk", "nbd://h:10809/disk", 10809},
         {"rbd", "", "pool/image", "rbd:pool/image", 0},
+        {"rbd", "mon1", "pool/image", "rbd:pool/image:mon_host=mon1\\:6789", 6789},
+        {"rbd", "fd00::20", "pool/image", "rbd:pool/image:mon_host=[fd00\\:\\:20]", 0},
         {"ssh", "h", "/a", NULL, 0},
         {"nfs", "", "/a", NULL, 0},
     };
@@ -179,6 +181,30 @@ static void urls_are_as_qemu_names_them(void **state)
             assert_null(url);
         free(url);
     }
+}
+
+/* Without /etc/ceph only the definition tells where the cluster is. */
+static void all_monitors_are_named(void **state)
+{
+    (void)state;
+    Drover__V1__DiskHost second = DROVER__V1__DISK_HOST__INIT, *more[1] = {&second};
+    Drover__V1__Disk d = DROVER__V1__DISK__INIT;
+    second.name = (char *)"mon2";
+    second.port = 3300;
+    d.type = (char *)"network";
+    d.protocol = (char *)"rbd";
+    d.source = (char *)"pool/image";
+    d.source_host = (char *)"mon1";
+    d.more_hosts = more;
+    d.n_more_hosts = 1;
+    char *url = disk_url(&d);
+    assert_string_equal(url, "rbd:pool/image:mon_host=mon1\\;mon2\\:3300");
+    free(url);
+    assert_string_equal(disk_server(&d, 0), "mon1");
+    assert_string_equal(disk_server(&d, 1), "mon2");
+    assert_null(disk_server(&d, 2));
+    d.source_host = (char *)"/run/socket";
+    assert_null(disk_server(&d, 0));
 }
 
 /* A pool may be another directory at each host: each is asked about its own. */
@@ -213,6 +239,7 @@ int main(void)
         cmocka_unit_test(the_listener_ends_the_sender),
         cmocka_unit_test(what_is_not_needed_is_not_asked),
         cmocka_unit_test(urls_are_as_qemu_names_them),
+        cmocka_unit_test(all_monitors_are_named),
         cmocka_unit_test(a_volume_is_looked_at_where_each_host_has_its_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

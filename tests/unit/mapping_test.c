@@ -139,6 +139,16 @@ static void bad_rules_are_refused(void **state)
     mappings_deinit(&m);
 }
 
+static void add_path(Drover__V1__Guest *g, const char *device, const char *path)
+{
+    Drover__V1__DevicePath *p = new0(Drover__V1__DevicePath);
+    drover__v1__device_path__init(p);
+    made_string(&p->device, device);
+    made_string(&p->path, path);
+    g->paths = xrealloc(g->paths, g->n_paths + 1, sizeof(g->paths[0]));
+    g->paths[g->n_paths++] = p;
+}
+
 static void a_guest_is_named_as_there(void **state)
 {
     (void)state;
@@ -155,13 +165,20 @@ static void a_guest_is_named_as_there(void **state)
     made_string(&made_disk(g, "file", "/srv/a.qcow2")->target, "vdb");
     made_disk(g, "volume", "default/a.raw");
     made_disk(g, "network", "/srv/a.raw");
+    add_path(g, "kernel", "/srv/vmlinuz");
+    add_path(g, "channel org.qemu.guest_agent.0", "/srv/agent.sock");
+    made_string(&g->nvram, "/srv/web1.fd");
     Drover__V1__Mapping *m = mapping_between(&t.mappings, t.kvm1, t.kvm2);
     Drover__V1__Guest *there = mapping_guest(m, g);
     assert_string_equal(there->disks[1]->source, "/data/a.qcow2");
     assert_string_equal(there->disks[2]->source, "guests/a.raw");
     assert_string_equal(there->disks[3]->source, "/srv/a.raw");
     assert_string_equal(there->interfaces[0]->source, "br1");
+    assert_string_equal(there->paths[0]->path, "/data/vmlinuz");
+    assert_string_equal(there->paths[1]->path, "/srv/agent.sock"); /* nobody rewrites it */
+    assert_string_equal(there->nvram, "/data/web1.fd");
     assert_string_equal(g->disks[1]->source, "/srv/a.qcow2");
+    assert_string_equal(g->nvram, "/srv/web1.fd");
     drover__v1__guest__free_unpacked(there, NULL);
     drover__v1__mapping__free_unpacked(m, NULL);
     fleet_deinit(&made);
@@ -277,6 +294,41 @@ static void with_a_mapping_probes_and_rules_look_there(void **state)
     whole_deinit(&w);
 }
 
+/* What a guest boots from lies where the mapping says; looked for there, told there, and part of the diff. */
+static void files_of_the_boot_are_looked_for_where_they_are_mapped(void **state)
+{
+    (void)state;
+    for (unsigned absent = 0; absent < 2; absent++) {
+        struct whole w;
+        whole_init(&w);
+        whole_map(&w);
+        add_path(w.guest, "kernel", "/srv/nfs/vmlinuz");
+        made_string(&w.guest->nvram, "/srv/nfs/web1.fd");
+        made_proof(&w.evidence, &w.fleet, w.source, w.destination, w.guest);
+        Drover__V1__Inspection *seen = made_inspection(&w.evidence, w.destination);
+        Drover__V1__PathFacts *kernel = seen->paths[seen->n_paths - 1];
+        assert_string_equal(kernel->path, "/data/vmlinuz");
+        if (absent)
+            made_string(&kernel->kind, "absent");
+        preflight_run(&w.in, &w.out);
+        assert_int_equal(blocked_by(&w.out, "device-path"), absent);
+        Drover__V1__Relocation *r = relocation_make(&w.in);
+        Drover__V1__Change **changes;
+        size_t n = relocation_changes(&w.in, r, &changes);
+        assert_int_equal(n, 4);
+        assert_string_equal(changes[1]->subject, "kernel");
+        assert_string_equal(changes[1]->from, "/srv/nfs/vmlinuz");
+        assert_string_equal(changes[1]->to, "/data/vmlinuz");
+        assert_string_equal(changes[2]->subject, "nvram");
+        assert_string_equal(changes[2]->to, "/data/web1.fd");
+        for (size_t i = 0; i < n; i++)
+            drover__v1__change__free_unpacked(changes[i], NULL);
+        free(changes);
+        drover__v1__relocation__free_unpacked(r, NULL);
+        whole_deinit(&w);
+    }
+}
+
 static void what_is_not_shared_is_copied_if_asked(void **state)
 {
     (void)state;
@@ -311,6 +363,63 @@ static void what_is_not_shared_is_copied_if_asked(void **state)
     }
 }
 
+/* A copied overlay of 4 KiB on a base of 8 MiB. */
+static void a_base_that_the_destination_has_is_not_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t size_there; /* 0: it is not there */
+        uint64_t base_bytes;
+        Drover__V1__Mode mode;
+        uint64_t bytes;
+    } cases[] = {
+        {1 << 20, 1 << 20, DROVER__V1__MODE__MODE_LIVE, 4096},
+        {0, 1 << 20, DROVER__V1__MODE__MODE_LIVE, 4096 + (8 << 20)},
+        {1 << 19, 1 << 19, DROVER__V1__MODE__MODE_LIVE, 4096 + (8 << 20)},    /* another one */
+        {1 << 20, 3ULL << 30, DROVER__V1__MODE__MODE_LIVE, 4096 + (8 << 20)}, /* not hashed in time */
+        {1 << 20, 1 << 20, DROVER__V1__MODE__MODE_DEFINITION, 4096 + (8 << 20)},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct whole w;
+        whole_init(&w);
+        whole_map(&w);
+        w.in.copy_storage = true;
+        w.in.mode = cases[i].mode;
+        Drover__V1__Disk *d = w.guest->disks[0];
+        made_string(&d->format, "qcow2");
+        d->backing = xcalloc(1, sizeof(d->backing[0]));
+        d->backing[d->n_backing++] = xstrdup("/srv/nfs/base.qcow2");
+        made_proof(&w.evidence, &w.fleet, w.source, w.destination, w.guest);
+        made_answer(made_ask(&w.evidence, w.destination, DROVER__V1__PROBE_KIND__PROBE_NONCE_READ, NULL),
+                    DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "absent", "nothing there");
+        Drover__V1__ProbeResult *image =
+            made_ask(&w.evidence, w.source, DROVER__V1__PROBE_KIND__PROBE_IMAGE, NULL)->result;
+        Drover__V1__ImageFacts *base = new0(Drover__V1__ImageFacts);
+        drover__v1__image_facts__init(base);
+        made_string(&base->name, "/srv/nfs/base.qcow2");
+        base->virtual_size = 1 << 20;
+        base->actual_size = 8 << 20;
+        image->images = xrealloc(image->images, 2, sizeof(image->images[0]));
+        image->images[image->n_images++] = base;
+        image->images[0]->actual_size = 4096;
+        image->images[0]->virtual_size = 1 << 30;
+        Drover__V1__Inspection *seen = made_inspection(&w.evidence, w.destination);
+        assert_string_equal(seen->paths[1]->path, "/data/base.qcow2");
+        made_string(&seen->paths[1]->kind, cases[i].size_there ? "file" : "absent");
+        seen->paths[1]->virtual_size = cases[i].size_there;
+        seen->paths[1]->size = cases[i].base_bytes;
+        made_string(&seen->paths[0]->kind, "absent");
+        seen->paths[0]->mount->size = 1ULL << 40;
+        seen->paths[0]->mount->available = 1 << 20; /* for the overlay only */
+        preflight_run(&w.in, &w.out);
+        assert_int_equal(blocked_by(&w.out, "copy-space"), cases[i].bytes > 1 << 20);
+        Drover__V1__Relocation *r = relocation_make(&w.in);
+        assert_int_equal(relocation_bytes(r), cases[i].bytes);
+        drover__v1__relocation__free_unpacked(r, NULL);
+        whole_deinit(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,7 +429,9 @@ int main(void)
         cmocka_unit_test(a_guest_is_named_as_there),
         cmocka_unit_test(without_a_mapping_another_bridge_is_refused),
         cmocka_unit_test(with_a_mapping_probes_and_rules_look_there),
+        cmocka_unit_test(files_of_the_boot_are_looked_for_where_they_are_mapped),
         cmocka_unit_test(what_is_not_shared_is_copied_if_asked),
+        cmocka_unit_test(a_base_that_the_destination_has_is_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,14 @@ static void on_another_server(struct pair *p)
 {
     made_string(&p->now->disks[0]->source_host, "10.0.0.21");
 }
+static void on_one_more_server(struct pair *p)
+{
+    Drover__V1__DiskHost *h = new0(Drover__V1__DiskHost);
+    drover__v1__disk_host__init(h);
+    made_string(&h->name, "mon2");
+    p->now->disks[0]->more_hosts = xcalloc(1, sizeof(h));
+    p->now->disks[0]->more_hosts[p->now->disks[0]->n_more_hosts++] = h;
+}
 static void on_another_bridge(struct pair *p)
 {
     made_string(&p->now->interfaces[0]->source, "br1");
@@ -84,6 +92,7 @@ static void what_leads_elsewhere_is_named(void **state)
         {unplugged, "disk vdb has gone"},
         {elsewhere, "disk vda is another"},
         {on_another_server, "disk vda is another"},
+        {on_one_more_server, "disk vda is another"},
         {on_another_bridge, "interface 52:54:00:00:00:01 hangs elsewhere"},
         {in_another_vlan, "interface 52:54:00:00:00:01 hangs elsewhere"},
         {another_card, "interface 52:54:00:00:00:02 has come"},

@@ -41,6 +41,9 @@ void move_with_proof(struct move *m);
 /* Its image is backed by these files, as qemu-img finds it at the source and at the destination; all that is asked of them is proven. */
 void move_backed_by(struct move *m, const char *here, const char *there);
 
+/* It has a logical volume of one UUID on both hosts, on a unit of that name (NULL: not told). */
+void move_with_volume(struct move *m, const char *here, const char *there);
+
 /* Of the guest's hardware and its network disks, in preflight_hardware.c. */
 extern const struct spoiled preflight_hardware[];
 extern const size_t n_preflight_hardware;

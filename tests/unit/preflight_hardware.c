@@ -214,6 +214,20 @@ SPOIL(secret)
 {
     made_string(&network_disk(m, "rbd", "mon1")->auth, "libvirt");
 }
+SPOIL(no_server_named)
+{
+    made_string(&network_disk(m, "rbd", "")->auth, "libvirt");
+}
+SPOIL(another_second_server)
+{
+    Drover__V1__Disk *d = network_disk(m, "gluster", "store1");
+    Drover__V1__DiskHost *h = new0(Drover__V1__DiskHost);
+    drover__v1__disk_host__init(h);
+    made_string(&h->name, "store2");
+    append(&d->more_hosts, &d->n_more_hosts, h);
+    move_with_proof(m);
+    made_string(&made_inspection(&m->evidence, m->destination)->names[1]->addresses[0], "10.0.0.21");
+}
 static void with_volume(struct move *m, const char *volume, const char *type, const char *type_there)
 {
     made_string(&made_disk(m->guest, "volume", volume)->target, "vdb");
@@ -289,7 +303,9 @@ const struct spoiled preflight_hardware[] = {
     {another_server, "server-differs", "store1 is 10.0.0.20 on kvm1, and 10.0.0.21 on kvm2", MORE, B},
     {each_hosts_own_server, "server-differs", "127.0.0.1 on kvm2", MORE, B},
     {local_socket, "disk-local-socket", "/run/nbd.sock", ONLY, B},
+    {another_second_server, "server-differs", "store2 is 10.0.0.20 on kvm1", MORE, B},
     {secret, "disk-unproven", "the secret of libvirt", ONLY, W},
+    {no_server_named, "server-unnamed", "of rbd, with no <host>", ONLY, B},
     {volume_of_another_unit, "block-device-differs", "naa.2 on kvm2", ONLY, B},
     {volume_that_is_not_there, "block-device-missing", "no storage vol", ONLY, B},
     {volume_of_this_machines_own_group, "block-device-unproven", "luns/web1", ONLY, B},

@@ -212,6 +212,63 @@ SPOIL(other_size)
     move_asked(m, m->destination, KIND(IMAGE))->result->images[0]->virtual_size = 5;
 }
 
+static struct ask *mounted_from(struct move *m, const char *source, const char *fs_type)
+{
+    Drover__V1__Mount *mount = move_asked(m, m->source, KIND(NONCE_WRITE))->result->path->mount;
+    made_string(&mount->source, source);
+    made_string(&mount->fs_type, fs_type);
+    return move_asked(m, m->third, KIND(NONCE_FIND));
+}
+SPOIL(not_seen_where_it_is_mounted_from)
+{
+    made_answer(mounted_from(m, "kvm3:/srv/nfs/guests", "nfs4"), REFUTED, "absent", "not found");
+}
+SPOIL(not_seen_in_an_export_of_another_name)
+{
+    made_answer(mounted_from(m, "kvm3:/srv/other", "nfs4"), REFUTED, "absent", "not found");
+}
+static Drover__V1__Export *with_bricks(struct move *m, const char *first, const char *second)
+{
+    Drover__V1__Export *e = move_seen(m, m->third)->exports[0];
+    made_string(&e->kind, "gluster");
+    made_string(&e->name, "gv0");
+    made_string(&move_asked(m, m->third, KIND(NONCE_FIND))->result->export_name, "gv0");
+    e->bricks = xcalloc(2, sizeof(e->bricks[0]));
+    e->bricks[e->n_bricks++] = xstrdup(first);
+    e->bricks[e->n_bricks++] = xstrdup(second);
+    return e;
+}
+SPOIL(brick_of_the_destination)
+{
+    with_bricks(m, "kvm3:/srv/brick", "kvm2:/srv/brick");
+}
+SPOIL(brick_of_the_source_by_its_address)
+{
+    made_string(&m->from->migration_address, "fd00::11");
+    with_bricks(m, "[fd00::11]:/srv/brick", "kvm3:/srv/brick");
+}
+SPOIL(not_seen_in_any_brick)
+{
+    made_answer(mounted_from(m, "kvm3:/gv0", "fuse.glusterfs"), REFUTED, "absent", "not found");
+    with_bricks(m, "kvm3:/srv/brick", "kvm3:/srv/brick2");
+}
+SPOIL(not_seen_but_a_brick_is_a_strangers)
+{
+    made_answer(mounted_from(m, "kvm3:/gv0", "fuse.glusterfs"), REFUTED, "absent", "not found");
+    with_bricks(m, "kvm3:/srv/brick", "stranger:/srv/brick");
+}
+SPOIL(open_to_a_netgroup)
+{
+    closed(m);
+    Drover__V1__ExportAccess *a = move_seen(m, m->third)->exports[0]->access[0];
+    a->allowed = DROVER__V1__ANSWER__ANSWER_UNKNOWN;
+    made_string(&a->why, "whether kvm2 is @hosts can't be told from here");
+}
+SPOIL(shared_by_sshfs)
+{
+    made_string(&move_seen(m, m->source)->paths[0]->mount->fs_type, "fuse.sshfs");
+}
+
 static void with_cdrom(struct move *m)
 {
     Drover__V1__Disk *d = made_disk(m->guest, "file", "/var/lib/iso/install.iso");
@@ -393,6 +450,14 @@ const struct spoiled preflight_proofs[] = {
     {exported_by_destination, "export-is-host", "kvm2 itself", ONLY, B},
     {closed, "export-closed", "10.0.0.12", ONLY, B},
     {untraced, "export-untraced", "web1.raw", ONLY, W},
+    {not_seen_where_it_is_mounted_from, "export-not-seen", "kvm3 exports /srv/nfs", ONLY, B},
+    {not_seen_in_an_export_of_another_name, "export-untraced", "kvm3, which serves", ONLY, W},
+    {not_seen_in_any_brick, "export-not-seen", "kvm3 exports gv0", ONLY, B},
+    {not_seen_but_a_brick_is_a_strangers, "export-untraced", "kvm3, which serves", ONLY, W},
+    {brick_of_the_destination, "export-is-host", "kvm2 itself serves a brick of", ONLY, B},
+    {brick_of_the_source_by_its_address, "export-is-host", "kvm1 itself serves a brick of", ONLY, B},
+    {open_to_a_netgroup, "export-access-unknown", "@hosts", ONLY, I},
+    {shared_by_sshfs, "migration-unsafe", "fuse.sshfs", ONLY, B},
     {broken_chain, "image-unreachable", "base.qcow2", ONLY, B},
     {no_tools, "image-unproven", "qemu-img", ONLY, W},
     {no_tools_here, "image-unproven", "kvm1 can open it", ONLY, W},

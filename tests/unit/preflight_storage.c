@@ -74,6 +74,38 @@ SPOIL(nameless_device)
     with_block(m, "", "");
 }
 
+static void add_unit(struct move *m, const struct fleet_host *host, const char *unit)
+{
+    Drover__V1__Lun *l = lun_at(m, host);
+    l->units = xrealloc(l->units, l->n_units + 1, sizeof(l->units[0]));
+    l->units[l->n_units++] = xstrdup(unit);
+}
+void move_with_volume(struct move *m, const char *here, const char *there)
+{
+    with_block(m, "LVM-vg0-web1", "LVM-vg0-web1");
+    if (here)
+        add_unit(m, m->source, here);
+    if (there)
+        add_unit(m, m->destination, there);
+}
+SPOIL(volume_on_a_replica)
+{
+    move_with_volume(m, "naa.1", "naa.2");
+}
+SPOIL(volume_on_one_more_unit)
+{
+    move_with_volume(m, "naa.1", "naa.1");
+    add_unit(m, m->destination, "naa.2");
+}
+SPOIL(volume_of_cloned_hosts)
+{
+    move_with_volume(m, NULL, NULL);
+}
+SPOIL(volume_that_one_host_knows_less_of)
+{
+    move_with_volume(m, "naa.1", NULL);
+}
+
 /* A unit that both hosts log in to by open-iscsi, which `exporter` exports; `paths`: through a multipath map. */
 static Drover__V1__Export *with_session(struct move *m, const struct fleet_host *exporter, const char *portal,
                                         bool paths)
@@ -289,6 +321,10 @@ const struct spoiled preflight_storage[] = {
     {offline_device, "block-device-offline", "transport-offline", ONLY, B},
     {disk_of_every_virtual_machine, "block-device-unproven", "mpatha", ONLY, B},
     {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
+    {volume_on_a_replica, "block-device-differs", "LVM-vg0-web1 (naa.2) on kvm2", ONLY, B},
+    {volume_on_one_more_unit, "block-device-differs", "(naa.1, naa.2) on kvm2", ONLY, B},
+    {volume_of_cloned_hosts, "block-device-unproven", "a logical volume on disks", ONLY, B},
+    {volume_that_one_host_knows_less_of, "block-device-unproven", "a logical volume on disks", ONLY, B},
     {no_device, "block-device-missing", "mpatha", ONLY, B},
     {other_device, "block-device-differs", "naa.2", ONLY, B},
     {base_of_each_host, "storage-not-shared", "no nonce there", ONLY, B},

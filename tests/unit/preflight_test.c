@@ -220,6 +220,17 @@ static void a_backing_file_that_is_shared_is_no_finding(void **state)
     }
 }
 
+static void a_logical_volume_on_the_same_unit_is_no_finding(void **state)
+{
+    (void)state;
+    struct move m;
+    move_init(&m);
+    move_with_volume(&m, "naa.1", "naa.1");
+    preflight_run(&m.in, &m.out);
+    assert_int_equal(m.out.n, 0);
+    move_deinit(&m);
+}
+
 /* Its content counts, not where it lies; and of one export it is the same file. */
 static void a_read_only_disk_with_the_same_content_is_no_finding(void **state)
 {
@@ -361,6 +372,7 @@ int main(void)
         cmocka_unit_test(hosts_without_a_report_break_nothing),
         cmocka_unit_test(a_proven_move_has_no_findings),
         cmocka_unit_test(a_backing_file_that_is_shared_is_no_finding),
+        cmocka_unit_test(a_logical_volume_on_the_same_unit_is_no_finding),
         cmocka_unit_test(a_server_may_have_two_addresses),
         cmocka_unit_test(a_read_only_disk_with_the_same_content_is_no_finding),
         cmocka_unit_test(silence_is_told),
