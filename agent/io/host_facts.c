@@ -34,12 +34,31 @@ static char *os_value(const char *text, const char *key)
     return NULL;
 }
 
+/* Enterprise Linux before 7 has no os-release: "Red Hat Enterprise Linux Server release 6.3 (Santiago)", "CentOS release 5.8 (Final)". */
+static void os_read_redhat(const char *etc, Drover__V1__HostFacts *f)
+{
+    _cleanup_free_ char *text = tree_text("%s/redhat-release", etc);
+    const char *release = text ? strstr(text, " release ") : NULL;
+    if (!release)
+        return;
+    bool rhel = strncmp(text, "Red Hat Enterprise Linux", strlen("Red Hat Enterprise Linux")) == 0;
+    if (rhel || strncmp(text, "CentOS", strlen("CentOS")) == 0)
+        xml_set(&f->os_id, xstrdup(rhel ? "rhel" : "centos"));
+    release += strlen(" release ");
+    xml_set(&f->os_version, strndup(release, strspn(release, "0123456789.")));
+    xml_set(&f->os_name, strndup(text, strcspn(text, "\n")));
+}
+
 void os_read(const char *etc, Drover__V1__HostFacts *f)
 {
     _cleanup_free_ char *path = xasprintf("%s/os-release", etc), *text = tree_load(path, FILE_MAX_BYTES);
-    xml_set(&f->os_id, os_value(text, "ID"));
-    xml_set(&f->os_version, os_value(text, "VERSION_ID"));
-    xml_set(&f->os_name, os_value(text, "PRETTY_NAME"));
+    if (text) {
+        xml_set(&f->os_id, os_value(text, "ID"));
+        xml_set(&f->os_version, os_value(text, "VERSION_ID"));
+        xml_set(&f->os_name, os_value(text, "PRETTY_NAME"));
+    } else {
+        os_read_redhat(etc, f);
+    }
     xml_set(&f->machine_id, tree_text("%s/machine-id", etc));
     _cleanup_free_ char *iscsi = tree_text("%s/iscsi/initiatorname.iscsi", etc);
     const char *name = iscsi ? strstr(iscsi, "InitiatorName=") : NULL;

@@ -39,4 +39,5 @@ char *boot_id_read(const char *procfs);
 /* vm.unprivileged_userfaultfd; "none": this kernel has no userfaultfd at all; NULL: it can't be told (Linux before 5.2). */
 char *userfaultfd_read(const char *procfs);
 
+/* By os-release, or where there is none by redhat-release. `etc`: /etc. */
 void os_read(const char *etc, Drover__V1__HostFacts *facts);

@@ -87,8 +87,8 @@ def test_releases_of_red_hat(fleet, drover, guest, undo, here, there, expected):
     for host, release in zip(fleet.hosts(), (here, there)):
         target = host.run(["readlink", "/etc/os-release"]).stdout.strip()
         host.run(["rm", "/etc/os-release"])  # a link to the machine's own
-        host.write("/etc/os-release", f'ID=rhel\nVERSION_ID="{release}"\nNAME="Red Hat Enterprise Linux"\n')
-        undo(lambda host=host, target=target: host.run(["ln", "-sf", target, "/etc/os-release"]))
+        host.write("/etc/redhat-release", f"Red Hat Enterprise Linux Server release {release} (Test)\n")
+        undo(lambda host=host, target=target: (host.run(["rm", "/etc/redhat-release"]), host.run(["ln", "-s", target, "/etc/os-release"])))
     found = check(drover, "web1")
     assert heavy(found) == expected
     if not expected:

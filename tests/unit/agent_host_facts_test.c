@@ -244,6 +244,33 @@ static void the_system_by_its_release_file(void **state)
     }
 }
 
+/* Enterprise Linux 5 and 6, whose directions Red Hat's table is about. */
+static void an_older_system_by_its_release_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *id, *version;
+    } cases[] = {
+        {"Red Hat Enterprise Linux Server release 6.3 (Santiago)\n", "rhel", "6.3"},
+        {"Red Hat Enterprise Linux Server release 5.8 (Tikanga)\n", "rhel", "5.8"},
+        {"CentOS release 6.10 (Final)\n", "centos", "6.10"},
+        {"Scientific Linux release 6.4 (Carbon)\n", "", "6.4"},
+        {"something else\n", "", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_(made_tree_deinit) struct made_tree t;
+        _cleanup_facts_ Drover__V1__HostFacts *f = facts_new(), *newer = facts_new();
+        made_tree_init(&t);
+        made_tree_add(&t, "redhat-release", cases[i].text);
+        os_read(t.root, f);
+        assert_string_equal(f->os_id, cases[i].id);
+        assert_string_equal(f->os_version, cases[i].version);
+        made_tree_add(&t, "os-release", "ID=rhel\nVERSION_ID=9.4\n");
+        os_read(t.root, newer);
+        assert_string_equal(newer->os_version, "9.4");
+    }
+}
+
 static void userfaultfd_by_the_setting_or_the_kernels_release(void **state)
 {
     (void)state;
@@ -305,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_certificate_tells_its_end_and_names),
         cmocka_unit_test(huge_pages_of_the_host_and_its_nodes),
         cmocka_unit_test(the_system_by_its_release_file),
+        cmocka_unit_test(an_older_system_by_its_release_line),
         cmocka_unit_test(userfaultfd_by_the_setting_or_the_kernels_release),
         cmocka_unit_test(one_setting_alone),
         cmocka_unit_test(the_boot_id_is_the_kernels),
