@@ -131,6 +131,17 @@ def test_what_an_agent_may_not_do(fleet, drover, undo, changed):
     assert "CAP_NET_RAW" in found["bridge-unheard"]["todo"]
 
 
+def test_a_host_that_tells_only_a_part(fleet, drover, guest, undo):
+    """Its libvirt hangs: what was asked of it is not told, and all the rest is proven."""
+    libvirtd = fleet.node("kvm1").process("libvirtd")
+    libvirtd.kill(signal.SIGSTOP)
+    undo(lambda: libvirtd.kill(signal.SIGCONT))
+    found = check(drover, "web1")
+    assert heavy(found)["inspection-missing"] == "block" and "kvm1" in found["inspection-missing"]["subject"]
+    libvirtd.kill(signal.SIGCONT)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 30, "libvirt to answer again")
+
+
 # ---- of the doctor ----
 
 

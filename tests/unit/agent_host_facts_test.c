@@ -271,6 +271,24 @@ static void an_older_system_by_its_release_line(void **state)
     }
 }
 
+/* However short the time is, it is kept, and what is given up harms nothing. */
+static void a_name_is_looked_up_for_as_long_as_there_is_time(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        _cleanup_facts_ Drover__V1__HostFacts *f = facts_new();
+        const struct limit limit = {clock_monotonic_ms() + i % 3, -1};
+        host_resolve(&limit, i % 2 ? "localhost" : "127.0.0.1", &f->resolves, &f->n_resolves,
+                     &f->resolve_error);
+        assert_true(f->n_resolves || f->resolve_error[0]);
+    }
+    _cleanup_facts_ Drover__V1__HostFacts *f = facts_new();
+    const struct limit limit = {clock_monotonic_ms() + 20000, -1};
+    host_resolve(&limit, "127.0.0.1", &f->resolves, &f->n_resolves, &f->resolve_error);
+    assert_int_equal(f->n_resolves, 1);
+    assert_string_equal(f->resolves[0], "127.0.0.1");
+}
+
 static void userfaultfd_by_the_setting_or_the_kernels_release(void **state)
 {
     (void)state;
@@ -332,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_certificate_tells_its_end_and_names),
         cmocka_unit_test(huge_pages_of_the_host_and_its_nodes),
         cmocka_unit_test(the_system_by_its_release_file),
+        cmocka_unit_test(a_name_is_looked_up_for_as_long_as_there_is_time),
         cmocka_unit_test(an_older_system_by_its_release_line),
         cmocka_unit_test(userfaultfd_by_the_setting_or_the_kernels_release),
         cmocka_unit_test(one_setting_alone),
