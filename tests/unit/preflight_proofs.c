@@ -290,6 +290,37 @@ SPOIL(deaf_bridge)
 {
     made_answer(move_asked(m, m->destination, KIND(LAYER2_LISTEN)), UNDECIDED, "denied", "no CAP_NET_RAW");
 }
+/* Nothing was heard because nothing was sent. */
+SPOIL(mute_bridge)
+{
+    other_segment(m);
+    made_answer(move_asked(m, m->source, KIND(LAYER2_SEND)), UNDECIDED, "denied",
+                "cannot open a packet socket; the agent needs CAP_NET_RAW");
+}
+SPOIL(sender_failed)
+{
+    other_segment(m);
+    made_silence(move_asked(m, m->source, KIND(LAYER2_SEND)), STATUS_RESOURCE_EXHAUSTED,
+                 "256 probes are at work");
+}
+SPOIL(sender_not_heard_of) /* it may have sent */
+{
+    other_segment(m);
+    made_silence(move_asked(m, m->source, KIND(LAYER2_SEND)), STATUS_DEADLINE_EXCEEDED, "no answer in 3 s");
+}
+SPOIL(sender_late)
+{
+    other_segment(m);
+    made_answer(move_asked(m, m->source, KIND(LAYER2_SEND)), UNDECIDED, "timeout", "no answer from br0");
+}
+SPOIL(sender_told_enough)
+{
+    other_segment(m);
+    struct ask *a = move_asked(m, m->source, KIND(LAYER2_SEND));
+    drover__v1__probe_result__free_unpacked(a->result, NULL);
+    a->result = NULL;
+    a->state = ASK_ENOUGH;
+}
 SPOIL(small_mtu)
 {
     m->from->bridges[0]->mtu = 9000;
@@ -403,6 +434,11 @@ const struct spoiled preflight_proofs[] = {
     {other_segment, "bridge-segment", "1500 ms", ONLY, B},
     {second_network_on_the_bridge, "bridge-segment", "heard nothing on br1", ONLY, B},
     {deaf_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
+    {mute_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
+    {sender_failed, "bridge-unheard", "256 probes", ONLY, W},
+    {sender_not_heard_of, "bridge-segment", "1500 ms", ONLY, B},
+    {sender_late, "bridge-segment", "1500 ms", ONLY, B},
+    {sender_told_enough, "bridge-segment", "1500 ms", ONLY, B},
     {small_mtu, "mtu-smaller", "1500", ONLY, B},
     {against_the_rules, "guest-rules", "pins it", MORE, B},
     {same_mac, "mac-in-use", "other", MORE, B},
