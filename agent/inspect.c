@@ -17,14 +17,15 @@
 
 enum { WAIT_MS = 5000, STATFS_MS = 1000, MAX_PATHS = 512, MAX_VOLUMES = 4096 };
 
-static void read_mounts(Drover__V1__Inspection *r)
+static void read_mounts(const struct probe_job *j, Drover__V1__Inspection *r)
 {
     struct error err;
+    int64_t left = limit_left_ms(&j->limit);
     _cleanup_(mounts_freep) struct mounts *mounts = NULL;
     if (mounts_read("/proc/self/mountinfo", &mounts, &err) < 0)
         message_append_text(&r->errors, &r->n_errors, err.text);
     else
-        r->n_mounts = mounts_list(mounts, STATFS_MS, &r->mounts);
+        r->n_mounts = mounts_list(mounts, left < STATFS_MS ? (int)left : STATFS_MS, &r->mounts);
 }
 
 static void read_paths(struct probe_job *j, const Drover__V1__InspectRequest *q, Drover__V1__Inspection *r)
@@ -74,7 +75,7 @@ static void read_names(struct probe_job *j, const Drover__V1__InspectRequest *q,
         Drover__V1__ResolvedName *n = new0(Drover__V1__ResolvedName);
         drover__v1__resolved_name__init(n);
         xml_set(&n->name, xstrdup(q->names[i]));
-        host_resolve(n->name, &n->addresses, &n->n_addresses, &n->error);
+        host_resolve(&j->limit, n->name, &n->addresses, &n->n_addresses, &n->error);
         message_append(&r->names, &r->n_names, n);
     }
 }
@@ -105,26 +106,27 @@ static void inspect(struct probe_job *j)
     Drover__V1__Inspection *r = (Drover__V1__Inspection *)j->result;
     bool all = !q->mounts && !q->luns && !q->exports && !q->host && !q->volumes && !q->n_paths &&
                !*q->guest && !q->n_pool_volumes && !q->n_names;
+    /* What was asked of this guest first: when time runs out, no rule may be left without its fact. */
+    if (*q->guest)
+        read_guest(j, q->guest, r);
+    if (q->n_paths)
+        read_paths(j, q, r);
+    if (q->n_pool_volumes)
+        read_pool_volumes(j, q, r);
+    if (q->n_names)
+        read_names(j, q, r);
     if (all || q->mounts)
-        read_mounts(r);
+        read_mounts(j, r);
     if (all || q->luns) {
         r->n_luns = luns_read("/sys", &r->luns);
         r->n_adapters = adapters_read("/sys", &r->adapters);
     }
     if (all || q->exports)
         exports_read(&j->limit, q->clients, q->n_clients, r);
-    if (all || q->host)
-        r->host = host_facts_read(&j->limit, j->probes->agent->config, r);
     if (q->volumes)
         read_volumes(j, r);
-    if (*q->guest)
-        read_guest(j, q->guest, r);
-    if (q->n_paths)
-        read_paths(j, q, r);
-    if (q->n_names)
-        read_names(j, q, r);
-    if (q->n_pool_volumes)
-        read_pool_volumes(j, q, r);
+    if (all || q->host)
+        r->host = host_facts_read(&j->limit, j->probes->agent->config, r);
 }
 
 static void finish(struct probe_job *j)

@@ -103,7 +103,7 @@ static void take(void *arg)
             return;
         t->got.n++;
     }
-    t->got.resident = conn ? dirty_rate_resident(conn, t->guest, t->memory) : 0;
+    t->got.resident = conn ? dirty_rate_touched(conn, t->guest, t->memory) : 0;
 }
 
 static void next(struct samples *s);

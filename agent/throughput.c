@@ -1,29 +1,26 @@
 #include "agent/throughput.h"
 
-#include "agent/io/limit.h"
+#include "agent/io/bandwidth.h"
 #include "agent/io/listening.h"
 #include "agent/io/ports.h"
 #include "agent/transaction.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include <uuid/uuid.h>
 
 enum {
     CONNECT_MS = 3000,
-    WARM_UP_MS = 150, /* slow start, and what a rate limit lets through at first */
-    MEASURE_MS = 300,
-    SWALLOW_MS = 2000, /* at most, at the destination */
+    SEND_MS = 3000, /* at most, connected */
+    SWALLOW_MS = CONNECT_MS + SEND_MS,
     AGAIN_MS = 100,
-    CHUNK = 256 * 1024,
-    NONCE_BYTES = 36,
+    NONCE_BYTES = BANDWIDTH_NONCE,
 };
+
+static const char moving[] = "a migration is on at this host";
 
 static Drover__V1__ProbeResult *probe_result_new(void)
 {
@@ -35,11 +32,13 @@ static Drover__V1__ProbeResult *probe_result_new(void)
 /* ---- the destination: opens a port and swallows ---- */
 
 struct swallow {
+    struct swallow *next;
+    struct transactions *all;
     struct agent *agent;
     Drover__V1__ThroughputReply_Closure reply;
     void *call;
     char nonce[NONCE_BYTES + 1];
-    int fd;
+    int fd, cancel_fd;
     Drover__V1__ProbeResult *result; /* owned */
 };
 
@@ -55,24 +54,19 @@ static void open_port(void *arg)
 static void swallow(void *arg)
 {
     struct swallow *s = arg;
-    struct limit limit = {.deadline_ms = clock_monotonic_ms() + CONNECT_MS, .cancel_fd = -1};
-    _cleanup_close_ int fd = limit_poll(&limit, s->fd, POLLIN, -1) ? accept(s->fd, NULL, NULL) : -1;
-    close(s->fd);
-    char *buffer = xcalloc(CHUNK, 1);
-    struct timeval patience = {.tv_sec = 1};
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
-        recv(fd, buffer, NONCE_BYTES, MSG_WAITALL) == NONCE_BYTES &&
-        memcmp(buffer, s->nonce, NONCE_BYTES) == 0) {
-        limit.deadline_ms = clock_monotonic_ms() + SWALLOW_MS;
-        while (!limit_over(&limit) && recv(fd, buffer, CHUNK, 0) > 0)
-            ;
-    }
-    free(buffer);
+    const struct limit limit = {clock_monotonic_ms() + SWALLOW_MS, s->cancel_fd};
+    bandwidth_swallow(&limit, s->fd, s->nonce);
 }
 
 static void swallowed(void *arg)
 {
     struct swallow *s = arg;
+    struct swallow **at = &s->all->swallows;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    close(s->cancel_fd);
+    transactions_unref(s->all);
     drover__v1__probe_result__free_unpacked(s->result, NULL);
     free(s);
 }
@@ -80,9 +74,13 @@ static void swallowed(void *arg)
 static void port_opened(void *arg)
 {
     struct swallow *s = arg;
-    if (s->fd < 0) {
+    bool unwanted = s->fd >= 0 && (s->all->closing || transactions_moving(s->all));
+    if (unwanted)
+        close(s->fd);
+    if (s->fd < 0 || unwanted) {
         struct error err;
-        error_set(&err, STATUS_UNAVAILABLE, "no port can be opened for the measurement: %s", s->result->seen);
+        error_set(&err, STATUS_UNAVAILABLE, "no port can be opened for the measurement: %s",
+                  unwanted ? moving : s->result->seen);
         rpc_call_fail(s->call, &err);
         swallowed(s);
         return;
@@ -108,8 +106,22 @@ void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__Th
         rpc_call_fail(call, &err);
         return;
     }
+    int cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (cancel_fd < 0) {
+        error_errno(&err, errno, "cannot measure");
+        rpc_call_fail(call, &err);
+        return;
+    }
     struct swallow *s = new0(struct swallow);
-    *s = (struct swallow){.agent = all->agent, .reply = reply, .call = call, .fd = -1};
+    *s = (struct swallow){.next = all->swallows,
+                          .all = all,
+                          .agent = all->agent,
+                          .reply = reply,
+                          .call = call,
+                          .fd = -1,
+                          .cancel_fd = cancel_fd};
+    all->swallows = s;
+    all->refs++;
     s->result = probe_result_new();
     memcpy(s->nonce, request->nonce, NONCE_BYTES);
     workers_submit(all->agent->workers, open_port, port_opened, s);
@@ -125,58 +137,33 @@ struct measure {
     char nonce[NONCE_BYTES + 1];
     char *address;
     uint32_t port;
+    int cancel_fd; /* -1: nothing is sent yet */
     Drover__V1__Endpoint destination;
     int64_t until_ms; /* asks again */
     int64_t bandwidth;
     struct error err;
 };
 
-/* What the other end has taken: sent, and no longer in our queue. */
-static int64_t arrived(int fd, int64_t sent)
-{
-    int queued = 0;
-    return ioctl(fd, SIOCOUTQ, &queued) == 0 ? sent - queued : sent;
-}
-
 static void send_paced(void *arg)
 {
     struct measure *m = arg;
     Drover__V1__ProbeResult *result = probe_result_new();
-    struct limit limit = {.deadline_ms = clock_monotonic_ms() + CONNECT_MS, .cancel_fd = -1};
+    struct limit limit = {clock_monotonic_ms() + CONNECT_MS, m->cancel_fd};
+    struct error why;
     _cleanup_close_ int fd = port_dial(&limit, "", m->address, m->port, result);
     if (fd < 0)
         error_set(&m->err, STATUS_UNAVAILABLE, "throughput to %s: %s", m->address, result->seen);
     drover__v1__probe_result__free_unpacked(result, NULL);
-    if (fd < 0)
-        return;
-    char *buffer = xcalloc(CHUNK, 1);
-    int64_t start = clock_monotonic_ms(), sent = 0, base = 0, base_at = 0, now = start;
-    memcpy(buffer, m->nonce, NONCE_BYTES);
-    while (now < start + WARM_UP_MS + MEASURE_MS) {
-        limit.deadline_ms = now + 1000;
-        if (!limit_poll(&limit, fd, POLLOUT, -1))
-            break;
-        ssize_t n = send(fd, buffer, sent ? CHUNK : NONCE_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno != EAGAIN)
-            break;
-        sent += n > 0 ? n : 0;
-        now = clock_monotonic_ms();
-        if (!base_at && now >= start + WARM_UP_MS) {
-            base = arrived(fd, sent);
-            base_at = now;
-        }
-    }
-    int64_t bytes = arrived(fd, sent) - base;
-    free(buffer);
-    if (base_at && now > base_at && bytes > 0)
-        m->bandwidth = bytes * 1000 / (now - base_at);
-    else
-        error_set(&m->err, STATUS_UNAVAILABLE, "throughput to %s: the connection broke", m->address);
+    limit.deadline_ms = clock_monotonic_ms() + SEND_MS;
+    if (fd >= 0 && bandwidth_send(&limit, fd, m->nonce, &m->bandwidth, &why) < 0)
+        error_set(&m->err, why.code, "throughput to %s: %s", m->address, why.text);
 }
 
 static void measure_end(struct measure *m, int64_t bandwidth, const struct error *why)
 {
     m->fn(m->arg, bandwidth, bandwidth ? NULL : why);
+    if (m->cancel_fd >= 0)
+        close(m->cancel_fd);
     transactions_unref(m->all);
     free(m->address);
     free(m->destination.host);
@@ -225,6 +212,13 @@ static void on_port(const Drover__V1__ThroughputReply *reply, void *arg)
         measured(m);
         return;
     }
+    m->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (m->cancel_fd < 0 || m->all->closing || transactions_moving(m->all)) {
+        error_set(&m->err, STATUS_UNAVAILABLE, "%s",
+                  m->cancel_fd < 0 ? "no file descriptor is left" : moving);
+        measured(m);
+        return;
+    }
     m->address = xstrdup(reply->address);
     m->port = reply->port;
     workers_submit(m->all->agent->workers, send_paced, measured, m);
@@ -237,7 +231,7 @@ static void ask(void *arg)
     if (!m->until_ms)
         m->until_ms = clock_monotonic_ms() + CONNECT_MS;
     if (m->all->closing || transactions_moving(m->all))
-        error_set(&m->err, STATUS_UNAVAILABLE, "a migration is on at this host");
+        error_set(&m->err, STATUS_UNAVAILABLE, "%s", moving);
     else
         client = peers_client(m->all->peers, &m->destination, &m->err);
     if (!client) {
@@ -254,7 +248,7 @@ void throughput_measure(struct transactions *all, const Drover__V1__Endpoint *de
                         void (*fn)(void *arg, int64_t bandwidth, const struct error *why), void *arg)
 {
     struct measure *m = new0(struct measure);
-    *m = (struct measure){.all = all, .fn = fn, .arg = arg};
+    *m = (struct measure){.all = all, .fn = fn, .arg = arg, .cancel_fd = -1};
     all->refs++;
     drover__v1__endpoint__init(&m->destination);
     m->destination.host = xstrdup(destination->host);
@@ -269,4 +263,12 @@ void throughput_measure(struct transactions *all, const Drover__V1__Endpoint *de
     *last = m;
     if (first)
         ask(m);
+}
+
+void throughput_give_up(struct transactions *all)
+{
+    if (all->measures && all->measures->cancel_fd >= 0)
+        eventfd_write(all->measures->cancel_fd, 1);
+    for (struct swallow *s = all->swallows; s; s = s->next)
+        eventfd_write(s->cancel_fd, 1);
 }

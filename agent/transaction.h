@@ -83,6 +83,7 @@ struct transactions {
     struct workers *copiers;    /* for the disks of guests that are shut off: each takes a thread for long */
     struct receiver *receivers; /* loop's */
     struct measure *measures;   /* of throughput.c: the first is under way; loop's */
+    struct swallow *swallows;   /* of throughput.c: other hosts' measurements; loop's */
     struct libvirt_subscription *subscription;
     struct loop_timer *tidy;
     Drover__V1__Peer_Service peer_service;

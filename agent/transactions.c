@@ -4,6 +4,7 @@
 #include "agent/io/libvirt.h"
 #include "agent/io/message.h"
 #include "agent/service.h"
+#include "agent/throughput.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
@@ -404,6 +405,7 @@ static void stop(struct transactions *all)
 {
     all->closing = true;
     eventfd_write(all->stop_fd, 1);
+    throughput_give_up(all);
     all->tidy = loop_timer_cancel(all->tidy);
     all->subscription = libvirt_unsubscribe(all->subscription);
     for (struct transaction *t = all->list; t; t = t->next) {

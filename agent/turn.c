@@ -3,6 +3,7 @@
 
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
+#include "agent/throughput.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -91,6 +92,8 @@ static void finished(void *arg)
     }
     if (txn)
         copy(txn);
+    if (transactions_moving(all))
+        throughput_give_up(all);
     free(op->other);
     op->done(op);
     if (txn)

@@ -12,8 +12,6 @@
 #include <limits.h>
 #include <string.h>
 
-enum { MAX_OPEN = 4096 }; /* as many as a coordinator tells */
-
 static int list(struct cli *cli, const Drover__V1__ListJobsRequest *request)
 {
     _cleanup_reply_ ProtobufCMessage *reply = NULL;

@@ -9,7 +9,7 @@ struct sampled {
     int64_t tried_ms; /* monotonic */
     int64_t at_ms;    /* of what is kept */
     unsigned n;       /* windows, all or none */
-    int64_t resident; /* bytes of its QEMU in memory; 0: not known */
+    int64_t resident; /* bytes of its memory that it has touched; 0: not known */
     struct model_window windows[SAMPLED_WINDOWS];
 };
 

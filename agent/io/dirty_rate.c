@@ -1,14 +1,11 @@
 #include "agent/io/dirty_rate.h"
 
 #include "agent/io/domain.h"
-#include "agent/io/tree.h"
-#include "common/base/memory.h"
+#include "agent/io/touched.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { POLL_MS = 100, PATIENCE_MS = 3000, SMAPS_MAX = 8 << 20, QEMU_ITSELF = 40 << 20 };
+enum { POLL_MS = 100, PATIENCE_MS = 3000 };
 
 static long long number(virDomainStatsRecordPtr r, const char *name)
 {
@@ -78,39 +75,9 @@ int dirty_rate_sample(virConnectPtr conn, const char *uuid, int seconds, const a
                      seconds + PATIENCE_MS / 1000);
 }
 
-int64_t dirty_rate_mapping(const char *smaps, int64_t size)
-{
-    long long wanted = size / 1024;
-    bool here = false;
-    for (const char *line = smaps; line && *line; line = strchr(line, '\n'), line += line != NULL) {
-        if (strncmp(line, "Size:", 5) == 0)
-            here = strtoll(line + 5, NULL, 10) == wanted;
-        else if (here && strncmp(line, "Rss:", 4) == 0)
-            return strtoll(line + 4, NULL, 10) * 1024;
-    }
-    return 0;
-}
-
-static int64_t mapped(virDomainPtr domain, int64_t memory)
-{
-    const char *name = virDomainGetName(domain);
-    _cleanup_free_ char *pid = tree_text("/run/libvirt/qemu/%s.pid", name ? name : "");
-    _cleanup_free_ char *path = pid ? xasprintf("/proc/%s/smaps", pid) : NULL;
-    _cleanup_free_ char *smaps = path ? tree_load(path, SMAPS_MAX) : NULL;
-    return smaps ? dirty_rate_mapping(smaps, memory) : 0;
-}
-
-int64_t dirty_rate_resident(virConnectPtr conn, const char *uuid, int64_t memory)
+int64_t dirty_rate_touched(virConnectPtr conn, const char *uuid, int64_t memory)
 {
     _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, NULL);
-    virDomainMemoryStatStruct stats[VIR_DOMAIN_MEMORY_STAT_NR];
-    int64_t exact = domain ? mapped(domain, memory) : 0;
-    if (exact)
-        return exact;
-    int n = domain ? virDomainMemoryStats(domain, stats, VIR_DOMAIN_MEMORY_STAT_NR, 0) : 0;
-    for (int i = 0; i < n; i++)
-        if (stats[i].tag == VIR_DOMAIN_MEMORY_STAT_RSS)
-            return (int64_t)stats[i].val * 1024 > QEMU_ITSELF ? (int64_t)stats[i].val * 1024 - QEMU_ITSELF
-                                                              : 1;
-    return 0;
+    const char *name = domain ? virDomainGetName(domain) : NULL;
+    return name ? touched_memory("/run/libvirt/qemu", "/proc", name, memory) : 0;
 }

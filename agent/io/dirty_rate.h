@@ -12,9 +12,5 @@
 int dirty_rate_sample(virConnectPtr conn, const char *uuid, int seconds, const atomic_bool *stop,
                       struct model_window *ret, struct error *err);
 
-/* Worker: bytes of the guest's memory that it has ever touched; 0: not known. By /proc where this program may read it: the
- * mapping of `memory` bytes of its QEMU; else by libvirt's figure of the whole QEMU. */
-int64_t dirty_rate_resident(virConnectPtr conn, const char *uuid, int64_t memory);
-
-/* Bytes in memory of the mapping of that size in a text like /proc/PID/smaps; 0: there is none. */
-int64_t dirty_rate_mapping(const char *smaps, int64_t size);
+/* Worker: bytes of the guest's memory, of `memory` in all, that it has ever touched; 0: not known. See io/touched.h. */
+int64_t dirty_rate_touched(virConnectPtr conn, const char *uuid, int64_t memory);

@@ -3,6 +3,7 @@
 #include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
+#include "common/base/loop.h"
 #include "common/base/memory.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-enum { RESOLVE_MS = 1500, FILE_MAX_BYTES = 65536 };
+enum { RESOLVE_MS = 1500, MAX_LOOKUPS = 64, FILE_MAX_BYTES = 65536 };
 
 /* ---- operating system ---- */
 
@@ -34,12 +35,31 @@ static char *os_value(const char *text, const char *key)
     return NULL;
 }
 
+/* Enterprise Linux before 7 has no os-release: "Red Hat Enterprise Linux Server release 6.3 (Santiago)", "CentOS release 5.8 (Final)". */
+static void os_read_redhat(const char *etc, Drover__V1__HostFacts *f)
+{
+    _cleanup_free_ char *text = tree_text("%s/redhat-release", etc);
+    const char *release = text ? strstr(text, " release ") : NULL;
+    if (!release)
+        return;
+    bool rhel = strncmp(text, "Red Hat Enterprise Linux", strlen("Red Hat Enterprise Linux")) == 0;
+    if (rhel || strncmp(text, "CentOS", strlen("CentOS")) == 0)
+        xml_set(&f->os_id, xstrdup(rhel ? "rhel" : "centos"));
+    release += strlen(" release ");
+    xml_set(&f->os_version, strndup(release, strspn(release, "0123456789.")));
+    xml_set(&f->os_name, strndup(text, strcspn(text, "\n")));
+}
+
 void os_read(const char *etc, Drover__V1__HostFacts *f)
 {
     _cleanup_free_ char *path = xasprintf("%s/os-release", etc), *text = tree_load(path, FILE_MAX_BYTES);
-    xml_set(&f->os_id, os_value(text, "ID"));
-    xml_set(&f->os_version, os_value(text, "VERSION_ID"));
-    xml_set(&f->os_name, os_value(text, "PRETTY_NAME"));
+    if (text) {
+        xml_set(&f->os_id, os_value(text, "ID"));
+        xml_set(&f->os_version, os_value(text, "VERSION_ID"));
+        xml_set(&f->os_name, os_value(text, "PRETTY_NAME"));
+    } else {
+        os_read_redhat(etc, f);
+    }
     xml_set(&f->machine_id, tree_text("%s/machine-id", etc));
     _cleanup_free_ char *iscsi = tree_text("%s/iscsi/initiatorname.iscsi", etc);
     const char *name = iscsi ? strstr(iscsi, "InitiatorName=") : NULL;
@@ -83,36 +103,93 @@ static void read_addresses(Drover__V1__HostFacts *f)
     freeifaddrs(all);
 }
 
+/* Not by getaddrinfo_a(3): a request that is given up while it is worked on crashes or hangs in glibc 2.36. */
 struct lookup {
-    struct gaicb request;
-    struct addrinfo hints;
-    char name[HOST_NAME_MAX + 1];
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool over, left; /* left: nobody waits any more, and the thread frees it */
+    int status;
+    struct addrinfo *result;
+    char *name;
 };
 
-/* A resolver that hangs must not hold up the other facts. */
-void host_resolve(const char *name, char ***ret, size_t *ret_n, char **ret_error)
+static _Atomic unsigned lookups; /* threads */
+
+static void lookup_free(struct lookup *l)
 {
-    struct lookup *l = new0(struct lookup);
-    snprintf(l->name, sizeof(l->name), "%s", name);
-    l->hints.ai_socktype = SOCK_STREAM;
-    l->request.ar_name = l->name;
-    l->request.ar_request = &l->hints;
-    struct gaicb *list[] = {&l->request};
-    struct timespec wait = {RESOLVE_MS / 1000, RESOLVE_MS % 1000 * 1000000L};
-    int e = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
-    if (e == 0 && gai_suspend((const struct gaicb *const *)list, 1, &wait) == EAI_AGAIN &&
-        gai_cancel(&l->request) != EAI_CANCELED && gai_error(&l->request) == EAI_INPROGRESS) {
-        xml_set(ret_error, xasprintf("no answer within %d ms", RESOLVE_MS));
-        return; /* `l` is still the resolver's: given up */
-    }
-    e = e ? e : gai_error(&l->request);
-    if (e)
-        xml_set(ret_error, xstrdup(e == EAI_CANCELED ? "no answer in time" : gai_strerror(e)));
-    for (const struct addrinfo *a = e ? NULL : l->request.ar_result; a; a = a->ai_next)
-        add_address(a->ai_addr, ret, ret_n);
-    if (l->request.ar_result)
-        freeaddrinfo(l->request.ar_result);
+    if (l->result)
+        freeaddrinfo(l->result);
+    pthread_cond_destroy(&l->ended);
+    pthread_mutex_destroy(&l->lock);
+    free(l->name);
     free(l);
+}
+
+static void *look_up(void *arg)
+{
+    struct lookup *l = arg;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *result = NULL;
+    int status = getaddrinfo(l->name, NULL, &hints, &result);
+    pthread_mutex_lock(&l->lock);
+    l->status = status;
+    l->result = status ? NULL : result;
+    l->over = true;
+    bool left = l->left;
+    pthread_cond_signal(&l->ended);
+    pthread_mutex_unlock(&l->lock);
+    if (left)
+        lookup_free(l);
+    lookups--;
+    return NULL;
+}
+
+static struct lookup *lookup_begin(const char *name)
+{
+    pthread_condattr_t attr;
+    pthread_t thread;
+    struct lookup *l = new0(struct lookup);
+    l->name = xstrdup(name);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->ended, &attr);
+    pthread_condattr_destroy(&attr);
+    if (lookups++ < MAX_LOOKUPS && pthread_create(&thread, NULL, look_up, l) == 0) {
+        pthread_detach(thread);
+        return l;
+    }
+    lookups--;
+    lookup_free(l);
+    return NULL;
+}
+
+/* A resolver that hangs must not hold up the other facts. */
+void host_resolve(const struct limit *limit, const char *name, char ***ret, size_t *ret_n, char **ret_error)
+{
+    int64_t left = limit_left_ms(limit), most = left < RESOLVE_MS ? left : RESOLVE_MS;
+    int64_t end_ms = clock_monotonic_ms() + most;
+    struct timespec end = {end_ms / 1000, end_ms % 1000 * 1000000L};
+    struct lookup *l = lookup_begin(name);
+    if (!l) {
+        xml_set(ret_error, xstrdup("not looked up: too many names are, and the resolver does not answer"));
+        return;
+    }
+    pthread_mutex_lock(&l->lock);
+    while (!l->over && pthread_cond_timedwait(&l->ended, &l->lock, &end) == 0)
+        ;
+    bool over = l->over;
+    l->left = !over;
+    pthread_mutex_unlock(&l->lock);
+    if (!over) {
+        xml_set(ret_error, xasprintf("no answer within %lld ms", (long long)most));
+        return;
+    }
+    if (l->status)
+        xml_set(ret_error, xstrdup(gai_strerror(l->status)));
+    for (const struct addrinfo *a = l->result; a; a = a->ai_next)
+        add_address(a->ai_addr, ret, ret_n);
+    lookup_free(l);
 }
 
 /* ---- huge pages ---- */
@@ -217,7 +294,7 @@ Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct a
         xml_set(&f->kernel, xstrdup(system.release));
     os_read("/etc", f);
     read_addresses(f);
-    host_resolve(f->hostname, &f->resolves, &f->n_resolves, &f->resolve_error);
+    host_resolve(limit, f->hostname, &f->resolves, &f->n_resolves, &f->resolve_error);
     hugepages_read("/sys", "/proc", f);
     read_certificates(config, f);
     if (config->hypervisor)

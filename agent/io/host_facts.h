@@ -12,7 +12,7 @@ Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct a
                                        Drover__V1__Inspection *inspection);
 
 /* The addresses that a name stands for here, appended to the list; or why there are none. In bounded time. The fields of a message. */
-void host_resolve(const char *name, char ***ret, size_t *ret_n, char **ret_error);
+void host_resolve(const struct limit *limit, const char *name, char ***ret, size_t *ret_n, char **ret_error);
 
 /* `etc_libvirt`: /etc/libvirt. Each setting that matters to migrations, with the file and line that say so, or the default. */
 void settings_read(const char *etc_libvirt, Drover__V1__HostFacts *facts);
@@ -39,4 +39,5 @@ char *boot_id_read(const char *procfs);
 /* vm.unprivileged_userfaultfd; "none": this kernel has no userfaultfd at all; NULL: it can't be told (Linux before 5.2). */
 char *userfaultfd_read(const char *procfs);
 
+/* By os-release, or where there is none by redhat-release. `etc`: /etc. */
 void os_read(const char *etc, Drover__V1__HostFacts *facts);

@@ -35,6 +35,10 @@ static const struct rule rules[] = {
      "The agent is connected and did not answer when it was asked what the host is like and what it can "
      "prove. So nothing tells whether the host is ready.",
      false},
+    {"inspection-missing", B, PROBED, rule_inspection_missing,
+     "A host was asked about the guest, its paths and its disks' servers, and has not told of all in time. "
+     "What was not looked at can't be found to be wrong, so nothing moves.",
+     false},
     {"same-host", B, ALWAYS, rule_same_host, "The destination that was named is the host where the guest is.",
      false},
     {"host-uuid", B, LIBVIRT, rule_host_uuid,

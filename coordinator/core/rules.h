@@ -47,6 +47,7 @@ RULE(host_role);
 RULE(host_maintenance);
 RULE(libvirt_up);
 RULE(agent_silent);
+RULE(inspection_missing);
 RULE(same_host);
 RULE(host_uuid);
 RULE(agent_version);

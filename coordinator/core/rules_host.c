@@ -1,4 +1,5 @@
 /* Rules about the two hosts and what runs on them. */
+#include "common/base/cleanup.h"
 #include "coordinator/core/rules.h"
 
 #include <string.h>
@@ -66,6 +67,72 @@ RULE(agent_silent)
                   ("answers: without them nothing is proven"),
                   ("see its log there (journalctl -u drover-agent), and whether the host is overloaded; "
                    "restarting the agent harms no guest"));
+    }
+}
+
+static void add_untold(char **text, const char *what, const char *why)
+{
+    text_append(text, ", ", "%s%s%s%s", what, why[0] ? " (" : "", why, why[0] ? ")" : "");
+}
+
+/* A path where the host may not look has its mount; one of a file system that does not answer has neither. */
+static void add_untold_path(char **text, const struct preflight *in, const struct fleet_host *host,
+                            const char *path)
+{
+    const Drover__V1__PathFacts *p = evidence_path(in->evidence, host, path);
+    if (!p || (!p->kind[0] && !p->mount))
+        add_untold(text, path, p ? p->error : "");
+}
+
+static void add_untold_name(char **text, const Drover__V1__Inspection *seen, const char *name)
+{
+    const char *why = "";
+    for (size_t i = 0; i < seen->n_names; i++) {
+        if (!streq(seen->names[i]->name, name))
+            continue;
+        if (seen->names[i]->n_addresses)
+            return;
+        why = seen->names[i]->error;
+    }
+    add_untold(text, name, why);
+}
+
+/* Of what a host was asked about this guest, what it has not told: owned by the caller, NULL if nothing is missing. */
+static char *untold(const struct preflight *in, const struct ask *a)
+{
+    const Drover__V1__InspectRequest *q = a->inspect;
+    const Drover__V1__Inspection *seen = a->inspection;
+    char *text = NULL;
+    if (!seen)
+        return xasprintf("anything (%s)", ask_words(a));
+    if (q->guest[0] && !seen->guest)
+        add_untold(&text, "the guest", seen->n_errors ? seen->errors[0] : "");
+    for (size_t i = 0; i < q->n_paths; i++)
+        add_untold_path(&text, in, a->host, q->paths[i]);
+    for (size_t i = 0; i < q->n_pool_volumes; i++)
+        add_untold_path(&text, in, a->host, q->pool_volumes[i]);
+    for (size_t i = 0; i < q->n_names; i++)
+        add_untold_name(&text, seen, q->names[i]);
+    if (q->host && !seen->host)
+        add_untold(&text, "the host itself", "");
+    return text;
+}
+
+/* A rule whose fact is missing keeps still. Export nodes and backing files are told by rules of their own. */
+RULE(inspection_missing)
+{
+    for (size_t i = 0; i < in->evidence->n; i++) {
+        const struct ask *a = &in->evidence->asks[i];
+        if (!a->inspect || a->key[0] || ask_unknown(a) ||
+            (a->host != in->source && a->host != in->destination))
+            continue;
+        _cleanup_free_ char *missing = untold(in, a);
+        if (missing)
+            found(("host %s", a->host->name),
+                  ("it was asked what the guest needs there, and has not told of: %s", missing),
+                  ("an answer: without it nothing says that the guest finds its media, devices and servers"),
+                  ("see what does not answer there in time: libvirt (virsh list), a file system (ls), the "
+                   "resolver (getent ahosts NAME), or the agent itself (journalctl -u drover-agent)"));
     }
 }
 

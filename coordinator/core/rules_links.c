@@ -24,12 +24,24 @@ static const struct ask *listener(const struct preflight *in, size_t i, const Dr
     return evidence_probe(in->evidence, in->destination, DROVER__V1__PROBE_KIND__PROBE_LAYER2_LISTEN, key);
 }
 
+/* Why no frame can have been sent; NULL if some may have been: a sender that was not heard of in time has perhaps sent. */
+static const struct ask *not_sent(const struct preflight *in, const Drover__V1__Bridge *here,
+                                  const Drover__V1__Bridge *there)
+{
+    _cleanup_free_ char *key = bridges_key(here, there);
+    const struct ask *a =
+        evidence_probe(in->evidence, in->source, DROVER__V1__PROBE_KIND__PROBE_LAYER2_SEND, key);
+    bool failed = a && a->state == ASK_FAILED && a->code != STATUS_DEADLINE_EXCEEDED;
+    bool undecided = a && a->result && !ask_proven(a) && !ask_refuted(a) && !streq(ask_reason(a), "timeout");
+    return failed || undecided ? a : NULL;
+}
+
 RULE(bridge_segment)
 {
     const Drover__V1__Bridge *here, *there;
     for (size_t i = 0; i < in->guest->guest->n_interfaces; i++) {
         const struct ask *heard = listener(in, i, &here, &there);
-        if (ask_refuted(heard))
+        if (ask_refuted(heard) && !not_sent(in, here, there))
             found(("bridge %s", there->name),
                   ("frames sent on %s of %s did not arrive there on %s, so the guest would lose its address "
                    "and all connections: %s",
@@ -46,11 +58,14 @@ RULE(bridge_unheard)
     const Drover__V1__Bridge *here, *there;
     for (size_t i = 0; i < in->guest->guest->n_interfaces; i++) {
         const struct ask *heard = listener(in, i, &here, &there);
-        if (heard && !ask_unknown(heard) && !ask_refuted(heard) && !ask_proven(heard))
+        if (!heard || ask_unknown(heard) || ask_proven(heard))
+            continue;
+        const struct ask *why = ask_refuted(heard) ? not_sent(in, here, there) : heard;
+        if (why)
             found(("bridge %s", there->name),
-                  ("whether it is the same network is not known: %s", ask_words(heard)),
+                  ("whether it is the same network is not known: %s", ask_words(why)),
                   ("a frame from %s of %s heard there", here->name, in->source->name),
-                  ("see the log of drover-agent on %s: it needs CAP_NET_RAW", in->destination->name));
+                  ("see the log of drover-agent on %s: it needs CAP_NET_RAW", why->host->name));
     }
 }
 

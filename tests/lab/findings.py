@@ -8,6 +8,7 @@ REAL = {
     "host-up": "test_findings_host.py::test_hosts_that_take_no_guests",
     "host-role": "test_findings_host.py::test_hosts_that_take_no_guests",
     "host-maintenance": "test_findings_host.py::test_hosts_that_take_no_guests",
+    "inspection-missing": "test_findings_host.py::test_a_host_that_tells_only_a_part",
     "libvirt-up": "test_findings_host.py::test_hosts_that_take_no_guests",
     "same-host": "test_findings_host.py::test_hosts_that_take_no_guests",
     "no-host": "test_findings_host.py::test_no_other_host",

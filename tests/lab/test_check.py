@@ -150,6 +150,21 @@ def test_a_cdrom_with_local_media(fleet, drover):
     wait_for_heavy(drover, "web1", {"cdrom-local": "block"})
 
 
+def test_media_are_looked_at_before_a_long_list_of_firewall_rules(fleet, drover, undo):
+    fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
+    fleet.node("kvm1").write("/srv/install.iso", "x" * 4096)
+    cdrom = "<disk type='file' device='cdrom'><source file='/srv/install.iso'/><target dev='hdd' bus='ide'/><readonly/></disk>"
+    edited(fleet, "web1", ("</devices>", f"{cdrom}</devices>"))
+    wait_for_heavy(drover, "web1", {"cdrom-local": "block"})
+    kvm2 = fleet.node("kvm2")
+    kvm2.write("/run/slow-nft", "#!/bin/sh\nexec sleep 60\n")
+    kvm2.run(["chmod", "+x", "/run/slow-nft"])
+    kvm2.run(["mount", "--bind", "/run/slow-nft", "/usr/sbin/nft"])
+    undo(lambda: kvm2.run(["umount", "/usr/sbin/nft"]))
+    found = heavy(check(drover, "web1"))
+    assert found["cdrom-local"] == "block" and "inspection-missing" not in found, found
+
+
 # ---- exports ----
 
 

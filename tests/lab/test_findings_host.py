@@ -87,8 +87,8 @@ def test_releases_of_red_hat(fleet, drover, guest, undo, here, there, expected):
     for host, release in zip(fleet.hosts(), (here, there)):
         target = host.run(["readlink", "/etc/os-release"]).stdout.strip()
         host.run(["rm", "/etc/os-release"])  # a link to the machine's own
-        host.write("/etc/os-release", f'ID=rhel\nVERSION_ID="{release}"\nNAME="Red Hat Enterprise Linux"\n')
-        undo(lambda host=host, target=target: host.run(["ln", "-sf", target, "/etc/os-release"]))
+        host.write("/etc/redhat-release", f"Red Hat Enterprise Linux Server release {release} (Test)\n")
+        undo(lambda host=host, target=target: (host.run(["rm", "/etc/redhat-release"]), host.run(["ln", "-s", target, "/etc/os-release"])))
     found = check(drover, "web1")
     assert heavy(found) == expected
     if not expected:
@@ -129,6 +129,17 @@ def test_what_an_agent_may_not_do(fleet, drover, undo, changed):
     found = wait_for_finding(drover, "web1", "bridge-unheard")
     assert heavy(found)["bridge-unheard"] == "warn"
     assert "CAP_NET_RAW" in found["bridge-unheard"]["todo"]
+
+
+def test_a_host_that_tells_only_a_part(fleet, drover, guest, undo):
+    """Its libvirt hangs: what was asked of it is not told, and all the rest is proven."""
+    libvirtd = fleet.node("kvm1").process("libvirtd")
+    libvirtd.kill(signal.SIGSTOP)
+    undo(lambda: libvirtd.kill(signal.SIGCONT))
+    found = check(drover, "web1")
+    assert heavy(found)["inspection-missing"] == "block" and "kvm1" in found["inspection-missing"]["subject"]
+    libvirtd.kill(signal.SIGCONT)
+    wait_for(lambda: heavy(check(drover, "web1")) == {}, 30, "libvirt to answer again")
 
 
 # ---- of the doctor ----

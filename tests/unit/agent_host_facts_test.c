@@ -244,6 +244,51 @@ static void the_system_by_its_release_file(void **state)
     }
 }
 
+/* Enterprise Linux 5 and 6, whose directions Red Hat's table is about. */
+static void an_older_system_by_its_release_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *id, *version;
+    } cases[] = {
+        {"Red Hat Enterprise Linux Server release 6.3 (Santiago)\n", "rhel", "6.3"},
+        {"Red Hat Enterprise Linux Server release 5.8 (Tikanga)\n", "rhel", "5.8"},
+        {"CentOS release 6.10 (Final)\n", "centos", "6.10"},
+        {"Scientific Linux release 6.4 (Carbon)\n", "", "6.4"},
+        {"something else\n", "", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_(made_tree_deinit) struct made_tree t;
+        _cleanup_facts_ Drover__V1__HostFacts *f = facts_new(), *newer = facts_new();
+        made_tree_init(&t);
+        made_tree_add(&t, "redhat-release", cases[i].text);
+        os_read(t.root, f);
+        assert_string_equal(f->os_id, cases[i].id);
+        assert_string_equal(f->os_version, cases[i].version);
+        made_tree_add(&t, "os-release", "ID=rhel\nVERSION_ID=9.4\n");
+        os_read(t.root, newer);
+        assert_string_equal(newer->os_version, "9.4");
+    }
+}
+
+/* However short the time is, it is kept, and what is given up harms nothing. */
+static void a_name_is_looked_up_for_as_long_as_there_is_time(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        _cleanup_facts_ Drover__V1__HostFacts *f = facts_new();
+        const struct limit limit = {clock_monotonic_ms() + i % 3, -1};
+        host_resolve(&limit, i % 2 ? "localhost" : "127.0.0.1", &f->resolves, &f->n_resolves,
+                     &f->resolve_error);
+        assert_true(f->n_resolves || f->resolve_error[0]);
+    }
+    _cleanup_facts_ Drover__V1__HostFacts *f = facts_new();
+    const struct limit limit = {clock_monotonic_ms() + 20000, -1};
+    host_resolve(&limit, "127.0.0.1", &f->resolves, &f->n_resolves, &f->resolve_error);
+    assert_int_equal(f->n_resolves, 1);
+    assert_string_equal(f->resolves[0], "127.0.0.1");
+}
+
 static void userfaultfd_by_the_setting_or_the_kernels_release(void **state)
 {
     (void)state;
@@ -305,6 +350,8 @@ int main(void)
         cmocka_unit_test(a_certificate_tells_its_end_and_names),
         cmocka_unit_test(huge_pages_of_the_host_and_its_nodes),
         cmocka_unit_test(the_system_by_its_release_file),
+        cmocka_unit_test(a_name_is_looked_up_for_as_long_as_there_is_time),
+        cmocka_unit_test(an_older_system_by_its_release_line),
         cmocka_unit_test(userfaultfd_by_the_setting_or_the_kernels_release),
         cmocka_unit_test(one_setting_alone),
         cmocka_unit_test(the_boot_id_is_the_kernels),

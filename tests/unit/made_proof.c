@@ -86,6 +86,11 @@ static void answer_inspect(struct ask *a)
     seen->names = xcalloc(a->inspect->n_names, sizeof(seen->names[0]));
     for (size_t i = 0; i < a->inspect->n_names; i++)
         seen->names[seen->n_names++] = name_new(a->inspect->names[i]);
+    if (a->inspect->guest[0]) {
+        seen->guest = new0(Drover__V1__GuestNow);
+        drover__v1__guest_now__init(seen->guest);
+        made_string(&seen->guest->uuid, a->inspect->guest);
+    }
     if (!a->inspect->exports)
         return;
     Drover__V1__Export *e = new0(Drover__V1__Export);

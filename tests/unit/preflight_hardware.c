@@ -1,9 +1,10 @@
-/* Cases of the rules about the virtual machine's hardware and network disks. */
+/* Cases of the rules about the virtual machine's hardware and network disks, and of what a host was asked about them and has not told. */
 #include "preflight_cases.h"
 
 #include "common/base/memory.h"
 #include "made_proof.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SPOIL(name) static void name(struct move *m)
@@ -279,6 +280,66 @@ SPOIL(unknown_protocol)
     network_disk(m, "vxhs", "storage7");
 }
 
+/* ---- an inspection that is not whole: all the rest is proven ---- */
+
+static struct ask *inspected(struct move *m, const struct fleet_host *host)
+{
+    move_seen(m, host);
+    return &m->evidence.asks[evidence_inspect(&m->evidence, host) - m->evidence.asks];
+}
+SPOIL(not_inspected)
+{
+    made_silence(inspected(m, m->destination), STATUS_DEADLINE_EXCEEDED, "kvm2 gave no answer in 3 s");
+}
+SPOIL(guest_untold)
+{
+    Drover__V1__Inspection *seen = move_seen(m, m->source);
+    drover__v1__guest_now__free_unpacked(seen->guest, NULL);
+    seen->guest = NULL;
+    seen->errors = xcalloc(1, sizeof(char *));
+    seen->errors[seen->n_errors++] = xstrdup("cannot connect to libvirt");
+}
+static void with_media(struct move *m)
+{
+    Drover__V1__Disk *d = made_disk(m->guest, "file", "/var/lib/iso/install.iso");
+    made_string(&d->target, "hdc");
+    made_string(&d->device, "cdrom");
+}
+SPOIL(media_untold)
+{
+    with_media(m);
+    Drover__V1__Inspection *seen = move_seen(m, m->destination);
+    drover__v1__path_facts__free_unpacked(seen->paths[--seen->n_paths], NULL);
+}
+SPOIL(media_on_storage_that_hangs)
+{
+    with_media(m);
+    Drover__V1__PathFacts *p = move_seen(m, m->destination)->paths[1];
+    drover__v1__mount__free_unpacked(p->mount, NULL);
+    p->mount = NULL;
+    made_string(&p->kind, "");
+    made_string(&p->error, "its file system has not answered for 7 s");
+}
+SPOIL(server_untold)
+{
+    at_server(m, "nbd");
+    Drover__V1__Inspection *seen = move_seen(m, m->destination);
+    drover__v1__resolved_name__free_unpacked(seen->names[--seen->n_names], NULL);
+}
+SPOIL(resolver_down)
+{
+    at_server(m, "nbd");
+    Drover__V1__ResolvedName *n = move_seen(m, m->destination)->names[0];
+    free(n->addresses[--n->n_addresses]);
+    made_string(&n->error, "no answer within 1500 ms");
+}
+SPOIL(host_untold)
+{
+    Drover__V1__Inspection *seen = move_seen(m, m->destination);
+    drover__v1__host_facts__free_unpacked(seen->host, NULL);
+    seen->host = NULL;
+}
+
 #define W DROVER__V1__SEVERITY__WARN
 #define B DROVER__V1__SEVERITY__BLOCK
 
@@ -312,6 +373,13 @@ const struct spoiled preflight_hardware[] = {
     {pool_of_another_kind, "storage-pool", "of kvm2 is of type dir, and that of kvm1 of type logical", ONLY,
      B},
     {volume_of_rbd, "volume-unproven", "pool of type rbd", ONLY, B},
+    {not_inspected, "inspection-missing", "in 3 s", ONLY, B},
+    {guest_untold, "inspection-missing", "the guest (cannot connect", ONLY, B},
+    {media_untold, "inspection-missing", "install.iso", ONLY, B},
+    {media_on_storage_that_hangs, "inspection-missing", "install.iso (its file system", ONLY, B},
+    {server_untold, "inspection-missing", "store1", MORE, B},
+    {resolver_down, "inspection-missing", "store1 (no answer within", MORE, B},
+    {host_untold, "inspection-missing", "the host itself", ONLY, B},
     {unknown_protocol, "disk-unproven", "vxhs of storage7", ONLY, W},
 };
 const size_t n_preflight_hardware = sizeof(preflight_hardware) / sizeof(preflight_hardware[0]);

@@ -87,11 +87,7 @@ SPOIL(denied)
 }
 static Drover__V1__GuestNow *now(struct move *m)
 {
-    Drover__V1__GuestNow *n = new0(Drover__V1__GuestNow);
-    drover__v1__guest_now__init(n);
-    made_string(&n->uuid, m->guest->uuid);
-    move_seen(m, m->source)->guest = n;
-    return n;
+    return move_seen(m, m->source)->guest;
 }
 SPOIL(snapshot_of_a_moment_ago)
 {
@@ -351,6 +347,37 @@ SPOIL(deaf_bridge)
 {
     made_answer(move_asked(m, m->destination, KIND(LAYER2_LISTEN)), UNDECIDED, "denied", "no CAP_NET_RAW");
 }
+/* Nothing was heard because nothing was sent. */
+SPOIL(mute_bridge)
+{
+    other_segment(m);
+    made_answer(move_asked(m, m->source, KIND(LAYER2_SEND)), UNDECIDED, "denied",
+                "cannot open a packet socket; the agent needs CAP_NET_RAW");
+}
+SPOIL(sender_failed)
+{
+    other_segment(m);
+    made_silence(move_asked(m, m->source, KIND(LAYER2_SEND)), STATUS_RESOURCE_EXHAUSTED,
+                 "256 probes are at work");
+}
+SPOIL(sender_not_heard_of) /* it may have sent */
+{
+    other_segment(m);
+    made_silence(move_asked(m, m->source, KIND(LAYER2_SEND)), STATUS_DEADLINE_EXCEEDED, "no answer in 3 s");
+}
+SPOIL(sender_late)
+{
+    other_segment(m);
+    made_answer(move_asked(m, m->source, KIND(LAYER2_SEND)), UNDECIDED, "timeout", "no answer from br0");
+}
+SPOIL(sender_told_enough)
+{
+    other_segment(m);
+    struct ask *a = move_asked(m, m->source, KIND(LAYER2_SEND));
+    drover__v1__probe_result__free_unpacked(a->result, NULL);
+    a->result = NULL;
+    a->state = ASK_ENOUGH;
+}
 SPOIL(small_mtu)
 {
     m->from->bridges[0]->mtu = 9000;
@@ -472,6 +499,11 @@ const struct spoiled preflight_proofs[] = {
     {other_segment, "bridge-segment", "1500 ms", ONLY, B},
     {second_network_on_the_bridge, "bridge-segment", "heard nothing on br1", ONLY, B},
     {deaf_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
+    {mute_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
+    {sender_failed, "bridge-unheard", "256 probes", ONLY, W},
+    {sender_not_heard_of, "bridge-segment", "1500 ms", ONLY, B},
+    {sender_late, "bridge-segment", "1500 ms", ONLY, B},
+    {sender_told_enough, "bridge-segment", "1500 ms", ONLY, B},
     {small_mtu, "mtu-smaller", "1500", ONLY, B},
     {against_the_rules, "guest-rules", "pins it", MORE, B},
     {same_mac, "mac-in-use", "other", MORE, B},

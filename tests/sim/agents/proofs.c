@@ -57,6 +57,11 @@ static void inspect(Drover__V1__Agent_Service *service, const Drover__V1__Inspec
     for (size_t i = 0; i < request->n_paths; i++)
         seen->paths[seen->n_paths++] =
             path_new(request->paths[i], strstr(request->paths[i], "/srv/images/") == NULL);
+    if (request->guest[0]) {
+        seen->guest = new0(Drover__V1__GuestNow);
+        drover__v1__guest_now__init(seen->guest);
+        seen->guest->uuid = xstrdup(request->guest);
+    }
     seen->realtime_us = now_us();
     reply(seen, call);
     drover__v1__inspection__free_unpacked(seen, NULL);
