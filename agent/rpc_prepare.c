@@ -250,7 +250,7 @@ void rpc_prepare(Drover__V1__Agent_Service *service, const Drover__V1__PrepareRe
     operation_init(&p->op, agent->transactions, request->step, &p->err);
     if (!p->err.code && request->role != DROVER__V1__ROLE__SOURCE &&
         request->role != DROVER__V1__ROLE__DESTINATION)
-        error_set(&p->err, STATUS_UNIMPLEMENTED, "this agent prepares as a source or a destination only");
+        error_set(&p->err, STATUS_INVALID_ARGUMENT, "PREPARE is to a source or to a destination");
     if (!p->err.code && p->role == PARTICIPANT_DESTINATION &&
         (!request->guest || !request->definition || !request->definition->xml ||
          !request->definition->xml[0] || !streq(request->guest->uuid, request->step->guest)))
