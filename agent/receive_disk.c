@@ -108,7 +108,8 @@ static void work(struct operation *op)
     struct receive *c = (struct receive *)op;
     const struct transaction *txn = op->txn;
     const char *address = op->all->agent->config->migration_address;
-    if (drive_admit(op, c->request->step, PARTICIPANT_DESTINATION, ADMIT_KNOWN, &c->err) < 0)
+    if (drive_admit(op, c->request->step, PARTICIPANT_DESTINATION, ADMIT_KNOWN, &c->err) < 0 ||
+        peers_check_source(txn, rpc_call_peer(c->call), &c->err) < 0)
         return;
     const Drover__V1__DiskCopy *copy = copies_of(txn, c->request->target);
     if (transaction_state(txn) != PARTICIPANT_PREPARED || !copy || !address ||

@@ -55,6 +55,18 @@ def records(host):
         yield name, ROLES.get(fields.get(2), "?"), fields.get(3, b"").decode()
 
 
+def steps(host):
+    """{transaction: (guest, generation)} of the agent's records."""
+    directory = host.path("/var/lib/drover-agent/transactions")
+    found = {}
+    for name, _, _ in records(host):
+        with open(f"{directory}/{name}", "rb") as file:
+            file.readline()
+            step = dict(message_fields(dict(message_fields(file.read()))[1]))
+        found[name] = (step[2].decode(), step[3])
+    return found
+
+
 def message_fields(data):
     """(number, value) of a protobuf message: varints as numbers, the rest as bytes."""
     at = 0
