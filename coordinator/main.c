@@ -191,8 +191,12 @@ static int start(struct coordinator *c, struct error *err)
     c->fleet.rules = &config->rules;
     c->said = xcalloc(c->fleet.n_hosts + 1, sizeof(char *));
     c->told = xcalloc(c->fleet.n_hosts + 1, sizeof(bool));
-    const struct agents_config agents = {
-        .loop = c->loop, .tls = c->tls, .fleet = &c->fleet, .changed = on_host_change, .arg = c};
+    const struct agents_config agents = {.loop = c->loop,
+                                         .tls = c->tls,
+                                         .fleet = &c->fleet,
+                                         .epoch = store_epoch(c->store),
+                                         .changed = on_host_change,
+                                         .arg = c};
     r = agents_new(&agents, &c->agents, err);
     if (r < 0)
         return r;
