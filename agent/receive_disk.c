@@ -7,6 +7,7 @@
 #include "agent/io/ports.h"
 #include "agent/io/run.h"
 #include "agent/io/tcp_table.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -145,7 +146,9 @@ static void done(struct operation *op)
             xasprintf(v6 ? "nbd://[%s]:%u/%s" : "nbd://%s:%u/%s", r->address, r->port, r->name);
         Drover__V1__ReceiveDiskReply reply = DROVER__V1__RECEIVE_DISK_REPLY__INIT;
         reply.url = url;
+        failpoint("agent.receive_disk.before_answer");
         c->reply(&reply, c->call);
+        failpoint("agent.receive_disk.after_answer");
     } else {
         if (r)
             receiver_free(r);
