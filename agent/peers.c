@@ -53,6 +53,16 @@ static void drop_oldest(struct peers *peers)
         }
 }
 
+int peers_check_source(const struct transaction *txn, const struct rpc_peer *peer, struct error *err)
+{
+    const Drover__V1__Endpoint *source = txn->record->peer;
+    if (!source || !source->host[0] || peer->role != RPC_AGENT || streq(source->host, peer->name))
+        return 0;
+    return error_set(err, STATUS_PERMISSION_DENIED,
+                     "the source of transaction %s is %s, and this comes from the agent of %s", txn->id,
+                     source->host, peer->name);
+}
+
 struct rpc_client *peers_client(struct peers *peers, const Drover__V1__Endpoint *endpoint, struct error *err)
 {
     struct peer *found = NULL;

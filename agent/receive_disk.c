@@ -7,6 +7,7 @@
 #include "agent/io/ports.h"
 #include "agent/io/run.h"
 #include "agent/io/tcp_table.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -108,7 +109,8 @@ static void work(struct operation *op)
     struct receive *c = (struct receive *)op;
     const struct transaction *txn = op->txn;
     const char *address = op->all->agent->config->migration_address;
-    if (drive_admit(op, c->request->step, PARTICIPANT_DESTINATION, ADMIT_KNOWN, &c->err) < 0)
+    if (drive_admit(op, c->request->step, PARTICIPANT_DESTINATION, ADMIT_KNOWN, &c->err) < 0 ||
+        peers_check_source(txn, rpc_call_peer(c->call), &c->err) < 0)
         return;
     const Drover__V1__DiskCopy *copy = copies_of(txn, c->request->target);
     if (transaction_state(txn) != PARTICIPANT_PREPARED || !copy || !address ||
@@ -144,7 +146,9 @@ static void done(struct operation *op)
             xasprintf(v6 ? "nbd://[%s]:%u/%s" : "nbd://%s:%u/%s", r->address, r->port, r->name);
         Drover__V1__ReceiveDiskReply reply = DROVER__V1__RECEIVE_DISK_REPLY__INIT;
         reply.url = url;
+        failpoint("agent.receive_disk.before_answer");
         c->reply(&reply, c->call);
+        failpoint("agent.receive_disk.after_answer");
     } else {
         if (r)
             receiver_free(r);

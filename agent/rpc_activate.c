@@ -9,6 +9,7 @@ struct activate {
     struct unary u;
     Drover__V1__Step step; /* borrows the request's strings */
     bool paused, from_disks;
+    const struct rpc_peer *peer; /* the agent that sends it; NULL: the coordinator does */
     uint64_t cold_generation;
     Drover__V1__ActivateReply_Closure reply;
     int64_t since;
@@ -18,6 +19,8 @@ static void work(struct operation *op)
 {
     struct activate *a = (struct activate *)op;
     struct transaction *txn = op->txn;
+    if (a->peer && txn && peers_check_source(txn, a->peer, &a->u.err) < 0)
+        return;
     /* Written with the tombstone itself, which nobody may forget before the coordinator has heard of it. */
     if (txn && txn->role == PARTICIPANT_DESTINATION && participant_is_open(txn->role, transaction_state(txn)))
         txn->record->unheard = true;
@@ -57,14 +60,15 @@ static void done(struct operation *op)
     free(a);
 }
 
-/* What gives a peer the right is that it has fenced itself, and it may not have heard of a new coordinator yet: its epoch does not
- * count. */
+/* What gives a peer the right is that it is the transaction's source and has fenced itself, and it may not have heard of a new coordinator
+ * yet: its epoch does not count. */
 static void begin(struct transactions *all, const Drover__V1__ActivateRequest *request, bool peer,
                   Drover__V1__ActivateReply_Closure reply, struct rpc_call *call)
 {
     const Drover__V1__Step *step = request->step;
     struct activate *a = new0(struct activate);
     a->reply = reply;
+    a->peer = peer ? rpc_call_peer(call) : NULL;
     a->paused = request->paused;
     a->cold_generation = request->cold_generation;
     a->since = clock_monotonic_ms();

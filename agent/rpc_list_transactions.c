@@ -30,6 +30,8 @@ void rpc_list_transactions(Drover__V1__Agent_Service *service,
             t->role == PARTICIPANT_SOURCE ? DROVER__V1__ROLE__SOURCE : DROVER__V1__ROLE__DESTINATION;
         open[i].state = (char *)participant_state_name(t->state);
         open[i].since = (uint64_t)t->changed_ms;
+        if (t->record->peer) /* not changed any more since it was prepared */
+            open[i].peer = t->record->peer->host;
         list[i] = &open[i];
         i++;
     }

@@ -97,11 +97,11 @@ static void check(struct prepare *p, struct transaction *txn)
         findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "libvirt", agent->config->name, why.text,
                      "libvirt that answers", "start libvirtd on this host");
     if (p->op.other)
-        findings_add(
-            &p->findings, DROVER__V1__SEVERITY__BLOCK, "guest-busy", "the guest", p->op.other,
-            "no other transaction on the guest at this host",
-            "wait for it (drover jobs); if there is no such job, its coordinator never came back: drover "
-            "free VM --on HOST");
+        findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "guest-busy", "the guest", p->op.other,
+                     "no other transaction on the guest at this host",
+                     "wait for it (drover jobs); if there is no such job, its coordinator never came back "
+                     "(drover doctor "
+                     "says so, too): drover free VM --on HOST");
     if (p->request->mode == DROVER__V1__MODE__MODE_POST_COPY && r->relocation && r->relocation->n_copies)
         findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "mode", "post-copy",
                      "disks are to be copied, too, which libvirt does not combine with post-copy",
@@ -250,7 +250,7 @@ void rpc_prepare(Drover__V1__Agent_Service *service, const Drover__V1__PrepareRe
     operation_init(&p->op, agent->transactions, request->step, &p->err);
     if (!p->err.code && request->role != DROVER__V1__ROLE__SOURCE &&
         request->role != DROVER__V1__ROLE__DESTINATION)
-        error_set(&p->err, STATUS_UNIMPLEMENTED, "this agent prepares as a source or a destination only");
+        error_set(&p->err, STATUS_INVALID_ARGUMENT, "PREPARE is to a source or to a destination");
     if (!p->err.code && p->role == PARTICIPANT_DESTINATION &&
         (!request->guest || !request->definition || !request->definition->xml ||
          !request->definition->xml[0] || !streq(request->guest->uuid, request->step->guest)))

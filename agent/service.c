@@ -57,9 +57,8 @@ static void get_host(Drover__V1__Agent_Service *base, const Drover__V1__GetHostR
 static void watch(Drover__V1__Agent_Service *base, const Drover__V1__WatchRequest *request,
                   Drover__V1__AgentEvent_Closure reply, void *call)
 {
-    (void)request;
     (void)reply;
-    watches_add(((struct service *)base)->watches, call);
+    watches_add(((struct service *)base)->watches, call, request->epoch);
 }
 
 /* ---- GetGuest ---- */

@@ -261,6 +261,10 @@ bool hooks_running(const struct transaction *txn);
 struct peers *peers_new(struct agent *agent);
 void peers_free(struct peers *peers);
 
+/* In its turn: only the agent of the source that the transaction was prepared with (its certificate's name) hands anything over in it.
+ * PERMISSION_DENIED. Plain tcp:// has no names. */
+int peers_check_source(const struct transaction *txn, const struct rpc_peer *peer, struct error *err);
+
 /* Connects at once, and keeps the connection. NULL and why if the URL is none. */
 struct rpc_client *peers_client(struct peers *peers, const Drover__V1__Endpoint *endpoint, struct error *err);
 

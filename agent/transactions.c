@@ -127,8 +127,11 @@ bool transaction_is_superseded(const struct transaction *txn)
 
 static int raise(struct transaction *txn, uint64_t generation, struct error *err)
 {
-    return transactions_durable(
-        records_raise(txn->all->records, txn->record->step->epoch, txn->guest, generation, err), err);
+    const char *role = txn->role == PARTICIPANT_SOURCE ? "source" : "destination";
+    failpoint("agent.%s.fence.before_write", role);
+    int e = records_raise(txn->all->records, txn->record->step->epoch, txn->guest, generation, err);
+    failpoint("agent.%s.fence.after_write", role);
+    return transactions_durable(e, err);
 }
 
 int transaction_write(struct transaction *txn, enum participant_state state, struct error *err)

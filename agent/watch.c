@@ -3,6 +3,8 @@
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
 #include "agent/io/measure.h"
+#include "agent/transactions.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "proto/agent.pb-c.h"
 
@@ -12,14 +14,27 @@ struct watcher {
     struct watcher *next;
     struct watches *owner;
     struct rpc_call *call;
+    uint64_t epoch;                         /* of the coordinator; 0: it only looks */
     bool host, measured, synced;            /* still to be told */
     char (*guests)[VIR_UUID_STRING_BUFLEN]; /* still to be told, oldest first */
     size_t n_guests, told;                  /* told of those in `guests` */
 };
 
+/* A call whose epoch is being made durable. */
+struct admission {
+    struct admission *next;
+    struct watches *owner; /* NULL: gone meanwhile */
+    struct transactions *transactions;
+    struct rpc_call *call;
+    uint64_t epoch;
+    struct error err;
+};
+
 struct watches {
     struct agent *agent;
     struct watcher *first;
+    struct workers *workers; /* for admissions */
+    struct admission *admissions;
 };
 
 static void watcher_free(struct watcher *w)
@@ -156,11 +171,16 @@ void watches_guest_changed(struct watches *ws, const char *uuid)
 
 /* ---- made and freed ---- */
 
-void watches_add(struct watches *ws, struct rpc_call *call)
+static void begin(struct watches *ws, struct rpc_call *call, uint64_t epoch)
 {
     struct watcher *w = new0(struct watcher);
-    *w = (struct watcher){
-        .next = ws->first, .owner = ws, .call = call, .host = true, .measured = true, .synced = true};
+    *w = (struct watcher){.next = ws->first,
+                          .owner = ws,
+                          .call = call,
+                          .epoch = epoch,
+                          .host = true,
+                          .measured = true,
+                          .synced = true};
     ws->first = w;
     for (size_t i = 0; ws->agent->guests && i < guests_count(ws->agent->guests); i++)
         add_guest(w, guests_at(ws->agent->guests, i)->uuid);
@@ -168,10 +188,72 @@ void watches_add(struct watches *ws, struct rpc_call *call)
     tell(w);
 }
 
+/* Those of coordinators that the newer one has replaced: they learn of it now. */
+static void end_older(struct watches *ws, const struct transactions *transactions)
+{
+    struct error err;
+    for (struct watcher *w = ws->first, *next; w; w = next) {
+        next = w->next;
+        if (!w->epoch || transactions_check_epoch(transactions, w->epoch, &err) == 0)
+            continue;
+        struct rpc_call *call = w->call;
+        watcher_free(w);
+        rpc_call_fail(call, &err);
+    }
+}
+
+static void admit_work(void *arg)
+{
+    struct admission *a = arg;
+    transactions_admit_epoch(a->transactions, a->epoch, &a->err);
+}
+
+static void admit_done(void *arg)
+{
+    struct admission *a = arg;
+    struct watches *ws = a->owner;
+    for (struct admission **p = ws ? &ws->admissions : NULL; p && *p; p = &(*p)->next)
+        if (*p == a) {
+            *p = a->next;
+            break;
+        }
+    if (!ws)
+        error_set(&a->err, STATUS_UNAVAILABLE, "the agent is stopping");
+    if (!ws || a->err.code == STATUS_ABORTED) {
+        rpc_call_fail(a->call, &a->err);
+        free(a);
+        return;
+    }
+    if (a->err
+            .code) /* its orders will be refused until the disk takes it; what there is may be seen all the same */
+        log_error("the epoch of a coordinator that watches: %s", a->err.text);
+    else
+        end_older(ws, a->transactions);
+    begin(ws, a->call, a->epoch);
+    free(a);
+}
+
+void watches_add(struct watches *ws, struct rpc_call *call, uint64_t epoch)
+{
+    if (!epoch) {
+        begin(ws, call, 0);
+        return;
+    }
+    struct admission *a = new0(struct admission);
+    *a = (struct admission){.next = ws->admissions,
+                            .owner = ws,
+                            .transactions = ws->agent->transactions,
+                            .call = call,
+                            .epoch = epoch};
+    ws->admissions = a;
+    workers_submit(ws->workers, admit_work, admit_done, a);
+}
+
 struct watches *watches_new(struct agent *agent)
 {
     struct watches *ws = new0(struct watches);
     ws->agent = agent;
+    ws->workers = workers_new(agent->loop, 1);
     return ws;
 }
 
@@ -179,6 +261,9 @@ void watches_free(struct watches *ws)
 {
     if (!ws)
         return;
+    for (struct admission *a = ws->admissions; a; a = a->next)
+        a->owner = NULL;
+    workers_free(ws->workers);
     while (ws->first) {
         struct rpc_call *call = ws->first->call;
         watcher_free(ws->first);

@@ -9,10 +9,11 @@
 struct watches;
 
 struct watches *watches_new(struct agent *agent);
-void watches_free(struct watches *watches); /* fails the streams with UNAVAILABLE */
+void watches_free(struct watches *watches); /* before the transactions; fails the streams with UNAVAILABLE */
 
-/* Takes over the call. */
-void watches_add(struct watches *watches, struct rpc_call *call);
+/* Takes over the call. `epoch` of a coordinator (0: of one who only looks) is admitted first, durably, as with its orders: that of an
+ * older one fails with ABORTED, and the streams of older ones end with it. Where it can't be written the stream begins all the same. */
+void watches_add(struct watches *watches, struct rpc_call *call, uint64_t epoch);
 
 void watches_host_changed(struct watches *watches);
 

@@ -29,7 +29,7 @@ static int run(struct cli *cli, const struct args *args)
 }
 
 static const struct option_spec options[] = {
-    {"on", "HOST", "the host that was prepared for it", false},
+    {"on", "HOST", "one of the two hosts", false},
     {NULL, NULL, NULL, false},
 };
 
@@ -37,14 +37,28 @@ const struct command cmd_free = {
     .name = "free",
     .usage = "VM --on HOST",
     .summary = "give back what a host holds for a move that nobody carries on",
-    .text = "A host that was prepared as a destination holds that until its coordinator says how it ended, "
-            "also when that never "
-            "comes\n"
-            "back (its store was lost): until then the guest can't move there (finding guest-busy). Refused "
-            "while the job is "
-            "open, and\n"
-            "where the host has an image of a guest that runs nowhere else. A source lets go by itself, "
-            "after two minutes.\n",
+    .text =
+        "Two hosts hold what a guest's move needs until its coordinator says how it ended, also when that "
+        "never "
+        "comes back\n"
+        "(its store was lost, or restored from a backup; or it was another coordinator): until then the "
+        "guest "
+        "can't move\n"
+        "there (finding guest-busy). `drover doctor` names such moves.\n"
+        "\n"
+        "Both hosts are asked, whichever is named, and what follows from their words is done, a step at a "
+        "time:\n"
+        "  the source has not given the guest up\n"
+        "               it is asked to keep it, which stops a transfer that is on; then the destination lets "
+        "go\n"
+        "  it has, and the guest is the destination's\n"
+        "               the source archives and removes its definition, then the destination has it for "
+        "good\n"
+        "Anything else is refused, with what each host says and what to do; nothing is touched then. Also "
+        "refused while a\n"
+        "job of this coordinator carries the move on, and where a newer coordinator has taken over. A "
+        "coordinator that is\n"
+        "older drives nothing any more; what it had begun is freed by this.\n",
     .examples = "  drover free web1 --on kvm2\n",
     .exits = "  0  done\n  2  usage\n  3  refused, or nothing is held\n  5  coordinator not reachable\n",
     .options = options,

@@ -263,14 +263,21 @@ const struct command cmd_cancel = {
         "  preparing    nothing has moved: the guest stays, what was reserved is given back\n"
         "  transfer     the transfer is stopped and the guest stays, unless it switches over in that very "
         "moment:\n"
-        "               then it ends at the destination\n"
+        "               then it ends at the destination. Refused once post-copy has begun: the guest runs at "
+        "the\n"
+        "               destination with a part of its memory, and either end alone is useless\n"
         "  settling     too late: the source is being asked whether the guest is still there\n"
         "  aborting     it is being undone already: the guest is safe at the source\n"
         "  activating, releasing\n"
         "               too late: the guest is at the destination; to bring it back, migrate it again\n"
         "  cold-start   too late: the memory was lost, the guest is being started anew at the source\n"
         "Cancelling is asked for and not waited for; `drover watch ID` shows how the job ends.\n"
-        "Of a plan, nothing new starts; its running moves end, or with --now are cancelled one by one.\n",
+        "\n"
+        "Of a plan:\n"
+        "  moving, paused\n"
+        "               nothing new starts; its running moves end, or with --now are cancelled one by one\n"
+        "  verifying    no move is left: it ends without having proven that its host is empty\n"
+        "  cancelling   it waits for its running moves already; --now cancels them, too\n",
     .examples = "  drover cancel 12 && drover watch 12\n",
     .options = cancel_options,
     .exits = "  0  it is being cancelled\n  2  usage\n  3  no such job, or too late\n  5  coordinator not "

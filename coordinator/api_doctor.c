@@ -4,14 +4,43 @@
 #include "coordinator/core/doctor.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/probes.h"
+#include "coordinator/round.h"
+
+enum { LIST_MS = 2000 };
 
 struct visit {
     const struct api *api;
     const struct fleet_host *only; /* NULL: all */
     struct rpc_call *call;
     Drover__V1__DoctorReply_Closure reply;
-    struct probes *probes;
+    struct round *open; /* what is open at the hosts; asked first */
+    struct evidence evidence;
+    struct probes *probes; /* NULL: not asked for yet */
 };
+
+static void visit_free(struct visit *v)
+{
+    round_free(v->open);
+    evidence_deinit(&v->evidence);
+    free(v);
+}
+
+/* Of what is open at the host, what no job knows. The texts are the round's. */
+static size_t held_at(const struct visit *v, const char *host, struct doctor_held **ret)
+{
+    const Drover__V1__ListTransactionsReply *list = NULL;
+    for (size_t i = 0; v->open && i < v->open->n; i++)
+        if (streq(v->open->list[i]->host, host))
+            list = (const Drover__V1__ListTransactionsReply *)v->open->list[i]->reply;
+    size_t n = 0;
+    *ret = xcalloc(list ? list->n_transactions + 1 : 1, sizeof(**ret));
+    for (size_t i = 0; list && i < list->n_transactions; i++) {
+        const Drover__V1__OpenTransaction *t = list->transactions[i];
+        if (!driver_job_of_transaction(v->api->config.driver, t->step->transaction))
+            (*ret)[n++] = (struct doctor_held){t->step->guest, t->role == DROVER__V1__ROLE__SOURCE, t->state};
+    }
+    return n;
+}
 
 static void on_cancel(void *arg)
 {
@@ -19,7 +48,7 @@ static void on_cancel(void *arg)
     struct rpc_call *call = v->call;
     const struct error why = {.code = STATUS_CANCELLED, .text = "the shell does not wait any more"};
     probes_cancel(v->probes);
-    free(v);
+    visit_free(v);
     rpc_call_fail(call, &why);
 }
 
@@ -35,8 +64,12 @@ static void on_known(void *arg, struct evidence *evidence)
         const struct fleet_host *h = &fleet->hosts[i];
         if (v->only && h != v->only)
             continue;
-        const struct doctor in = {fleet, h, doctor_peer(fleet, h), evidence, clock_realtime_ms()};
+        struct doctor in = {fleet, h, doctor_peer(fleet, h), evidence, clock_realtime_ms()};
+        struct doctor_held *held;
+        in.n_held = held_at(v, h->name, &held);
+        in.held = held;
         doctor_run(&in, &findings[n]);
+        free(held);
         drover__v1__host_readiness__init(&hosts[n]);
         hosts[n].host = h->name;
         hosts[n].ready = !findings_block(&findings[n]);
@@ -52,7 +85,13 @@ static void on_known(void *arg, struct evidence *evidence)
     for (size_t i = 0; i < n; i++)
         findings_deinit(&findings[i]);
     evidence_deinit(evidence);
-    free(v);
+    visit_free(v);
+}
+
+static void on_open(void *arg)
+{
+    struct visit *v = arg;
+    v->probes = probes_start(v->api->config.loop, v->api->config.agents, &v->evidence, on_known, v);
 }
 
 void api_doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__DoctorRequest *request,
@@ -77,6 +116,13 @@ void api_doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__Doct
         on_known(v, &evidence);
         return;
     }
-    v->probes = probes_start(api->config.loop, api->config.agents, &evidence, on_known, v);
+    v->evidence = evidence;
+    v->open = round_new(api->config.loop, on_open, v);
+    Drover__V1__ListTransactionsRequest list = DROVER__V1__LIST_TRANSACTIONS_REQUEST__INIT;
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        if ((!only || only == &fleet->hosts[i]) && fleet->hosts[i].up)
+            round_ask(v->open, api->config.agents, fleet->hosts[i].name, "ListTransactions", &list.base,
+                      LIST_MS);
     rpc_call_on_cancel(call, on_cancel, v);
+    round_go(v->open);
 }

@@ -1,114 +1,277 @@
-/* FreeGuest: a host was prepared for a guest by a coordinator that never came back, and refuses every other move of it there. */
+/* FreeGuest: hosts hold something for a guest's move that no job knows (its coordinator never came back), and refuse every other move of
+ * it. Both are asked, one deed is done (core/freeing.h), both are asked again, until nothing is left or nothing may be done. */
 #include "common/base/memory.h"
 #include "coordinator/api_methods.h"
+#include "coordinator/core/freeing.h"
+#include "coordinator/core/message.h"
 #include "coordinator/io/store.h"
 #include "coordinator/round.h"
 
+#include <stdarg.h>
 #include <string.h>
 
-enum { ASK_MS = 5000, ABORT_MS = 30000 };
+enum { ASK_MS = 5000, DEED_MS = 30000, MOST_DEEDS = 6 };
 
-struct freeing {
+struct freeing_call {
     const struct api *api;
     struct rpc_call *call;
     Drover__V1__FreeGuestReply_Closure reply;
     char *host, *guest, *name;
+    char *peer; /* NULL: not known (yet) */
+    bool host_is_source;
+    Drover__V1__OpenTransaction *open; /* the one that is cleared away; NULL: it is looked for */
+    struct freeing seen;               /* borrows from `round` and the fleet */
+    enum freeing_deed deed;
+    unsigned deeds;
+    char *done; /* what was, in words */
     struct round *round;
 };
 
-static void freeing_free(struct freeing *f)
+static void freeing_free(struct freeing_call *f)
 {
     round_free(f->round);
+    if (f->open)
+        drover__v1__open_transaction__free_unpacked(f->open, NULL);
     free(f->host);
     free(f->guest);
     free(f->name);
+    free(f->peer);
+    free(f->done);
     free(f);
 }
 
-static void fail(struct freeing *f, const struct error *why)
+static void fail(struct freeing_call *f, const struct error *why)
 {
     struct rpc_call *call = f->call;
     struct error copy = *why;
+    if (f->done)
+        error_prefix(&copy, "%s; then", f->done);
     freeing_free(f);
     rpc_call_fail(call, &copy);
 }
 
-static void on_freed(void *arg)
+static void __attribute__((format(printf, 2, 3))) add_done(struct freeing_call *f, const char *format, ...)
 {
-    struct freeing *f = arg;
-    const struct round_answer *a = f->round->list[0];
-    if (!a->reply) {
-        fail(f, &a->err);
-        return;
-    }
-    _cleanup_free_ char *text = xasprintf("%s holds nothing for %s any more: %s", f->host, f->name,
-                                          ((Drover__V1__AbortReply *)a->reply)->text);
+    va_list ap;
+    va_start(ap, format);
+    char *more = NULL;
+    if (vasprintf(&more, format, ap) < 0)
+        abort();
+    va_end(ap);
+    char *all = f->done ? xasprintf("%s; %s", f->done, more) : xstrdup(more);
+    free(more);
+    free(f->done);
+    f->done = all;
+}
+
+static void succeed(struct freeing_call *f, const char *besides)
+{
+    _cleanup_free_ char *text = xasprintf("%s%s%s", f->done, besides ? "; " : "", besides ? besides : "");
     Drover__V1__FreeGuestReply answer = DROVER__V1__FREE_GUEST_REPLY__INIT;
     answer.text = text;
     f->reply(&answer, f->call);
     freeing_free(f);
 }
 
-/* An image that is there is ended by it: only where the guest runs elsewhere, so that this is not all that is left of it. */
-static int may_free(const struct freeing *f, const Drover__V1__OpenTransaction *t, struct error *err)
+static void ask_both(struct freeing_call *f);
+
+/* ---- deeds ------------------------------------------------------------------------------------------------------- */
+
+static bool take_settled(struct freeing_call *f, const Drover__V1__SettleReply *reply, struct error *err)
+{
+    if (reply->outcome == DROVER__V1__OUTCOME__OUTCOME_UNKNOWN) {
+        error_set(err, STATUS_FAILED_PRECONDITION, "%s can't say yet whose %s is: %s", f->seen.source.host,
+                  f->name, reply->text);
+        return false;
+    }
+    f->seen.kept = reply->outcome == DROVER__V1__OUTCOME__KEPT;
+    add_done(f, f->seen.kept ? "%s keeps %s" : "%s has given %s away", f->seen.source.host, f->name);
+    return true;
+}
+
+static void take_released(struct freeing_call *f, const Drover__V1__ReleaseReply *reply, const char *host)
+{
+    f->seen.released |= f->deed == FREEING_RELEASE_SOURCE;
+    add_done(f, "%s holds nothing for %s any more", host, f->name);
+    for (size_t i = 0; i < reply->n_left; i++)
+        add_done(f, "its disk is kept there as %s", reply->left[i]);
+}
+
+static void on_deed(void *arg)
+{
+    struct freeing_call *f = arg;
+    const struct round_answer *a = f->round->list[0];
+    struct error err = a->err;
+    bool good = a->reply;
+    if (good && f->deed == FREEING_SETTLE)
+        good = take_settled(f, (const Drover__V1__SettleReply *)a->reply, &err);
+    else if (good && f->deed == FREEING_ABORT)
+        add_done(f, "%s holds nothing for %s any more: %s", a->host, f->name,
+                 ((const Drover__V1__AbortReply *)a->reply)->text);
+    else if (good)
+        take_released(f, (const Drover__V1__ReleaseReply *)a->reply, a->host);
+    if (good && ++f->deeds == MOST_DEEDS) {
+        error_set(&err, STATUS_INTERNAL, "it does not end; see both agents' logs");
+        good = false;
+    }
+    if (good)
+        ask_both(f);
+    else
+        fail(f, &err);
+}
+
+static void deed(struct freeing_call *f)
+{
+    static const char reason[] = "an operator frees it";
+    const struct agents *agents = f->api->config.agents;
+    const char *source = f->seen.source.host, *destination = f->seen.destination.host;
+    struct round *round = round_new(f->api->config.loop, on_deed, f);
+    Drover__V1__Step step = *f->open->step;
+    step.epoch = store_epoch(f->api->config.store);
+    Drover__V1__SettleRequest settle = DROVER__V1__SETTLE_REQUEST__INIT;
+    Drover__V1__AbortRequest undo = DROVER__V1__ABORT_REQUEST__INIT;
+    Drover__V1__ReleaseRequest release = DROVER__V1__RELEASE_REQUEST__INIT;
+    settle.step = undo.step = release.step = &step;
+    settle.reason = undo.reason = (char *)reason;
+    undo.role = DROVER__V1__ROLE__DESTINATION;
+    release.role =
+        f->deed == FREEING_RELEASE_SOURCE ? DROVER__V1__ROLE__SOURCE : DROVER__V1__ROLE__DESTINATION;
+    switch (f->deed) {
+    case FREEING_SETTLE: round_ask(round, agents, source, "Settle", &settle.base, DEED_MS); break;
+    case FREEING_ABORT: round_ask(round, agents, destination, "Abort", &undo.base, DEED_MS); break;
+    case FREEING_RELEASE_SOURCE: round_ask(round, agents, source, "Release", &release.base, DEED_MS); break;
+    case FREEING_RELEASE_DESTINATION:
+        round_ask(round, agents, destination, "Release", &release.base, DEED_MS);
+        break;
+    case FREEING_NOTHING: break;
+    }
+    round_free(f->round);
+    f->round = round;
+    round_go(round);
+}
+
+/* ---- what both hosts say ----------------------------------------------------------------------------------------- */
+
+static enum freeing_seen seen_on(const struct fleet *fleet, const char *name, const char *uuid)
+{
+    const struct fleet_host *host = name ? fleet_host(fleet, name) : NULL;
+    if (!host || !host->up || !host->synced)
+        return FREEING_UNKNOWN;
+    const struct fleet_guest *g = fleet_guest_on(host, uuid);
+    return !g                                                          ? FREEING_ABSENT
+           : !g->told                                                  ? FREEING_UNKNOWN
+           : g->guest->state == DROVER__V1__GUEST_STATE__GUEST_RUNNING ? FREEING_RUNNING
+           : fleet_guest_active(g->guest)                              ? FREEING_PAUSED
+                                                                       : FREEING_OFF;
+}
+
+static struct freeing_side side(const struct freeing_call *f, const char *host, const struct round_answer *a,
+                                Drover__V1__Role role)
+{
+    const Drover__V1__ListTransactionsReply *list =
+        a ? (const Drover__V1__ListTransactionsReply *)a->reply : NULL;
+    struct freeing_side s = {
+        .host = host, .asked = list, .seen = seen_on(f->api->config.fleet, host, f->guest)};
+    for (size_t i = 0; list && i < list->n_transactions; i++) {
+        const Drover__V1__OpenTransaction *t = list->transactions[i];
+        if (streq(t->step->transaction, f->open->step->transaction))
+            s.state = t->role == role ? t->state : "of the other role";
+    }
+    return s;
+}
+
+static void look(struct freeing_call *f)
 {
     const struct fleet *fleet = f->api->config.fleet;
-    const struct fleet_host *here = fleet_host(fleet, f->host);
-    const struct fleet_guest *image = here ? fleet_guest_on(here, f->guest) : NULL;
-    const Drover__V1__Job *job = driver_job_of_transaction(f->api->config.driver, t->step->transaction);
+    const struct round_answer *peer = f->round->n > 1 ? f->round->list[1] : NULL;
+    struct freeing_side here = side(f, f->host, f->round->list[0], f->open->role);
+    struct freeing_side there =
+        side(f, f->peer, peer, f->host_is_source ? DROVER__V1__ROLE__DESTINATION : DROVER__V1__ROLE__SOURCE);
+    f->seen.guest = f->name;
+    f->seen.source = f->host_is_source ? here : there;
+    f->seen.destination = f->host_is_source ? there : here;
+    f->seen.third = NULL;
+    for (size_t i = 0; i < fleet->n_hosts; i++) {
+        const char *name = fleet->hosts[i].name;
+        if (!streq(name, f->host) && !(f->peer && streq(name, f->peer)) &&
+            seen_on(fleet, name, f->guest) == FREEING_RUNNING)
+            f->seen.third = name;
+    }
+}
+
+/* A job of ours carries it on, or another coordinator does. */
+static int is_nobodys(const struct freeing_call *f, struct error *err)
+{
+    const Drover__V1__Job *job = driver_job_of_transaction(f->api->config.driver, f->open->step->transaction);
     if (job)
         return error_set(err, STATUS_FAILED_PRECONDITION, "that is job %llu, which is open: drover job %llu",
                          (unsigned long long)job->id, (unsigned long long)job->id);
-    if (t->role != DROVER__V1__ROLE__DESTINATION || !streq(t->state, "PREPARED"))
-        return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "%s is the %s of it (%s), so the guest may be this host's: look at both hosts",
-                         f->host, t->role == DROVER__V1__ROLE__SOURCE ? "source" : "destination", t->state);
-    if (!here || !here->up || !here->synced)
-        return error_set(err, STATUS_FAILED_PRECONDITION, "what is on %s is not known yet: try again",
-                         f->host);
-    bool elsewhere = !image || !fleet_guest_active(image->guest);
-    for (size_t i = 0; i < fleet->n_hosts && !elsewhere; i++) {
-        const struct fleet_host *h = &fleet->hosts[i];
-        const struct fleet_guest *g = h != here && h->up ? fleet_guest_on(h, f->guest) : NULL;
-        elsewhere = g && g->told && g->guest->state == DROVER__V1__GUEST_STATE__GUEST_RUNNING;
+    for (size_t i = 0; i < f->round->n; i++) {
+        const struct round_answer *a = f->round->list[i];
+        const Drover__V1__ListTransactionsReply *list = (const Drover__V1__ListTransactionsReply *)a->reply;
+        if (list && list->epoch > store_epoch(f->api->config.store))
+            return error_set(err, STATUS_FAILED_PRECONDITION,
+                             "a newer coordinator has taken over at %s: ask that one", a->host);
     }
-    return elsewhere ? 0
-                     : error_set(err, STATUS_FAILED_PRECONDITION,
-                                 "%s has an image of %s, which runs on no other host that can be asked: it "
-                                 "may be all that "
-                                 "is left of its memory",
-                                 f->host, f->name);
+    return 0;
+}
+
+static void on_both(void *arg)
+{
+    struct freeing_call *f = arg;
+    const struct round_answer *a = f->round->list[0];
+    struct error err = a->err;
+    if (!a->reply || is_nobodys(f, &err) < 0) {
+        fail(f, &err);
+        return;
+    }
+    look(f);
+    bool refused = freeing_next(&f->seen, &f->deed, &err) < 0;
+    bool free_here = !(f->host_is_source ? f->seen.source.state : f->seen.destination.state);
+    if (refused && f->done && free_here)
+        succeed(f, err.text);
+    else if (refused)
+        fail(f, &err);
+    else if (f->deed == FREEING_NOTHING && !f->done)
+        fail(f, (error_set(&err, STATUS_NOT_FOUND, "%s holds nothing for %s", f->host, f->name), &err));
+    else if (f->deed == FREEING_NOTHING)
+        succeed(f, NULL);
+    else
+        deed(f);
+}
+
+static void ask_both(struct freeing_call *f)
+{
+    Drover__V1__ListTransactionsRequest list = DROVER__V1__LIST_TRANSACTIONS_REQUEST__INIT;
+    struct round *round = round_new(f->api->config.loop, on_both, f);
+    round_ask(round, f->api->config.agents, f->host, "ListTransactions", &list.base, ASK_MS);
+    if (f->peer)
+        round_ask(round, f->api->config.agents, f->peer, "ListTransactions", &list.base, ASK_MS);
+    round_free(f->round);
+    f->round = round;
+    round_go(round);
 }
 
 static void on_listed(void *arg)
 {
-    struct freeing *f = arg;
+    struct freeing_call *f = arg;
     const struct round_answer *a = f->round->list[0];
     const Drover__V1__ListTransactionsReply *list = (const Drover__V1__ListTransactionsReply *)a->reply;
-    struct error err = {0};
+    struct error err = a->err;
     const Drover__V1__OpenTransaction *t = NULL;
     for (size_t i = 0; list && i < list->n_transactions && !t; i++)
         if (streq(list->transactions[i]->step->guest, f->guest))
             t = list->transactions[i];
-    if (!list)
-        err = a->err;
-    else if (!t)
-        error_set(&err, STATUS_NOT_FOUND, "%s holds nothing for %s", f->host, f->name);
-    if (!t || err.code || may_free(f, t, &err) < 0) {
+    if (!t) {
+        if (list)
+            error_set(&err, STATUS_NOT_FOUND, "%s holds nothing for %s", f->host, f->name);
         fail(f, &err);
         return;
     }
-    Drover__V1__AbortRequest request = DROVER__V1__ABORT_REQUEST__INIT;
-    Drover__V1__Step step = *t->step;
-    step.epoch = store_epoch(f->api->config.store);
-    request.step = &step;
-    request.role = DROVER__V1__ROLE__DESTINATION;
-    request.reason = (char *)"an operator frees it";
-    struct round *round = round_new(f->api->config.loop, on_freed, f);
-    round_ask(round, f->api->config.agents, f->host, "Abort", &request.base, ABORT_MS);
-    round_free(f->round);
-    f->round = round;
-    round_go(round);
+    f->open = (Drover__V1__OpenTransaction *)message_clone(&t->base);
+    f->host_is_source = t->role == DROVER__V1__ROLE__SOURCE;
+    f->peer = t->peer[0] && !streq(t->peer, f->host) ? xstrdup(t->peer) : NULL;
+    ask_both(f);
 }
 
 void api_free_guest(Drover__V1__Coordinator_Service *service, const Drover__V1__FreeGuestRequest *request,
@@ -123,13 +286,13 @@ void api_free_guest(Drover__V1__Coordinator_Service *service, const Drover__V1__
         rpc_call_fail(call, &err);
         return;
     }
-    struct freeing *f = new0(struct freeing);
-    *f = (struct freeing){.api = api,
-                          .call = call,
-                          .reply = reply,
-                          .host = xstrdup(host->name),
-                          .guest = xstrdup(guest->guest->uuid),
-                          .name = xstrdup(guest->guest->name)};
+    struct freeing_call *f = new0(struct freeing_call);
+    *f = (struct freeing_call){.api = api,
+                               .call = call,
+                               .reply = reply,
+                               .host = xstrdup(host->name),
+                               .guest = xstrdup(guest->guest->uuid),
+                               .name = xstrdup(guest->guest->name)};
     f->round = round_new(api->config.loop, on_listed, f);
     Drover__V1__ListTransactionsRequest list = DROVER__V1__LIST_TRANSACTIONS_REQUEST__INIT;
     round_ask(f->round, api->config.agents, f->host, "ListTransactions", &list.base, ASK_MS);

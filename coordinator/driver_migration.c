@@ -198,7 +198,7 @@ static void tell_line(struct migration *m, const char *text)
 
 static void send(struct migration *m, enum txn_message message, enum txn_party party)
 {
-    const char *to = party == TXN_SOURCE ? "source" : party == TXN_DESTINATION ? "destination" : "export";
+    const char *to = party == TXN_SOURCE ? "source" : "destination";
     failpoint("coordinator.%s.%s.before_send", txn_message_name(message), to);
     migration_send(m, message, party);
     failpoint("coordinator.%s.%s.after_send", txn_message_name(message), to);

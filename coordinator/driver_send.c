@@ -331,7 +331,6 @@ static Drover__V1__Role role_of(enum txn_party party)
     static const Drover__V1__Role roles[TXN_N_PARTIES] = {
         [TXN_SOURCE] = DROVER__V1__ROLE__SOURCE,
         [TXN_DESTINATION] = DROVER__V1__ROLE__DESTINATION,
-        [TXN_EXPORT] = DROVER__V1__ROLE__EXPORT,
     };
     return roles[party];
 }

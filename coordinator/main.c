@@ -6,6 +6,7 @@
 #include "coordinator/broker.h"
 #include "coordinator/config.h"
 #include "coordinator/socket.h"
+#include "coordinator/strays.h"
 
 #include <getopt.h>
 #include <grp.h>
@@ -34,6 +35,7 @@ struct coordinator {
     struct agents *agents;
     struct driver *driver;
     struct broker *broker;
+    struct strays *strays;
     struct plans *plans;
     struct api *api;
     struct rpc_server *server;
@@ -74,6 +76,7 @@ static void on_host_change(void *arg, struct fleet_host *host)
     struct coordinator *c = arg;
     char **said = &c->said[host - c->fleet.hosts];
     count_told(c, host);
+    strays_host_changed(c->strays, host);
     plans_fleet_changed(c->plans);
     if (host->up ? !*said : streq(*said, host->why))
         return;
@@ -213,8 +216,12 @@ static int start(struct coordinator *c, struct error *err)
     c->fleet.rules = &config->rules;
     c->said = xcalloc(c->fleet.n_hosts + 1, sizeof(char *));
     c->told = xcalloc(c->fleet.n_hosts + 1, sizeof(bool));
-    const struct agents_config agents = {
-        .loop = c->loop, .tls = c->tls, .fleet = &c->fleet, .changed = on_host_change, .arg = c};
+    const struct agents_config agents = {.loop = c->loop,
+                                         .tls = c->tls,
+                                         .fleet = &c->fleet,
+                                         .epoch = store_epoch(c->store),
+                                         .changed = on_host_change,
+                                         .arg = c};
     r = agents_new(&agents, &c->agents, err);
     if (r < 0)
         return r;
@@ -223,6 +230,7 @@ static int start(struct coordinator *c, struct error *err)
     r = driver_new(&driver, &c->driver, err);
     if (r < 0)
         return r;
+    c->strays = strays_new(c->loop, &c->fleet, c->driver, c->agents);
     c->broker = broker_new(c->loop, &c->fleet, c->driver, c->agents, c->store);
     const struct move_config moves = {.loop = c->loop,
                                       .fleet = &c->fleet,
@@ -252,6 +260,7 @@ static void stop(struct coordinator *c)
     api_free(c->api);
     plans_free(c->plans);
     broker_free(c->broker);
+    strays_free(c->strays);
     driver_free(c->driver);
     agents_free(c->agents);
     loop_timer_cancel(c->tls_timer);

@@ -37,6 +37,10 @@ static const struct doctor_rule rules[] = {
     {"host-name", W, INSPECTED | HYPERVISOR, doctor_host_name,
      "The host's name does not resolve, or to an address of loopback. libvirt uses the name where no address "
      "is given."},
+    {"guest-held", W, UP, doctor_guest_held,
+     "The host is part of a guest's move that no job knows: its coordinator's store was lost or restored, or "
+     "it "
+     "was another coordinator. The host takes no other move of the guest until that one is cleared away."},
     {"clock-offset", W, UP, doctor_clock, NULL},
     {"certificate-expired", B, INSPECTED, doctor_certificate_expired,
      "A certificate of Drover or of libvirt has expired or is not valid yet. TLS connections with it are "

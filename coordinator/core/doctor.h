@@ -3,11 +3,20 @@
 
 #include "coordinator/core/preflight.h"
 
+/* A move that is open at the host, and that no job of this coordinator knows. */
+struct doctor_held {
+    const char *guest; /* UUID */
+    bool source;       /* else the host is its destination */
+    const char *state; /* as the agent calls it */
+};
+
 struct doctor {
     const struct fleet *fleet;
     const struct fleet_host *host, *peer; /* peer: who tried its ports; NULL: nobody */
     const struct evidence *evidence;
     int64_t now_ms; /* since 1970 */
+    const struct doctor_held *held;
+    size_t n_held;
 };
 
 void doctor_run(const struct doctor *in, struct findings *out);

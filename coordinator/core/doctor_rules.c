@@ -328,6 +328,23 @@ DOCTOR(certificate_unreadable)
                        ("a certificate in PEM"), ("replace the file, or its permissions"));
 }
 
+/* ---- what another coordinator has left ---------------------------------------------------------------------------- */
+
+DOCTOR(guest_held)
+{
+    for (size_t i = 0; i < in->n_held; i++) {
+        const struct doctor_held *held = &in->held[i];
+        const struct fleet_guest *guest = NULL;
+        fleet_find_guest(in->fleet, held->guest, &guest, NULL);
+        const char *name = guest ? guest->guest->name : held->guest;
+        host_found(("it is the %s (%s) of a move of %s that no job knows",
+                    held->source ? "source" : "destination", held->state, name),
+                   ("no move that nobody carries on"),
+                   ("drover free %s --on %s; unless another coordinator runs: then stop one of the two", name,
+                    in->host->name));
+    }
+}
+
 /* ---- storage ----------------------------------------------------------------------------------------------------- */
 
 DOCTOR(mount_hangs)

@@ -44,6 +44,7 @@ DOCTOR(migration_port);
 DOCTOR(port_unproven);
 DOCTOR(migration_host);
 DOCTOR(host_name);
+DOCTOR(guest_held);
 DOCTOR(clock);
 DOCTOR(certificate_expired);
 DOCTOR(certificate_expiring);

@@ -142,7 +142,7 @@ static void on_start(struct txn *t, const struct txn_event *e, struct txn_action
 static void on_restart(struct txn *t, const struct txn_event *e, struct txn_actions *a)
 { /* model: C15 */
     t->answered = t->flying = t->attempt = 0;
-    t->asked = txn_parties(t);
+    t->asked = TXN_BOTH;
     t->entered = t->heard = e->now;
     switch (t->state) {
     case TXN_PREPARING:

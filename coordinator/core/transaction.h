@@ -50,7 +50,8 @@ enum txn_state {
     TXN_N_STATES
 };
 
-enum txn_party { TXN_SOURCE, TXN_DESTINATION, TXN_EXPORT, TXN_N_PARTIES };
+/* A storage node has no vote of its own here: what it exports, and to whom, is proven by the probes of the check right before the order. */
+enum txn_party { TXN_SOURCE, TXN_DESTINATION, TXN_N_PARTIES };
 #define TXN_BIT(party) (1u << (party))
 
 enum txn_message {
@@ -140,7 +141,7 @@ struct txn {
     /* Who is meant; the strings are borrowed. `generation` is the guest's, `cold_generation` the next one, taken at the
      * start so that a cold start never waits for one. */
     const char *guest;
-    const char *host[TXN_N_PARTIES]; /* NULL: no such party */
+    const char *host[TXN_N_PARTIES];
     uint64_t generation, cold_generation;
     bool definition_only; /* the guest is shut off: its definition moves */
 

@@ -80,29 +80,18 @@ const char *txn_message_name(enum txn_message message)
 
 /* ---- who is asked what in a state -------------------------------------------------------------------------------- */
 
-unsigned txn_parties(const struct txn *t)
-{
-    unsigned bits = 0;
-    for (unsigned p = 0; p < TXN_N_PARTIES; p++)
-        if (t->host[p])
-            bits |= TXN_BIT(p);
-    return bits;
-}
-
 unsigned txn_needed(const struct txn *t)
 {
     unsigned who = 0;
     switch (t->state) {
-    case TXN_PREPARING: who = t->answered & TXN_BIT(TXN_SOURCE) ? txn_parties(t) : TXN_BIT(TXN_SOURCE); break;
+    case TXN_PREPARING: who = t->answered & TXN_BIT(TXN_SOURCE) ? TXN_BOTH : TXN_BIT(TXN_SOURCE); break;
     case TXN_TRANSFER:
     case TXN_SETTLING: who = TXN_BIT(TXN_SOURCE); break;
     case TXN_ABORTING: who = t->asked & ~TXN_BIT(TXN_SOURCE); break;
     case TXN_ACTIVATING: who = TXN_BIT(TXN_DESTINATION); break;
-    case TXN_RELEASING: who = txn_parties(t); break;
+    case TXN_RELEASING: who = TXN_BOTH; break;
     /* The source first: only then is the guest safe; then the others forget what they hold. */
-    case TXN_COLD_START:
-        who = t->cold_started ? txn_parties(t) & ~TXN_BIT(TXN_SOURCE) : TXN_BIT(TXN_SOURCE);
-        break;
+    case TXN_COLD_START: who = t->cold_started ? TXN_BOTH & ~TXN_BIT(TXN_SOURCE) : TXN_BIT(TXN_SOURCE); break;
     case TXN_NEW:
     case TXN_DONE:
     case TXN_ABORTED:

@@ -3,8 +3,7 @@
 
 #include "coordinator/core/transaction.h"
 
-/* All that there are, as TXN_BITs. */
-unsigned txn_parties(const struct txn *txn);
+#define TXN_BOTH (TXN_BIT(TXN_SOURCE) | TXN_BIT(TXN_DESTINATION))
 
 /* From whom an answer is still needed in this state. */
 unsigned txn_needed(const struct txn *txn);

@@ -119,6 +119,15 @@ static void on_event(const Drover__V1__AgentEvent *event, void *arg)
             return;
         const struct error *why = rpc_status();
         s->watch = NULL;
+        if (why->code == STATUS_ABORTED) { /* no other answer is to be had: rarely asked again */
+            _cleanup_free_ char *text =
+                xasprintf("%s. This coordinator can give the host no orders: stop it; or start it again, and "
+                          "it takes over",
+                          why->text);
+            s->backoff_ms = BACKOFF_MAX_MS;
+            end_session(s, s->backoff_ms, text);
+            return;
+        }
         end_session(s, s->backoff_ms, why->code ? why->text : "the agent ended its stream of events");
         s->backoff_ms = s->backoff_ms * 2 < BACKOFF_MAX_MS ? s->backoff_ms * 2 : BACKOFF_MAX_MS;
         return;
@@ -150,6 +159,7 @@ static void start_watch(struct session *s)
     be_patient(s);
     struct rpc_stub stub = rpc_stub(s->client, &drover__v1__agent__descriptor, .stream = true);
     Drover__V1__WatchRequest request = DROVER__V1__WATCH_REQUEST__INIT;
+    request.epoch = s->agents->config.epoch;
     drover__v1__agent__watch(&stub.base, &request, on_event, w);
     if (s->watch == w) /* the call may have failed at once */
         w->call = stub.id;

@@ -10,6 +10,7 @@ struct agents_config {
     struct loop *loop;
     struct rpc_tls *tls; /* borrowed; NULL without TLS */
     struct fleet *fleet; /* hosts already added; borrowed */
+    uint64_t epoch;      /* this coordinator's: a host that has heard of a newer one refuses the session */
     /* After each change of a host or its guests. May be NULL. */
     void (*changed)(void *arg, struct fleet_host *host);
     void *arg;

@@ -1,10 +1,13 @@
-/* Asks an agent, as the coordinator would: agent_call URL CA CERT METHOD [KEY=VALUE]... prints the answer as text.
+/* Asks an agent, as the coordinator or (Peer.METHOD) another agent would: agent_call URL CA CERT METHOD [KEY=VALUE]... prints the answer
+ * as text.
  *     agent_call tls+tcp://10.77.0.11:7460 ca.pem coordinator.pem Probe kind=1 nonce=UUID path=/srv/x/vm.img
+ *     agent_call tls+tcp://10.77.0.12:7460 ca.pem agent-kvm1.pem Peer.Activate step.transaction=UUID
  * Values are numbers or texts, as the field is; a repeated text is given several times. Exit 1: the call failed. */
 #include "agent/io/message.h"
 #include "common/base/memory.h"
 #include "common/rpc/rpc.h"
 #include "proto/agent.pb-c.h"
+#include "proto/peer.pb-c.h"
 #include "tests/unit/message_text.h"
 
 #include <stdio.h>
@@ -12,9 +15,31 @@
 
 enum { TIMEOUT_MS = 40000 };
 
+/* The message that KEY.REST is in; made if need be. */
+static ProtobufCMessage *inside(ProtobufCMessage *m, const char *key, size_t length)
+{
+    _cleanup_free_ char *name = xasprintf("%.*s", (int)length, key);
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
+    if (!f || f->type != PROTOBUF_C_TYPE_MESSAGE || f->label == PROTOBUF_C_LABEL_REPEATED)
+        return NULL;
+    ProtobufCMessage **at = (void *)((char *)m + f->offset);
+    if (!*at) {
+        const ProtobufCMessageDescriptor *d = f->descriptor;
+        *at = xcalloc(1, d->sizeof_message);
+        d->message_init(*at);
+    }
+    return *at;
+}
+
 static bool set_field(ProtobufCMessage *m, const char *key, const char *value)
 {
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, key);
+    const char *dot = strchr(key, '.');
+    if (dot) {
+        m = inside(m, key, (size_t)(dot - key));
+        key = dot + 1;
+    }
+    const ProtobufCFieldDescriptor *f =
+        m ? protobuf_c_message_descriptor_get_field_by_name(m->descriptor, key) : NULL;
     if (!f)
         return false;
     void *at = (char *)m + f->offset;
@@ -37,9 +62,11 @@ static bool set_field(ProtobufCMessage *m, const char *key, const char *value)
 int main(int argc, char **argv)
 {
     struct error err = {0};
-    const ProtobufCServiceDescriptor *d = &drover__v1__agent__descriptor;
+    bool peer = argc > 4 && strncmp(argv[4], "Peer.", 5) == 0;
+    const ProtobufCServiceDescriptor *d =
+        peer ? &drover__v1__peer__descriptor : &drover__v1__agent__descriptor;
     const ProtobufCMethodDescriptor *method =
-        argc > 4 ? protobuf_c_service_descriptor_get_method_by_name(d, argv[4]) : NULL;
+        argc > 4 ? protobuf_c_service_descriptor_get_method_by_name(d, argv[4] + (peer ? 5 : 0)) : NULL;
     if (!method) {
         fprintf(stderr, "usage: agent_call URL CA CERT METHOD [KEY=VALUE]...\n");
         return 2;

@@ -45,7 +45,7 @@ SENDS = {
     "cancel": "ABORT.destination", "lost": "COLD_START.source",
 }
 RECORDS = {
-    "good": "source.PREPARED source.MIGRATING source.FENCED source.RELEASED destination.PREPARED destination.OWNER "
+    "good": "source.fence destination.fence source.PREPARED source.MIGRATING source.FENCED source.RELEASED destination.PREPARED destination.OWNER "
             "destination.ACTIVATED destination.RELEASED",
     "cancel": "source.KEPT destination.TOMBSTONE", "lost": "source.COLD",
 }
@@ -54,13 +54,20 @@ ANSWERS = {
     "cancel": "destination.ABORT", "lost": "COLD_START",
 }
 DEEDS = {"good": "define resume retire", "cancel": "undo", "lost": "start"}
-AT_KVM2 = ("agent.destination.", "agent.ACTIVATE.", "agent.deed.define", "agent.deed.resume.", "agent.deed.undo")
+KINDS = {  # scenarios with a guest, or a way, of their own: the moments that are theirs
+    "post-copy": "coordinator.settling.after_write agent.source.FENCED.after_write agent.destination.OWNER.after_write",
+    "definition only": "coordinator.settling.after_write agent.source.FENCED.after_write agent.destination.OWNER.after_write",
+    "offline copy": "agent.receive_disk.before_answer agent.receive_disk.after_answer agent.destination.image.drafted "
+                    "agent.source.FENCED.after_write agent.destination.OWNER.after_write",
+}
+OFF = ("definition only", "offline copy")
+AT_KVM2 = ("agent.destination.", "agent.receive_disk.", "agent.ACTIVATE.", "agent.deed.define", "agent.deed.resume.", "agent.deed.undo")
 
 
 @dataclass
 class Case:
     name: str
-    scenario: str  # good, slow (a first pass that takes its time), cancel, lost (the image dies at the switch-over)
+    scenario: str  # good, slow (a first pass that takes its time), cancel, lost (the image dies at the switch-over), one of KINDS
     where: str = None  # the node whose program has the failpoint
     failpoint: str = None
     fault: str = None  # None: the failpoint itself kills
@@ -82,6 +89,8 @@ def _failpoints():
         yield "good", f"coordinator.end.{when}_write"
         yield "good", f"agent.mesh.ACTIVATE.{when}_send"
         yield "good", f"agent.start_job.{when}"
+    for scenario, names in KINDS.items():
+        yield from ((scenario, name) for name in names.split())
 
 
 def table():
@@ -93,7 +102,7 @@ def table():
             cases.append(Case(f"{fault}, {moment}", scenario, where, failpoint, fault))
     for scenario, name in _failpoints():
         where = "coordinator" if name.startswith("coordinator.") else "kvm2" if name.startswith(AT_KVM2) else "kvm1"
-        cases.append(Case(name, scenario, where, name))
+        cases.append(Case(name if scenario not in KINDS else f"{name}, {scenario}", scenario, where, name))
     return cases
 
 
@@ -116,6 +125,7 @@ class Run:
         self.fleet, self.case = fleet, case
         self.source, self.destination, self.has_guest = source, destination, guest
         self.where = {"kvm1": source, "kvm2": destination}.get(case.where, case.where)
+        self.copies = COPY_STORAGE or case.scenario == "offline copy"
         self.order = None
         self.commands = []
         self.resolved = False
@@ -162,7 +172,7 @@ class Run:
             small_disks(fleet)
         self.since = time.time() * 1000
         if not self.has_guest:
-            guest_add(fleet, self.source, slow)
+            guest_add(fleet, self.source, slow, case.scenario)
         self.images = images(fleet)
         if slow:
             fleet.link(self.destination, rate="20mbit")
@@ -174,7 +184,7 @@ class Run:
         # The ladder is not what is looked at: it may take its time, and a pause where that is not the moment itself.
         self.order = self.ask(
             "migrate", GUEST, "--to", self.destination, "--detach", "--deadline", "4h", "--max-pause", "2s" if slow else "30s",
-            *(["--copy-storage"] if COPY_STORAGE else []),
+            *(["--copy-storage"] if self.copies else []), *(["--mode", "post-copy", "--allow", "post-copy"] if case.scenario == "post-copy" else []),
         )
         if slow:
             wait_for(self.first_pass, 40, "the first pass")
@@ -331,6 +341,10 @@ class Run:
         if len(running) > 1:
             raise Doubled(f"two copies run: {copies}; {job.get('text')}")
         self.check_left_over(job, list(copies))
+        if self.case.scenario in OFF:
+            if running or list(copies.values()) != ["shut off"]:
+                raise Refuted(f"it is not shut off, defined once: {copies}; {job.get('text')}")
+            return f"defined on {list(copies)[0]}, job {job.get('state', 'never was')}"
         if not running:
             if self.killed_qemu and len(copies) == 1 and "shut off" in copies.values():
                 if job and job["state"] == "done" and "has ended since" not in job["text"]:
@@ -352,7 +366,7 @@ class Run:
         return f"runs on {here}, job {job.get('state', 'never was')}"
 
     def check_left_over(self, job, where):
-        moved = (self.source, self.destination) if COPY_STORAGE and where == [self.destination] else None
+        moved = (self.source, self.destination) if self.copies and where == [self.destination] else None
 
         def whole():
             check_images(self.fleet, self.images, moved, job.get("left", []))
@@ -416,9 +430,14 @@ def empty(fleet):
             os.unlink(path)
 
 
-def guest_add(fleet, host, slow=True):
-    fleet.guest_add(GUEST, on=host, memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4, disks=["local" if COPY_STORAGE else "nfs"])
-    fleet.tick_wait(GUEST, at_least=5)
+def guest_add(fleet, host, slow=True, scenario="good"):
+    disk = "local" if COPY_STORAGE or scenario == "offline copy" else "nfs"
+    fleet.guest_add(
+        GUEST, on=host, memory=64, tick_ms=100, dirty=10 if slow else 2, working_set=40 if slow else 4,
+        disks=[] if scenario == "post-copy" else [disk], off=scenario in OFF,
+    )
+    if scenario not in OFF:
+        fleet.tick_wait(GUEST, at_least=5)
 
 
 def run(fleet, case):

@@ -24,7 +24,7 @@ def check_images(fleet, before, moved, left):
     expected = set(before)
     if moved:
         source, destination = moved
-        own = {(node, path) for node, path in before if node == source}
+        own = {(node, path) for node, path in before if node == source and ".moved-" not in path}  # else an earlier case's
         expected = expected - own | {(destination, path) for _, path in own} | {(source, path) for path in left}
     now = images(fleet)
     if now != expected:
@@ -53,6 +53,18 @@ def records(host):
             file.readline()
             fields = dict(message_fields(file.read()))
         yield name, ROLES.get(fields.get(2), "?"), fields.get(3, b"").decode()
+
+
+def steps(host):
+    """{transaction: (guest, generation)} of the agent's records."""
+    directory = host.path("/var/lib/drover-agent/transactions")
+    found = {}
+    for name, _, _ in records(host):
+        with open(f"{directory}/{name}", "rb") as file:
+            file.readline()
+            step = dict(message_fields(dict(message_fields(file.read()))[1]))
+        found[name] = (step[2].decode(), step[3])
+    return found
 
 
 def message_fields(data):

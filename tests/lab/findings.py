@@ -106,6 +106,7 @@ REAL = {
     "service-inactive": "test_findings_host.py::test_the_doctor_on_libvirt_that_is_down",
     "libvirt-listening": "test_findings_host.py::test_the_doctor_on_listening",
     "libvirt-unencrypted": "test_findings_host.py::test_the_doctor_on_listening",
+    "guest-held": "test_recovery.py::test_the_source_still_has_it",
     "migration-host": "test_findings_host.py::test_the_doctor_on_names_and_addresses",
     "host-name": "test_findings_host.py::test_the_doctor_on_names_and_addresses",
     "certificate-expired": "test_findings_host.py::test_the_doctor_on_certificates",

@@ -5,6 +5,8 @@ import signal
 
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
+from conftest import BUILD
+from fault_leftovers import records, steps
 from lablib import wait_for
 
 ENDED = {"done", "failed", "cancelled"}
@@ -237,3 +239,28 @@ def test_what_was_shut_down_at_the_destination_is_not_started_from_older_disks(f
     assert copies(fleet, "web1") == {"kvm2": "shut off"}, ended
     assert "has ended since" in ended["text"], ended
     kvm2.virsh("start", "web1")
+
+
+def test_only_the_source_hands_over(fleet, drover):
+    """Any agent has a certificate, and only that of the move's source is obeyed."""
+    fleet.guest_add("web1", on="kvm1", tick_ms=100, memory=64, dirty=10, working_set=40, disks=["nfs"])
+    fleet.tick_wait("web1")
+    fleet.link("kvm2", rate="20mbit")
+    kvm2, pki = fleet.node("kvm2"), fleet.programs.pki
+    job = document(drover("migrate", "web1", "--to", "kvm2", "--max-pause", "30s", "--detach", "--json"))["jobs"][0]["id"]
+    prepared = wait_for(lambda: [name for name, _, state in records(kvm2) if state == "PREPARED"], 30, "kvm2 to be prepared")
+    transaction, (guest, generation) = prepared[0], steps(kvm2)[prepared[0]]
+
+    def activate(sender):
+        step = (f"step.transaction={transaction}", f"step.guest={guest}", f"step.generation={generation}")
+        command = [f"{BUILD}/tests/lab/agent_call", f"tls+tcp://{kvm2.address}:7460", f"{pki}/ca.pem", f"{pki}/agent-{sender}.pem"]
+        return fleet.node(sender).run([*command, "Peer.Activate", *step], check=False)
+
+    other = activate("export1")
+    assert other.returncode == 1 and "the source of transaction" in other.stderr and "export1" in other.stderr, other
+    own = activate("kvm1")
+    assert own.returncode == 0 and "the image is not complete" in own.stdout, own
+    assert copies(fleet, "web1")["kvm1"] == "running"
+    fleet.link("kvm2", clear=True)
+    wait_for_job(drover, job, {"done", "failed"}, 60)
+    assert_runs_only_on(fleet, "web1", "kvm2")

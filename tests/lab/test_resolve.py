@@ -7,7 +7,6 @@ import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
 from conftest import BUILD
 from lablib import wait_for
-from lablib.programs import STORE
 
 ENDED = {"done", "failed", "cancelled"}
 
@@ -195,25 +194,3 @@ def test_the_destination_is_off(fleet, drover, failpoint):
     assert (ended["state"], ended["runs_on"]) == ("failed", "kvm1"), ended
     assert_runs_only_on(fleet, "web1", "kvm1")  # the definition has gone from kvm2, too
     assert fleet.tick_report("web1")["boots"] == 2
-
-
-def test_a_coordinator_never_comes_back_to_a_host_it_prepared(fleet, drover):
-    """Its store is lost with it: the destination stays prepared, until an operator frees it."""
-    if not fleet.programs.has_failpoints():
-        pytest.skip("the programs were built without Meson's option failpoints")
-    fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=["nfs"])
-    fleet.tick_wait("web1")
-    coordinator = fleet.coordinator
-    fleet.programs.failpoint(coordinator, "coordinator.transfer.before_write")
-    drover("migrate", "web1", "--to", "kvm2", "--detach")
-    wait_for(lambda: not coordinator.running("coordinator"), 60, "the end of the coordinator")
-    for name in os.listdir(coordinator.path(STORE)):
-        os.unlink(coordinator.path(f"{STORE}/{name}"))
-    fleet.programs.coordinator_start()
-    fleet.programs.sessions_wait()
-    held = drover("free", "web1", "--on", "kvm1", check=False)
-    assert held.returncode == 3
-    assert "kvm1 is the source of it" in held.stderr
-    assert "kvm2 holds nothing for web1 any more" in drover("free", "web1", "--on", "kvm2").stdout
-    assert drover("free", "web1", "--on", "kvm2", check=False).returncode == 3
-    assert_goes_on(fleet, "web1", "kvm1")

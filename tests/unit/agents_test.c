@@ -17,6 +17,8 @@ struct made_agent {
     unsigned guests;         /* told in the first events */
     bool mute;               /* never says `synced` */
     bool fails;              /* refuses to be watched */
+    uint64_t seen;           /* the highest epoch; an older coordinator is refused */
+    uint64_t epoch;          /* that the last watch came with */
     unsigned watches;        /* streams that were begun */
     struct rpc_call *stream; /* the last one, until it ends */
     struct rpc_server *server;
@@ -54,10 +56,16 @@ static void on_stream_gone(void *arg)
 static void watch(Drover__V1__Agent_Service *service, const Drover__V1__WatchRequest *request,
                   Drover__V1__AgentEvent_Closure item, void *call)
 {
-    (void)request;
     (void)item;
     struct made_agent *a = (struct made_agent *)service;
     a->watches++;
+    a->epoch = request->epoch;
+    if (request->epoch < a->seen) {
+        struct error err;
+        error_set(&err, STATUS_ABORTED, "epoch 7 is over");
+        rpc_call_fail(call, &err);
+        return;
+    }
     if (a->fails) {
         struct error err;
         error_set(&err, STATUS_FAILED_PRECONDITION, "not in the mood");
@@ -144,7 +152,8 @@ static void sessions_start(struct world *w)
 {
     struct error err = {0};
     fleet_add_host(&w->fleet, "kvm1", "", w->url);
-    const struct agents_config config = {.loop = w->loop, .fleet = &w->fleet, .changed = on_change, .arg = w};
+    const struct agents_config config = {
+        .loop = w->loop, .fleet = &w->fleet, .epoch = 7, .changed = on_change, .arg = w};
     if (agents_new(&config, &w->agents, &err) < 0)
         fail_msg("%s", err.text);
 }
@@ -176,6 +185,11 @@ static bool wrong_name(const struct world *w)
 static bool in_a_mood(const struct world *w)
 {
     return w->fleet.hosts[0].why && strstr(w->fleet.hosts[0].why, "not in the mood");
+}
+static bool deposed(const struct world *w)
+{
+    return w->fleet.hosts[0].why && strstr(w->fleet.hosts[0].why, "epoch 7 is over. This coordinator") &&
+           !w->fleet.hosts[0].up;
 }
 static bool tried_thrice(const struct world *w)
 {
@@ -265,6 +279,23 @@ static void a_refused_watch_is_tried_again(void **state)
     teardown(&w);
 }
 
+/* The newer one need not have given the host an order yet. */
+static void an_older_coordinator_learns_that_it_is_one(void **state)
+{
+    (void)state;
+    struct world w;
+    setup(&w);
+    sessions_start(&w);
+    UNTIL(&w, synced);
+    assert_int_equal(w.agent.epoch, 7);
+    w.agent.seen = 8;
+    struct error err;
+    error_set(&err, STATUS_ABORTED, "epoch 7 is over");
+    rpc_call_fail(steal(&w.agent.stream), &err);
+    UNTIL(&w, deposed);
+    teardown(&w);
+}
+
 static void sessions_end_in_any_state(void **state)
 {
     (void)state;
@@ -287,6 +318,7 @@ int main(void)
         cmocka_unit_test(an_ended_stream_is_begun_again),
         cmocka_unit_test(an_agent_of_another_name_is_refused),
         cmocka_unit_test(a_refused_watch_is_tried_again),
+        cmocka_unit_test(an_older_coordinator_learns_that_it_is_one),
         cmocka_unit_test(sessions_end_in_any_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

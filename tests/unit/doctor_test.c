@@ -29,6 +29,8 @@ struct ward {
     struct evidence evidence;
     Drover__V1__HostFacts *facts;
     struct findings out;
+    struct doctor_held held;
+    size_t n_held;
 };
 
 static void ward_init(struct ward *w)
@@ -54,7 +56,7 @@ static void ward_deinit(struct ward *w)
 
 static void run(struct ward *w)
 {
-    const struct doctor in = {&w->fleet, w->host, w->peer, &w->evidence, NOW_MS};
+    const struct doctor in = {&w->fleet, w->host, w->peer, &w->evidence, NOW_MS, &w->held, w->n_held};
     doctor_run(&in, &w->out);
 }
 
@@ -213,6 +215,17 @@ SPOIL(nameless)
 {
     made_string(&w->facts->resolve_error, "Name or service not known");
 }
+SPOIL(held_for_a_move)
+{
+    made_guest(w->host, "web1", UUID_A);
+    w->held = (struct doctor_held){UUID_A, true, "FENCED"};
+    w->n_held = 1;
+}
+SPOIL(held_for_one_that_is_nowhere)
+{
+    w->held = (struct doctor_held){UUID_B, false, "PREPARED"};
+    w->n_held = 1;
+}
 SPOIL(late_clock)
 {
     made_ask(&w->evidence, w->host, KIND(CLOCK), NULL)->result->realtime_us -= 5000000;
@@ -344,6 +357,9 @@ static const struct ailment {
      "same address", W},
     {loopback, "host-name", "127.0.1.1", "in /etc/hosts: 10.0.0.1 kvm1", W},
     {nameless, "host-name", "Name or service not known", "in /etc/hosts: 10.0.0.1 kvm1", W},
+    {held_for_a_move, "guest-held", "it is the source (FENCED) of a move of web1",
+     "drover free web1 --on kvm1", W},
+    {held_for_one_that_is_nowhere, "guest-held", "the destination (PREPARED)", "drover free " UUID_B, W},
     {late_clock, "clock-offset", "behind", "timedatectl set-ntp true", W},
     {expired, "certificate-expired", "has expired", "drover pki issue agent/kvm1 ", B},
     {not_yet, "certificate-expired", "not valid yet", "tlscerts.html", B},

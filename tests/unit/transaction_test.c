@@ -19,7 +19,7 @@
 #include <cmocka.h>
 #include <glob.h>
 
-static const char *const parties[] = {"source", "destination", "export"};
+static const char *const parties[] = {"source", "destination"};
 static const char *const answers[] = {"ok",   "failed", "yes",     "no",  "unknown",
                                       "kept", "gone",   "running", "lost"};
 
@@ -30,12 +30,9 @@ struct talk {
     FILE *out;
 };
 
-static struct txn fresh(bool with_export)
+static struct txn fresh(void)
 {
-    return (struct txn){.guest = "web1",
-                        .host = {"kvm1", "kvm2", with_export ? "export1" : NULL},
-                        .generation = 7,
-                        .cold_generation = 8};
+    return (struct txn){.guest = "web1", .host = {"kvm1", "kvm2"}, .generation = 7, .cold_generation = 8};
 }
 
 /* Every trace is held to the invariant: what is sent belongs to a state that is durable. */
@@ -88,7 +85,7 @@ static bool parse(const char *line, struct txn_event *e, char text[200])
     for (int m = 0; m < TXN_N_MESSAGES; m++) {
         if (strcmp(a, txn_message_name((enum txn_message)m)) != 0)
             continue;
-        int party = lookup(parties, 3, b), answer = lookup(answers, 9, c);
+        int party = lookup(parties, 2, b), answer = lookup(answers, 9, c);
         if (party < 0 || (answer < 0 && strcmp(c, "none") != 0))
             return false;
         e->kind = answer < 0 ? TXN_EVENT_NO_ANSWER : TXN_EVENT_ANSWER;
@@ -132,7 +129,7 @@ static void feed(struct talk *t, const char *line)
     }
     if (strncmp(line, "crash", 5) == 0) {
         struct txn was = t->durable;
-        t->txn = fresh(was.host[TXN_EXPORT] != NULL);
+        t->txn = fresh();
         t->txn.state = was.state;
         t->txn.cancelled = was.cancelled;
         t->txn.cold_started = was.cold_started;
@@ -164,14 +161,12 @@ static void play(FILE *in, FILE *out)
             continue;
         }
         if (first)
-            t.txn = fresh(false);
+            t.txn = fresh();
         first = false;
         if (strncmp(line, "> ", 2) != 0)
             continue;
         fputs(line, out);
-        if (strncmp(line, "> export", 8) == 0)
-            t.txn = fresh(true);
-        else if (strncmp(line, "> shut off", 10) == 0)
+        if (strncmp(line, "> shut off", 10) == 0)
             t.txn.definition_only = true;
         else if (strncmp(line, "> waiting", 9) == 0) {
             char text[400], todo[400];
@@ -256,7 +251,7 @@ static void names_go_both_ways(void **state)
 static void a_cold_start_carries_the_next_generation(void **state)
 {
     (void)state;
-    struct txn t = fresh(false);
+    struct txn t = fresh();
     for (unsigned m = 0; m < TXN_N_MESSAGES; m++)
         assert_int_equal(txn_generation(&t, (enum txn_message)m), m == TXN_COLD ? 8 : 7);
 }
@@ -265,7 +260,7 @@ static void a_cold_start_carries_the_next_generation(void **state)
 static void who_has_left_was_migrated(void **state)
 {
     (void)state;
-    struct txn t = fresh(false);
+    struct txn t = fresh();
     struct txn_actions actions;
     t.state = TXN_SETTLING;
     const struct txn_event gone = {
@@ -279,7 +274,7 @@ static void who_has_left_was_migrated(void **state)
 static void a_settled_one_waits_for_a_host_to_clear_away(void **state)
 {
     (void)state;
-    struct txn t = fresh(false);
+    struct txn t = fresh();
     enum txn_party left = TXN_N_PARTIES;
     for (unsigned s = 0; s < TXN_N_STATES; s++) {
         t.state = (enum txn_state)s;
@@ -314,7 +309,7 @@ static void every_state_says_what_it_waits_for(void **state)
                 bool may_doubt = s >= TXN_SETTLING && s <= TXN_COLD_START;
                 if (doubt && !may_doubt)
                     continue;
-                struct txn t = fresh(false);
+                struct txn t = fresh();
                 char text[40], todo[40], longer[400];
                 t.state = (enum txn_state)s;
                 t.in_doubt = doubt;

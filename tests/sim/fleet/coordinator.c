@@ -32,7 +32,7 @@ static struct txn fresh(const struct world *w, int txn, uint64_t generation)
 {
     int source = w->source_of[txn];
     return (struct txn){.guest = "g",
-                        .host = {hosts[source], hosts[1 - source], NULL},
+                        .host = {hosts[source], hosts[1 - source]},
                         .generation = generation,
                         .cold_generation = generation + 1,
                         .definition_only = w->definition_only};
