@@ -208,7 +208,7 @@ void copies_check_destination(struct transaction *txn, virConnectPtr conn, struc
     }
 }
 
-/* ---- making and undoing ------------------------------------------------------------------------------------------ */
+/* ---- making ------------------------------------------------------------------------------------------------------ */
 
 static Drover__V1__Made *made_of(struct transaction *txn, const char *path)
 {
@@ -247,12 +247,67 @@ int copies_make(struct transaction *txn, virConnectPtr conn, struct error *err)
         if (e == 0)
             e = disk_image_place(draft, c->to, err);
         failpoint("agent.destination.image.after");
+        if (e == 0)
+            e = disk_image_sync_name(c->to, err);
         if (e < 0)
             return e;
         refresh(txn, conn, c, c->to);
     }
     return 0;
 }
+
+/* ---- filling those of a guest that is shut off ------------------------------------------------------------------- */
+
+static int note(struct transaction *txn, Drover__V1__Made *made, bool whole, struct error *err)
+{
+    const Drover__V1__Made old = *made;
+    made->begun = true;
+    made->whole = whole;
+    int e = transaction_write(txn, transaction_state(txn), err);
+    if (e < 0)
+        *made = old;
+    return e;
+}
+
+int copies_begin(struct transaction *txn, const Drover__V1__DiskCopy *c, bool *ret_empty, struct error *err)
+{
+    Drover__V1__Made *made = made_of(txn, c->to);
+    bool empty = !made->begun;
+    int e = note(txn, made, false, err);
+    if (e == 0)
+        *ret_empty = empty;
+    return e;
+}
+
+int copies_end(struct transaction *txn, const Drover__V1__DiskCopy *c, struct error *err)
+{
+    return note(txn, made_of(txn, c->to), true, err);
+}
+
+bool copies_is_whole(struct transaction *txn, const Drover__V1__DiskCopy *c)
+{
+    return made_of(txn, c->to)->whole;
+}
+
+bool copies_incomplete(const struct transaction *txn)
+{
+    const Drover__V1__Record *r = txn->record;
+    for (size_t i = 0; i < r->n_made; i++)
+        if (r->made[i]->kind == DROVER__V1__MADE__KIND__IMAGE && !r->made[i]->undone && !r->made[i]->whole)
+            return true;
+    return false;
+}
+
+/* By a guest of another host, as the coordinator knows. */
+static bool is_kept(const struct transaction *txn, const char *path)
+{
+    for (size_t i = 0; i < txn->n_keep; i++)
+        if (streq(txn->keep[i], path))
+            return true;
+    return false;
+}
+
+/* ---- undoing ----------------------------------------------------------------------------------------------------- */
 
 /* 0: it is not there (any more). What is another's stays, and is said. */
 static int undo_one(struct transaction *txn, virConnectPtr conn, const Drover__V1__Made *made, char *text,
@@ -263,6 +318,10 @@ static int undo_one(struct transaction *txn, virConnectPtr conn, const Drover__V
     int e = disk_image_remove(draft, 0, err);
     if (e < 0 || !made->inode)
         return e;
+    if (is_kept(txn, made->what) && access(made->what, F_OK) == 0) {
+        snprintf(text, size, "%.200s stays: a guest of another host names it", made->what);
+        return 0;
+    }
     e = disk_users_find(conn, made->what, NULL, &user, err);
     if (e < 0)
         return e;
@@ -304,6 +363,10 @@ static char *put_aside(struct transaction *txn, virConnectPtr conn, const Drover
         return steal(&aside); /* by a RELEASE that was interrupted */
     if (access(c->from, F_OK) < 0)
         return NULL;
+    if (is_kept(txn, c->from)) {
+        log_info("transaction %s: %s keeps its name: a guest of another host names it", txn->id, c->from);
+        return xstrdup(c->from);
+    }
     if (disk_users_find(conn, c->from, txn->guest, &user, &why) < 0 || user) {
         log_info("transaction %s: %s keeps its name: %s", txn->id, c->from,
                  user ? "another domain uses it" : why.text);

@@ -18,10 +18,18 @@ void copies_check_destination(struct transaction *txn, virConnectPtr conn, struc
 void copies_promise(struct transaction *txn);
 int copies_make(struct transaction *txn, virConnectPtr conn, struct error *err);
 
-/* Destination: removes what was made and no domain uses. `text` says what could not be. */
+/* Destination, of a guest that is shut off: its disk is about to be written (`ret_empty`: for the first time), is whole; durably. */
+int copies_begin(struct transaction *txn, const Drover__V1__DiskCopy *copy, bool *ret_empty,
+                 struct error *err);
+int copies_end(struct transaction *txn, const Drover__V1__DiskCopy *copy, struct error *err);
+bool copies_is_whole(struct transaction *txn, const Drover__V1__DiskCopy *copy);
+bool copies_incomplete(
+    const struct transaction *txn); /* not all are whole; false if there are none (any more) */
+
+/* Destination: removes what was made and no domain uses, here or, as the coordinator knows, elsewhere. `text` says what could not be. */
 int copies_undo(struct transaction *txn, virConnectPtr conn, char *text, size_t size, struct error *err);
 
-/* Source, at RELEASE: renames the old images that no other domain uses, and lists them in the record as they are called now. */
+/* Source, at RELEASE: renames the old images that no other domain of the fleet uses, and lists them in the record as they are called now. */
 void copies_put_aside(struct transaction *txn, virConnectPtr conn);
 
 uint64_t copies_bytes(const struct transaction *txn);

@@ -132,7 +132,8 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
     if (e < 0)
         return e;
     snprintf(text, size, "nothing of guest %s is left here", transaction_guest_name(txn));
-    if (copies && (e = copies_undo(txn, conn, text, size, err)) < 0)
+    /* Who says LOST is told ABORT, and with it what others use. */
+    if (copies && txn->kept_known && (e = copies_undo(txn, conn, text, size, err)) < 0)
         return e;
     transaction_undone(txn, DROVER__V1__MADE__KIND__RESERVATION);
     transaction_undone(txn, DROVER__V1__MADE__KIND__DEFINITION);

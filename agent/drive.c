@@ -1,6 +1,7 @@
 /* One step of a transaction: look at libvirt, ask the core, write, act, write. */
 #include "agent/transaction.h"
 
+#include "agent/copies.h"
 #include "agent/io/domain.h"
 #include "agent/io/libvirt.h"
 #include "common/base/failpoint.h"
@@ -126,6 +127,7 @@ static struct participant half_of(const struct transaction *txn)
         .image_ended = transaction_had_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS) &&
                        !transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS),
         .copies = transaction_has_made(txn, DROVER__V1__MADE__KIND__IMAGE),
+        .incomplete = txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION && copies_incomplete(txn),
         .copied = transaction_had_made(txn, DROVER__V1__MADE__KIND__IMAGE),
         .post_copy = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY),
         .may_post_copy = transaction_may_post_copy(txn),

@@ -42,6 +42,15 @@ void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
             txn->record->made[i]->undone = true;
 }
 
+void transaction_keep(struct transaction *txn, char *const *paths, size_t n, bool known)
+{
+    if (!txn)
+        return;
+    txn->keep = paths;
+    txn->n_keep = n;
+    txn->kept_known = known;
+}
+
 bool transaction_owes_autostart(const struct transaction *txn)
 {
     enum participant_state state = transaction_state(txn);

@@ -7,6 +7,7 @@
 
 struct abort_call {
     struct unary u;
+    const Drover__V1__AbortRequest *request;
     bool taken_back;
     char *warning;
     Drover__V1__AbortReply_Closure reply;
@@ -15,8 +16,10 @@ struct abort_call {
 static void work(struct operation *op)
 { /* model: D4 */
     struct abort_call *a = (struct abort_call *)op;
+    transaction_keep(op->txn, a->request->keep, a->request->n_keep, true);
     unary_work(&a->u, a->taken_back ? PARTICIPANT_ABORT_TAKEN : PARTICIPANT_ABORT, ADMIT_LATE);
     struct transaction *txn = op->txn;
+    transaction_keep(txn, NULL, 0, false);
     if (txn)
         a->warning = xstrdup(txn->record->warning);
     if (a->u.stepped && txn && txn->record->unheard) {
@@ -53,6 +56,7 @@ void rpc_abort(Drover__V1__Agent_Service *service, const Drover__V1__AbortReques
 {
     struct abort_call *a = new0(struct abort_call);
     a->reply = reply;
+    a->request = request;
     a->taken_back = request->taken_back && request->role == DROVER__V1__ROLE__DESTINATION;
     a->u.op.work = work;
     a->u.op.done = done;

@@ -13,6 +13,7 @@ enum { POLL_MS = 50, QEMU_END_MS = 10 * 1000, LEFT_BEHIND_MS = 3000 };
 
 struct release {
     struct unary u;
+    const Drover__V1__ReleaseRequest *request;
     Drover__V1__ReleaseReply_Closure reply;
     Drover__V1__Result result;
 };
@@ -68,7 +69,9 @@ static void work(struct operation *op)
         u->err = why;
         return;
     }
+    transaction_keep(txn, r->request->keep, r->request->n_keep, true);
     unary_work(u, PARTICIPANT_RELEASE, ADMIT_LATE);
+    transaction_keep(op->txn, NULL, 0, false);
 }
 
 static void done(struct operation *op)
@@ -99,6 +102,7 @@ void rpc_release(Drover__V1__Agent_Service *service, const Drover__V1__ReleaseRe
 {
     struct release *r = new0(struct release);
     r->reply = reply;
+    r->request = request;
     r->u.op.begin = begin;
     r->u.op.work = work;
     r->u.op.done = done;

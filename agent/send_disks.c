@@ -1,7 +1,8 @@
 /* At the source: the disks of a guest that is shut off go to the destination before its definition does, one after the other, by qemu-img
  * over NBD. The transaction stays PREPARED meanwhile, so that whatever ends the copying, nothing has moved: SETTLE keeps the guest here.
  *
- *     MIGRATE --> for each disk: Peer.ReceiveDisk, qemu-img convert --> unchanged? --> the step MIGRATE: FENCED
+ *     MIGRATE --> for each disk: Peer.ReceiveDisk, qemu-img convert, Peer.DiskReceived until it is whole --> unchanged? --> the step
+ *     MIGRATE: FENCED
  *
  * While qemu-img reads an image it holds QEMU's lock on it, so the guest can't be started; that none was changed between two disks is
  * looked at in the end. */
@@ -24,6 +25,7 @@ enum {
     ASK_MS = 10 * 1000,
     CONNECT_MS = 5000,
     AGAIN_MS = 100,
+    WHOLE_MS = 200, /* between two questions whether the destination has all of it */
     LONGEST_MS = 7 * 24 * 3600 * 1000
 };
 
@@ -34,15 +36,16 @@ struct disk_sender {
     Drover__V1__Relocation *relocation; /* owned, like the next two */
     Drover__V1__Endpoint *peer;
     Drover__V1__Step *step;
-    uint64_t bandwidth;
+    uint64_t bandwidth;        /* bytes per second; 0: no limit */
     struct rpc_call *listener; /* NULL: nobody */
-    struct loop_timer *timer;
+    struct loop_timer *timer, *whole_timer;
     struct limit limit;
     struct stat *seen; /* of each image, when it was begun */
     size_t next;
     uint64_t done_bytes;
     int64_t begun_ms;
     char *url;
+    bool empty; /* the image there, still */
     struct error err;
 };
 
@@ -77,6 +80,7 @@ struct disk_sender *disk_sender_free(struct disk_sender *s)
     if (!s)
         return NULL;
     s->timer = loop_timer_cancel(s->timer);
+    s->whole_timer = loop_timer_cancel(s->whole_timer);
     s->txn = NULL;
     tell_end(s, s->err.code ? &s->err : &over);
     eventfd_write(s->limit.cancel_fd, 1);
@@ -207,10 +211,13 @@ static void convert(void *arg)
     struct disk_sender *s = arg;
     const Drover__V1__DiskCopy *c = s->relocation->copies[s->next];
     char rate[32];
-    const char *argv[24] = {"setpriv",          "--pdeathsig", "KILL",    "qemu-img", "convert", "-n",
-                            "--target-is-zero", "-f",          c->format, "-O",       "raw"};
-    size_t n = 11;
-    if (s->bandwidth) {
+    /* It flushes in the end, and does not tell whether that has failed: the destination does. */
+    const char *argv[24] = {"setpriv", "--pdeathsig", "KILL",    "qemu-img", "convert",
+                            "-n",      "-f",          c->format, "-O",       "raw"};
+    size_t n = 10;
+    if (s->empty)
+        argv[n++] = "--target-is-zero";
+    if (s->bandwidth) { /* for all of the disk: qemu-img can't be told another rate later */
         snprintf(rate, sizeof(rate), "%" PRIu64, s->bandwidth);
         argv[n++] = "-r";
         argv[n++] = rate;
@@ -233,16 +240,60 @@ static void convert(void *arg)
     }
 }
 
-static void converted(void *arg)
+static struct rpc_stub peer_stub(struct disk_sender *s, struct error *err)
+{
+    struct rpc_client *client = peers_client(s->all->peers, s->peer, err);
+    return rpc_stub(client, &drover__v1__peer__descriptor, .timeout_ms = ASK_MS, .once = true, .wait = true);
+}
+
+static Drover__V1__ReceiveDiskRequest request_of(const struct disk_sender *s)
+{
+    Drover__V1__ReceiveDiskRequest request = DROVER__V1__RECEIVE_DISK_REQUEST__INIT;
+    request.step = s->step;
+    request.target = s->relocation->copies[s->next]->target;
+    return request;
+}
+
+static void ask_whole(void *arg);
+
+static void on_whole(const Drover__V1__DiskReceivedReply *reply, void *arg)
 {
     struct disk_sender *s = arg;
-    if (s->txn && s->err.code) {
+    if (s->txn && !reply) {
+        s->err = *rpc_status();
         fail(s);
-    } else if (s->txn) {
+    } else if (s->txn && reply->whole) {
         s->done_bytes += s->relocation->copies[s->next]->bytes;
         s->next++;
         ask(s);
+    } else if (s->txn) {
+        s->whole_timer = loop_timer_start(s->all->agent->loop, WHOLE_MS, ask_whole, s);
     }
+    unref(s);
+}
+
+/* qemu-img has sent all, and the other end may still be writing it. */
+static void ask_whole(void *arg)
+{
+    struct disk_sender *s = arg;
+    s->whole_timer = NULL;
+    struct rpc_stub stub = peer_stub(s, &s->err);
+    if (!stub.client) {
+        fail(s);
+        return;
+    }
+    Drover__V1__ReceiveDiskRequest request = request_of(s);
+    s->refs++;
+    drover__v1__peer__disk_received(&stub.base, &request, on_whole, s);
+}
+
+static void converted(void *arg)
+{
+    struct disk_sender *s = arg;
+    if (s->txn && s->err.code)
+        fail(s);
+    else if (s->txn)
+        ask_whole(s);
     unref(s);
 }
 
@@ -252,6 +303,7 @@ static void on_url(const Drover__V1__ReceiveDiskReply *reply, void *arg)
     if (s->txn && reply) {
         free(s->url);
         s->url = xstrdup(reply->url);
+        s->empty = reply->empty;
         s->refs++;
         workers_submit(s->all->copiers, convert, converted, s);
     } else if (s->txn) {
@@ -267,17 +319,13 @@ static void ask(struct disk_sender *s)
         give_definition(s);
         return;
     }
-    struct rpc_client *client = peers_client(s->all->peers, s->peer, &s->err);
-    if (!client) {
+    struct rpc_stub stub = peer_stub(s, &s->err);
+    if (!stub.client) {
         fail(s);
         return;
     }
-    Drover__V1__ReceiveDiskRequest request = DROVER__V1__RECEIVE_DISK_REQUEST__INIT;
-    request.step = s->step;
-    request.target = s->relocation->copies[s->next]->target;
+    Drover__V1__ReceiveDiskRequest request = request_of(s);
     s->refs++;
-    struct rpc_stub stub =
-        rpc_stub(client, &drover__v1__peer__descriptor, .timeout_ms = ASK_MS, .once = true, .wait = true);
     drover__v1__peer__receive_disk(&stub.base, &request, on_url, s);
 }
 
@@ -289,7 +337,7 @@ void disk_sender_start(struct transaction *txn)
     s->relocation = (Drover__V1__Relocation *)message_copy(&r->relocation->base);
     s->peer = (Drover__V1__Endpoint *)message_copy(&r->peer->base);
     s->step = (Drover__V1__Step *)message_copy(&r->step->base);
-    s->bandwidth = r->policy ? r->policy->bandwidth : 0;
+    s->bandwidth = txn->begin_bandwidth ? txn->begin_bandwidth : r->policy ? r->policy->bandwidth : 0;
     s->seen = xcalloc(s->relocation->n_copies, sizeof(*s->seen));
     s->limit = (struct limit){clock_monotonic_ms() + LONGEST_MS, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     s->timer = loop_timer_start(s->all->agent->loop, TELL_MS, tell, s);

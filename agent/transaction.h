@@ -38,8 +38,8 @@ struct transaction {
 
     /* The loop's copy. */
     enum participant_state state;
+    bool post_copy; /* may have been asked for: in the manifest */
     uint64_t generation, epoch;
-    bool post_copy;           /* may have been asked for: in the manifest */
     int64_t suspended_ms;     /* source: monotonic; libvirt told that the guest stopped, 0: or that it runs */
     int64_t resumed_ms;       /* destination: monotonic; libvirt let the guest run by itself; 0: it did not */
     int64_t changed_ms;       /* realtime */
@@ -57,7 +57,12 @@ struct transaction {
     struct hooking *hooking;    /* a phase of hooks is running, or its end being written */
     char *hook_notes;           /* failures, a line each; NULL: none */
     bool transferred;           /* without a record it is one that was lost */
+    bool kept_known;            /* the coordinator has said what of `keep`; else no image is removed */
     bool looked;                /* since the program was started, libvirt was asked what it does */
+
+    /* The turn's, while a RELEASE or ABORT is worked off: borrowed. */
+    char *const *keep; /* images that a guest of another host names */
+    size_t n_keep;
 
     /* Set on the loop, read by anyone. */
     atomic_bool calling, call_succeeded, committed;
@@ -150,6 +155,9 @@ bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind 
 bool transaction_had_made(const struct transaction *txn, Drover__V1__Made__Kind kind); /* undone or not */
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
+/* Worker, around a step: what the coordinator said of images that others use; borrowed. NULL is fine. */
+void transaction_keep(struct transaction *txn, char *const *paths, size_t n, bool known);
+
 /* Of a source: it has taken the guest's autostart off, and is to give it back. */
 bool transaction_owes_autostart(const struct transaction *txn);
 
@@ -236,7 +244,7 @@ void disk_sender_start(struct transaction *txn);
 void disk_sender_listen(struct disk_sender *sender, struct rpc_call *call);
 struct disk_sender *disk_sender_free(struct disk_sender *sender); /* ends it; NULL is fine, returns NULL */
 
-/* Ends what a transaction (NULL: anyone) takes in here. */
+/* Ends what a transaction (NULL: anyone) takes in here, however far it is. */
 void receivers_stop(struct transactions *all, const char *id);
 
 /* ---- the mesh's ACTIVATE: handover.c; loop ---- */
@@ -299,6 +307,8 @@ void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__Th
 
 void rpc_peer_receive_disk(Drover__V1__Peer_Service *service, const Drover__V1__ReceiveDiskRequest *request,
                            Drover__V1__ReceiveDiskReply_Closure reply, void *call); /* receive_disk.c */
+void rpc_peer_disk_received(Drover__V1__Peer_Service *service, const Drover__V1__ReceiveDiskRequest *request,
+                            Drover__V1__DiskReceivedReply_Closure reply, void *call); /* the same */
 
 /* The findings of PREPARE: check_source.c, check_destination.c. */
 void findings_add(struct findings *f, Drover__V1__Severity severity, const char *id, const char *subject,

@@ -59,7 +59,16 @@ static uint64_t bytes_left(const Drover__V1__Progress *p)
     return p->bytes_left + (p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0);
 }
 
-/* `transfers`: this job counts as transferring already. */
+static struct told *told_of(const struct broker *b, uint64_t job)
+{
+    for (size_t i = 0; i < b->n_told; i++)
+        if (b->told[i].job == job)
+            return &b->told[i];
+    return NULL;
+}
+
+/* A definition's move has only disks to send, by a program that can't be told another rate (agent/send_disks.c).
+ * `transfers`: this job counts as transferring already. */
 static void share(const struct broker *b, uint64_t transfers, struct shares *ret)
 {
     size_t n;
@@ -71,25 +80,22 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
         const Drover__V1__Job *j = jobs[i];
         bool flows = streq(j->phase, "transfer"), prepares = streq(j->phase, "preparing");
         const Drover__V1__Policy *policy = driver_policy(b->driver, j->id);
-        if (j->mode == DROVER__V1__MODE__MODE_DEFINITION || !(flows || prepares))
+        bool once = j->mode == DROVER__V1__MODE__MODE_DEFINITION;
+        const struct told *told = told_of(b, j->id);
+        if ((once && !driver_copies(b->driver, j->id)) || !(flows || prepares))
             continue;
         ret->jobs[ret->n] = j;
-        ret->moves[ret->n++] = (struct broker_move){.from = j->source,
-                                                    .to = j->destination,
-                                                    .transfers = flows || j->id == transfers,
-                                                    .bytes_left = bytes_left(j->progress),
-                                                    .rate_max = policy ? policy->bandwidth : 0,
-                                                    .paused = j->progress && j->progress->paused};
+        ret->moves[ret->n++] =
+            (struct broker_move){.from = j->source,
+                                 .to = j->destination,
+                                 .transfers = flows || j->id == transfers,
+                                 .bytes_left = bytes_left(j->progress),
+                                 .rate_max = policy ? policy->bandwidth : 0,
+                                 .paused = j->progress && j->progress->paused,
+                                 .once = once,
+                                 .keeps = once && flows && told ? told->what.part.rate : 0};
     }
     broker_share(b->fleet, ret->moves, ret->n, ret->parts);
-}
-
-static struct told *told_of(const struct broker *b, uint64_t job)
-{
-    for (size_t i = 0; i < b->n_told; i++)
-        if (b->told[i].job == job)
-            return &b->told[i];
-    return NULL;
 }
 
 static void on_timer(void *arg);

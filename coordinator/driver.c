@@ -247,6 +247,12 @@ const Drover__V1__Policy *driver_policy(const struct driver *d, uint64_t id)
     return m ? m->journal->policy : NULL;
 }
 
+bool driver_copies(const struct driver *d, uint64_t id)
+{
+    const struct migration *m = find(d, id);
+    return m && m->journal->relocation && m->journal->relocation->n_copies;
+}
+
 void driver_hook(struct driver *d, const struct driver_hooks *hooks)
 {
     d->hooks = *hooks;

@@ -75,6 +75,8 @@ void driver_hook(struct driver *driver, const struct driver_hooks *hooks);
 
 /* Of an open job; NULL if there is none of that id. */
 const Drover__V1__Policy *driver_policy(const struct driver *driver, uint64_t id);
+/* Disks are copied; false, too, if there is no open job of that id. */
+bool driver_copies(const struct driver *driver, uint64_t id);
 
 /* An open job as it is now; NULL if there is none of that id (it may be in the store). Good until the next change. */
 const Drover__V1__Job *driver_job(const struct driver *driver, uint64_t id);

@@ -1,7 +1,9 @@
 /* A message of the transaction as a call to an agent, and its answer as an event. Each call ends in exactly one event. */
 #include "coordinator/driver_internal.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "coordinator/core/image_users.h"
 
 #include <string.h>
 
@@ -386,6 +388,14 @@ static void settle(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step
     drover__v1__agent__settle(&stub->base, &r, on_settled, c);
 }
 
+/* What a third host's guest uses is not the two agents' to see. The list is the caller's, its strings are the journal's. */
+static size_t keep_of(const struct call *c, char ***ret)
+{
+    const struct migration *m = c->migration;
+    return image_users_find(m->driver->config.fleet, m->txn.host[TXN_SOURCE], m->txn.host[TXN_DESTINATION],
+                            m->job->guest_uuid, m->journal->relocation, c->party == TXN_SOURCE, ret);
+}
+
 static void undo(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
 {
     Drover__V1__AbortRequest r = DROVER__V1__ABORT_REQUEST__INIT;
@@ -393,6 +403,9 @@ static void undo(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step)
     r.role = role_of(c->party);
     r.reason = c->migration->txn.why;
     r.taken_back = c->migration->txn.taken_back;
+    _cleanup_free_ char **keep = NULL;
+    r.n_keep = keep_of(c, &keep);
+    r.keep = keep;
     stub->timeout_ms = UNDO_MS;
     drover__v1__agent__abort(&stub->base, &r, on_aborted, c);
 }
@@ -412,6 +425,9 @@ static void release(struct call *c, struct rpc_stub *stub, Drover__V1__Step *ste
     Drover__V1__ReleaseRequest r = DROVER__V1__RELEASE_REQUEST__INIT;
     r.step = step;
     r.role = role_of(c->party);
+    _cleanup_free_ char **keep = NULL;
+    r.n_keep = keep_of(c, &keep);
+    r.keep = keep;
     stub->timeout_ms = UNDO_MS;
     drover__v1__agent__release(&stub->base, &r, on_released, c);
 }

@@ -395,8 +395,8 @@ static struct participant_step destination_activate(const struct participant *p,
         from_disks = p->from_disks;
     if (f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
-    if (p->definition_only)
-        return own(p, f);
+    if (p->definition_only) /* incomplete: who says so is not the source, which waits for all of them */
+        return p->incomplete ? lose() : own(p, f);
     if (f->guest == PARTICIPANT_INCOMING)
         return doubt(p, "the image is not complete");
     if (f->post_copy)

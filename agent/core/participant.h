@@ -162,6 +162,7 @@ struct participant {
     bool from_disks;    /* of OWNER: it is started from its disks... */
     bool image_ended;   /* ...and the image that was here is ended; both in the manifest */
     bool copies;        /* disks came with the guest, complete only if its image is */
+    bool incomplete;    /* of a guest that is shut off: not all of its disks have come */
     bool copied;        /* of OWNER: disks have come with it, and may hold by now what is nowhere else */
     bool transferred;   /* of NONE: there was a record, and it is lost */
     bool

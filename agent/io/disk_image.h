@@ -34,6 +34,14 @@ int disk_image_make(const struct limit *limit, const Drover__V1__DiskCopy *copy,
                     uint64_t *ret_inode, struct error *err);
 int disk_image_place(const char *draft, const char *path, struct error *err);
 
+/* The file's name is on its storage for good. */
+int disk_image_sync_name(const char *path, struct error *err);
+
+/* Takes in what one connection to nbd://ADDRESS:PORT/NAME writes. Success: all of it is on its storage for good, as far as that connection
+ * has gone, which only its other end knows. Blocks for as long as that takes. */
+int disk_image_receive(const struct limit *limit, const char *path, const char *format, const char *address,
+                       uint32_t port, const char *name, struct error *err);
+
 /* Removes the file if it is that one (inode 0: whichever). Success if it is not there; FAILED_PRECONDITION if it is another. */
 int disk_image_remove(const char *path, uint64_t inode, struct error *err);
 

@@ -124,7 +124,7 @@ static int reap(pid_t pid)
     return status;
 }
 
-static int run(const struct limit *limit, const char *const *argv, int in, char **ret_output,
+static int run(const struct limit *limit, const char *const *argv, int in, bool silent, char **ret_output,
                struct error *err)
 {
     _cleanup_close_ int out_read = -1, out_write = -1, err_read = -1, err_write = -1;
@@ -171,13 +171,21 @@ static int run(const struct limit *limit, const char *const *argv, int in, char 
     if (WEXITSTATUS(status) != 0)
         return error_set(err, STATUS_FAILED_PRECONDITION, "%s ended with status %d: %s", argv[0],
                          WEXITSTATUS(status), last_line(complaint));
+    if (silent && complaint && complaint[0])
+        return error_set(err, STATUS_FAILED_PRECONDITION, "%s said: %s", argv[0], last_line(complaint));
     *ret_output = steal(&text);
     return 0;
 }
 
 int run_program(const struct limit *limit, const char *const *argv, char **ret_output, struct error *err)
 {
-    return run(limit, argv, -1, ret_output, err);
+    return run(limit, argv, -1, false, ret_output, err);
+}
+
+int run_silent(const struct limit *limit, const char *const *argv, struct error *err)
+{
+    _cleanup_free_ char *output = NULL;
+    return run(limit, argv, -1, true, &output, err);
 }
 
 int run_with_input(const struct limit *limit, const char *const *argv, const char *input, char **ret_output,
@@ -194,5 +202,5 @@ int run_with_input(const struct limit *limit, const char *const *argv, const cha
     }
     if (lseek(fd, 0, SEEK_SET) < 0)
         return error_errno(err, errno, "cannot run %s", argv[0]);
-    return run(limit, argv, fd, ret_output, err);
+    return run(limit, argv, fd, false, ret_output, err);
 }

@@ -11,6 +11,9 @@
  *   RESOURCE_EXHAUSTED   it said too much */
 int run_program(const struct limit *limit, const char *const *argv, char **ret_output, struct error *err);
 
+/* The same of a program whose errors don't all show in its exit status: what it says on standard error is a failure, too. */
+int run_silent(const struct limit *limit, const char *const *argv, struct error *err);
+
 /* The same with `input` on standard input: a file, so that a program that reads nothing of it holds up nothing. */
 int run_with_input(const struct limit *limit, const char *const *argv, const char *input, char **ret_output,
                    struct error *err);

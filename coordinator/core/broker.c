@@ -19,6 +19,53 @@ static bool waits(const struct schedule *s, const struct schedule_move *m, uint6
     return rate < alone / WAITS_BELOW;
 }
 
+static bool is_set(const struct broker_move *m)
+{
+    return m->once && m->transfers;
+}
+
+/* Of `once` that begins now: as much as each other that has not begun with its own for good. */
+static uint64_t even_part(const struct link_table *t, const struct schedule_move *list,
+                          const struct broker_move *moves, size_t n, size_t i)
+{
+    uint64_t part = list[i].rate_max ? list[i].rate_max : SCHEDULE_UNLIMITED;
+    for (uint32_t k = 0; k < list[i].n_links; k++) {
+        uint64_t capacity = t->list[list[i].links[k]].capacity, users = 0;
+        for (size_t j = 0; j < n; j++)
+            for (uint32_t l = 0; l < list[j].n_links && !moves[j].keeps; l++)
+                users += list[j].links[l] == list[i].links[k];
+        if (capacity && capacity / users < part)
+            part = capacity / users ? capacity / users : 1;
+    }
+    return part;
+}
+
+/* A link that is taken up is not one without a limit. */
+static void take_off(const struct link_table *t, const struct schedule_move *m, uint64_t rate)
+{
+    for (uint32_t k = 0; k < m->n_links; k++) {
+        uint64_t *capacity = &t->list[m->links[k]].capacity;
+        if (*capacity)
+            *capacity = *capacity > rate ? *capacity - rate : 1;
+    }
+}
+
+static void set_aside(const struct link_table *t, const struct schedule_move *list,
+                      const struct broker_move *moves, size_t n, struct broker_part *ret)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_set(&moves[i]) && moves[i].keeps) {
+            ret[i].rate = moves[i].keeps;
+            take_off(t, &list[i], ret[i].rate);
+        }
+    for (size_t i = 0; i < n; i++)
+        if (is_set(&moves[i]) && !moves[i].keeps) {
+            uint64_t part = even_part(t, list, moves, n, i);
+            ret[i].rate = part == SCHEDULE_UNLIMITED ? 0 : part;
+            take_off(t, &list[i], ret[i].rate);
+        }
+}
+
 void broker_share(const struct fleet *fleet, const struct broker_move *moves, size_t n,
                   struct broker_part *ret)
 {
@@ -26,7 +73,10 @@ void broker_share(const struct fleet *fleet, const struct broker_move *moves, si
     struct schedule_move *list = xcalloc(n + 1, sizeof(*list));
     uint64_t *rates = xcalloc(n + 1, sizeof(*rates));
     for (size_t i = 0; i < n; i++) {
-        list[i] = (struct schedule_move){.state = moves[i].transfers ? SCHEDULE_TRANSFER : SCHEDULE_STARTING,
+        ret[i] = (struct broker_part){0};
+        list[i] = (struct schedule_move){.state = is_set(&moves[i])    ? SCHEDULE_ENDING
+                                                  : moves[i].transfers ? SCHEDULE_TRANSFER
+                                                                       : SCHEDULE_STARTING,
                                          .bytes = moves[i].bytes_left,
                                          .bytes_left = moves[i].bytes_left,
                                          .rate_max = moves[i].rate_max,
@@ -34,12 +84,14 @@ void broker_share(const struct fleet *fleet, const struct broker_move *moves, si
                                          .after = SCHEDULE_NONE};
         link_table_take(&links, fleet, moves[i].from, moves[i].to, &list[i]);
     }
+    set_aside(&links, list, moves, n, ret);
     const struct schedule schedule = {
         .links = links.list, .n_links = links.n, .moves = list, .n_moves = (uint32_t)n};
     schedule_shares(&schedule, rates);
     for (size_t i = 0; i < n; i++)
-        ret[i] = (struct broker_part){.rate = rates[i] == SCHEDULE_UNLIMITED ? 0 : rates[i],
-                                      .waits = waits(&schedule, &list[i], rates[i])};
+        if (!is_set(&moves[i]))
+            ret[i] = (struct broker_part){.rate = rates[i] == SCHEDULE_UNLIMITED ? 0 : rates[i],
+                                          .waits = waits(&schedule, &list[i], rates[i])};
     free(rates);
     free(list);
     link_table_deinit(&links);
@@ -92,9 +144,9 @@ void broker_news(const struct fleet *fleet, const struct broker_move *moves, con
         bool limited = parts[i].rate || t->part.rate || t->asked.rate;
         bool news =
             (t->unsure && limited) || worth(t->part.rate, parts[i].rate) || t->part.waits != parts[i].waits;
-        ret[i] = moves[i].transfers && !t->is_asked && news;
+        ret[i] = moves[i].transfers && !moves[i].once && !t->is_asked && news;
         for (size_t k = 0; k < n && ret[i] && grows(t, &parts[i]); k++)
-            if (k != i && moves[k].transfers && may_use_more(&told[k], &parts[k]))
+            if (k != i && moves[k].transfers && !moves[k].once && may_use_more(&told[k], &parts[k]))
                 ret[i] = !share_a_link(&links, &list[i], &list[k]);
     }
     free(list);

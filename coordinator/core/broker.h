@@ -9,6 +9,9 @@ struct broker_move {
     uint64_t bytes_left; /* UINT64_MAX: not known */
     uint64_t rate_max;   /* by its policy; 0: no limit */
     bool paused;         /* its guest stands still until all is sent */
+    bool once; /* what it begins with it keeps, so that is its even part, and others share what is left */
+    uint64_t
+        keeps; /* of `once`: bytes per second that it has begun with; 0: it begins now, or has no limit */
 };
 
 struct broker_part {

@@ -141,6 +141,56 @@ def test_a_host_that_lacks_the_storage_is_passed_over(fleet, drover):
         lacks.run(["umount", "/srv/gluster"])
 
 
+IMAGES = "/var/lib/libvirt/images"
+
+
+@pytest.fixture
+def images(fleet):
+    """The hosts' own directories of images, emptied in the end."""
+    yield
+    fleet.guests_clear()
+    for host in fleet.hosts():
+        host.run(["find", IMAGES, "-type", "f", "-delete"])
+
+
+def test_guests_with_disks_of_their_own_go_and_come_back(fleet, drover, images):
+    fleet.guest_add("live1", on="kvm1", disks=["local"], tick_ms=200)
+    fleet.guest_add("off1", on="kvm1", disks=["local"], format="qcow2", off=True)
+    kvm1 = fleet.node("kvm1")
+    kvm1.run(["qemu-io", "-c", "write -q -P 0x5a 1M 8M", f"{IMAGES}/off1-0.qcow2"])
+    fleet.tick_wait("live1")
+    wait_for(lambda: "off1" in drover("vms").stdout, 20, "the coordinator to know the guests")
+    moved = document(drover("evacuate", "kvm1", "--copy-storage", "--json"))
+    assert moved["state"] == "done" and {step["state"] for step in moved["steps"]} == {"done"}, moved
+    assert kvm1.domains() == {} and where(fleet, "live1") != "kvm1" and where(fleet, "off1") != "kvm1"
+    assert_goes_on(fleet, "live1", where(fleet, "live1"))
+    fleet.node(where(fleet, "off1")).run(["qemu-io", "-c", "read -q -P 0x5a 1M 8M", f"{IMAGES}/off1-0.qcow2"])
+    back = document(drover("return", "kvm1", "--copy-storage", "--json"))
+    assert back["state"] == "done", back
+    assert_runs_only_on(fleet, "live1", "kvm1")
+    assert_goes_on(fleet, "live1", "kvm1")
+    assert copies(fleet, "off1") == {"kvm1": "shut off"}
+    kvm1.run(["qemu-io", "-c", "read -q -P 0x5a 1M 8M", f"{IMAGES}/off1-0.qcow2"])
+
+
+def test_an_image_that_a_guest_of_a_third_host_names_keeps_its_name(fleet, drover, images):
+    """It may be the same file: neither end of the move sees that host's guests."""
+    kvm1, kvm3 = fleet.node("kvm1"), fleet.node("kvm3")
+    fleet.guest_add("base1", on="kvm1", disks=["local"], off=True)
+    fleet.guest_add("clone1", on="kvm3", disks=["local"], format="qcow2", off=True)
+    xml = kvm3.virsh("dumpxml", "--inactive", "clone1")
+    assert xml.count(f"{IMAGES}/clone1-0.qcow2'/>") == 1, xml
+    backing = f"<backingStore type='file'><format type='raw'/><source file='{IMAGES}/base1-0.raw'/><backingStore/></backingStore>"
+    kvm3.write("/run/clone1.xml", xml.replace("clone1-0.qcow2'/>", f"clone1-0.qcow2'/>{backing}"))
+    kvm3.virsh("define", "/run/clone1.xml")
+    assert "base1-0.raw" in kvm3.virsh("dumpxml", "--inactive", "clone1")
+    wait_for(lambda: {"base1", "clone1"} <= set(drover("vms").stdout.split()), 20, "the coordinator to know the guests")
+    job = document(drover("migrate", "base1", "--to", "kvm2", "--copy-storage", "--detach", "--json"))["jobs"][0]["id"]
+    ended = wait_for_job(drover, job, {"done", "failed"})
+    assert ended["state"] == "done" and ended["left"] == [f"{IMAGES}/base1-0.raw"], ended
+    assert kvm1.run(["ls", IMAGES]).stdout.split() == ["base1-0.raw"]
+
+
 def test_empty_is_said_after_libvirt_says_so_and_who_comes_and_goes_is_noticed(fleet, drover):
     for name in ("web1", "web2", "web3", "gone1"):
         fleet.guest_add(name, on="kvm1", tick_ms=200)

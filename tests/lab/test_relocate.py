@@ -250,6 +250,42 @@ def test_a_copied_disk_of_a_guest_that_is_shut_off(fleet, drover, images):
     fleet.tick_wait("off1")
 
 
+@pytest.fixture
+def failing(fleet, undo):
+    """On kvm2 no image that qemu-nbd writes can be synced. Gives what mends that."""
+    kvm2 = fleet.node("kvm2")
+    kvm2.run(["cp", "/usr/bin/qemu-nbd", "/run/qemu-nbd"])
+    kvm2.write("/run/blkdebug", '[inject-error]\nevent = "flush_to_disk"\nerrno = "5"\n')
+    image = 'driver=qcow2,file.driver=blkdebug,file.config=/run/blkdebug,file.image.driver=file,file.image.filename=${12}'
+    options = '--image-opts -b "$4" -p "$6" -e "$8" -x "${10}"'  # of: -f FORMAT -b ADDRESS -p PORT -e 1 -x NAME -- PATH
+    kvm2.write("/run/failing-nbd", f'#!/bin/sh\nexec /run/qemu-nbd {options} -- "{image}"\n')
+    kvm2.run(["chmod", "755", "/run/failing-nbd"])
+    kvm2.run(["mount", "--bind", "/run/failing-nbd", "/usr/bin/qemu-nbd"])
+
+    def mend():
+        kvm2.run(["umount", "/usr/bin/qemu-nbd"], check=False)
+
+    undo(mend)
+    return mend
+
+
+def test_a_guest_that_is_shut_off_stays_when_its_disk_is_not_all_there(fleet, drover, images, failing):
+    kvm1, kvm2 = images
+    fleet.guest_add("off1", on="kvm1", disks=["local"], format="qcow2", size=64, off=True)
+    kvm1.run(["qemu-io", "-c", "write -P 0x5a 8M 24M", f"{IMAGES}/off1-0.qcow2"])
+    known(drover, "off1")
+    job = moved(drover, "off1", "--copy-storage", state="failed")
+    assert "is not whole" in job["text"] + str(job["log"]), job
+    assert kvm1.domains()["off1"] == "shut off" and "off1" not in kvm2.domains()
+    assert files(kvm1) == ["off1-0.qcow2"] and files(kvm2) == []
+    failing()
+    job = moved(drover, "off1", "--copy-storage")
+    checked = kvm2.run(["qemu-img", "check", f"{IMAGES}/off1-0.qcow2"], check=False)
+    assert checked.returncode == 0, checked.stdout
+    there = content(kvm2, f"{IMAGES}/off1-0.qcow2", "there")
+    assert b"\x5a" * 4096 in there and there == content(kvm1, job["left"][0], "here")
+
+
 def test_no_room_and_files_in_the_way_are_refused(fleet, drover, images):
     kvm1, kvm2 = images
     fleet.guest_add("web1", on="kvm1", disks=["local"], size=64)

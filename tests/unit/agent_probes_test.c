@@ -88,6 +88,17 @@ static void a_program_that_fails_says_why(void **state)
     assert_null(text);
 }
 
+static void a_program_that_complains_has_failed_if_it_is_to_be_silent(void **state)
+{
+    (void)state;
+    struct limit limit = in(FAR_MS);
+    struct error err = {0};
+    const char *quiet[] = {"echo", "fine", NULL}, *complains[] = {"sh", "-c", "echo 'lost it' >&2", NULL};
+    assert_int_equal(run_silent(&limit, quiet, &err), 0);
+    assert_int_equal(run_silent(&limit, complains, &err), -STATUS_FAILED_PRECONDITION);
+    assert_non_null(strstr(err.text, "lost it"));
+}
+
 static void a_program_that_hangs_or_talks_too_much_is_killed_with_its_children(void **state)
 {
     (void)state;
@@ -347,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_that_ends_well_gives_what_it_said),
         cmocka_unit_test(a_program_that_fails_says_why),
+        cmocka_unit_test(a_program_that_complains_has_failed_if_it_is_to_be_silent),
         cmocka_unit_test(a_program_that_hangs_or_talks_too_much_is_killed_with_its_children),
         cmocka_unit_test(the_last_free_port_of_the_range_is_opened),
         cmocka_unit_test(a_full_range_and_a_foreign_address_are_results),

@@ -35,6 +35,13 @@ const Drover__V1__Job **move_open(const struct driver *driver, size_t *ret_n)
     return list;
 }
 
+bool driver_copies(const struct driver *driver, uint64_t id)
+{
+    (void)driver;
+    (void)id;
+    return false;
+}
+
 const Drover__V1__Policy *driver_policy(const struct driver *driver, uint64_t id)
 {
     (void)driver;

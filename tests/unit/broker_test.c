@@ -160,6 +160,41 @@ static void who_may_use_more_waits_for_those_that_use_less(void **state)
     fleet_deinit(&fleet);
 }
 
+/* qemu-img copies disks at the rate that it was begun with. */
+static void what_keeps_its_rate_has_an_even_part_and_the_others_the_rest(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    struct broker_move moves[] = {{"kvm1", "kvm2", true, 5 * MIB, 0},
+                                  {"kvm1", "kvm2", true, UINT64_MAX, 0, .once = true}};
+    struct broker_part shares[2];
+    broker_share(&fleet, moves, 2, shares);
+    assert_int_equal(shares[1].rate, 50 * MIB);
+    assert_int_equal(shares[0].rate, 50 * MIB);
+    assert_false(shares[1].waits);
+    moves[1].keeps = 80 * MIB; /* it was alone when it began */
+    broker_share(&fleet, moves, 2, shares);
+    assert_int_equal(shares[1].rate, 80 * MIB);
+    assert_int_equal(shares[0].rate, 20 * MIB);
+    /* It can't be told, nor waited for. */
+    const struct broker_told told[] = {{.part = {.rate = 10 * MIB}}, {.unsure = true}};
+    bool news[2];
+    broker_news(&fleet, moves, shares, told, 2, news);
+    assert_true(news[0] && !news[1]);
+    moves[1].keeps = 200 * MIB; /* the link has become smaller since: not one without a limit */
+    broker_share(&fleet, moves, 2, shares);
+    assert_true(shares[0].rate > 0 && shares[0].rate < MIB);
+    moves[1] = (struct broker_move){"kvm1", "kvm2", true, UINT64_MAX, 7 * MIB, .once = true};
+    broker_share(&fleet, moves, 2, shares);
+    assert_int_equal(shares[1].rate, 7 * MIB);
+    fleet.bandwidth = 0;
+    moves[1].rate_max = 0;
+    broker_share(&fleet, moves, 2, shares);
+    assert_int_equal(shares[1].rate, 0);
+    fleet_deinit(&fleet);
+}
+
 /* Each question of a move over a long line waits for its answer. */
 static void a_long_line_adds_its_round_trips_to_a_forecast(void **state)
 {
@@ -196,6 +231,7 @@ int main(void)
         cmocka_unit_test(one_that_has_only_begun_waits_for_one_near_its_end),
         cmocka_unit_test(one_alone_has_it_all_again),
         cmocka_unit_test(who_may_use_more_waits_for_those_that_use_less),
+        cmocka_unit_test(what_keeps_its_rate_has_an_even_part_and_the_others_the_rest),
         cmocka_unit_test(a_long_line_adds_its_round_trips_to_a_forecast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,6 +159,27 @@ static void what_came_with_its_disks_and_is_off_stays(void **state)
     assert_int_equal(participant_step(&p, PARTICIPANT_ACTIVATE, &f).answer, PARTICIPANT_IS_LOST);
 }
 
+/* Whoever says that the guest is its own: half a disk is none. */
+static void what_is_shut_off_is_taken_over_only_with_all_of_its_disks(void **state)
+{
+    (void)state;
+    struct participant p = {.role = PARTICIPANT_DESTINATION,
+                            .state = PARTICIPANT_PREPARED,
+                            .definition_only = true,
+                            .copies = true,
+                            .incomplete = true};
+    static const enum participant_event events[] = {PARTICIPANT_ACTIVATE, PARTICIPANT_ACTIVATE_COLD};
+    const struct participant_facts f = {.guest = PARTICIPANT_ABSENT};
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+        p.incomplete = true;
+        struct participant_step s = participant_step(&p, events[i], &f);
+        assert_int_equal(s.answer, PARTICIPANT_IS_LOST);
+        assert_int_equal(s.first, PARTICIPANT_TOMBSTONE);
+        p.incomplete = false;
+        assert_int_equal(participant_step(&p, events[i], &f).then, PARTICIPANT_ACTIVATED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +187,7 @@ int main(void)
         cmocka_unit_test(what_is_here_decides_whether_it_can),
         cmocka_unit_test(what_libvirt_itself_lets_run_is_the_guest),
         cmocka_unit_test(what_came_with_its_disks_and_is_off_stays),
+        cmocka_unit_test(what_is_shut_off_is_taken_over_only_with_all_of_its_disks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,9 @@ static struct participant half_of(const struct world *w, int host, int txn, bool
                                 .paused_by_us = r->our_pause,
                                 .others_pause = r->others_pause && w->mutation != LET_RUN,
                                 .from_disks = r->from_disks,
+                                .copies = r->copies,
+                                .copied = r->copied && w->mutation != LOSE_COPIED,
+                                .incomplete = images_are_incomplete(w, r),
                                 .image_ended = r->image_ended,
                                 .autostart = r->autostart && w->mutation != LEAVE_AUTOSTART,
                                 .owes_autostart = r->autostart_off,
@@ -233,6 +236,7 @@ static void decide(struct world *w, int host)
     }
     if (event == PARTICIPANT_PREPARE_YES || event == PARTICIPANT_PREPARE_NO) {
         r->vote = event == PARTICIPANT_PREPARE_YES ? 1 : -1;
+        images_prepared(w, host, r, r->vote > 0);
         r->image = r->memory = r->vote > 0 && r->role == PARTICIPANT_DESTINATION;
         if (r->role == PARTICIPANT_SOURCE)
             w->voted_autostart[m->txn] = w->hosts[host].domain.autostart;
@@ -273,6 +277,7 @@ static void write_first(struct world *w, int host)
     r->autostart_off |= (a->step.actions & PARTICIPANT_AUTOSTART_OFF) != 0;
     if (a->step.actions & PARTICIPANT_DEFINE && w->persistent)
         r->definition = true;
+    images_stepped(w, r, a->step.first);
     if (a->step.first == PARTICIPANT_TOMBSTONE || a->step.first == PARTICIPANT_RELEASED ||
         a->step.then == PARTICIPANT_RELEASED)
         r->memory = false;

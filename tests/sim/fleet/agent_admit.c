@@ -96,6 +96,8 @@ static bool votes_yes(struct world *w, int host, const struct message *m)
     const struct host *h = &w->hosts[host];
     if (!h->libvirt_up || other_open(&h->agent, m->txn) || world_chance(w, 20))
         return false;
+    if (!images_vote(w, host, m->role))
+        return false;
     if (m->role == PARTICIPANT_SOURCE && owes_autostart(&h->agent))
         return false;
     if (m->role == PARTICIPANT_SOURCE)
@@ -113,6 +115,8 @@ static enum participant_event event_of(struct world *w, int host, const struct m
     };
     if (m->what == TXN_PREPARE)
         return votes_yes(w, host, m) ? PARTICIPANT_PREPARE_YES : PARTICIPANT_PREPARE_NO;
+    if (m->what == TXN_MIGRATE && !images_send(w, host, m->txn))
+        return PARTICIPANT_LOOK; /* the stream's end is lost, too: the coordinator loses patience */
     if (m->what == TXN_ACTIVATE && m->from_disks)
         return PARTICIPANT_ACTIVATE_COLD;
     if (m->what == TXN_ABORT && m->taken_back && m->role == PARTICIPANT_DESTINATION)

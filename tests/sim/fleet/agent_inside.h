@@ -1,7 +1,7 @@
 /* Shared by agent*.c. */
 #pragma once
 
-#include "world.h"
+#include "images.h"
 
 enum { AGENT_LEASE_MS = 20000 };
 

@@ -42,6 +42,11 @@ enum seen {
     SEEN_JOURNAL_FULL,
     SEEN_BALLAST, /* a write that only the ballast had room for */
     SEEN_TIDIED,
+    /* Copied disks. */
+    SEEN_COPIED,
+    SEEN_COPIED_OFF,
+    SEEN_COPIED_HALF,
+    SEEN_PUT_ASIDE,
     /* Clocks. */
     SEEN_CLOCK_FORWARD,
     SEEN_CLOCK_BACK,

@@ -1,5 +1,6 @@
 /* libvirt 9.0 and QEMU 7.2 as they were measured: what a crash leaves, what an agent sees and does. The migration job: job.c. */
 #include "hypervisor_inside.h"
+#include "images.h"
 
 void hypervisor_tells(struct world *w, int host, enum told what)
 {
@@ -28,6 +29,7 @@ void hypervisor_runs(struct world *w, int host)
     if (d->stale)
         world_violate(w, "an image whose disks are newer is let run at host %d", host);
     d->qemu = Q_RUN;
+    images_run(w, host);
     w->image_died = false;
     d->suspended = d->by_hand = false;
     d->locks = true;
@@ -239,6 +241,8 @@ static bool undo(struct world *w, int host, struct record *r)
     if (newest && r->definition) {
         d->defined = d->migrated = d->autostart = false;
     }
+    const struct operation *op = &w->hosts[host].agent.ops[0];
+    images_undo(w, host, r, !op->is_look && op->message.what == TXN_ABORT);
     r->image = r->definition = false;
     return true;
 }
@@ -288,6 +292,7 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
     case PARTICIPANT_RETIRE:
         if (d->qemu != Q_OFF && w->persistent)
             world_violate(w, "the definition of an active guest is taken away at host %d", host);
+        images_put_aside(w, host, r);
         d->defined = d->migrated = d->autostart = false;
         return true;
     case PARTICIPANT_START:

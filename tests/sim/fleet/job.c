@@ -10,6 +10,7 @@
  * prevent that, only a lock on the disk does (the finding post-copy-handover warns). So without a lock that answer is never lost
  * here, unless LOSE_FINISH is played. */
 #include "hypervisor_inside.h"
+#include "images.h"
 
 enum { TAKE_UP_MS = 2000 };
 
@@ -125,6 +126,7 @@ static void copied(struct world *w)
     if (w->job.post_copy)
         world_saw(w, SEEN_POST_COPY_TOO_LATE);
     world_trace(w, "L: switch-over");
+    images_switched(w, w->job.source);
     s->qemu = Q_PAUSED;
     s->locks = false;
     if (!w->job.by_libvirt) {

@@ -16,6 +16,7 @@ static void run_by_hand(struct world *w, int host, enum qemu was)
         libvirt_destroy(w, host);
         return;
     }
+    w->said = true;
     libvirt_run_by_hand(w, host);
     w->image_died = true;
 }
@@ -52,6 +53,7 @@ static void tell_the_truth(struct world *w, int destination)
     world_saw(w, cold ? SEEN_SAID_COLD : gone ? SEEN_SAID_DESTINATION : SEEN_SAID_SOURCE);
     world_trace(w, "the operator says %s%s", gone ? "destination" : "source", cold ? ", from its disks" : "");
     w->image_died |= !gone;
+    w->said = true;
     coordinator_feed(w, &w->coordinator,
                      &(struct txn_event){.kind = TXN_EVENT_RESOLVE,
                                          .answer = gone ? TXN_GONE : TXN_KEPT,
@@ -71,7 +73,7 @@ static void grant(struct world *w)
     if (w->hosts[source].domain.qemu != Q_OFF || !here || there->half || there->by_hand)
         return;
     bool cold = from_disks(w, there);
-    w->disarmed = true;
+    w->disarmed = w->said = true;
     w->hosts[source].domain.autostart = false; /* "see that it can't start the guest": it may have KEPT */
     world_saw(w, cold ? SEEN_GRANTED_COLD : SEEN_GRANTED);
     world_trace(w, "the operator gives the guest to %d%s", 1 - source, cold ? ", from its disks" : "");
@@ -90,6 +92,7 @@ static void take_back(struct world *w)
         return;
     world_saw(w, r->exists && r->state != PARTICIPANT_PREPARED ? SEEN_TAKEN_BACK_OWNED : SEEN_TAKEN_BACK);
     world_trace(w, "the operator takes the guest back from %d", there);
+    w->said = true;
     coordinator_feed(w, c, &(struct txn_event){.kind = TXN_EVENT_TAKE_BACK});
 }
 

@@ -18,7 +18,7 @@ const struct seed seeds[] = {
     {33582, RESUME_UNOWED, "yesterday's KEPT ends a pause that is not its own"},
     {3500, OLD_IMAGE, "an operator's word runs an image that is older than the disks"},
     {54, LET_RUN, "an operator's pause ends where the guest arrives"},
-    {26523, GO_ON_UNSURE, "a write that failed after it came through, then a cut of the power"},
+    {30465, GO_ON_UNSURE, "a write that failed after it came through, then a cut of the power"},
     {77, SAY_UNWRITTEN, "an answer that is not durable"},
     {32164, TIDY_BY_WALL, "a clock's jump forgets a tombstone that is still asked for"},
     {1, ASK_UNWRITTEN, "post-copy before the record"},
@@ -30,6 +30,9 @@ const struct seed seeds[] = {
     {338, LEAVE_BROKEN, "a broken post-copy has no end"},
     {1077, LEAVE_AUTOSTART,
      "a source that loses its power after the handover starts a second copy when it boots"},
+    {11007, LOSE_COPIED,
+     "shut down at the destination, and started at the source from the disks that it left with"},
+    {467, UNDO_OWNED, "taken back by an operator, and its disks at the destination are removed"},
     {317, LOSE_FINISH, "libvirt's own hole: its answer is lost before post-copy began, no lock: both run"},
 };
 const size_t seeds_n = sizeof(seeds) / sizeof(seeds[0]);

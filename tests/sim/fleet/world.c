@@ -1,4 +1,4 @@
-#include "world.h"
+#include "images.h"
 
 #include <string.h>
 
@@ -26,6 +26,8 @@ const char *const mutation_names[MUTATIONS] = {
     [RESUME_LEFT] = "resume-left-paused",
     [LEAVE_BROKEN] = "leave-post-copy-broken",
     [LEAVE_AUTOSTART] = "leave-autostart-on",
+    [LOSE_COPIED] = "lose-what-was-copied",
+    [UNDO_OWNED] = "undo-owned-images",
     [LOSE_FINISH] = "lose-finish",
 };
 
@@ -124,10 +126,12 @@ static void prepare(struct world *w, uint64_t seed, enum mutation mutation, FILE
     w->coverage = coverage;
     next(w);
     w->persistent = !world_chance(w, 200);
-    w->definition_only = w->persistent && world_chance(w, 100);
+    w->copies = seed % 4 == 3; /* not drawn: what it was before stays as it was */
+    w->definition_only = w->persistent && (world_chance(w, 100) || (w->copies && seed % 8 == 7));
     w->autostart = w->persistent && world_chance(w, 500);
     w->locked = world_chance(w, 500);
-    w->post_copy = !w->definition_only && world_chance(w, 400);
+    bool allowed = !w->definition_only && world_chance(w, 400);
+    w->post_copy = allowed && !w->copies; /* libvirt does not combine the two */
     for (int h = 0; h < HOSTS; h++) {
         struct host *host = &w->hosts[h];
         host->libvirt_up = host->agent.alive = true;
@@ -138,6 +142,7 @@ static void prepare(struct world *w, uint64_t seed, enum mutation mutation, FILE
                                          .defined = w->persistent,
                                          .locks = true,
                                          .autostart = w->autostart};
+    images_init(w);
     w->coordinator.alive = true;
     w->coordinator.life = ++w->lives;
     w->coordinator.epoch = 1;
@@ -146,9 +151,10 @@ static void prepare(struct world *w, uint64_t seed, enum mutation mutation, FILE
     if (world_chance(w, 300))
         world_after(w, 10000 + (int64_t)world_random(w, 50000), EV_GRANT);
     world_after(w, 1000 + (int64_t)world_random(w, 60000), EV_CALM);
-    world_trace(w, "seed %llu%s%s%s%s%s", (unsigned long long)seed, w->persistent ? "" : ", transient",
-                w->definition_only ? ", shut off" : "", w->autostart ? ", autostart" : "",
-                w->locked ? ", disk with a lock" : "", w->post_copy ? ", post-copy allowed" : "");
+    world_trace(w, "seed %llu%s%s%s%s%s%s", (unsigned long long)seed, w->persistent ? "" : ", transient",
+                w->definition_only ? ", shut off" : "", w->copies ? ", disks are copied" : "",
+                w->autostart ? ", autostart" : "", w->locked ? ", disk with a lock" : "",
+                w->post_copy ? ", post-copy allowed" : "");
 }
 
 static void heal(struct world *w)
@@ -201,6 +207,7 @@ bool world_play(struct world *w, uint64_t seed, enum mutation mutation, FILE *tr
             continue;
         happen(w, &e);
         invariants_check(w);
+        images_check(w);
         w->steps++;
         faults_strike(w);
     }

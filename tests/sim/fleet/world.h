@@ -43,6 +43,8 @@ enum mutation {
     RESUME_LEFT, /* a source that libvirt has left paused is resumed, though libvirt may run the guest there */
     LEAVE_BROKEN,    /* a broken post-copy is not taken up again */
     LEAVE_AUTOSTART, /* the guest's autostart is left on while it moves */
+    LOSE_COPIED,     /* a guest that came with its disks, and is off, is taken for lost */
+    UNDO_OWNED,      /* images that came with the guest stay in the manifest when it is taken over */
     LOSE_FINISH,     /* libvirt's own hole: see hypervisor.c, "The hole" */
     MUTATIONS
 };
@@ -133,6 +135,9 @@ struct record { /* durable */
     bool post_copy;         /* may have been asked for */
     bool from_disks, image_ended;
     bool our_pause, others_pause;
+    bool relocated; /* its disks are copied */
+    /* Of a destination: images in the manifest, once in it; all of a disk is there; they are the guest's for good. */
+    bool copies, copied, whole, owned;
     bool autostart, autostart_off; /* its definition's; taken off, and to be given back */
     int64_t changed;               /* by the host's clock */
 };
@@ -176,7 +181,13 @@ struct agent {
     uint64_t old_generation; /* of the record, before a cold start */
 };
 
+struct image { /* images.c */
+    bool there;
+    uint64_t content, aside; /* of the one that was put aside last */
+};
+
 struct host {
+    struct image image;
     int64_t clock, slept; /* its clock beside the world's; how much longer than in the world it was up */
     struct domain domain;
     bool libvirt_up;
@@ -266,6 +277,9 @@ struct world {
     bool lost[HOSTS]; /* it has lost its power while it was cut off, and still is */
     bool persistent, definition_only, autostart;
     bool voted_autostart[TXNS]; /* in the definition that the source has sent */
+    bool copies;                /* its disks go with it */
+    bool said;                  /* an operator has said where the guest is, and with it which disks count */
+    uint64_t content;           /* of these, the newest */
     bool locked;                /* a lock on the disk keeps a second copy from running */
     bool post_copy;             /* the policy allows it */
     int64_t stalled[PARTIES];   /* until when it stands still */
