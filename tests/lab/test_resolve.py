@@ -103,7 +103,7 @@ def test_the_destinations_agent_dies_as_it_starts_the_guest_anew(fleet, drover, 
 def test_the_coordinator_dies_as_it_gives_the_guest_away(fleet, drover, left):
     job = str(left("nfs"))
     hit = fleet.programs.failpoint(fleet.coordinator, "coordinator.ACTIVATE.destination.after_send")
-    drover("job", job, "--resolve", "destination", "--source-is-off", check=False)
+    drover("--timeout", "5s", "job", job, "--resolve", "destination", "--source-is-off", check=False)  # which nobody answers any more
     wait_for(lambda: not os.path.exists(hit) and not fleet.coordinator.running("coordinator"), 30, "the end of the coordinator")
     fleet.programs.coordinator_start()
     assert_starts_anew(fleet, drover, job)
