@@ -4,6 +4,7 @@
 #include "agent/core/ladder_learn.h"
 #include "agent/io/domain.h"
 #include "agent/samples.h"
+#include "common/base/failpoint.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -88,6 +89,14 @@ void ladder_run_begin(struct transaction *txn)
     r->begun->post_copy = start.post_copy;
 }
 
+/* The program's last run has given it up, and libvirt's job is still there: the first sample asks for its end once more. */
+static void go_on_cancelling(struct ladder_run *run, const char *why)
+{
+    run->cancelled = true;
+    snprintf(run->why, sizeof(run->why), "%s", why);
+    ladder_give_up(&run->ladder);
+}
+
 struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *arg, const char *text),
                                   void (*downtime)(void *arg, int64_t ms), void *arg, bool adopt,
                                   struct ladder_start *ret_start)
@@ -113,6 +122,8 @@ struct ladder_run *ladder_run_new(struct transaction *txn, void (*said)(void *ar
     }
     ladder_adopt(&run->ladder, ret_start,
                  adopt && transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY));
+    if (adopt && ladder_run_given_up(txn) && !transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY))
+        go_on_cancelling(run, ladder_run_given_up(txn));
     return run;
 }
 
@@ -130,6 +141,7 @@ struct deed {
     bool break_stream;
     bool refused;   /* out: libvirt won't do it later either */
     int64_t before; /* to be written down: ladder_gate.h */
+    char why[256];  /* the same: of a cancel */
     char id[37];
     struct error err;
 };
@@ -166,6 +178,20 @@ static bool start_post_copy(struct transaction *txn, virConnectPtr conn, struct 
     return e != -STATUS_FAILED_PRECONDITION;
 }
 
+/* Whoever settles names the pause that it would have needed, after a restart, too. */
+static void cancel(struct deed *d, virConnectPtr conn)
+{
+    struct transaction *txn = d->op.txn;
+    Drover__V1__Begun *begun = txn->record->begun;
+    if (begun && !ladder_run_given_up(txn)) {
+        begun->cancelled = xstrdup(d->why);
+        transaction_write(txn, transaction_state(txn), NULL);
+    }
+    failpoint("agent.ladder.cancel.before");
+    domain_stop_job(conn, d->op.guest, &d->err);
+    failpoint("agent.ladder.cancel.after");
+}
+
 static void deed_work(struct operation *op)
 {
     struct deed *d = (struct deed *)op;
@@ -189,7 +215,7 @@ static void deed_work(struct operation *op)
     else if (d->action == LADDER_PAUSE)
         suspend(op->txn, conn, &d->err);
     else
-        domain_stop_job(conn, op->guest, &d->err);
+        cancel(d, conn);
 }
 
 static void deed_done(struct operation *op)
@@ -219,6 +245,7 @@ static void do_deed(struct ladder_run *run, enum ladder_action action)
 {
     struct deed *d = deed_new(run);
     d->action = action;
+    memcpy(d->why, run->why, sizeof(d->why));
     turn_take(&d->op);
 }
 
@@ -335,6 +362,12 @@ int64_t ladder_run_carried(const struct ladder_run *run)
 const char *ladder_run_cancelled(const struct ladder_run *run)
 {
     return run->cancelled ? run->why : NULL;
+}
+
+const char *ladder_run_given_up(const struct transaction *txn)
+{
+    const Drover__V1__Begun *begun = txn->record->begun;
+    return begun && begun->cancelled && begun->cancelled[0] ? begun->cancelled : NULL;
 }
 
 int64_t ladder_run_paused_since(const struct transaction *txn)

@@ -49,5 +49,8 @@ int64_t ladder_run_carried(const struct ladder_run *run);
 /* Why the ladder gave the job up, or NULL. */
 const char *ladder_run_cancelled(const struct ladder_run *run);
 
+/* Why it had given the job up in the program's last run, or in this; NULL: it has not. The record may be read. */
+const char *ladder_run_given_up(const struct transaction *txn);
+
 /* Of an adopted job: when the guest was paused by the program's last run, ms of clock_monotonic_ms; 0: it was not. */
 int64_t ladder_run_paused_since(const struct transaction *txn);

@@ -92,6 +92,7 @@ static void answer(struct settle *s, struct transaction *txn)
     reply.from_disks = s->from_disks;
     reply.result = &s->result;
     if (txn) {
+        reply.story = txn->story;
         if (s->u.out.answer != PARTICIPANT_IS_KEPT)
             transfer_result(txn, &s->result);
         reply.activated = transfer_is_activated(txn);

@@ -50,6 +50,7 @@ struct transaction {
     bool shared;              /* source: its share was changed to `share` (0: no limit) since the beginning */
     uint64_t share;
     struct transfer *transfer;  /* source: the job that is watched, and who listens */
+    Drover__V1__Story *story;   /* source: what that has told; it outlives the transfer. NULL: nothing yet */
     struct handover *handover;  /* source: the peer is being told */
     struct disk_sender *sender; /* source: the disks of a guest that is shut off are on their way */
     struct loop_timer *again;   /* something failed that is to be tried again */

@@ -7,6 +7,7 @@
 #include "agent/throughput.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
+#include "common/story/story.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -69,6 +70,7 @@ void transaction_free(struct transaction *txn)
     if (!txn)
         return;
     transfer_free(txn->transfer);
+    story_free(txn->story);
     handover_free(txn->handover);
     disk_sender_free(txn->sender);
     loop_timer_cancel(txn->again);

@@ -10,6 +10,7 @@
 #include "agent/listeners.h"
 #include "agent/samples.h"
 #include "common/base/memory.h"
+#include "common/story/story.h"
 
 #include <string.h>
 
@@ -21,13 +22,13 @@ struct transfer {
     struct migration *migration;
     struct commit_point *commit;
     struct ladder_run *ladder;
-    Drover__V1__Forecast forecast; /* its texts are static, or forecast_why; told to the first who listens */
+    Drover__V1__Forecast forecast; /* its texts are static, or forecast_why */
     char forecast_why[256];
-    char *to;                            /* the destination's name */
-    bool has_forecast, foretold, learnt; /* to be told; there is one; its fact has taught */
-    bool limited;                        /* the bandwidth, by the policy or by its share of the link */
-    bool adopted;                        /* and no sample yet: stopped_ms is only what the manifest says */
-    struct ladder_start start;           /* its `why` is told to the first who listens */
+    char *to;              /* the destination's name */
+    bool foretold, learnt; /* there is one; its fact has taught */
+    bool limited;          /* the bandwidth, by the policy or by its share of the link */
+    bool adopted;          /* and no sample yet: stopped_ms is only what the manifest says */
+    struct ladder_start start;
     struct listeners listeners;
     bool back;          /* the call is; or the adopted job is gone */
     struct error why;   /* of the call */
@@ -49,12 +50,19 @@ struct transfer {
     Drover__V1__Result result;
 };
 
+static void tell_decision(const struct transfer *t, const Drover__V1__Decision *d)
+{
+    Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
+    event.decision = d->text;
+    event.run = t->txn->story->run;
+    event.number = d->number;
+    listeners_tell(&t->listeners, &event);
+}
+
 static void decision(void *arg, const char *text)
 {
     struct transfer *t = arg;
-    Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
-    event.decision = (char *)text;
-    listeners_tell(&t->listeners, &event);
+    tell_decision(t, story_decide(t->txn->story, (uint64_t)clock_realtime_ms(), text));
 }
 
 /* ---- libvirt's job ---- */
@@ -191,6 +199,7 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
         progress.phase = (char *)"switch-over";
         progress.downtime = stopped;
     }
+    story_pass(&t->txn->story->n_passes, &t->txn->story->passes, &progress);
     Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
     event.progress = &progress;
     listeners_tell(&t->listeners, &event);
@@ -296,8 +305,11 @@ void transfer_start(struct transaction *txn, bool adopt)
     if (r->guest)
         samples_forecast(agent->samples, r->guest, r->mode, r->policy, ladder_run_limit(txn), r->peer->host,
                          copies_bytes(txn), &t->forecast, t->forecast_why);
-    t->has_forecast = r->guest && !adopt;
-    t->foretold = t->has_forecast && t->forecast.way && t->forecast.way[0];
+    if (!txn->story)
+        txn->story = story_new((uint64_t)clock_realtime_ms());
+    if (r->guest && !adopt)
+        story_foretell(txn->story, &t->forecast);
+    t->foretold = r->guest && !adopt && t->forecast.way && t->forecast.way[0];
     t->to = xstrdup(r->peer->host);
     t->limited = adopt || txn->begin_bandwidth || ladder_run_limit(txn); /* adopted: its share is not known */
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
@@ -309,6 +321,11 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->seen_running = !adopt && !t->start.paused && !t->stopped_ms; /* MIGRATE has just looked */
     struct migration_config config = job_of(t);
     struct error err = {0};
+    if (adopt)
+        snprintf(t->start.why, sizeof(t->start.why),
+                 "the agent was restarted: it watches the migration that libvirt has under way");
+    if (t->start.why[0] && (adopt || !t->start.refused))
+        decision(t, t->start.why);
     if (commit_point_watch(agent->loop, LIBVIRT_STATUS_DIR, transaction_guest_name(txn), txn->guest,
                            on_commit, t, &t->commit, &err) < 0)
         log_info("transaction %s: the pause will be longer, by up to 2 s: %s", txn->id, err.text);
@@ -318,8 +335,6 @@ void transfer_start(struct transaction *txn, bool adopt)
     if (adopt) {
         log_info("transaction %s: libvirt's migration of guest %s goes on; it is watched again", txn->id,
                  transaction_guest_name(txn));
-        snprintf(t->start.why, sizeof(t->start.why),
-                 "the agent was restarted: it watches the migration that libvirt has under way");
         t->migration = migration_adopt(&config);
         if (t->start.downtime && !t->start.paused)
             migration_set_downtime(t->migration, t->start.downtime);
@@ -360,22 +375,23 @@ void transfer_listen(struct transaction *txn, struct rpc_call *call)
     }
     if (!t || t->back || txn->state != PARTICIPANT_MIGRATING) {
         bool gone = txn->state == PARTICIPANT_FENCED;
+        const char *given_up = ladder_run_given_up(txn);
         listener_answer(call, gone,
                         gone               ? NULL
                         : t && t->why.code ? t->why.text
+                        : given_up         ? given_up
                                            : "the transfer is over; it has to be settled");
         return;
     }
     listeners_add(&t->listeners, call);
-    if (t->has_forecast) {
+    const Drover__V1__Story *told = txn->story; /* again to who has heard it: decisions are numbered */
+    if (told->forecast) {
         Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
-        event.forecast = &t->forecast;
+        event.forecast = told->forecast;
         listeners_tell(&t->listeners, &event);
     }
-    t->has_forecast = false;
-    if (t->start.why[0])
-        decision(t, t->start.why);
-    t->start.why[0] = '\0';
+    for (size_t i = 0; i < told->n_decisions; i++)
+        tell_decision(t, told->decisions[i]);
 }
 
 void transfer_stepped(struct transaction *txn)
@@ -392,7 +408,10 @@ void transfer_stepped(struct transaction *txn)
         listeners_end(&t->listeners, true, NULL);
     else if (txn->state == PARTICIPANT_MIGRATING && t->back)
         listeners_end(&t->listeners, false,
-                      t->why.code ? t->why.text : "libvirt's job is gone, and the guest has not left");
+                      t->why.code ? t->why.text
+                      : ladder_run_cancelled(t->ladder)
+                          ? ladder_run_cancelled(t->ladder) /* of an adopted job nobody says why */
+                          : "libvirt's job is gone, and the guest has not left");
     else if (txn->state != PARTICIPANT_MIGRATING && txn->state != PARTICIPANT_FENCED)
         transfer_free(steal(&txn->transfer));
 }
@@ -446,10 +465,10 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
 void transfer_harm(const struct transaction *txn, Drover__V1__Result *ret)
 {
     const struct transfer *t = txn->transfer;
+    ret->given_up = ladder_run_given_up(txn) || (t && ladder_run_cancelled(t->ladder));
     if (!t)
         return;
     ret->transfer = t->harm.elapsed;
-    ret->given_up = ladder_run_cancelled(t->ladder) != NULL;
     ret->others_pause = txn->others_pause;
     ret->throttled = (int64_t)t->harm.throttled;
     ret->throttle = t->harm.throttle;

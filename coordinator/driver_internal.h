@@ -74,7 +74,8 @@ int migration_start(struct migration *m, struct error *err);
 void migration_end(struct migration *m);
 
 void migration_log(struct migration *m, const char *text);
-void migration_tell(struct migration *m); /* the job has changed */
+void migration_hear(struct migration *m, const Drover__V1__Story *story); /* what it missed */
+void migration_tell(struct migration *m);                                 /* the job has changed */
 
 /* ---- driver_send.c ---- */
 

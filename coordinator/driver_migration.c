@@ -3,6 +3,7 @@
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "coordinator/core/heard.h"
 
 enum {
     LOG_ENTRIES = 200, /* of a job */
@@ -67,6 +68,11 @@ void migration_free(struct migration *m)
 void migration_log(struct migration *m, const char *text)
 {
     job_log(m->job, (uint64_t)clock_realtime_ms(), text, LOG_ENTRIES);
+}
+
+void migration_hear(struct migration *m, const Drover__V1__Story *story)
+{
+    heard_story(m->job, m->journal, story, LOG_ENTRIES);
 }
 
 static const char *progress_phase(enum txn_state state)

@@ -3,6 +3,8 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "common/story/story.h"
+#include "coordinator/core/heard.h"
 #include "coordinator/core/image_users.h"
 
 #include <string.h>
@@ -138,24 +140,6 @@ static char *why_ended(const struct call *c)
     }
 }
 
-/* The flight recorder. When there are too many, the oldest but the first ones go. */
-static void record_pass(Drover__V1__Job *job, const Drover__V1__Progress *p)
-{
-    enum { PASSES = 60, KEPT_FIRST = 10 };
-    const Drover__V1__Progress *last = job->n_passes ? job->passes[job->n_passes - 1] : NULL;
-    if (!p->bytes_total || (last && last->iteration == p->iteration && last->paused == p->paused &&
-                            last->post_copy == p->post_copy))
-        return;
-    if (job->n_passes == PASSES) {
-        drover__v1__progress__free_unpacked(job->passes[KEPT_FIRST], NULL);
-        job->n_passes--;
-        memmove(&job->passes[KEPT_FIRST], &job->passes[KEPT_FIRST + 1],
-                (job->n_passes - KEPT_FIRST) * sizeof(*job->passes));
-    }
-    job->passes = xrealloc(job->passes, job->n_passes + 1, sizeof(*job->passes));
-    job->passes[job->n_passes++] = (Drover__V1__Progress *)message_clone(&p->base);
-}
-
 static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
 {
     struct call *c = data;
@@ -171,7 +155,7 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
         if (m->job->progress)
             drover__v1__progress__free_unpacked(m->job->progress, NULL);
         m->job->progress = (Drover__V1__Progress *)message_clone(&event->progress->base);
-        record_pass(m->job, event->progress);
+        story_pass(&m->job->n_passes, &m->job->passes, event->progress);
         if (!m->job->progress->phase[0])
             set_text(&m->job->progress->phase, "transfer");
     }
@@ -179,7 +163,7 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
         drover__v1__forecast__free_unpacked(m->job->forecast, NULL);
         m->job->forecast = (Drover__V1__Forecast *)message_clone(&event->forecast->base);
     }
-    if (event->decision[0])
+    if (event->decision[0] && heard_anew(m->journal, event->run, event->number))
         migration_log(m, event->decision);
     if (!event->ended) {
         bool post_copy = event->progress && event->progress->post_copy;
@@ -230,6 +214,8 @@ static void on_settled(const Drover__V1__SettleReply *reply, void *data)
     struct migration *m = c->migration;
     if (reply->result)
         keep_result(m, reply->result);
+    if (reply->story)
+        migration_hear(m, reply->story);
     m->activated_by_mesh = reply->activated;
     if (reply->warning[0])
         migration_log(m, reply->warning);

@@ -1,5 +1,6 @@
 """A fleet for a benchmark, and what every benchmark prints."""
 
+import json
 import os
 import statistics
 import sys
@@ -50,6 +51,19 @@ def virsh_migrate(fleet, guest, source, destination):
 
 def drover_migrate(fleet, guest, destination, *options):
     fleet.drover("migrate", guest, "--to", destination, *options)
+
+
+def jobs(fleet):
+    """Those that have ended, the newest first."""
+    return json.loads(fleet.drover("history", "--json").stdout)["jobs"]
+
+
+def say_when(fleet, took):
+    """The log of the job that was last, by its time, and what of it was libvirt's."""
+    job = json.loads(fleet.drover("job", str(jobs(fleet)[0]["id"]), "--json").stdout)
+    for line in job["log"]:
+        print(f"{(int(line['at']) - int(job['started'])) / 1000:>8.3f}  {line['text']}")
+    print(f"{took:>8.3f}  the whole command; {json.dumps(job['result'])}")
 
 
 def summary(name, **values):

@@ -6,10 +6,9 @@ off by less than 100 ms counts as met. Post-copy and auto-converge, each asked f
 slowed down by 99 % still dirties as much as one in ten, which the model can't know.)
 """
 
-import json
 import sys
 
-from _fleet import BenchFleet, median, summary
+from _fleet import BenchFleet, jobs, median, summary
 
 LIVE_PAUSE = 500  # ms
 # working set in MiB, rewritten at MiB/s, link in MiB/s
@@ -24,10 +23,6 @@ OTHERS = {  # the same, and how it is asked for
 cases = CASES[: int(sys.argv[1])] if len(sys.argv) > 1 else CASES
 
 
-def job(fleet):
-    return json.loads(fleet.drover("history", "--json").stdout)["jobs"][0]
-
-
 def measure(fleet, working_set, dirty, link, *options):
     """(forecast, result), and a line of the table."""
     fleet.heal()
@@ -35,12 +30,14 @@ def measure(fleet, working_set, dirty, link, *options):
     fleet.tick_wait("bench", at_least=10, deadline=60)
     fleet.link("kvm2", rate=f"{link * 8 * 1024 * 1024 // 1000}kbit")
     fleet.drover("check", "bench", "--to", "kvm2", "--refresh")
-    fleet.drover("migrate", "bench", "--to", "kvm2", *(options or ("--max-pause", "20s")), check=False)
-    done = job(fleet)
+    before = {job["id"] for job in jobs(fleet)}
+    fleet.drover("migrate", "bench", "--to", "kvm2", *(options or ("--max-pause", "20s")))
+    done = jobs(fleet)[0]
+    assert done["state"] == "done" and done["id"] not in before, done
     forecast, fact = done["forecast"], done["result"]
     print(
         f"{working_set:>4} {dirty:>5} {link:>5} | {forecast['way']:>13} {forecast['time'] / 1000:>7.2f} {forecast['pause']:>8}"
-        f" | {fact['transfer'] / 1000:>7.2f} {fact['pause']:>8}{'' if done['state'] == 'done' else '  ' + done['state']}", flush=True,
+        f" | {fact['transfer'] / 1000:>7.2f} {fact['pause']:>8}", flush=True,
     )
     return forecast, fact
 

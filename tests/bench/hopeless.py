@@ -28,7 +28,7 @@ def fresh(fleet):
 
 
 def virsh(fleet, patience, *flags):
-    """Seconds, or None when it was cut off."""
+    """Seconds, or None when it was cut off. Any other failure is one of the benchmark."""
     to = fleet.node("kvm2")
     start = time.monotonic()
     child = fleet.node("kvm1").popen(
@@ -36,11 +36,14 @@ def virsh(fleet, patience, *flags):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     try:
-        return time.monotonic() - start if child.wait(patience) == 0 else None
+        status = child.wait(patience)
     except subprocess.TimeoutExpired:
         fleet.node("kvm1").virsh("domjobabort", "bench", check=False)
         child.wait(30)
         return None
+    if status != 0:
+        raise SystemExit(f"virsh migrate {' '.join(flags)} ended with {status}")
+    return time.monotonic() - start
 
 
 def show(seconds):

@@ -1,17 +1,19 @@
 #!/usr/bin/python3
 """drover migrate against virsh migrate --live --p2p: the same guest, in turn, whole commands timed.
 
-Both go in both directions, and each begins every second pair.
+Its disks lie on NFS and GlusterFS, and it has an interface on a bridge, so that every proof of a check runs. Both go in both
+directions, and each begins every second pair. DROVER_BENCH_SAY_WHEN=1 says where the time of each of drover's went.
 """
 
+import os
 import sys
 
-from _fleet import BenchFleet, drover_migrate, median, summary, timed, virsh_migrate
+from _fleet import BenchFleet, drover_migrate, median, say_when, summary, timed, virsh_migrate
 
 PAIRS = int(sys.argv[1]) if len(sys.argv) > 1 else 7
 
-with BenchFleet() as fleet:
-    fleet.guest_add("bench", on="kvm1", memory=256, dirty=20, working_set=32, tick_ms=200)
+with BenchFleet(storage=True) as fleet:
+    fleet.guest_add("bench", on="kvm1", memory=256, dirty=20, working_set=32, tick_ms=200, disks=["nfs", "gluster"], nic="br0")
     fleet.tick_wait("bench", at_least=10)
     at, drover, virsh = "kvm1", [], []
     print(f"{'pair':>4} {'drover s':>9} {'virsh s':>9}")
@@ -21,6 +23,8 @@ with BenchFleet() as fleet:
             if tool == "drover":
                 took = timed(drover_migrate, fleet, f"{at}/bench", to)
                 last_drover = took
+                if "DROVER_BENCH_SAY_WHEN" in os.environ:
+                    say_when(fleet, took)
             else:
                 took = timed(virsh_migrate, fleet, "bench", at, to)
                 last_virsh = took

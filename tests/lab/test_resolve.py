@@ -13,9 +13,12 @@ ENDED = {"done", "failed", "cancelled"}
 
 @pytest.fixture
 def left(fleet, drover):
-    """(job, ...) whose source's agent died when libvirt had handed the guest over, before it could say so to anybody."""
+    """(job, ...) whose source's agent died when libvirt had handed the guest over, before it could say so to anybody.
 
-    def make(disk, *options):
+    The coordinator waits for its word, or (waits=False) asks for it at once: it was restarted.
+    """
+
+    def make(disk, *options, waits=False):
         if not fleet.programs.has_failpoints():
             pytest.skip("the programs were built without Meson's option failpoints")
         fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=[disk])
@@ -27,6 +30,9 @@ def left(fleet, drover):
         assert job_state(drover, job)["state"] not in ENDED, job_state(drover, job)
         wait_for(lambda: not kvm1.running("agent"), 30, "the end of kvm1's agent")
         wait_for(lambda: copies(fleet, "web1") == {"kvm1": "shut off", "kvm2": "paused"}, 30, "the image at kvm2")
+        if not waits:
+            fleet.programs.coordinator_stop(signal.SIGKILL)
+            fleet.programs.coordinator_start()
         wait_for_job(drover, job, {"in_doubt", "in-doubt"}, 60)
         return job
 
@@ -34,7 +40,7 @@ def left(fleet, drover):
 
 
 def test_the_source_is_off(fleet, drover, left):
-    job = str(left("nfs"))
+    job = str(left("nfs", waits=True))
     plain = drover("job", job, "--resolve", "destination")
     assert "kvm1 is asked to give web1 up" in plain.stdout  # which nobody hears
     assert drover("job", job, "--resolve", "source", "--source-is-off", check=False).returncode == 2
@@ -96,7 +102,7 @@ def test_the_destinations_agent_dies_as_it_starts_the_guest_anew(fleet, drover, 
 def test_the_coordinator_dies_as_it_gives_the_guest_away(fleet, drover, left):
     job = str(left("nfs"))
     hit = fleet.programs.failpoint(fleet.coordinator, "coordinator.ACTIVATE.destination.after_send")
-    drover("job", job, "--resolve", "destination", "--source-is-off", check=False)
+    drover("--timeout", "5s", "job", job, "--resolve", "destination", "--source-is-off", check=False)  # which nobody answers any more
     wait_for(lambda: not os.path.exists(hit) and not fleet.coordinator.running("coordinator"), 30, "the end of the coordinator")
     fleet.programs.coordinator_start()
     assert_starts_anew(fleet, drover, job)

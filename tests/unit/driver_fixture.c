@@ -141,7 +141,9 @@ static void agent_migrate(Drover__V1__Agent_Service *s, const Drover__V1__Migrat
     progress.bytes_done = 4711;
     Drover__V1__TransferEvent m = DROVER__V1__TRANSFER_EVENT__INIT;
     m.progress = &progress;
-    m.decision = (char *)"waits: 12 MiB left, shrinking";
+    m.decision = (char *)FIRST_DECISION;
+    m.run = 4711;
+    m.number = 1;
     rpc_call_item(call, &m.base);
     drover__v1__transfer_event__init(&m);
     m.ended = true;
@@ -168,6 +170,20 @@ static void agent_settle(Drover__V1__Agent_Service *s, const Drover__V1__SettleR
     m.outcome = a->outcome[n < 2 ? n : 2];
     m.text = (char *)"libvirt on kvm1 is down";
     m.activated = a->activated_by_mesh;
+    Drover__V1__Forecast forecast = DROVER__V1__FORECAST__INIT;
+    Drover__V1__Decision first = DROVER__V1__DECISION__INIT, second = DROVER__V1__DECISION__INIT,
+                         *decisions[] = {&first, &second};
+    first.number = 1;
+    first.text = (char *)FIRST_DECISION;
+    second.number = 2;
+    second.text = (char *)SECOND_DECISION;
+    forecast.pause = 61;
+    Drover__V1__Story story = DROVER__V1__STORY__INIT;
+    story.run = 4711;
+    story.forecast = &forecast;
+    story.decisions = decisions;
+    story.n_decisions = 2;
+    m.story = &story;
     if (m.outcome == DROVER__V1__OUTCOME__GONE)
         m.result = &result;
     reply(&m, call);

@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#define FIRST_DECISION "waits: 12 MiB left, shrinking" /* heard as it is taken, and with SETTLE */
+#define SECOND_DECISION "paused for 2 s to finish"     /* with SETTLE only */
 #define GUEST_UUID "4dea22b3-1d52-4d8f-a1c3-0d1f3a5b7c9e"
 
 enum question { PREPARE, MIGRATE, SETTLE, ABORT, ACTIVATE, RELEASE, COLD_START, GET_GUEST, QUESTIONS };

@@ -51,12 +51,17 @@ static void expect(const char *text, const char *part)
         fail_msg("expected \"%s\" in: %s", part, text);
 }
 
+static unsigned times_logged(const Drover__V1__Job *job, const char *part)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < job->n_log; i++)
+        n += strstr(job->log[i]->text, part) != NULL;
+    return n;
+}
+
 static bool logged(const Drover__V1__Job *job, const char *part)
 {
-    for (size_t i = 0; i < job->n_log; i++)
-        if (strstr(job->log[i]->text, part))
-            return true;
-    return false;
+    return times_logged(job, part) > 0;
 }
 
 #define GOOD                                                                                                 \
@@ -307,6 +312,9 @@ static void a_restart_settles_the_transfer(void **state)
     assert_int_equal(f->end->state, DROVER__V1__JOB_STATE__JOB_DONE);
     assert_true(logged(f->end, "restarted in the transfer phase: settles"));
     assert_true(logged(f->end, "asks kvm1 to prepare")); /* the log goes on where it was */
+    assert_int_equal(times_logged(f->end, FIRST_DECISION), 1);
+    assert_int_equal(times_logged(f->end, SECOND_DECISION), 1);
+    assert_int_equal(f->end->forecast->pause, 61);
 }
 
 static bool destination_was_asked_to_release(struct fixture *f)
