@@ -77,7 +77,6 @@ static void finished(void *arg)
     struct operation *op = arg;
     struct transactions *all = op->all;
     struct turn *turn = turn_of(all, op->guest);
-    struct operation *next = op->next;
     struct transaction *txn = op->txn;
     if (txn && !transactions_find(all, txn->id)) {
         bool durable = transaction_state(txn) != PARTICIPANT_NONE ||
@@ -95,12 +94,14 @@ static void finished(void *arg)
     if (transactions_moving(all))
         throughput_give_up(all);
     free(op->other);
+    turn->first = op->next; /* before done, which frees it and may take another turn */
+    if (!turn->first)
+        turn->last = &turn->first;
     op->done(op);
     if (txn)
         hooks_step(txn);
-    turn->first = next;
-    if (next)
-        begin(next);
+    if (turn->first)
+        begin(turn->first);
     else
         turn_remove(all, turn);
     transactions_unref(all);

@@ -222,9 +222,10 @@ char *userfaultfd_read(const char *procfs)
     if (value)
         return value;
     _cleanup_free_ char *release = tree_text("%s/sys/kernel/osrelease", procfs);
-    unsigned major, minor;
-    bool newer =
-        release && sscanf(release, "%u.%u", &major, &minor) == 2 && (major > 5 || (major == 5 && minor >= 2));
+    char *end = NULL;
+    unsigned long major = release ? strtoul(release, &end, 10) : 0;
+    unsigned long minor = end && *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    bool newer = major > 5 || (major == 5 && minor >= 2);
     return newer ? xstrdup("none") : NULL; /* the setting came with Linux 5.2 */
 }
 

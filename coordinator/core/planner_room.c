@@ -43,9 +43,9 @@ static bool may_yield(const struct search *search, uint32_t unit)
 }
 
 struct choice {
-    bool extra; /* a move that would not be made otherwise */
     double size;
     uint32_t unit;
+    bool extra; /* a move that would not be made otherwise */
 };
 
 static int cheapest(const void *a, const void *b)
@@ -64,8 +64,8 @@ static uint32_t list_choices(const struct search *search, uint32_t host, uint32_
     uint32_t n = 0;
     for (uint32_t u = s->first[host]; u != PLANNER_NONE && n < CHOICES; u = s->next[u])
         if (u != except && may_yield(search, u))
-            ret[n++] = (struct choice){!search->wanted[u] && s->at[u] == s->planner->units[u].home,
-                                       s->planner->units[u].size, u};
+            ret[n++] = (struct choice){s->planner->units[u].size, u,
+                                       !search->wanted[u] && s->at[u] == s->planner->units[u].home};
     qsort(ret, n, sizeof(*ret), cheapest);
     return n;
 }

@@ -44,6 +44,10 @@ void move_backed_by(struct move *m, const char *here, const char *there);
 /* It has a logical volume of one UUID on both hosts, on a unit of that name (NULL: not told). */
 void move_with_volume(struct move *m, const char *here, const char *there);
 
+/* Of links and releases, in preflight_links.c. */
+extern const struct spoiled preflight_links[];
+extern const size_t n_preflight_links;
+
 /* Of the guest's hardware and its network disks, in preflight_hardware.c. */
 extern const struct spoiled preflight_hardware[];
 extern const size_t n_preflight_hardware;

@@ -1,7 +1,6 @@
 /* Cases of the rules that judge what agents proved: each spoils one answer, and names the finding that must come of it. */
 #include "preflight_cases.h"
 
-#include "coordinator/core/guest_rules.h"
 #include "coordinator/core/message.h"
 
 #include "common/base/memory.h"
@@ -306,147 +305,6 @@ SPOIL(shared_qcow2)
     made_string(&m->guest->disks[0]->format, "qcow2");
 }
 
-/* ---- links ---- */
-
-SPOIL(other_segment)
-{
-    made_answer(move_asked(m, m->destination, KIND(LAYER2_LISTEN)), REFUTED, "timeout",
-                "heard nothing on br0 within 1500 ms");
-}
-/* Two networks on one bridge here, on two there: each way is tried, and the second leads elsewhere. */
-SPOIL(second_network_on_the_bridge)
-{
-    static const char *const bridges[2][2] = {{"br0", "br0"}, {"br0", "br1"}};
-    Drover__V1__HostReport *reports[2] = {m->from, m->to};
-    for (int h = 0; h < 2; h++) {
-        Drover__V1__HostReport *r = reports[h];
-        r->networks = xrealloc(r->networks, 2, sizeof(*r->networks));
-        r->networks[1] = (Drover__V1__Network *)message_clone(&r->networks[0]->base);
-        r->n_networks = 2;
-        for (int n = 0; n < 2; n++) {
-            made_string(&r->networks[n]->name, n ? "second" : "first");
-            made_string(&r->networks[n]->bridge, bridges[h][n]);
-        }
-    }
-    Drover__V1__Bridge *br1 = (Drover__V1__Bridge *)message_clone(&m->to->bridges[0]->base);
-    made_string(&br1->name, "br1");
-    m->to->bridges = xrealloc(m->to->bridges, 2, sizeof(*m->to->bridges));
-    m->to->bridges[m->to->n_bridges++] = br1;
-    m->guest->interfaces = xrealloc(m->guest->interfaces, 2, sizeof(*m->guest->interfaces));
-    m->guest->interfaces[1] = (Drover__V1__Interface *)message_clone(&m->guest->interfaces[0]->base);
-    m->guest->n_interfaces = 2;
-    for (int n = 0; n < 2; n++) {
-        made_string(&m->guest->interfaces[n]->type, "network");
-        made_string(&m->guest->interfaces[n]->source, n ? "second" : "first");
-    }
-    move_with_proof(m);
-    struct ask *a = made_ask(&m->evidence, m->destination, KIND(LAYER2_LISTEN), "br0 to br1");
-    made_answer(a, REFUTED, "timeout", "heard nothing on br1 within 1500 ms");
-}
-SPOIL(deaf_bridge)
-{
-    made_answer(move_asked(m, m->destination, KIND(LAYER2_LISTEN)), UNDECIDED, "denied", "no CAP_NET_RAW");
-}
-/* Nothing was heard because nothing was sent. */
-SPOIL(mute_bridge)
-{
-    other_segment(m);
-    made_answer(move_asked(m, m->source, KIND(LAYER2_SEND)), UNDECIDED, "denied",
-                "cannot open a packet socket; the agent needs CAP_NET_RAW");
-}
-SPOIL(sender_failed)
-{
-    other_segment(m);
-    made_silence(move_asked(m, m->source, KIND(LAYER2_SEND)), STATUS_RESOURCE_EXHAUSTED,
-                 "256 probes are at work");
-}
-SPOIL(sender_not_heard_of) /* it may have sent */
-{
-    other_segment(m);
-    made_silence(move_asked(m, m->source, KIND(LAYER2_SEND)), STATUS_DEADLINE_EXCEEDED, "no answer in 3 s");
-}
-SPOIL(sender_late)
-{
-    other_segment(m);
-    made_answer(move_asked(m, m->source, KIND(LAYER2_SEND)), UNDECIDED, "timeout", "no answer from br0");
-}
-SPOIL(sender_told_enough)
-{
-    other_segment(m);
-    struct ask *a = move_asked(m, m->source, KIND(LAYER2_SEND));
-    drover__v1__probe_result__free_unpacked(a->result, NULL);
-    a->result = NULL;
-    a->state = ASK_ENOUGH;
-}
-SPOIL(small_mtu)
-{
-    m->from->bridges[0]->mtu = 9000;
-    m->to->bridges[0]->mtu = 1500;
-}
-SPOIL(against_the_rules)
-{
-    static char web[] = "web*", db[] = "db1", ssd[] = "ssd", kvm3[] = "kvm3", kvm2[] = "kvm2";
-    static char *guests[] = {web}, *required[] = {ssd}, *hosts[] = {kvm3}, *labels[] = {db};
-    static struct guest_group group = {db, {guests, 1}, true};
-    static struct guest_rule rule = {{guests, 1}, true, {hosts, 1}, {required, 1}, {NULL, 0}};
-    static struct host_labels host = {kvm2, {labels, 1}};
-    static const struct guest_rules rules = {&group, &rule, &host, 1, 1, 1};
-    made_guest(m->destination, "web2", UUID_B)->guest->state = DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
-    m->fleet.rules = &rules;
-}
-SPOIL(same_mac)
-{
-    made_string(&made_guest(m->destination, "other", UUID_B)->guest->name, "other");
-}
-SPOIL(range_full)
-{
-    made_answer(move_asked(m, m->destination, KIND(PORT_OPEN)), REFUTED, "range-full",
-                "all ports 49152 to 49215 are taken");
-}
-SPOIL(firewalled)
-{
-    made_answer(move_asked(m, m->source, KIND(PORT_CONNECT)), REFUTED, "timeout",
-                "no answer from 10.0.0.1 port 49152");
-}
-SPOIL(ports_untried)
-{
-    made_answer(move_asked(m, m->destination, KIND(PORT_OPEN)), UNDECIDED, "failed", "out of descriptors");
-}
-SPOIL(libvirt_refused)
-{
-    made_answer(move_asked(m, m->source, KIND(LIBVIRT_CONNECT)), REFUTED, "refused", "connection refused");
-}
-SPOIL(clock_late)
-{
-    move_asked(m, m->destination, KIND(CLOCK))->result->realtime_us -= 5000000;
-}
-
-/* ---- releases: Red Hat's table 4.1 ---- */
-
-static void releases(struct move *m, const char *from, const char *to)
-{
-    made_string(&move_seen(m, m->source)->host->os_id, "rhel");
-    made_string(&move_seen(m, m->source)->host->os_version, from);
-    made_string(&move_seen(m, m->destination)->host->os_id, "rhel");
-    made_string(&move_seen(m, m->destination)->host->os_version, to);
-}
-SPOIL(major_forward)
-{
-    releases(m, "5.8", "6.3");
-}
-SPOIL(major_backward)
-{
-    releases(m, "6.3", "5.8");
-}
-SPOIL(early_minor)
-{
-    releases(m, "5.3", "5.5");
-}
-SPOIL(minor_backward)
-{
-    releases(m, "6.4", "6.3");
-}
-
 #define W DROVER__V1__SEVERITY__WARN
 #define B DROVER__V1__SEVERITY__BLOCK
 #define I DROVER__V1__SEVERITY__INFO
@@ -496,25 +354,5 @@ const struct spoiled preflight_proofs[] = {
     {vmdk, "disk-format", "vmdk", ONLY, W},
     {transient, "disk-transient", "overlay", ONLY, B},
     {shared_qcow2, "disk-shareable", "qcow2", ONLY, W},
-    {other_segment, "bridge-segment", "1500 ms", ONLY, B},
-    {second_network_on_the_bridge, "bridge-segment", "heard nothing on br1", ONLY, B},
-    {deaf_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
-    {mute_bridge, "bridge-unheard", "CAP_NET_RAW", ONLY, W},
-    {sender_failed, "bridge-unheard", "256 probes", ONLY, W},
-    {sender_not_heard_of, "bridge-segment", "1500 ms", ONLY, B},
-    {sender_late, "bridge-segment", "1500 ms", ONLY, B},
-    {sender_told_enough, "bridge-segment", "1500 ms", ONLY, B},
-    {small_mtu, "mtu-smaller", "1500", ONLY, B},
-    {against_the_rules, "guest-rules", "pins it", MORE, B},
-    {same_mac, "mac-in-use", "other", MORE, B},
-    {range_full, "port-range", "taken", ONLY, B},
-    {firewalled, "migration-port", "10.0.0.1 port", ONLY, B},
-    {ports_untried, "port-unproven", "descriptors", ONLY, W},
-    {libvirt_refused, "libvirt-port", "refused", ONLY, B},
-    {clock_late, "clock-offset", "behind", ONLY, W},
-    {major_forward, "release-unsupported", "6.3", ONLY, B},
-    {major_backward, "release-unsupported", "not supported", ONLY, B},
-    {early_minor, "release-untested", "x < 4", ONLY, W},
-    {minor_backward, "release-backward", "known issues", ONLY, I},
 };
 const size_t n_preflight_proofs = sizeof(preflight_proofs) / sizeof(preflight_proofs[0]);

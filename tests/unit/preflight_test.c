@@ -76,6 +76,7 @@ static void each_spoiled_proof_is_found(void **state)
 {
     (void)state;
     try_cases(preflight_proofs, n_preflight_proofs);
+    try_cases(preflight_links, n_preflight_links);
     try_cases(preflight_hardware, n_preflight_hardware);
     try_cases(preflight_storage, n_preflight_storage);
 }
@@ -119,6 +120,8 @@ static void each_rule_has_a_case(void **state)
             tried = tried || streq(preflight_cases[i].id, preflight_rule_id(r));
         for (size_t i = 0; i < n_preflight_proofs; i++)
             tried = tried || streq(preflight_proofs[i].id, preflight_rule_id(r));
+        for (size_t i = 0; i < n_preflight_links; i++)
+            tried = tried || streq(preflight_links[i].id, preflight_rule_id(r));
         for (size_t i = 0; i < n_preflight_hardware; i++)
             tried = tried || streq(preflight_hardware[i].id, preflight_rule_id(r));
         for (size_t i = 0; i < n_preflight_storage; i++)
@@ -347,9 +350,9 @@ static void each_rule_of_the_operator_is_told(void **state)
                                        "kvm2 has no label ssd", "web2, of the same group db1, is on kvm2"};
     struct move m;
     move_init(&m);
-    for (size_t i = 0; i < n_preflight_proofs; i++)
-        if (streq(preflight_proofs[i].id, "guest-rules"))
-            preflight_proofs[i].spoil(&m);
+    for (size_t i = 0; i < n_preflight_links; i++)
+        if (streq(preflight_links[i].id, "guest-rules"))
+            preflight_links[i].spoil(&m);
     preflight_run(&m.in, &m.out);
     size_t n = 0;
     for (size_t i = 0; i < m.out.n; i++)
