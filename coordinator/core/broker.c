@@ -9,11 +9,35 @@ enum {
     WORTH_PERCENT = 5 /* a smaller rise is not told */
 };
 
-static bool waits(const struct schedule *s, const struct schedule_move *m, uint64_t rate)
+/* A link as it is, whatever of it is set aside. */
+struct whole {
+    uint64_t capacity; /* 0: not known */
+    uint64_t users;    /* moves that go over it */
+};
+
+static struct whole *whole_links(const struct link_table *t, const struct schedule_move *list, size_t n)
+{
+    struct whole *whole = xcalloc(t->n + 1, sizeof(*whole));
+    for (uint32_t i = 0; i < t->n; i++)
+        whole[i].capacity = t->list[i].capacity;
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < list[i].n_links; k++)
+            whole[list[i].links[k]].users++;
+    return whole;
+}
+
+/* As schedule.h has it: no transfer gets less, if its links hold that much for each. Never 0, which is no limit. */
+static uint64_t least(const struct whole *link)
+{
+    uint64_t even = link->capacity / link->users;
+    return even > SCHEDULE_FLOOR ? SCHEDULE_FLOOR : even ? even : 1;
+}
+
+static bool waits(const struct whole *whole, const struct schedule_move *m, uint64_t rate)
 {
     uint64_t alone = m->rate_max ? m->rate_max : SCHEDULE_UNLIMITED;
     for (uint32_t i = 0; i < m->n_links; i++) {
-        uint64_t capacity = s->links[m->links[i]].capacity;
+        uint64_t capacity = whole[m->links[i]].capacity;
         alone = capacity && capacity < alone ? capacity : alone;
     }
     return rate < alone / WAITS_BELOW;
@@ -24,9 +48,11 @@ static bool is_set(const struct broker_move *m)
     return m->once && m->transfers;
 }
 
-/* Of `once` that begins now: as much as each other that has not begun with its own for good. */
-static uint64_t even_part(const struct link_table *t, const struct schedule_move *list,
-                          const struct broker_move *moves, size_t n, size_t i)
+/* Of `once` that begins now: as much as each other that has not begun with its own for good. One that begins alone leaves half, for
+ * who comes later. */
+static uint64_t even_part(const struct link_table *t, const struct whole *whole,
+                          const struct schedule_move *list, const struct broker_move *moves, size_t n,
+                          size_t i)
 {
     uint64_t part = list[i].rate_max ? list[i].rate_max : SCHEDULE_UNLIMITED;
     for (uint32_t k = 0; k < list[i].n_links; k++) {
@@ -34,8 +60,11 @@ static uint64_t even_part(const struct link_table *t, const struct schedule_move
         for (size_t j = 0; j < n; j++)
             for (uint32_t l = 0; l < list[j].n_links && !moves[j].keeps; l++)
                 users += list[j].links[l] == list[i].links[k];
-        if (capacity && capacity / users < part)
-            part = capacity / users ? capacity / users : 1;
+        if (!capacity)
+            continue;
+        uint64_t even = capacity / (users < 2 ? 2 : users), floor = least(&whole[list[i].links[k]]);
+        even = even < floor ? floor : even;
+        part = even < part ? even : part;
     }
     return part;
 }
@@ -50,7 +79,21 @@ static void take_off(const struct link_table *t, const struct schedule_move *m, 
     }
 }
 
-static void set_aside(const struct link_table *t, const struct schedule_move *list,
+/* Those that are told their part have the least of it, whatever is set aside. */
+static void leave_some(const struct link_table *t, const struct whole *whole,
+                       const struct schedule_move *list, const struct broker_move *moves, size_t n)
+{
+    uint64_t *rest = xcalloc(t->n + 1, sizeof(*rest));
+    for (size_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < list[i].n_links && !is_set(&moves[i]); k++)
+            rest[list[i].links[k]] += least(&whole[list[i].links[k]]);
+    for (uint32_t k = 0; k < t->n; k++)
+        if (t->list[k].capacity && t->list[k].capacity < rest[k])
+            t->list[k].capacity = rest[k];
+    free(rest);
+}
+
+static void set_aside(const struct link_table *t, const struct whole *whole, const struct schedule_move *list,
                       const struct broker_move *moves, size_t n, struct broker_part *ret)
 {
     for (size_t i = 0; i < n; i++)
@@ -60,10 +103,19 @@ static void set_aside(const struct link_table *t, const struct schedule_move *li
         }
     for (size_t i = 0; i < n; i++)
         if (is_set(&moves[i]) && !moves[i].keeps) {
-            uint64_t part = even_part(t, list, moves, n, i);
+            uint64_t part = even_part(t, whole, list, moves, n, i);
             ret[i].rate = part == SCHEDULE_UNLIMITED ? 0 : part;
-            take_off(t, &list[i], ret[i].rate);
         }
+    for (size_t i = 0; i < n; i++)
+        if (is_set(&moves[i]) && !moves[i].keeps)
+            take_off(t, &list[i], ret[i].rate);
+    leave_some(t, whole, list, moves, n);
+}
+
+/* A computed 0 would be no limit. */
+static uint64_t told_rate(uint64_t rate)
+{
+    return rate == SCHEDULE_UNLIMITED ? 0 : rate ? rate : 1;
 }
 
 void broker_share(const struct fleet *fleet, const struct broker_move *moves, size_t n,
@@ -84,14 +136,16 @@ void broker_share(const struct fleet *fleet, const struct broker_move *moves, si
                                          .after = SCHEDULE_NONE};
         link_table_take(&links, fleet, moves[i].from, moves[i].to, &list[i]);
     }
-    set_aside(&links, list, moves, n, ret);
+    struct whole *whole = whole_links(&links, list, n);
+    set_aside(&links, whole, list, moves, n, ret);
     const struct schedule schedule = {
         .links = links.list, .n_links = links.n, .moves = list, .n_moves = (uint32_t)n};
     schedule_shares(&schedule, rates);
     for (size_t i = 0; i < n; i++)
         if (!is_set(&moves[i]))
-            ret[i] = (struct broker_part){.rate = rates[i] == SCHEDULE_UNLIMITED ? 0 : rates[i],
-                                          .waits = waits(&schedule, &list[i], rates[i])};
+            ret[i] =
+                (struct broker_part){.rate = told_rate(rates[i]), .waits = waits(whole, &list[i], rates[i])};
+    free(whole);
     free(rates);
     free(list);
     link_table_deinit(&links);

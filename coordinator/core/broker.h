@@ -1,4 +1,5 @@
-/* Who gets how much of the links: pure. The sum over a link is never more than what moves may use of it (link_table.h). */
+/* Who gets how much of the links: pure. The sum over a link is never more than what moves may use of it (link_table.h), but for the
+ * least that any move has (SCHEDULE_FLOOR, or an even part of a smaller link) where others keep all of it. */
 #pragma once
 
 #include "coordinator/core/link_table.h"
@@ -9,7 +10,8 @@ struct broker_move {
     uint64_t bytes_left; /* UINT64_MAX: not known */
     uint64_t rate_max;   /* by its policy; 0: no limit */
     bool paused;         /* its guest stands still until all is sent */
-    bool once; /* what it begins with it keeps, so that is its even part, and others share what is left */
+    bool
+        once; /* what it begins with it keeps: its even part, at most half of a link. Others share the rest */
     uint64_t
         keeps; /* of `once`: bytes per second that it has begun with; 0: it begins now, or has no limit */
 };

@@ -184,7 +184,8 @@ static void what_keeps_its_rate_has_an_even_part_and_the_others_the_rest(void **
     assert_true(news[0] && !news[1]);
     moves[1].keeps = 200 * MIB; /* the link has become smaller since: not one without a limit */
     broker_share(&fleet, moves, 2, shares);
-    assert_true(shares[0].rate > 0 && shares[0].rate < MIB);
+    assert_int_equal(shares[0].rate, SCHEDULE_FLOOR);
+    assert_true(shares[0].waits); /* for the copy's end, of the link as it is */
     moves[1] = (struct broker_move){"kvm1", "kvm2", true, UINT64_MAX, 7 * MIB, .once = true};
     broker_share(&fleet, moves, 2, shares);
     assert_int_equal(shares[1].rate, 7 * MIB);
@@ -192,6 +193,57 @@ static void what_keeps_its_rate_has_an_even_part_and_the_others_the_rest(void **
     moves[1].rate_max = 0;
     broker_share(&fleet, moves, 2, shares);
     assert_int_equal(shares[1].rate, 0);
+    fleet_deinit(&fleet);
+}
+
+/* What one begins with is for good, so that no later one may be left with nothing. */
+static void one_that_begins_alone_leaves_half_of_the_link(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    struct broker_move moves[12];
+    struct broker_part shares[12];
+    for (size_t i = 0; i < 12; i++)
+        moves[i] = (struct broker_move){"kvm1", "kvm2", true, UINT64_MAX, 0, .once = true};
+    broker_share(&fleet, moves, 1, shares);
+    assert_int_equal(shares[0].rate, 50 * MIB);
+    moves[0].keeps = shares[0].rate;
+    broker_share(&fleet, moves, 2, shares);
+    assert_int_equal(shares[1].rate, 25 * MIB);
+    moves[1].keeps = shares[1].rate;
+    for (size_t n = 3; n <= 12; n++) {
+        broker_share(&fleet, moves, n, shares);
+        moves[n - 1].keeps = shares[n - 1].rate;
+        assert_true(shares[n - 1].rate >= SCHEDULE_FLOOR);
+    }
+    /* Two at once, not known since a restart: alike. */
+    moves[0].keeps = moves[1].keeps = 0;
+    broker_share(&fleet, moves, 2, shares);
+    assert_int_equal(shares[0].rate, 50 * MIB);
+    assert_int_equal(shares[1].rate, 50 * MIB);
+    fleet_deinit(&fleet);
+}
+
+static void what_is_told_beside_copies_that_have_it_all_is_a_limit(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    const struct broker_move moves[] = {
+        {"kvm1", "kvm2", true, UINT64_MAX, 0, .once = true, .keeps = 100 * MIB},
+        {"kvm1", "kvm2", true, 5 * MIB, 0},
+        {"kvm1", "kvm2", true, 500 * MIB, 0},
+    };
+    struct broker_part shares[3];
+    broker_share(&fleet, moves, 3, shares);
+    for (int i = 1; i < 3; i++) {
+        assert_int_equal(shares[i].rate, SCHEDULE_FLOOR);
+        assert_true(shares[i].waits);
+    }
+    fleet.bandwidth = 2; /* not even a byte for each */
+    broker_share(&fleet, moves, 3, shares);
+    assert_true(shares[1].rate > 0 && shares[2].rate > 0);
     fleet_deinit(&fleet);
 }
 
@@ -232,6 +284,8 @@ int main(void)
         cmocka_unit_test(one_alone_has_it_all_again),
         cmocka_unit_test(who_may_use_more_waits_for_those_that_use_less),
         cmocka_unit_test(what_keeps_its_rate_has_an_even_part_and_the_others_the_rest),
+        cmocka_unit_test(one_that_begins_alone_leaves_half_of_the_link),
+        cmocka_unit_test(what_is_told_beside_copies_that_have_it_all_is_a_limit),
         cmocka_unit_test(a_long_line_adds_its_round_trips_to_a_forecast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
