@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "coordinator/core/relocation.h"
 #include "coordinator/driver_internal.h"
 
 #include <string.h>
@@ -146,6 +147,7 @@ static Drover__V1__Job *job_of(const struct migration_order *order)
     job->operator_ = xstrdup(order->operator_name ? order->operator_name : "");
     job->mode = order->mode;
     job->plan = order->plan;
+    job->disk_bytes = relocation_bytes(order->relocation);
     job->created = job->started = (uint64_t)clock_realtime_ms();
     findings_add(&job->n_findings, &job->findings, order->findings, order->n_findings);
     return job;

@@ -72,6 +72,15 @@ static uint32_t pair_of(struct building *b, const Step *s)
 
 /* ---- where a move is --------------------------------------------------------------------------------------------- */
 
+/* 0: not known. */
+static uint64_t left_of(const Drover__V1__Job *job)
+{
+    const Drover__V1__Progress *p = job->progress;
+    if (p && job->mode == DROVER__V1__MODE__MODE_DEFINITION && p->disk_total > p->disk_done)
+        return p->disk_total - p->disk_done;
+    return p ? p->bytes_left : 0;
+}
+
 static void take_phase(const Drover__V1__Job *job, struct schedule_move *m)
 {
     m->state = SCHEDULE_ENDING;
@@ -79,7 +88,8 @@ static void take_phase(const Drover__V1__Job *job, struct schedule_move *m)
         m->state = SCHEDULE_STARTING;
     if (streq(job->phase, "transfer"))
         m->state = SCHEDULE_TRANSFER;
-    m->bytes_left = job->progress && job->progress->bytes_left ? job->progress->bytes_left : m->bytes;
+    uint64_t left = left_of(job);
+    m->bytes_left = left ? left : m->bytes;
 }
 
 static void take_running(const struct building *b, const Step *s, struct schedule_move *m)
@@ -122,10 +132,16 @@ static void take_links(struct building *b, const char *from, const char *to, boo
 }
 
 /* Of its disks, what its forecast does not count: that was asked for before the check, or there is none. */
-static uint64_t disks_besides(const Step *s, bool known)
+static uint64_t disks_besides(uint64_t bytes, const Drover__V1__Forecast *forecast)
 {
-    uint64_t counted = known ? s->forecast->disk_bytes : 0;
-    return s->disk_bytes > counted ? s->disk_bytes - counted : 0;
+    uint64_t counted = forecast ? forecast->disk_bytes : 0;
+    return bytes > counted ? bytes - counted : 0;
+}
+
+/* Disks of a guest that is shut off begin with half of their links at most, and keep that (core/broker.h). */
+static uint64_t most_of_copy(const struct building *b, const char *from, const char *to)
+{
+    return link_between(b->fleet, from, to) / 2;
 }
 
 static struct schedule_move of_step(struct building *b, const Drover__V1__Job *job, const Step *s)
@@ -139,12 +155,14 @@ static struct schedule_move of_step(struct building *b, const Drover__V1__Job *j
         .turn = s->group,
     };
     take_links(b, s->from, s->to, (s->active || s->disk_bytes) && s->to[0], &m);
-    m.bytes = disks_besides(s, known && s->active);
+    m.bytes = disks_besides(s->disk_bytes, known && s->active ? s->forecast : NULL);
     if (s->active) {
         m.bytes += known ? s->forecast->bytes : s->memory;
         m.rate_max = known ? s->forecast->bandwidth : 0;
         m.dirty_rate = known ? s->forecast->dirtied : 0;
         take_groups(b->fleet, s->guest, &m);
+    } else if (s->disk_bytes) {
+        m.rate_max = most_of_copy(b, s->from, s->to);
     }
     take_state(b, s, &m);
     b->touched[m.from] = b->touched[m.to] = true;
@@ -162,13 +180,15 @@ static void take_other(struct building *b, const Drover__V1__Job *job)
 {
     struct plan_schedule *out = b->out;
     struct schedule_move m = {.after = SCHEDULE_NONE, .end_ms = END_MS, .start_ms = START_MS};
-    m.bytes = job->forecast ? job->forecast->bytes : 0;
+    bool live = job->mode != DROVER__V1__MODE__MODE_DEFINITION;
+    m.rate_max = live ? 0 : most_of_copy(b, job->source, job->destination);
+    m.bytes = disks_besides(job->disk_bytes, job->forecast) + (job->forecast ? job->forecast->bytes : 0);
     m.dirty_rate = job->forecast ? job->forecast->dirtied : 0;
     take_links(b, job->source, job->destination, false, &m);
     take_groups(b->fleet, job->guest, &m);
     if (!b->touched[m.from] && !b->touched[m.to] && !m.n_apart && !between_sites(b, &m))
         return;
-    take_links(b, job->source, job->destination, job->mode != DROVER__V1__MODE__MODE_DEFINITION, &m);
+    take_links(b, job->source, job->destination, live || job->disk_bytes, &m);
     take_phase(job, &m);
     out->moves = xrealloc(out->moves, out->n + 1, sizeof(*out->moves));
     out->moves[out->n++] = m;
@@ -180,7 +200,8 @@ static void take_measured(struct plan_schedule *s, const Drover__V1__Job *job)
     uint64_t *measured = xcalloc(s->links.n + 1, sizeof(*measured));
     for (size_t i = 0; i < job->n_steps; i++) {
         const struct schedule_move *m = &s->moves[i];
-        bool is_of_link = m->rate_max && !streq(job->steps[i]->forecast->bandwidth_source, "limit");
+        bool is_of_link = m->rate_max && job->steps[i]->active &&
+                          !streq(job->steps[i]->forecast->bandwidth_source, "limit");
         for (uint32_t k = 0; is_of_link && k < m->n_links; k++)
             if (m->rate_max > measured[m->links[k]])
                 measured[m->links[k]] = m->rate_max;

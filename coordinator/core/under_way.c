@@ -24,6 +24,7 @@ static void take(struct under_way *u, const Drover__V1__Job *plan, const Step *s
     as->source = s->from;
     as->destination = s->to;
     as->mode = s->mode;
+    as->disk_bytes = s->disk_bytes;
     as->phase = (char *)"preparing";
     as->forecast = s->forecast;
     u->list[u->n++] = as;
