@@ -4,6 +4,7 @@
 #include "coordinator/core/message.h"
 #include "coordinator/core/plan.h"
 #include "coordinator/core/plan_emptied.h"
+#include "coordinator/core/plan_size.h"
 
 enum {
     AT_A_TIME = 8,
@@ -78,6 +79,7 @@ static bool blocks(const struct plan_checks *c, const Drover__V1__Finding *findi
 /* What the plan itself would do when its step is refused: another host, as often as it would try. True if there is one. */
 static bool place_elsewhere(const struct plan_checks *c, Drover__V1__PlanStep *step, bool no_storage)
 {
+    no_storage = no_storage && plan_may_avoid(c->job);
     if (!c->user.place || (!no_storage && step->tries >= PLAN_TRIES))
         return false;
     step->tries += !no_storage;

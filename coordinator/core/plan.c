@@ -3,6 +3,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/core/plan_size.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -314,7 +315,8 @@ static void on_refused(struct plan *p, Step *s, const struct plan_event *e, stru
         plan_tell(out, "%s can't move to %s: %s", s->guest, s->to, e->text);
         set_text(&s->why, e->text);
         set_text(&s->todo, e->todo);
-        if (!plan_place_anew(s, e->step, e->elsewhere ? PLAN_NO_STORAGE : PLAN_REFUSED, out))
+        bool no_try = e->elsewhere && plan_may_avoid(p->job);
+        if (!plan_place_anew(s, e->step, no_try ? PLAN_NO_STORAGE : PLAN_REFUSED, out))
             plan_end_step(s, FAILED, e->text, e->todo);
     }
     plan_do(out, PLAN_ACTION_JOURNAL, e->step);

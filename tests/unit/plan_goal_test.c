@@ -81,6 +81,14 @@ static void a_plan_fits_a_message(void **state)
         plan_add(job, &guest, "kvm1");
     assert_int_equal(plan_fit(job, &err), -STATUS_FAILED_PRECONDITION);
     assert_non_null(strstr(err.text, "11000 guests in one plan"));
+    /* As many hosts as refuse its guests. */
+    assert_true(plan_may_avoid(job));
+    size_t before = drover__v1__job__get_packed_size(job);
+    for (size_t i = 0; plan_may_avoid(job); i = (i + 1) % job->n_steps)
+        for (int k = 0; k < 100; k++)
+            plan_avoid(job->steps[i], "kvm-0123456789.example.net");
+    size_t grown = drover__v1__job__get_packed_size(job) - before;
+    assert_true(grown > 500 << 10 && grown < 600 << 10);
     drover__v1__job__free_unpacked(job, NULL);
 }
 
