@@ -13,6 +13,9 @@
 
 #include <string.h>
 
+/* For a destination: the shell waits a minute (cli/client.c), and the agents of the last one have PROBES_MS. */
+enum { LOOK_MS = 45000 };
+
 int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
                 const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,
                 Drover__V1__Policy *ret, const struct intent **ret_intent, struct error *err)
@@ -66,6 +69,7 @@ struct move {
     void (*done)(void *arg, const Drover__V1__MigrateGuestReply *reply, const struct error *why);
     void *arg;
     struct loop_timer *begin;
+    int64_t begun_ms;
     struct probes *probes;
     char *source, *destination, *why; /* as chosen before the agents were asked; owned */
     Drover__V1__Guest *asked;         /* as it was when they were asked; owned */
@@ -257,6 +261,7 @@ static bool try_next(struct move *m)
     m->tried[m->n_tried++] = (struct placement_tried){m->in.destination, found};
     m->findings = (struct findings){0};
     forget(m);
+    m->in.enough = clock_monotonic_ms() - m->begun_ms >= LOOK_MS;
     if (choose(m, "", &err) < 0)
         fail(m, &err);
     else
@@ -342,6 +347,7 @@ struct move *move_start(const struct move_config *config, const Drover__V1__Migr
     *m = (struct move){.config = *config, .by = xstrdup(by), .plan = plan, .done = done, .arg = arg};
     m->request = (Drover__V1__MigrateGuestRequest *)message_clone(&request->base);
     m->begin = loop_timer_start(config->loop, 0, on_begin, m);
+    m->begun_ms = clock_monotonic_ms();
     return m;
 }
 

@@ -8,7 +8,10 @@
 
 /* Told by others than the tables' rules. */
 static const struct finding_about elsewhere[] = {
-    {"no-host", "No host was named, and the inventory has no hypervisor beside the guest's own.", B, false},
+    {"no-host",
+     "No host was named, and the inventory has no hypervisor beside the guest's own, or so many that not all "
+     "could be asked.",
+     B, false},
     {"libvirt", "In the prepare phase, the agent could not reach its own libvirt.", B, false},
     {"copy-backing",
      "In the prepare phase, the destination looked whether it has the file that a copied disk is backed by.",

@@ -159,6 +159,17 @@ static bool may_be_candidate(const struct preflight *in, const struct fleet_host
     return host != in->source && !(host->report && !host->report->hypervisor);
 }
 
+/* Who was left out for want of time may be the one that can: that there is none was not found. */
+static void tell_not_asked(const struct preflight *in, size_t hosts, struct placement *out)
+{
+    const char *guest = in->guest->guest->name;
+    text_append(&out->why, "; ", "%zu not asked, for want of time", hosts);
+    finding_add(&out->refusals, "no-host", DROVER__V1__SEVERITY__BLOCK, xasprintf("guest %s", guest),
+                xasprintf("%zu host%s not asked: those that were took too long together", hosts,
+                          hosts == 1 ? " was" : "s were"),
+                xstrdup("one that can take it"), xasprintf("name one: drover migrate %s --to HOST", guest));
+}
+
 static const struct findings *found_at(const struct fleet_host *host, const struct placement_tried *tried,
                                        size_t n_tried)
 {
@@ -175,14 +186,18 @@ void placement_choose(const struct preflight *in, const struct promised *promise
     struct placement out = {0};
     struct candidate *list = xcalloc(fleet->n_hosts ? fleet->n_hosts : 1, sizeof(*list));
     const struct candidate *best = NULL;
-    size_t n = 0, counted = 0;
+    size_t n = 0, counted = 0, not_asked = 0;
     for (size_t i = 0; i < n_tried; i++)
         counted += !findings_elsewhere(tried[i].findings->list, tried[i].findings->n);
-    bool more = counted < PLACEMENT_TRIES;
+    bool tries_left = counted < PLACEMENT_TRIES, more = tries_left && !in->enough;
     for (size_t i = 0; i < fleet->n_hosts; i++) {
         const struct findings *found = found_at(&fleet->hosts[i], tried, n_tried);
-        if (!may_be_candidate(in, &fleet->hosts[i]) || (!found && !more))
+        if (!may_be_candidate(in, &fleet->hosts[i]))
             continue;
+        if (!found && !more) {
+            not_asked += tries_left;
+            continue;
+        }
         struct candidate *c = &list[n++];
         struct preflight move = *in;
         c->host = move.destination = &fleet->hosts[i];
@@ -203,6 +218,8 @@ void placement_choose(const struct preflight *in, const struct promised *promise
         explain(list, n, best, &out);
     } else if (n) {
         refuse(list, n, in->guest->guest->name, &out);
+        if (not_asked)
+            tell_not_asked(in, not_asked, &out);
     } else {
         out.why = xstrdup("there is no other host");
         finding_add(&out.refusals, "no-host", DROVER__V1__SEVERITY__BLOCK,

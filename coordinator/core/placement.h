@@ -22,8 +22,8 @@ struct placement_tried {
 enum { PLACEMENT_TRIES = 3 }; /* each takes up to PROBES_MS */
 
 /* `in` without a destination; `promised` as many as the fleet has hosts, in its order (NULL: nothing is). Hosts that were tried are
- * not chosen again; after PLACEMENT_TRIES, without those that only lack the guest's storage, none is, and the refusal tells what was
- * found at those. */
+ * not chosen again; after PLACEMENT_TRIES, without those that only lack the guest's storage, or when `in` says that it is enough, none
+ * is, and the refusal tells what was found at those. */
 void placement_choose(const struct preflight *in, const struct promised *promised,
                       const struct placement_tried *tried, size_t n_tried, struct placement *ret);
 void placement_deinit(struct placement *placement);

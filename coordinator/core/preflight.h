@@ -30,6 +30,7 @@ struct preflight {
     const char *site;   /* of a placement: only hosts of this site are candidates; NULL: of any */
     char *const *avoid; /* of a placement: these hosts are none */
     size_t n_avoid;
+    bool enough; /* of a placement: hosts that were not tried are none any more, whoever they are */
 };
 
 struct findings {

@@ -276,6 +276,20 @@ static void hosts_that_lack_the_storage_are_no_tries(void **state)
         tried[i] = (struct placement_tried){p.host, i < 4 ? &lacks : &other};
         placement_deinit(&p);
     }
+    /* Time is up after two: what was found there is told, and that there are others. */
+    struct placement p;
+    in.enough = true;
+    placement_choose(&in, NULL, tried, 2, &p);
+    assert_null(p.host);
+    assert_string_equal(p.why, "kvm2: storage-missing; kvm3: storage-missing; 6 not asked, for want of time");
+    assert_int_equal(p.refusals.n, 2);
+    assert_string_equal(p.refusals.list[1]->id, "no-host");
+    assert_string_equal(p.refusals.list[1]->seen,
+                        "6 hosts were not asked: those that were took too long together");
+    placement_deinit(&p);
+    placement_choose(&in, NULL, tried, 8, &p);
+    assert_null(strstr(p.why, "not asked"));
+    placement_deinit(&p);
     findings_deinit(&lacks);
     findings_deinit(&other);
     fleet_deinit(&fleet);
