@@ -1,6 +1,7 @@
 /* Plans: what a job of many moves does about each thing that can happen meanwhile. */
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/core/plan_size.h"
 #include "plan_world.h"
 
 #include <setjmp.h>
@@ -107,6 +108,21 @@ static void hosts_that_lack_the_storage_are_passed_over(void **unused)
     world_place(&w, 0);
     assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
     assert_string_equal(w.job.steps[0]->todo, "mount it");
+    world_teardown(&w);
+}
+
+/* Each host that is passed over is kept in the plan, which must fit a message. */
+static void they_are_tries_once_the_plan_has_grown_so_far(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    while (plan_may_avoid(&w.job))
+        plan_avoid(w.job.steps[2], "kvm-0123456789.example.net");
+    feed(PLAN_EVENT_REFUSED, .step = 0, .text = "not mounted", .todo = "mount it", .elsewhere = true);
+    assert_int_equal(w.job.steps[0]->tries, 1);
     world_teardown(&w);
 }
 
@@ -349,6 +365,7 @@ int main(void)
         cmocka_unit_test(one_that_fails_does_not_stop_the_others),
         cmocka_unit_test(a_refusal_is_planned_anew_until_no_host_is_left),
         cmocka_unit_test(hosts_that_lack_the_storage_are_passed_over),
+        cmocka_unit_test(they_are_tries_once_the_plan_has_grown_so_far),
         cmocka_unit_test(what_changes_on_the_host_is_noticed),
         cmocka_unit_test(a_guest_that_had_gone_and_is_there_again_moves),
         cmocka_unit_test(what_libvirt_has_after_all_moves),
