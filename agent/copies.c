@@ -2,6 +2,8 @@
 
 #include "agent/io/disk_image.h"
 #include "agent/io/disk_users.h"
+#include "agent/io/exports.h"
+#include "agent/io/mounts.h"
 #include "agent/io/xml.h"
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
@@ -298,7 +300,7 @@ bool copies_incomplete(const struct transaction *txn)
     return false;
 }
 
-/* By a guest of another host, as the coordinator knows. */
+/* By a guest of another host, as the coordinator knows, by the path alone. */
 static bool is_kept(const struct transaction *txn, const char *path)
 {
     for (size_t i = 0; i < txn->n_keep; i++)
@@ -309,6 +311,21 @@ static bool is_kept(const struct transaction *txn, const char *path)
 
 /* ---- undoing ----------------------------------------------------------------------------------------------------- */
 
+/* What this transaction has made on a file system of this host alone, and that it exports to nobody, is no other host's guest's, whatever
+ * that one names. Of what was there before, the path alone counts (put_aside). */
+static bool is_of_this_host(const char *path)
+{
+    struct mounts *mounts;
+    if (mounts_read("/proc/self/mountinfo", &mounts, NULL) < 0)
+        return false;
+    Drover__V1__Mount *mount = mounts_of_path(mounts, path);
+    bool local = mount && mounts_is_local(mount->fs_type);
+    if (mount)
+        drover__v1__mount__free_unpacked(mount, NULL);
+    mounts_free(mounts);
+    return local && !exports_have(path);
+}
+
 /* 0: it is not there (any more). What is another's stays, and is said. */
 static int undo_one(struct transaction *txn, virConnectPtr conn, const Drover__V1__Made *made, char *text,
                     size_t size, struct error *err)
@@ -318,8 +335,8 @@ static int undo_one(struct transaction *txn, virConnectPtr conn, const Drover__V
     int e = disk_image_remove(draft, 0, err);
     if (e < 0 || !made->inode)
         return e;
-    if (is_kept(txn, made->what) && access(made->what, F_OK) == 0) {
-        snprintf(text, size, "%.200s stays: a guest of another host names it", made->what);
+    if (is_kept(txn, made->what) && access(made->what, F_OK) == 0 && !is_of_this_host(made->what)) {
+        snprintf(text, size, "%.200s stays: a guest of another host names it, or may", made->what);
         return 0;
     }
     e = disk_users_find(conn, made->what, NULL, &user, err);
@@ -364,7 +381,8 @@ static char *put_aside(struct transaction *txn, virConnectPtr conn, const Drover
     if (access(c->from, F_OK) < 0)
         return NULL;
     if (is_kept(txn, c->from)) {
-        log_info("transaction %s: %s keeps its name: a guest of another host names it", txn->id, c->from);
+        log_info("transaction %s: %s keeps its name: a guest of another host names it, or may", txn->id,
+                 c->from);
         return xstrdup(c->from);
     }
     if (disk_users_find(conn, c->from, txn->guest, &user, &why) < 0 || user) {

@@ -97,6 +97,7 @@ static void receiver_done(void *arg)
     struct transactions *all = r->all;
     const struct transaction *txn = transactions_find(all, r->id);
     r->over = true;
+    port_give_back(r->port);
     if (r->err.code && r->err.code != STATUS_CANCELLED)
         log_warn("transaction %s: taking in %s: %s", r->id, r->path, r->err.text);
     if (all->closing || !txn || txn->state != PARTICIPANT_PREPARED)
@@ -106,16 +107,13 @@ static void receiver_done(void *arg)
 
 /* ---- the call ---------------------------------------------------------------------------------------------------- */
 
-/* A port that is free now; qemu-nbd says when it is not any more. */
+/* A port that is free now, and no other receiver's; qemu-nbd says when it is not any more. */
 static uint32_t free_port(const char *address, struct error *err)
 {
     Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc");
     Drover__V1__ProbeResult result = DROVER__V1__PROBE_RESULT__INIT;
-    int fd = port_open("/proc", address, l->migration_port_min, l->migration_port_max, &result);
-    uint32_t port = fd >= 0 ? result.port : 0;
-    if (fd >= 0)
-        close(fd);
-    else
+    uint32_t port = port_reserve("/proc", address, l->migration_port_min, l->migration_port_max, &result);
+    if (!port)
         error_set(err, STATUS_UNAVAILABLE, "no port can be opened for the disk: %s", result.seen);
     drover__v1__listening__free_unpacked(l, NULL);
     if (result.seen != protobuf_c_empty_string)
@@ -151,8 +149,12 @@ static void work(struct operation *op)
     const char *address = op->all->agent->config->migration_address;
     const Drover__V1__DiskCopy *copy = copy_of(op, c->call, c->request, &c->err);
     uint32_t port = copy && address ? free_port(address, &c->err) : 0;
-    if (!port || copies_begin(txn, copy, &c->empty, &c->err) < 0)
+    if (!port)
         return;
+    if (copies_begin(txn, copy, &c->empty, &c->err) < 0) {
+        port_give_back(port);
+        return;
+    }
     struct receiver *r = c->receiver = new0(struct receiver);
     *r = (struct receiver){.all = op->all, .port = port};
     r->limit = (struct limit){clock_monotonic_ms() + LONGEST_MS, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
@@ -183,8 +185,10 @@ static void done(struct operation *op)
         c->reply(&reply, c->call);
         failpoint("agent.receive_disk.after_answer");
     } else {
-        if (r)
+        if (r) {
+            port_give_back(r->port);
             receiver_free(r);
+        }
         if (!c->err.code)
             error_set(&c->err, STATUS_UNAVAILABLE, "the agent is stopping");
         rpc_call_fail(c->call, &c->err);

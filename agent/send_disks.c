@@ -259,10 +259,12 @@ static void ask_whole(void *arg);
 static void on_whole(const Drover__V1__DiskReceivedReply *reply, void *arg)
 {
     struct disk_sender *s = arg;
-    if (s->txn && !reply) {
+    enum status_code code = reply ? STATUS_OK : rpc_status()->code;
+    bool unanswered = code == STATUS_UNAVAILABLE || code == STATUS_DEADLINE_EXCEEDED;
+    if (s->txn && !reply && (!unanswered || limit_over(&s->limit))) {
         s->err = *rpc_status();
         fail(s);
-    } else if (s->txn && reply->whole) {
+    } else if (s->txn && reply && reply->whole) {
         s->done_bytes += s->relocation->copies[s->next]->bytes;
         s->next++;
         ask(s);
@@ -272,7 +274,8 @@ static void on_whole(const Drover__V1__DiskReceivedReply *reply, void *arg)
     unref(s);
 }
 
-/* qemu-img has sent all, and the other end may still be writing it. */
+/* qemu-img has sent all, and the other end may still be writing it. Unanswered it is asked again, for as long as the transaction lasts: an
+ * agent that has lost the disk says so. */
 static void ask_whole(void *arg)
 {
     struct disk_sender *s = arg;

@@ -8,37 +8,79 @@
 
 enum { LIST_MS = 2000 };
 
+struct held {
+    const char *host;
+    struct doctor_held held;
+};
+
 struct visit {
     const struct api *api;
     const struct fleet_host *only; /* NULL: all */
     struct rpc_call *call;
     Drover__V1__DoctorReply_Closure reply;
     struct round *open; /* what is open at the hosts; asked first */
+    char **known;       /* transactions of jobs that were open then */
+    size_t n_known;
+    struct held *
+        held; /* of what is open, what no job knew, then or when the hosts had answered; its texts are the round's */
+    size_t n_held;
     struct evidence evidence;
     struct probes *probes; /* NULL: not asked for yet */
 };
 
 static void visit_free(struct visit *v)
 {
+    for (size_t i = 0; i < v->n_known; i++)
+        free(v->known[i]);
+    free(v->known);
+    free(v->held);
     round_free(v->open);
     evidence_deinit(&v->evidence);
     free(v);
 }
 
-/* Of what is open at the host, what no job knows. The texts are the round's. */
+/* A job may end while the hosts are asked. */
+static void note_known(struct visit *v)
+{
+    size_t n = driver_jobs(v->api->config.driver, NULL, 0);
+    _cleanup_free_ const Drover__V1__Job **jobs = xcalloc(n + 1, sizeof(*jobs));
+    driver_jobs(v->api->config.driver, jobs, n);
+    v->known = xcalloc(n + 1, sizeof(*v->known));
+    for (size_t i = 0; i < n; i++)
+        v->known[v->n_known++] = xstrdup(jobs[i]->transaction);
+}
+
+static bool is_known(const struct visit *v, const char *transaction)
+{
+    for (size_t i = 0; i < v->n_known; i++)
+        if (streq(v->known[i], transaction))
+            return true;
+    return driver_job_of_transaction(v->api->config.driver, transaction);
+}
+
+static void note_held(struct visit *v)
+{
+    for (size_t h = 0; h < v->open->n; h++) {
+        const struct round_answer *a = v->open->list[h];
+        const Drover__V1__ListTransactionsReply *list = (const Drover__V1__ListTransactionsReply *)a->reply;
+        for (size_t i = 0; list && i < list->n_transactions; i++) {
+            const Drover__V1__OpenTransaction *t = list->transactions[i];
+            if (is_known(v, t->step->transaction))
+                continue;
+            v->held = xrealloc(v->held, v->n_held + 1, sizeof(*v->held));
+            v->held[v->n_held++] =
+                (struct held){a->host, {t->step->guest, t->role == DROVER__V1__ROLE__SOURCE, t->state}};
+        }
+    }
+}
+
 static size_t held_at(const struct visit *v, const char *host, struct doctor_held **ret)
 {
-    const Drover__V1__ListTransactionsReply *list = NULL;
-    for (size_t i = 0; v->open && i < v->open->n; i++)
-        if (streq(v->open->list[i]->host, host))
-            list = (const Drover__V1__ListTransactionsReply *)v->open->list[i]->reply;
     size_t n = 0;
-    *ret = xcalloc(list ? list->n_transactions + 1 : 1, sizeof(**ret));
-    for (size_t i = 0; list && i < list->n_transactions; i++) {
-        const Drover__V1__OpenTransaction *t = list->transactions[i];
-        if (!driver_job_of_transaction(v->api->config.driver, t->step->transaction))
-            (*ret)[n++] = (struct doctor_held){t->step->guest, t->role == DROVER__V1__ROLE__SOURCE, t->state};
-    }
+    *ret = xcalloc(v->n_held + 1, sizeof(**ret));
+    for (size_t i = 0; i < v->n_held; i++)
+        if (streq(v->held[i].host, host))
+            (*ret)[n++] = v->held[i].held;
     return n;
 }
 
@@ -91,6 +133,7 @@ static void on_known(void *arg, struct evidence *evidence)
 static void on_open(void *arg)
 {
     struct visit *v = arg;
+    note_held(v); /* not later: the probes take seconds, in which a move may end */
     v->probes = probes_start(v->api->config.loop, v->api->config.agents, &v->evidence, on_known, v);
 }
 
@@ -117,6 +160,7 @@ void api_doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__Doct
         return;
     }
     v->evidence = evidence;
+    note_known(v);
     v->open = round_new(api->config.loop, on_open, v);
     Drover__V1__ListTransactionsRequest list = DROVER__V1__LIST_TRANSACTIONS_REQUEST__INIT;
     for (size_t i = 0; i < fleet->n_hosts; i++)

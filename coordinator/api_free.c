@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "coordinator/api_methods.h"
 #include "coordinator/core/freeing.h"
+#include "coordinator/core/image_users.h"
 #include "coordinator/core/message.h"
 #include "coordinator/io/store.h"
 #include "coordinator/round.h"
@@ -20,8 +21,10 @@ struct freeing_call {
     char *peer; /* NULL: not known (yet) */
     bool host_is_source;
     Drover__V1__OpenTransaction *open; /* the one that is cleared away; NULL: it is looked for */
-    struct freeing seen;               /* borrows from `round` and the fleet */
+    struct freeing seen;               /* borrows from `round` and the fleet, as do the next two */
+    const Drover__V1__CopiedImages *source_images, *destination_images; /* NULL: not told */
     enum freeing_deed deed;
+    const char *untold; /* a host whose guests may use the images of this deed; NULL: none */
     unsigned deeds;
     char *done; /* what was, in words */
     struct round *round;
@@ -110,6 +113,10 @@ static void on_deed(void *arg)
                  ((const Drover__V1__AbortReply *)a->reply)->text);
     else if (good)
         take_released(f, (const Drover__V1__ReleaseReply *)a->reply, a->host);
+    if (good && f->untold)
+        add_done(f,
+                 "%s has not told what images its guests use, and none that it may use is renamed or removed",
+                 f->untold);
     if (good && ++f->deeds == MOST_DEEDS) {
         error_set(&err, STATUS_INTERNAL, "it does not end; see both agents' logs");
         good = false;
@@ -118,6 +125,20 @@ static void on_deed(void *arg)
         ask_both(f);
     else
         fail(f, &err);
+}
+
+/* Everyone's of a third host count, also the guest's own: it may have been started there. The list is the caller's. */
+static size_t keep_of(struct freeing_call *f, char ***ret)
+{
+    bool release = f->deed == FREEING_RELEASE_SOURCE, undo = f->deed == FREEING_ABORT;
+    const Drover__V1__CopiedImages *images = release ? f->source_images : undo ? f->destination_images : NULL;
+    const struct fleet *fleet = f->api->config.fleet;
+    const char *source = f->seen.source.host ? f->seen.source.host : "";
+    const char *destination = f->seen.destination.host ? f->seen.destination.host : "";
+    const struct fleet_host *unknown = image_users_unknown(fleet, source, destination);
+    f->untold = unknown && images && images->n_paths ? unknown->name : NULL;
+    return image_users_of(fleet, source, destination, "", images ? images->paths : NULL,
+                          images ? images->n_paths : 0, ret);
 }
 
 static void deed(struct freeing_call *f)
@@ -131,6 +152,9 @@ static void deed(struct freeing_call *f)
     Drover__V1__SettleRequest settle = DROVER__V1__SETTLE_REQUEST__INIT;
     Drover__V1__AbortRequest undo = DROVER__V1__ABORT_REQUEST__INIT;
     Drover__V1__ReleaseRequest release = DROVER__V1__RELEASE_REQUEST__INIT;
+    _cleanup_free_ char **keep = NULL;
+    undo.n_keep = release.n_keep = keep_of(f, &keep);
+    undo.keep = release.keep = keep;
     settle.step = undo.step = release.step = &step;
     settle.reason = undo.reason = (char *)reason;
     undo.role = DROVER__V1__ROLE__DESTINATION;
@@ -166,7 +190,7 @@ static enum freeing_seen seen_on(const struct fleet *fleet, const char *name, co
 }
 
 static struct freeing_side side(const struct freeing_call *f, const char *host, const struct round_answer *a,
-                                Drover__V1__Role role)
+                                Drover__V1__Role role, const Drover__V1__CopiedImages **ret_images)
 {
     const Drover__V1__ListTransactionsReply *list =
         a ? (const Drover__V1__ListTransactionsReply *)a->reply : NULL;
@@ -174,8 +198,13 @@ static struct freeing_side side(const struct freeing_call *f, const char *host, 
         .host = host, .asked = list, .seen = seen_on(f->api->config.fleet, host, f->guest)};
     for (size_t i = 0; list && i < list->n_transactions; i++) {
         const Drover__V1__OpenTransaction *t = list->transactions[i];
-        if (streq(t->step->transaction, f->open->step->transaction))
-            s.state = t->role == role ? t->state : "of the other role";
+        if (!streq(t->step->transaction, f->open->step->transaction))
+            continue;
+        s.state = t->role == role ? t->state : "of the other role";
+        *ret_images = t->images;
+        s.images = !t->images           ? FREEING_IMAGES_UNTOLD
+                   : t->images->n_paths ? FREEING_IMAGES_SOME
+                                        : FREEING_IMAGES_NONE;
     }
     return s;
 }
@@ -184,9 +213,13 @@ static void look(struct freeing_call *f)
 {
     const struct fleet *fleet = f->api->config.fleet;
     const struct round_answer *peer = f->round->n > 1 ? f->round->list[1] : NULL;
-    struct freeing_side here = side(f, f->host, f->round->list[0], f->open->role);
+    const Drover__V1__CopiedImages *images_here = NULL, *images_there = NULL;
+    struct freeing_side here = side(f, f->host, f->round->list[0], f->open->role, &images_here);
     struct freeing_side there =
-        side(f, f->peer, peer, f->host_is_source ? DROVER__V1__ROLE__DESTINATION : DROVER__V1__ROLE__SOURCE);
+        side(f, f->peer, peer, f->host_is_source ? DROVER__V1__ROLE__DESTINATION : DROVER__V1__ROLE__SOURCE,
+             &images_there);
+    f->source_images = f->host_is_source ? images_here : images_there;
+    f->destination_images = f->host_is_source ? images_there : images_here;
     f->seen.guest = f->name;
     f->seen.source = f->host_is_source ? here : there;
     f->seen.destination = f->host_is_source ? there : here;

@@ -78,6 +78,7 @@ int driver_new(const struct driver_config *config, struct driver **ret, struct e
 {
     _cleanup_(driver_freep) struct driver *d = new0(struct driver);
     d->config = *config;
+    d->started_ms = clock_monotonic_ms();
     struct error own = {0};
     struct reading reading = {d, err ? err : &own};
     int r = store_each_open(config->store, take_up, &reading, reading.err);

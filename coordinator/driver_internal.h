@@ -41,6 +41,7 @@ struct migration {
     int64_t started;        /* monotonic; -1 after a restart */
     int64_t transfer_ended; /* monotonic; 0: not yet, or before a restart */
     bool activated_by_mesh;
+    bool said_unknown; /* that a host has not told what images its guests use */
 };
 
 struct driver_watch {
@@ -53,6 +54,7 @@ struct driver_watch {
 
 struct driver {
     struct driver_config config;
+    int64_t started_ms;
     struct migration *migrations; /* oldest first */
     struct driver_watch *watches;
     bool telling; /* watches are freed afterwards */

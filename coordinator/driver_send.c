@@ -13,6 +13,7 @@ enum {
     SETTLE_MS = 30000, /* the agent waits until libvirt has ended its job */
     UNDO_MS = 30000,
     START_MS = 120000, /* a cold start boots a QEMU */
+    FLEET_MS = 6000,   /* after the start, for the hosts to tell their guests; below TXN_DOUBT_AFTER_MS */
 };
 
 struct call {
@@ -374,10 +375,29 @@ static void settle(struct call *c, struct rpc_stub *stub, Drover__V1__Step *step
     drover__v1__agent__settle(&stub->base, &r, on_settled, c);
 }
 
+/* Where the message has images renamed or removed: a host that has not told yet what its guests use. */
+static const struct fleet_host *unknown_user(const struct call *c)
+{
+    const struct migration *m = c->migration;
+    bool touches = c->party == TXN_SOURCE ? c->message == TXN_RELEASE : c->message == TXN_ABORT;
+    return touches && m->journal->relocation && m->journal->relocation->n_copies
+               ? image_users_unknown(m->driver->config.fleet, m->txn.host[TXN_SOURCE],
+                                     m->txn.host[TXN_DESTINATION])
+               : NULL;
+}
+
 /* What a third host's guest uses is not the two agents' to see. The list is the caller's, its strings are the journal's. */
 static size_t keep_of(const struct call *c, char ***ret)
 {
-    const struct migration *m = c->migration;
+    struct migration *m = c->migration;
+    const struct fleet_host *unknown = unknown_user(c);
+    if (unknown && !m->said_unknown) {
+        _cleanup_free_ char *text = xasprintf("%s has not told what images its guests use: "
+                                              "none that it may use is renamed or removed",
+                                              unknown->name);
+        migration_log(m, text);
+        m->said_unknown = true;
+    }
     return image_users_find(m->driver->config.fleet, m->txn.host[TXN_SOURCE], m->txn.host[TXN_DESTINATION],
                             m->job->guest_uuid, m->journal->relocation, c->party == TXN_SOURCE, ret);
 }
@@ -440,9 +460,12 @@ void migration_send(struct migration *m, enum txn_message message, enum txn_part
     *c = (struct call){.next = m->calls, .migration = m, .message = message, .party = party, .sending = true};
     m->calls = c;
     c->client = agents_client(m->driver->config.agents, host_of(c));
-    if (!c->client) {
+    const struct fleet_host *unknown = unknown_user(c);
+    bool early = unknown && clock_monotonic_ms() - m->driver->started_ms < FLEET_MS;
+    if (early || !c->client) {
         _cleanup_free_ char *text =
-            xasprintf("%s is not in the coordinator's configuration (`hosts:`)", host_of(c));
+            early ? xasprintf("%s has not told its guests yet", unknown->name)
+                  : xasprintf("%s is not in the coordinator's configuration (`hosts:`)", host_of(c));
         answered(c, TXN_EVENT_NO_ANSWER, TXN_OK, text);
         free(c);
         return;

@@ -111,6 +111,13 @@ const Drover__V1__Export *exports_nearest(const struct exports *e, const char *p
     return nearest;
 }
 
+bool exports_have(const char *path)
+{
+    _cleanup_(exports_deinit) struct exports e = {0};
+    read_directories(&e);
+    return e.n_errors || exports_nearest(&e, path);
+}
+
 void exports_find_nonce(const struct limit *limit, const char *nonce, const char *relative,
                         Drover__V1__ProbeResult *r)
 {

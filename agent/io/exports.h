@@ -47,6 +47,9 @@ void exports_read(const struct limit *limit, Drover__V1__InspectClient *const *c
  * reach it through. NULL if none does. */
 const Drover__V1__Export *exports_nearest(const struct exports *exports, const char *path);
 
+/* A directory that this machine exports has it, or not all of what it exports could be read. */
+bool exports_have(const char *path);
+
 /* Looks for the nonce in every exported directory, first in `relative` below it. */
 void exports_find_nonce(const struct limit *limit, const char *nonce, const char *relative,
                         Drover__V1__ProbeResult *result);

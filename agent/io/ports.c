@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -120,6 +121,46 @@ int port_open(const char *proc, const char *address, uint32_t min, uint32_t max,
     r->ports_taken = r->ports_total;
     probe_say(r, REFUTED, "range-full", "all ports %u to %u of %s are taken", min, max, r->address);
     return -1;
+}
+
+/* ---- for another program, which listens a moment later ---- */
+
+enum { PORTS = 65536 };
+
+static pthread_mutex_t reserved_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool reserved[PORTS];
+
+uint32_t port_reserve(const char *proc, const char *address, uint32_t min, uint32_t max,
+                      Drover__V1__ProbeResult *r)
+{
+    uint32_t port = 0, top = max < PORTS ? max : PORTS - 1;
+    pthread_mutex_lock(&reserved_lock);
+    for (;;) {
+        while (top >= min && reserved[top])
+            top--;
+        if (top < min) {
+            probe_say(r, REFUTED, "range-full", "all ports %u to %u of %s are taken", min, max, address);
+            break;
+        }
+        int fd = port_open(proc, address, min, top, r);
+        if (fd < 0)
+            break;
+        close(fd);
+        top = r->port;
+        if (!reserved[top]) {
+            reserved[port = top] = true;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&reserved_lock);
+    return port;
+}
+
+void port_give_back(uint32_t port)
+{
+    pthread_mutex_lock(&reserved_lock);
+    reserved[port] = false;
+    pthread_mutex_unlock(&reserved_lock);
 }
 
 /* ---- connecting ---- */

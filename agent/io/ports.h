@@ -13,6 +13,12 @@ enum { PORT_GREETING_MAX = 64 };
 int port_open(const char *proc, const char *address, uint32_t min, uint32_t max,
               Drover__V1__ProbeResult *result);
 
+/* The same port, of which nobody else is told until it is given back: for a program that is about to listen on it. 0: there is none. Any
+ * thread. */
+uint32_t port_reserve(const char *proc, const char *address, uint32_t min, uint32_t max,
+                      Drover__V1__ProbeResult *result);
+void port_give_back(uint32_t port);
+
 /* Connects, from the address `from` (may be empty). With a nonce the greeting must hold it. */
 void port_connect(const struct limit *limit, const char *from, const char *address, uint32_t port,
                   const char *nonce, Drover__V1__ProbeResult *result);

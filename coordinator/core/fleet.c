@@ -218,7 +218,7 @@ void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event)
         for (size_t g = host->n_guests; g-- > 0;)
             if (!host->guests[g].told)
                 drop_guest(host, &host->guests[g]);
-        host->synced = true;
+        host->synced = host->told = true;
     }
 }
 

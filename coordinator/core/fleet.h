@@ -30,8 +30,9 @@ struct fleet;
 struct fleet_host {
     struct fleet *fleet; /* that it is in, and which stays where it is */
     char *name, *site, *agent_url;
-    bool up;          /* the session is there */
-    bool synced;      /* and all guests have been told */
+    bool up;     /* the session is there */
+    bool synced; /* and all guests have been told */
+    bool told;   /* they were once, since the start: what was said last stays known of a host that is down */
     bool maintenance; /* it gets no guests */
     int64_t since_ms;
     char *why;                      /* why it is down */

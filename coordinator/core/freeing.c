@@ -43,6 +43,7 @@ static int refuse(const struct freeing *f, struct error *err, const char *why, c
 
 static const char *const look = "Look at both hosts (virsh list --all), and at their agents' logs";
 static const char *const up_first = "Make both agents reachable, then try again";
+static const char *const update = "Update it, then try again";
 
 static bool runs_elsewhere(const struct freeing *f)
 {
@@ -74,6 +75,9 @@ static int of_fenced(const struct freeing *f, enum freeing_deed *ret, struct err
         return refuse(f, err, "the source has given the guest away, and it is not seen at the destination",
                       "If it is nowhere its memory is lost: define and start it on the destination (virsh), "
                       "then try again");
+    if (s->images == FREEING_IMAGES_UNTOLD)
+        return refuse(f, err, "the source's agent is older, and does not tell which disks were copied",
+                      update);
     *ret = FREEING_RELEASE_SOURCE;
     return 0;
 }
@@ -91,6 +95,17 @@ static int of_destination(const struct freeing *f, enum freeing_deed *ret, struc
                 "the destination has an image of the guest, which runs on no other host that can be "
                 "asked: it may be all that is left of its memory",
                 look);
+        if (d->images == FREEING_IMAGES_UNTOLD)
+            return refuse(f, err,
+                          "the destination's agent is older, and does not tell which disks were copied",
+                          update);
+        /* They are removed by it. A guest that is shut off is nowhere seen to be given away. */
+        bool source_known = s->asked && s->seen != FREEING_UNKNOWN;
+        if (d->images == FREEING_IMAGES_SOME && !source_known && !f->kept && !runs_elsewhere(f))
+            return refuse(f, err,
+                          "the destination has copies of the guest's disks, and the source can't be asked "
+                          "whether it has given the guest away",
+                          up_first);
         *ret = FREEING_ABORT;
         return 0;
     }

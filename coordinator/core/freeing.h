@@ -19,12 +19,20 @@ enum freeing_seen {
     FREEING_RUNNING,
 };
 
+/* Of disks that are copied: at the source the old ones, at the destination those that were made. */
+enum freeing_images {
+    FREEING_IMAGES_UNTOLD, /* its agent doesn't say: it is older */
+    FREEING_IMAGES_NONE,
+    FREEING_IMAGES_SOME,
+};
+
 struct freeing_side {
     const char *host; /* NULL: it is not known which */
     bool asked;       /* its agent has said what is open there */
     const char
         *state; /* of the move there, as the agent calls it ("FENCED"); NULL: it has nothing open of it */
     enum freeing_seen seen;
+    enum freeing_images images; /* of the move, where a state is open */
 };
 
 struct freeing {

@@ -242,7 +242,8 @@ static void on_activated(struct txn *t, const struct txn_event *e, struct txn_ac
              t->guest, to);
         enter(t, a, TXN_RELEASING, e->now);
     } else {
-        blame(t, "%s lost %s's memory: %.200s", to, t->guest, said(e));
+        blame(t, t->definition_only ? "%s does not have %s: %.200s" : "%s lost %s's memory: %.200s", to,
+              t->guest, said(e));
         tell(a, "%.300s", t->why);
         enter(t, a, TXN_COLD_START, e->now);
     }

@@ -44,8 +44,10 @@ bool txn_cancel_text(const struct txn *t, char *text, size_t size)
         return false;
     case TXN_COLD_START:
         snprintf(text, size,
-                 "%s's memory was lost on %s and it is being started anew on %s: too late to cancel", guest,
-                 to, from);
+                 t->definition_only
+                     ? "%s did not get to %s and is given back to %s: nothing is left to cancel"
+                     : "%s's memory was lost on %s and it is being started anew on %s: too late to cancel",
+                 guest, to, from);
         return false;
     case TXN_DONE:
     case TXN_ABORTED:
@@ -148,8 +150,10 @@ static void what_is_missing(const struct txn *t, char *text, size_t size, char *
                      guest, from, to);
             clear_away(t, todo, todo_size);
         } else {
-            snprintf(text, size, "%s's memory was lost on %s; it is to be started anew on %s", guest, to,
-                     from);
+            snprintf(text, size,
+                     t->definition_only ? "%s did not get to %s; it is to be given back to %s"
+                                        : "%s's memory was lost on %s; it is to be started anew on %s",
+                     guest, to, from);
             snprintf(todo, todo_size, "make %s's agent and libvirt reachable; it goes on by itself", from);
         }
         break;
@@ -172,7 +176,10 @@ static void what_is_done(const struct txn *t, char *text, size_t size)
         break;
     case TXN_ACTIVATING: snprintf(text, size, "%s takes %s over", to, guest); break;
     case TXN_RELEASING: snprintf(text, size, "%s is on %s; what was held is given back", guest, to); break;
-    case TXN_COLD_START: snprintf(text, size, "%s is started anew on %s", guest, from); break;
+    case TXN_COLD_START:
+        snprintf(text, size, t->definition_only ? "%s is given back to %s" : "%s is started anew on %s",
+                 guest, from);
+        break;
     case TXN_DONE:
     case TXN_ABORTED: snprintf(text, size, "both hosts are asked where %s is", guest); break;
     case TXN_N_STATES: break;

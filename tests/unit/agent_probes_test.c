@@ -161,6 +161,21 @@ static void a_full_range_and_a_foreign_address_are_results(void **state)
     expect(name, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "no-address");
 }
 
+static void a_reserved_port_is_nobody_elses(void **state)
+{
+    (void)state;
+    _cleanup_result_ Drover__V1__ProbeResult *r = result_new();
+    uint32_t a = port_reserve("/proc", "127.0.0.1", MIN, MIN + SPAN, r);
+    uint32_t b = port_reserve("/proc", "127.0.0.1", MIN, MIN + SPAN, r);
+    assert_true(a > b && b >= MIN);
+    assert_int_equal(port_reserve("/proc", "127.0.0.1", a, a, r), 0);
+    expect(r, DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "range-full");
+    port_give_back(a);
+    assert_int_equal(port_reserve("/proc", "127.0.0.1", MIN, MIN + SPAN, r), a);
+    port_give_back(a);
+    port_give_back(b);
+}
+
 /* A listener that greets one connection with `text`, or hangs up at once (NULL). */
 struct greeter {
     int fd;
@@ -361,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_program_that_complains_has_failed_if_it_is_to_be_silent),
         cmocka_unit_test(a_program_that_hangs_or_talks_too_much_is_killed_with_its_children),
         cmocka_unit_test(the_last_free_port_of_the_range_is_opened),
+        cmocka_unit_test(a_reserved_port_is_nobody_elses),
         cmocka_unit_test(a_full_range_and_a_foreign_address_are_results),
         cmocka_unit_test(the_agent_that_listens_is_known_by_its_greeting),
         cmocka_unit_test(what_does_not_answer_is_told_apart),

@@ -88,7 +88,7 @@ struct fleet_host *made_host(struct fleet *fleet, const char *name)
     r->listening->tcp = true;
     h->report = r;
     fleet_session(h, true, 1000, NULL);
-    h->synced = true;
+    h->synced = h->told = true;
     return h;
 }
 

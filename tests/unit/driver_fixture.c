@@ -372,7 +372,8 @@ uint64_t fixture_order(struct fixture *f, Drover__V1__Mode mode)
                                     .source = "kvm1",
                                     .destination = "kvm2",
                                     .operator_name = "oncall",
-                                    .mode = mode};
+                                    .mode = mode,
+                                    .relocation = f->relocation};
     uint64_t job = 0;
     struct error err = {0};
     if (driver_migrate(f->driver, &order, &job, &err))

@@ -50,7 +50,8 @@ struct fixture {
     char dir[64], path[128];
     char trace[2000]; /* "kvm1 PREPARE 7;" ... +0: the transaction's generation, +1: a higher one */
     uint64_t generation;
-    Drover__V1__Job *end; /* the job as it was told last */
+    const Drover__V1__Relocation *relocation; /* of orders; NULL: none */
+    Drover__V1__Job *end;                     /* the job as it was told last */
     bool ended;
     bool (*until)(struct fixture *f);
 };

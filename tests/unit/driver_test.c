@@ -407,6 +407,32 @@ static void a_host_that_cannot_be_asked_at_the_end_is_named(void **state)
                          "kvm1");
 }
 
+static bool kvm2_is_released(struct fixture *f)
+{
+    return kvm2(f)->asked[RELEASE] > 0;
+}
+
+/* Until every host has told its guests, nobody knows who else uses the images. */
+static void copied_images_wait_for_the_fleet_after_the_start(void **state)
+{
+    struct fixture *f = *state;
+    Drover__V1__DiskCopy copy = DROVER__V1__DISK_COPY__INIT, *copies[] = {&copy};
+    Drover__V1__Relocation relocation = DROVER__V1__RELOCATION__INIT;
+    copy.target = (char *)"vda";
+    copy.from = copy.to = (char *)"/srv/vms/web1.qcow2";
+    relocation.copies = copies;
+    relocation.n_copies = 1;
+    f->relocation = &relocation;
+    fleet_add_host(&f->fleet, "kvm3", "tokyo", "tcp://127.0.0.1:1");
+    fixture_order(f, DROVER__V1__MODE__MODE_LIVE);
+    fixture_run(f, kvm2_is_released);
+    assert_int_equal(kvm1(f)->asked[RELEASE], 0);
+    fleet_host(&f->fleet, "kvm3")->told = true;
+    fixture_run(f, fixture_ended);
+    assert_int_equal(kvm1(f)->asked[RELEASE], 1);
+    assert_int_equal(f->end->state, DROVER__V1__JOB_STATE__JOB_DONE);
+}
+
 int main(void)
 {
 #define story(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
@@ -422,6 +448,7 @@ int main(void)
         story(cancel_in_the_transfer),
         story(settle_is_asked_until_answered),
         story(a_lost_image_is_started_anew),
+        story(copied_images_wait_for_the_fleet_after_the_start),
         story(a_restart_settles_the_transfer),
         story(a_restart_goes_on_with_the_release),
         story(a_new_order_needs_the_journal),

@@ -89,11 +89,50 @@ static void the_guest_itself_and_both_ends_do_not(void **state)
     fleet_deinit(&w.fleet);
 }
 
+static void nothing_is_free_while_a_third_host_has_told_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    init(&w);
+    struct fleet_host *third = fleet_host(&w.fleet, "kvm3");
+    fleet_host(&w.fleet, "kvm1")->told = fleet_host(&w.fleet, "kvm2")->told =
+        false; /* they look themselves */
+    assert_null(image_users_unknown(&w.fleet, "kvm1", "kvm2"));
+    assert_int_equal(found(&w, true), 0);
+    third->told = third->synced = false;
+    assert_ptr_equal(image_users_unknown(&w.fleet, "kvm1", "kvm2"), third);
+    assert_int_equal(found(&w, true), 1);
+    assert_int_equal(found(&w, false), 1);
+    Drover__V1__AgentEvent synced = DROVER__V1__AGENT_EVENT__INIT;
+    synced.synced = true;
+    fleet_event(third, &synced);
+    assert_int_equal(found(&w, true), 0);
+    fleet_session(third, false, 2000, "gone"); /* what it said last holds */
+    assert_null(image_users_unknown(&w.fleet, "kvm1", "kvm2"));
+    assert_int_equal(found(&w, true), 0);
+    fleet_deinit(&w.fleet);
+}
+
+static void the_guest_itself_counts_where_it_is_not_named(void **state)
+{
+    (void)state;
+    struct world w;
+    init(&w);
+    made_disk(made_guest(fleet_host(&w.fleet, "kvm3"), "web1", UUID_A)->guest, "file", THERE);
+    char *images[] = {(char *)HERE, (char *)THERE}, **list;
+    assert_int_equal(image_users_of(&w.fleet, "kvm1", "kvm2", "", images, 2, &list), 1);
+    assert_string_equal(list[0], THERE);
+    free(list);
+    fleet_deinit(&w.fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_disk_a_volume_and_a_backing_file_of_a_third_host_count),
         cmocka_unit_test(the_guest_itself_and_both_ends_do_not),
+        cmocka_unit_test(nothing_is_free_while_a_third_host_has_told_nothing),
+        cmocka_unit_test(the_guest_itself_counts_where_it_is_not_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
