@@ -131,6 +131,12 @@ void exports_find_nonce(const struct limit *limit, const char *nonce, const char
     if (limit_over(limit) || streq(r->reason, "timeout"))
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout",
                   "not found in time in %u exported directories; not all could be looked at", looked);
+    else if (streq(r->reason, "skipped"))
+        probe_say(
+            r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "skipped",
+            "not found in %u exported directories; what lies below them on other file systems, hidden, deep "
+            "or closed to the agent was not looked at",
+            looked);
     else
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "absent",
                   "it is in none of the %u directories exported here", looked);
