@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-enum { RESOLVE_MS = 1500, MAX_LOOKUPS = 256, FILE_MAX_BYTES = 65536 };
+enum { RESOLVE_MS = 1500, LOOK_MS = 100, MAX_LOOKUPS = 256, FILE_MAX_BYTES = 65536 };
 
 /* ---- operating system ---- */
 
@@ -169,15 +169,16 @@ struct lookup *lookup_begin(const char *name)
 /* A resolver that hangs must not hold up the other facts. */
 void lookup_end(struct lookup *l, const struct limit *limit, char ***ret, size_t *ret_n, char **ret_error)
 {
-    int64_t end_ms = clock_monotonic_ms() + limit_left_ms(limit);
-    struct timespec end = {end_ms / 1000, end_ms % 1000 * 1000000L};
     if (!l) {
         xml_set(ret_error, xstrdup("not looked up: too many names are, and the resolver does not answer"));
         return;
     }
     pthread_mutex_lock(&l->lock);
-    while (!l->over && pthread_cond_timedwait(&l->ended, &l->lock, &end) == 0)
-        ;
+    while (!l->over && !limit_over(limit)) { /* it may be cancelled, too */
+        int64_t left = limit_left_ms(limit), until = clock_monotonic_ms() + (left < LOOK_MS ? left : LOOK_MS);
+        struct timespec next = {until / 1000, until % 1000 * 1000000L};
+        pthread_cond_timedwait(&l->ended, &l->lock, &next);
+    }
     bool over = l->over;
     int64_t begun_ms = l->begun_ms;
     l->left = !over;
