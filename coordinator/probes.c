@@ -29,6 +29,7 @@ struct probes {
     unsigned named; /* groups that have a nonce */
     struct loop_timer *deadline, *turn;
     int64_t ends_ms;
+    unsigned seconds; /* that all have */
     void (*done)(void *arg, struct evidence *evidence);
     void *arg;
 };
@@ -132,7 +133,8 @@ static void on_deadline(void *arg)
 {
     struct probes *p = arg;
     p->deadline = NULL;
-    give_up(p, "in 3 s");
+    _cleanup_free_ char *why = xasprintf("in %u s", p->seconds);
+    give_up(p, why);
     finish(p);
 }
 
@@ -254,14 +256,24 @@ static void send_due(struct probes *p)
             send_one(p, i);
 }
 
+static bool asks_names(const struct evidence *e)
+{
+    for (size_t i = 0; i < e->n; i++)
+        if (e->asks[i].inspect && e->asks[i].inspect->n_names)
+            return true;
+    return false;
+}
+
 struct probes *probes_start(struct loop *loop, const struct agents *agents, struct evidence *evidence,
                             void (*done)(void *arg, struct evidence *evidence), void *arg)
 {
     struct probes *p = new0(struct probes);
     *p = (struct probes){.loop = loop, .agents = agents, .evidence = *evidence, .done = done, .arg = arg};
     *evidence = (struct evidence){0};
-    p->ends_ms = clock_monotonic_ms() + PROBES_MS;
-    p->deadline = loop_timer_start(loop, PROBES_MS, on_deadline, p);
+    int64_t wait_ms = asks_names(&p->evidence) ? PROBES_NAMES_MS : PROBES_MS;
+    p->seconds = (unsigned)(wait_ms / 1000);
+    p->ends_ms = clock_monotonic_ms() + wait_ms;
+    p->deadline = loop_timer_start(loop, wait_ms, on_deadline, p);
     take_turn(p);
     return p;
 }

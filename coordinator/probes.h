@@ -7,7 +7,7 @@
 struct probes;
 
 /* Takes the evidence over; done(arg, evidence) hands it back, once, later, on the loop: when all is answered, or PROBES_MS
- * after the start with what is missing marked FAILED. Until then hosts of the fleet must stay (they do). */
+ * (PROBES_NAMES_MS, where names are asked) after the start with what is missing marked FAILED. Until then hosts of the fleet must stay (they do). */
 struct probes *probes_start(struct loop *loop, const struct agents *agents, struct evidence *evidence,
                             void (*done)(void *arg, struct evidence *evidence), void *arg);
 

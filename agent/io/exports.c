@@ -8,6 +8,7 @@
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,10 +124,15 @@ void exports_find_nonce(const struct limit *limit, const char *nonce, const char
 {
     _cleanup_(exports_deinit) struct exports e = {0};
     unsigned looked = 0;
+    bool closed = false;
     read_directories(&e);
     for (size_t i = 0; i < e.n && !limit_over(limit); i++) {
         struct stat st;
-        if (!*e.list[i]->path || stat(e.list[i]->path, &st) < 0 || !S_ISDIR(st.st_mode))
+        if (!*e.list[i]->path)
+            continue;
+        bool told = stat(e.list[i]->path, &st) == 0;
+        closed = closed || (!told && errno != ENOENT);
+        if (!told || !S_ISDIR(st.st_mode))
             continue;
         looked++;
         if (nonce_find(limit, nonce, e.list[i]->path, relative, r)) {
@@ -138,6 +144,12 @@ void exports_find_nonce(const struct limit *limit, const char *nonce, const char
     if (limit_over(limit) || streq(r->reason, "timeout"))
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout",
                   "not found in time in %u exported directories; not all could be looked at", looked);
+    else if (closed || streq(r->reason, "skipped"))
+        probe_say(
+            r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "skipped",
+            "not found in %u exported directories; what lies below them on other file systems, hidden, deep "
+            "or closed to the agent was not looked at",
+            looked);
     else
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_REFUTED, "absent",
                   "it is in none of the %u directories exported here", looked);

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-enum { RESOLVE_MS = 1500, MAX_LOOKUPS = 64, FILE_MAX_BYTES = 65536 };
+enum { RESOLVE_MS = 1500, LOOK_MS = 100, MAX_LOOKUPS = 256, FILE_MAX_BYTES = 65536 };
 
 /* ---- operating system ---- */
 
@@ -109,6 +109,7 @@ struct lookup {
     pthread_cond_t ended;
     bool over, left; /* left: nobody waits any more, and the thread frees it */
     int status;
+    int64_t begun_ms;
     struct addrinfo *result;
     char *name;
 };
@@ -144,12 +145,13 @@ static void *look_up(void *arg)
     return NULL;
 }
 
-static struct lookup *lookup_begin(const char *name)
+struct lookup *lookup_begin(const char *name)
 {
     pthread_condattr_t attr;
     pthread_t thread;
     struct lookup *l = new0(struct lookup);
     l->name = xstrdup(name);
+    l->begun_ms = clock_monotonic_ms();
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -165,24 +167,25 @@ static struct lookup *lookup_begin(const char *name)
 }
 
 /* A resolver that hangs must not hold up the other facts. */
-void host_resolve(const struct limit *limit, const char *name, char ***ret, size_t *ret_n, char **ret_error)
+void lookup_end(struct lookup *l, const struct limit *limit, char ***ret, size_t *ret_n, char **ret_error)
 {
-    int64_t left = limit_left_ms(limit), most = left < RESOLVE_MS ? left : RESOLVE_MS;
-    int64_t end_ms = clock_monotonic_ms() + most;
-    struct timespec end = {end_ms / 1000, end_ms % 1000 * 1000000L};
-    struct lookup *l = lookup_begin(name);
     if (!l) {
         xml_set(ret_error, xstrdup("not looked up: too many names are, and the resolver does not answer"));
         return;
     }
     pthread_mutex_lock(&l->lock);
-    while (!l->over && pthread_cond_timedwait(&l->ended, &l->lock, &end) == 0)
-        ;
+    while (!l->over && !limit_over(limit)) { /* it may be cancelled, too */
+        int64_t left = limit_left_ms(limit), until = clock_monotonic_ms() + (left < LOOK_MS ? left : LOOK_MS);
+        struct timespec next = {until / 1000, until % 1000 * 1000000L};
+        pthread_cond_timedwait(&l->ended, &l->lock, &next);
+    }
     bool over = l->over;
+    int64_t begun_ms = l->begun_ms;
     l->left = !over;
     pthread_mutex_unlock(&l->lock);
     if (!over) {
-        xml_set(ret_error, xasprintf("no answer within %lld ms", (long long)most));
+        xml_set(ret_error,
+                xasprintf("no answer within %lld ms", (long long)(clock_monotonic_ms() - begun_ms)));
         return;
     }
     if (l->status)
@@ -190,6 +193,13 @@ void host_resolve(const struct limit *limit, const char *name, char ***ret, size
     for (const struct addrinfo *a = l->result; a; a = a->ai_next)
         add_address(a->ai_addr, ret, ret_n);
     lookup_free(l);
+}
+
+void host_resolve(const struct limit *limit, const char *name, char ***ret, size_t *ret_n, char **ret_error)
+{
+    int64_t left = limit_left_ms(limit), most = left < RESOLVE_MS ? left : RESOLVE_MS;
+    const struct limit own = {clock_monotonic_ms() + most, limit->cancel_fd};
+    lookup_end(lookup_begin(name), &own, ret, ret_n, ret_error);
 }
 
 /* ---- huge pages ---- */

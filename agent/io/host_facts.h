@@ -11,7 +11,15 @@
 Drover__V1__HostFacts *host_facts_read(const struct limit *limit, const struct agent_config *config,
                                        Drover__V1__Inspection *inspection);
 
-/* The addresses that a name stands for here, appended to the list; or why there are none. In bounded time. The fields of a message. */
+/* Looks a name up, beside all else. NULL: too many are. */
+struct lookup *lookup_begin(const char *name);
+
+/* The addresses that it stands for here, appended to the list; or why there are none. Waits until the limit, and ends it. NULL: says
+ * so. The fields of a message. */
+void lookup_end(struct lookup *lookup, const struct limit *limit, char ***ret, size_t *ret_n,
+                char **ret_error);
+
+/* Both, in a time of its own within the limit. */
 void host_resolve(const struct limit *limit, const char *name, char ***ret, size_t *ret_n, char **ret_error);
 
 /* `etc_libvirt`: /etc/libvirt. Each setting that matters to migrations, with the file and line that say so, or the default. */

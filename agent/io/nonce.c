@@ -317,7 +317,15 @@ struct walk {
     const struct limit *limit;
     const char *name;
     unsigned entries;
+    bool skipped; /* a directory that clients may see was not looked into */
 };
+
+/* Not for images: where GlusterFS keeps its books in a brick, and what e2fsck finds. */
+static bool is_kept(const char *name)
+{
+    return streq(name, ".") || streq(name, "..") || strncmp(name, ".glusterfs", 10) == 0 ||
+           streq(name, ".trashcan") || streq(name, "lost+found");
+}
 
 /* The directory that holds the name, the caller's; depth first, without leaving the file system. */
 static char *walk(struct walk *w, const char *path, dev_t device, unsigned depth)
@@ -326,16 +334,20 @@ static char *walk(struct walk *w, const char *path, dev_t device, unsigned depth
     _cleanup_free_ char *here = xasprintf("%s/%s", path, w->name), *found = NULL;
     if (lstat(here, &st) == 0)
         return S_ISREG(st.st_mode) ? xstrdup(path) : NULL;
-    if (depth == 0)
-        return NULL;
     DIR *dir = opendir(path);
+    w->skipped = w->skipped || !dir;
     for (struct dirent *e; dir && !found && (e = readdir(dir));) {
         if (++w->entries > FIND_ENTRIES || (w->entries % 64 == 0 && limit_over(w->limit)))
             break;
-        if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
-            continue; /* hidden directories, too: a brick keeps its own books in one */
+        if (is_kept(e->d_name) || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
+            continue;
         _cleanup_free_ char *below = xasprintf("%s/%s", path, e->d_name);
-        if (lstat(below, &st) == 0 && S_ISDIR(st.st_mode) && st.st_dev == device)
+        bool told = lstat(below, &st) == 0;
+        if (told && !S_ISDIR(st.st_mode))
+            continue;
+        if (!told || e->d_name[0] == '.' || st.st_dev != device || depth == 0)
+            w->skipped = w->skipped || told || errno != ENOENT;
+        else
             found = walk(w, below, device, depth - 1);
     }
     if (dir)
@@ -352,11 +364,17 @@ bool nonce_find(const struct limit *limit, const char *nonce, const char *direct
     _cleanup_free_ char *likely = xasprintf("%s/%s", directory, relative),
                         *file = xasprintf("%s/%s", likely, name);
     _cleanup_free_ char *found = NULL;
-    struct walk w = {limit, name, 0};
+    struct walk w = {.limit = limit, .name = name};
     if (lstat(file, &st) == 0 && S_ISREG(st.st_mode))
         found = steal(&likely);
     else if (stat(directory, &st) == 0 && S_ISDIR(st.st_mode))
         found = walk(&w, directory, st.st_dev, FIND_DEPTH);
+    if (!found && w.skipped)
+        probe_say(
+            r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "skipped",
+            "%s has directories that are not looked into: other file systems, hidden, too deep, or closed "
+            "to the agent",
+            directory);
     if (!found && w.entries > FIND_ENTRIES)
         probe_say(r, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout",
                   "%s has more than the %d entries that are looked at", directory, FIND_ENTRIES);

@@ -36,9 +36,17 @@ static const struct rule rules[] = {
      "prove. So nothing tells whether the host is ready.",
      false},
     {"inspection-missing", B, PROBED, rule_inspection_missing,
-     "A host was asked about the guest, its paths and its disks' servers, and has not told of all in time. "
-     "What was not looked at can't be found to be wrong, so nothing moves.",
+     "A host was asked about the guest and its paths, and has not told of all in time. What was not looked "
+     "at can't be found to be wrong, so nothing moves.",
      false},
+    {"host-untold", B, PROBED, rule_host_untold,
+     "A host has told what the guest needs there, and not of itself in time: whether it serves the disks by "
+     "one of its addresses, and has the huge pages, is then not known.",
+     true},
+    {"names-untold", B, PROBED, rule_names_untold,
+     "Of a network disk, no server's name could be looked up on both hosts: the nameserver does not answer, "
+     "or does not know it. Whether they would reach one server is then not known.",
+     true},
     {"same-host", B, ALWAYS, rule_same_host, "The destination that was named is the host where the guest is.",
      false},
     {"host-uuid", B, LIBVIRT, rule_host_uuid,
@@ -81,22 +89,18 @@ static const struct rule rules[] = {
     {"mode-allowed", B, ALWAYS, rule_mode_allowed,
      "Post-copy was asked for, and the policy's allow does not have it.", false},
     {"post-copy-handover", W, MOVING, rule_post_copy_handover,
-     "A migration that may go on as post-copy can't start paused: libvirt runs the guest at the destination. "
-     "If "
-     "its last answer is lost before post-copy has begun, stock libvirt runs it at the source, too, and "
-     "nothing "
-     "but a lock on the disk stops the second copy.",
+     "A migration that may go on as post-copy can't start paused: libvirt runs the guest at the "
+     "destination. If its last answer is lost before post-copy has begun, stock libvirt runs it at the "
+     "source, too, and nothing but a lock on the disk stops the second copy.",
      false},
     {"post-copy-missing", B, REPORTS | MOVING, rule_post_copy_missing,
      "Post-copy was asked for, and the destination's QEMU may not use userfaultfd, by which it waits for "
-     "pages: it "
-     "would refuse the migration. libvirt's packages of some distributions set vm.unprivileged_userfaultfd "
-     "for it.",
+     "pages: it would refuse the migration. libvirt's packages of some distributions set "
+     "vm.unprivileged_userfaultfd for it.",
      true},
     {"post-copy-left-out", W, REPORTS | MOVING, rule_post_copy_missing,
-     "The policy allows post-copy, and the destination's QEMU may not use userfaultfd, by which it waits for "
-     "pages. "
-     "The guest moves without post-copy among the rungs of the ladder.",
+     "The policy allows post-copy, and the destination's QEMU may not use userfaultfd, by which it waits "
+     "for pages. The guest moves without post-copy among the rungs of the ladder.",
      false},
     {"guest-elsewhere", B, ALWAYS, rule_guest_elsewhere,
      "The guest is active on another host as well. Its disks are in danger; nothing is made worse by moving "
@@ -122,8 +126,7 @@ static const struct rule rules[] = {
      false},
     {"definition-differs", W, PROBED | MOVING, rule_definition_differs,
      "The guest's definition, which goes along, names disks or networks that the guest does not have while "
-     "it "
-     "runs. They were not checked, and its next start at the destination needs them.",
+     "it runs. They were not checked, and its next start at the destination needs them.",
      false},
     {"firmware-variables", B, AT_REST, rule_nvram,
      "UEFI variables are in a file that only the source has. A running guest takes them along; a definition "
@@ -164,25 +167,22 @@ static const struct rule rules[] = {
      false},
     {"cpu-incompatible", B, PROBED, rule_cpu_incompatible,
      "The destination's libvirt, asked to compare the guest's CPU (of one that sees the host's own: what "
-     "host-model names on "
-     "the source), finds features missing. A guest that uses one of them there crashes.",
+     "host-model names on the source), finds features missing. A guest that uses one of them there crashes.",
      false},
     {"cpu-unproven", W, PROBED, rule_cpu_unproven,
      "Whether the destination can run the guest's CPU could not be asked of its libvirt.", false},
     {"hypervisor-feature", B, LIBVIRT, rule_hypervisor_feature,
      "The guest is defined with a feature of the hypervisor (Hyper-V enlightenments, vmcoreinfo, a "
-     "generation ID, an emulated "
-     "TPM) that the destination's libvirt says it does not have.",
+     "generation ID, an emulated TPM) that the destination's libvirt says it does not have.",
      false},
     {"tpm-state", B, AT_REST, rule_tpm_state,
-     "The guest's emulated TPM keeps its keys in a directory that only the source has. A running guest takes "
-     "them along; a "
-     "definition does not.",
+     "The guest's emulated TPM keeps its keys in a directory that only the source has. A running guest "
+     "takes them along; a definition does not.",
      false},
     {"device-path", B, PROBED, rule_device_path,
-     "A device of the guest (a guest agent's channel, a serial port) or its boot names a file or a socket of "
-     "the host, and the "
-     "destination has none at that path, or no directory to make it in. QEMU would not start there.",
+     "A device of the guest (a guest agent's channel, a serial port) or its boot names a file or a socket "
+     "of the host, and the destination has none at that path, or no directory to make it in. QEMU would not "
+     "start there.",
      false},
     {"hugepages", B, LIBVIRT | MOVING, rule_hugepages,
      "The guest's memory is made of huge pages, and the destination has not enough free ones of that size.",
@@ -252,13 +252,13 @@ static const struct rule rules[] = {
      false},
     {"volume-unproven", B, ALWAYS, rule_volume_unproven,
      "A disk is a volume that only QEMU reaches (of an rbd, gluster or iscsi-direct pool): agents can't "
-     "look whether the pools of the two hosts lead to the same one. Each host's own pool says what that "
-     "is: it may be a copy.",
+     "look whether the pools of the two hosts lead to the same one. Each host's own pool says what that is: "
+     "it may be a copy. Of a disk that is only read it warns.",
      false},
     {"storage-not-shared", B, PROBED, rule_storage_not_shared,
      "Both hosts have a directory at the path of the image, or of a file that it is backed by, but not the "
-     "same one: a file that the source wrote there did not appear at the destination. The guest would run on "
-     "another disk, on a mix of two, or on none.",
+     "same one: a file that the source wrote there did not appear at the destination. The guest would run "
+     "on another disk, on a mix of two, or on none.",
      false},
     {"storage-other-path", B, PROBED, rule_storage_other_path,
      "The destination has the same storage, mounted at another path. The guest's definition names the path.",
@@ -297,6 +297,11 @@ static const struct rule rules[] = {
      "No identity could be read from the block device on both hosts, so nothing says that it is the same. "
      "Nothing is ever written to a device to find out.",
      false},
+    {"volume-units-untold", B, PROBED, rule_volume_units_untold,
+     "Both hosts have a logical volume of the same UUID and size, on devices (DRBD, NBD, virtio) that don't "
+     "tell who they are. A copy of those devices has that UUID, too: only the operator knows that they are "
+     "the same.",
+     true},
     {"image-unreachable", B, PROBED, rule_image_unreachable,
      "qemu-img at the destination can't open the image, or one that it is backed by. QEMU would fail in the "
      "same way.",
@@ -320,7 +325,7 @@ static const struct rule rules[] = {
      false},
     {"server-unnamed", B, ALWAYS, rule_server_unnamed,
      "A network disk names no server: each host's own configuration (such as /etc/ceph) says which one that "
-     "is, and the destination's may lead to a copy of the image.",
+     "is, and the destination's may lead to a copy of the image. Of a disk that is only read it warns.",
      false},
     {"disk-local-socket", B, ALWAYS, rule_disk_local_socket,
      "A network disk is reached through a UNIX socket: the server behind it runs on the source, and "

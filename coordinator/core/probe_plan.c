@@ -220,12 +220,27 @@ static Drover__V1__InspectRequest *inspect_new(void)
     return q;
 }
 
+/* Each path once; takes it over. */
 static void add_path(Drover__V1__InspectRequest *q, char *path)
 {
+    for (size_t i = 0; path && i < q->n_paths; i++)
+        if (streq(q->paths[i], path)) {
+            free(path);
+            return;
+        }
     if (!path)
         return;
     q->paths = xrealloc(q->paths, q->n_paths + 1, sizeof(q->paths[0]));
     q->paths[q->n_paths++] = path;
+}
+
+/* After all that no rule may be without. Of what is too much no fact is told: then the rules that need it have none. */
+static void add_backing(Drover__V1__InspectRequest *q, const Drover__V1__Guest *guest)
+{
+    for (size_t d = 0; d < guest->n_disks; d++)
+        for (size_t b = 0; b < guest->disks[d]->n_backing && q->n_paths < INSPECT_PATHS; b++)
+            if (guest->disks[d]->backing[b][0] == '/')
+                add_path(q, xstrdup(guest->disks[d]->backing[b]));
 }
 
 static void add_volume(Drover__V1__InspectRequest *q, const char *volume)
@@ -270,12 +285,11 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
                 add_volume(q, disk->source);
             add_servers(q, disk);
             add_path(q, block ? xstrdup(disk->source) : disk_path(hosts[i], disk));
-            for (size_t b = 0; i == 1 && b < disk->n_backing; b++)
-                if (disk->backing[b][0] == '/')
-                    add_path(q, xstrdup(disk->backing[b]));
         }
         for (size_t d = 0; i == 1 && d < as_there->n_paths; d++)
             add_path(q, device_path_there(as_there->paths[d]));
+        if (i == 1)
+            add_backing(q, as_there);
         luns = luns || q->luns;
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }

@@ -4,8 +4,11 @@
 #include "coordinator/core/evidence.h"
 
 enum {
-    PROBES_MS = 3000,       /* all questions together */
-    PROBE_WAIT_MS = 1500,   /* longest that one agent waits for what another made */
+    PROBES_MS = 3000, /* all questions together */
+    PROBES_NAMES_MS =
+        7000,             /* where a server's name is to be looked up: a nameserver that is down takes 5 s */
+    INSPECT_PATHS = 512,  /* that one agent tells of at once (agent/inspect.c) */
+    PROBE_WAIT_MS = 1500, /* longest that one agent waits for what another made */
     PROBE_LEASE_MS = 15000, /* what a probe made is gone after that, whoever died */
 };
 

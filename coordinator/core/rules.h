@@ -38,6 +38,11 @@ struct rule {
     finding_add(out, rule->id, rule->severity, xasprintf subject, xasprintf seen, xasprintf expected,        \
                 xasprintf todo)
 
+/* The same about a disk; of one that the guest only reads, or media, no data is lost: that warns. */
+#define found_of_disk(disk, subject, seen, expected, todo)                                                   \
+    finding_add(out, rule->id, disk_is_written(disk) ? rule->severity : DROVER__V1__SEVERITY__WARN,          \
+                xasprintf subject, xasprintf seen, xasprintf expected, xasprintf todo)
+
 /* Marks the findings of this destination's storage for which another destination may do (rules_proof.c). */
 void storage_mark_elsewhere(const struct preflight *in, struct findings *out);
 
@@ -48,6 +53,8 @@ RULE(host_maintenance);
 RULE(libvirt_up);
 RULE(agent_silent);
 RULE(inspection_missing);
+RULE(host_untold);
+RULE(names_untold);
 RULE(same_host);
 RULE(host_uuid);
 RULE(agent_version);
@@ -103,6 +110,7 @@ RULE(block_differs);
 RULE(block_read_only);
 RULE(block_offline);
 RULE(block_unproven);
+RULE(volume_units_untold);
 RULE(export_is_host);
 RULE(export_closed);
 RULE(export_access_unknown);
@@ -156,6 +164,8 @@ const struct fleet_host *host_known_as(const struct preflight *in, const char *n
 /* What a server's name stands for at that host; NULL: nothing, or nobody asked. */
 const Drover__V1__ResolvedName *name_at(const struct preflight *in, const struct fleet_host *host,
                                         const char *name);
+/* It is one of a disk's servers, none of which both hosts resolve. */
+bool server_unresolved(const struct preflight *in, const char *name);
 bool is_loopback(const char *address);
 
 /* What both hosts told of disk `i` of the guest, if it is a block device (false: it is none); NULL where nothing was told. */

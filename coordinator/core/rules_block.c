@@ -84,6 +84,13 @@ static enum lun_identity compare_units(const Drover__V1__Lun *a, const Drover__V
     return same ? SAME_LUN : OTHER_LUN;
 }
 
+/* All but the units says that it is one. */
+static bool lacks_units(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    return is_volume(a) && is_volume(b) && streq(a->wwid, b->wwid) && a->size && a->size == b->size &&
+           compare_units(a, b) == LUN_NOT_TOLD;
+}
+
 static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
     if (wwid_of(a)[0] && wwid_of(b)[0])
@@ -180,7 +187,8 @@ RULE(block_unproven)
         const struct ask *here = evidence_inspect(in->evidence, in->source),
                          *there = evidence_inspect(in->evidence, in->destination);
         if ((p.there && !streq(p.there->kind, "block")) ||
-            luns_compare(lun_of(p.here), lun_of(p.there)) != LUN_NOT_TOLD)
+            luns_compare(lun_of(p.here), lun_of(p.there)) != LUN_NOT_TOLD ||
+            lacks_units(lun_of(p.here), lun_of(p.there)))
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
         bool told = silent && silent->state == ASK_ANSWERED;
@@ -195,5 +203,23 @@ RULE(block_unproven)
             ("an identity (WWID, or target and unit) that both hosts read from the device"),
             ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
              in->source->name));
+    }
+}
+
+RULE(volume_units_untold)
+{
+    struct pair p;
+    each_block_disk(&p)
+    {
+        const Drover__V1__Lun *here = lun_of(p.here), *there = lun_of(p.there);
+        if (!lacks_units(here, there) || !streq(p.there->kind, "block"))
+            continue;
+        found(
+            ("disk %s", p.disk->target),
+            ("%s is the logical volume %s on both hosts, on disks that don't tell %s who they are",
+             p.disk->source, here->wwid, here->n_units ? in->destination->name : in->source->name),
+            ("the units below it, the same ones: a copy of them has its UUID, too"),
+            ("compare what it lies on (lsblk -s on both hosts; drbdadm status, nbd-client -c): if both reach "
+             "one storage, or DRBD is primary on both and up to date, --accept volume-units-untold"));
     }
 }

@@ -375,8 +375,7 @@ RULE(export_not_seen)
                  t.host->name, e->name, t.disk->source, in->source->name),
                 ("the file seen in the exported directory"),
                 ("see which server the hosts really reach as %s (findmnt -T %s, getent ahosts), and what is "
-                 "mounted on %s at %s; if the export is larger than an agent can search, or has file systems "
-                 "of its own below it, --accept export-not-seen",
+                 "mounted on %s at %s; if it is this export nevertheless, --accept export-not-seen",
                  t.server, t.disk->source, t.host->name, e->path));
     }
 }

@@ -97,7 +97,8 @@ static void add_untold_name(char **text, const Drover__V1__Inspection *seen, con
     add_untold(text, name, why);
 }
 
-/* Of what a host was asked about this guest, what it has not told: owned by the caller, NULL if nothing is missing. */
+/* Of what a host was asked about this guest, what no rule can do without and it has not told: owned by the caller, NULL if nothing is
+ * missing. */
 static char *untold(const struct preflight *in, const struct ask *a)
 {
     const Drover__V1__InspectRequest *q = a->inspect;
@@ -111,28 +112,58 @@ static char *untold(const struct preflight *in, const struct ask *a)
         add_untold_path(&text, in, a->host, q->paths[i]);
     for (size_t i = 0; i < q->n_pool_volumes; i++)
         add_untold_path(&text, in, a->host, q->pool_volumes[i]);
-    for (size_t i = 0; i < q->n_names; i++)
-        add_untold_name(&text, seen, q->names[i]);
-    if (q->host && !seen->host)
-        add_untold(&text, "the host itself", "");
     return text;
 }
 
-/* A rule whose fact is missing keeps still. Export nodes and backing files are told by rules of their own. */
+/* What the two hosts were asked about the move: not export nodes, nor backing files, which are told by rules of their own. */
+static bool is_about_hosts(const struct preflight *in, const struct ask *a)
+{
+    return a->inspect && !a->key[0] && !ask_unknown(a) &&
+           (a->host == in->source || a->host == in->destination);
+}
+
+#define each_inspection(in, a)                                                                               \
+    for (const struct ask *a = (in)->evidence->asks; a < (in)->evidence->asks + (in)->evidence->n; a++)      \
+        if (is_about_hosts(in, a))
+
+/* A rule whose fact is missing keeps still. */
 RULE(inspection_missing)
 {
-    for (size_t i = 0; i < in->evidence->n; i++) {
-        const struct ask *a = &in->evidence->asks[i];
-        if (!a->inspect || a->key[0] || ask_unknown(a) ||
-            (a->host != in->source && a->host != in->destination))
-            continue;
+    each_inspection(in, a)
+    {
         _cleanup_free_ char *missing = untold(in, a);
         if (missing)
             found(("host %s", a->host->name),
                   ("it was asked what the guest needs there, and has not told of: %s", missing),
-                  ("an answer: without it nothing says that the guest finds its media, devices and servers"),
-                  ("see what does not answer there in time: libvirt (virsh list), a file system (ls), the "
-                   "resolver (getent ahosts NAME), or the agent itself (journalctl -u drover-agent)"));
+                  ("an answer: without it nothing says that the guest finds its media and devices"),
+                  ("see what does not answer there in time: libvirt (virsh list), a file system (ls), or the "
+                   "agent itself (journalctl -u drover-agent)"));
+    }
+}
+
+RULE(host_untold)
+{
+    each_inspection(in, a) if (a->inspect->host && a->inspection && !a->inspection->host) found(
+        ("host %s", a->host->name), ("it has told what the guest needs, and not of itself"),
+        ("its addresses, and what it has of huge pages"),
+        ("see whether it is overloaded, and its agent's log (journalctl -u drover-agent); if neither host "
+         "serves the guest's disks, --accept host-untold"));
+}
+
+RULE(names_untold)
+{
+    each_inspection(in, a)
+    {
+        _cleanup_free_ char *names = NULL;
+        for (size_t i = 0; a->inspection && i < a->inspect->n_names; i++)
+            if (server_unresolved(in, a->inspect->names[i]))
+                add_untold_name(&names, a->inspection, a->inspect->names[i]);
+        if (names)
+            found(
+                ("host %s", a->host->name), ("it has not told what a disk's servers are there: %s", names),
+                ("of each disk a server whose name both hosts resolve"),
+                ("see the resolver there (getent ahosts NAME, /etc/resolv.conf); if the names stand for the "
+                 "same servers on both hosts, --accept names-untold"));
     }
 }
 

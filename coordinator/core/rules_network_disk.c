@@ -88,6 +88,30 @@ static bool one_server(const struct preflight *in, const Drover__V1__ResolvedNam
     return false;
 }
 
+static bool has_known_server(const struct preflight *in, const Drover__V1__Disk *d, const char *name,
+                             bool *ret_named)
+{
+    bool known = false;
+    const char *server;
+    for (size_t k = 0; (server = disk_server(d, k)); k++) {
+        *ret_named = *ret_named || streq(server, name);
+        known = known || (name_at(in, in->source, server) && name_at(in, in->destination, server));
+    }
+    return known;
+}
+
+/* QEMU takes another of a disk's servers where one is gone; those that both hosts resolve are compared. */
+bool server_unresolved(const struct preflight *in, const char *name)
+{
+    const Drover__V1__Guest *g = in->guest->guest;
+    for (size_t i = 0; i < g->n_disks; i++) {
+        bool named = false, known = has_known_server(in, g->disks[i], name, &named);
+        if (named && !known)
+            return true;
+    }
+    return false;
+}
+
 static char *joined(const Drover__V1__ResolvedName *n)
 {
     char *text = NULL;
@@ -139,8 +163,8 @@ RULE(server_unnamed)
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__Disk *d = g->disks[i];
         if (names_no_server(d))
-            found(
-                ("disk %s", d->target), ("%s of %s, with no <host>", d->source, d->protocol),
+            found_of_disk(
+                d, ("disk %s", d->target), ("%s of %s, with no <host>", d->source, d->protocol),
                 ("the servers (Ceph: the monitors) in the definition, so that they go along with the guest"),
                 ("add its <host name='...'/> to the disk's <source> (virsh edit), and restart the guest"));
     }

@@ -1,4 +1,5 @@
 /* Rules about storage pools: what the definition names by pool and volume. */
+#include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
 #include <string.h>
@@ -46,11 +47,12 @@ RULE(volume_unproven)
     for (size_t i = 0; i < g->n_disks; i++) {
         const Drover__V1__StoragePool *p = disk_pool(in->source, g->disks[i]);
         if (p && !pool_is_directory(p) && !pool_has_devices(p))
-            found(("disk %s", g->disks[i]->target),
-                  ("volume %s of a pool of type %s", g->disks[i]->source, p->type),
-                  ("a volume that the agents can look at: a file or a device"),
-                  ("name the image and its servers in the guest's definition (disk type='network', as virsh "
-                   "vol-dumpxml of pool %s tells them): both hosts then reach the same ones",
-                   p->name));
+            found_of_disk(
+                g->disks[i], ("disk %s", g->disks[i]->target),
+                ("volume %s of a pool of type %s", g->disks[i]->source, p->type),
+                ("a volume that the agents can look at: a file or a device"),
+                ("name the image and its servers in the guest's definition (disk type='network', as virsh "
+                 "vol-dumpxml of pool %s tells them): both hosts then reach the same ones",
+                 p->name));
     }
 }

@@ -124,6 +124,9 @@ REAL = {
 # Not to be made here, and why; in brackets what tests it instead.
 NOT_REAL = {
     "volume-unproven": "a pool whose volumes only QEMU reaches needs Ceph or Sheepdog (preflight_hardware.c)",
+    "volume-units-untold": "no device mapper in this kernel (preflight_storage.c)",
+    "host-untold": "it is the last that an agent reads, and takes it no time here (preflight_hardware.c)",
+    "names-untold": "the hosts resolve by /etc/hosts, where no name server is silent (preflight_hardware.c)",
     "host-told": "it lasts for the moment between a session and the first list of guests (preflight_cases.c)",
     "agent-version": "one build of the agent is in the lab (preflight_cases.c)",
     "libvirt-version": "one libvirt is installed (preflight_cases.c)",

@@ -5,9 +5,13 @@
 #include "tests/unit/made_tree.h"
 #include "tests/unit/rpc_certs.h"
 
+#include <netdb.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -289,6 +293,53 @@ static void a_name_is_looked_up_for_as_long_as_there_is_time(void **state)
     assert_string_equal(f->resolves[0], "127.0.0.1");
 }
 
+/* ---- names that are looked up for as long as not all of them are ---- */
+
+enum { MET = 3 };
+static pthread_barrier_t meeting;
+
+int __real_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **result);
+int __wrap_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **result);
+int __wrap_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                       struct addrinfo **result)
+{
+    if (!streq(name, "127.0.0.3"))
+        return __real_getaddrinfo(name, service, hints, result);
+    pthread_barrier_wait(&meeting);
+    return __real_getaddrinfo(name, service, hints, result);
+}
+
+static void names_are_looked_up_side_by_side(void **state)
+{
+    (void)state;
+    struct lookup *lookups[MET];
+    _cleanup_facts_ Drover__V1__HostFacts *f = facts_new();
+    const struct limit limit = {clock_monotonic_ms() + 20000, -1};
+    pthread_barrier_init(&meeting, NULL, MET);
+    for (unsigned i = 0; i < MET; i++)
+        lookups[i] = lookup_begin("127.0.0.3");
+    for (unsigned i = 0; i < MET; i++) {
+        lookup_end(lookups[i], &limit, &f->resolves, &f->n_resolves, &f->resolve_error);
+        assert_string_equal(f->resolve_error, "");
+    }
+    assert_int_equal(f->n_resolves, 1);
+    assert_string_equal(f->resolves[0], "127.0.0.3");
+}
+
+static void a_lookup_is_left_when_it_is_cancelled(void **state)
+{
+    (void)state;
+    _cleanup_facts_ Drover__V1__HostFacts *f = facts_new();
+    _cleanup_close_ int cancelled = eventfd(1, EFD_CLOEXEC);
+    const struct limit limit = {clock_monotonic_ms() + 1000000, cancelled};
+    pthread_barrier_init(&meeting, NULL, 2);
+    lookup_end(lookup_begin("127.0.0.3"), &limit, &f->resolves, &f->n_resolves, &f->resolve_error);
+    assert_non_null(strstr(f->resolve_error, "no answer within"));
+    pthread_barrier_wait(&meeting);
+}
+
 static void userfaultfd_by_the_setting_or_the_kernels_release(void **state)
 {
     (void)state;
@@ -351,6 +402,8 @@ int main(void)
         cmocka_unit_test(huge_pages_of_the_host_and_its_nodes),
         cmocka_unit_test(the_system_by_its_release_file),
         cmocka_unit_test(a_name_is_looked_up_for_as_long_as_there_is_time),
+        cmocka_unit_test(names_are_looked_up_side_by_side),
+        cmocka_unit_test(a_lookup_is_left_when_it_is_cancelled),
         cmocka_unit_test(an_older_system_by_its_release_line),
         cmocka_unit_test(userfaultfd_by_the_setting_or_the_kernels_release),
         cmocka_unit_test(one_setting_alone),

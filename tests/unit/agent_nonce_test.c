@@ -126,6 +126,27 @@ static void what_is_too_large_to_be_searched_is_undecided(void **state)
     expect(&w, DROVER__V1__PROBE_OUTCOME__PROBE_UNDECIDED, "timeout");
 }
 
+static void what_was_not_looked_into_is_undecided(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *at;
+        bool skipped;
+    } cases[] = {
+        {"images/.hidden/a", true}, {"1/2/3/4/5/6/7/8/a", true},
+        {".glusterfs/ab/a", false}, {".glusterfs-anonymous-inode-1/a", false},
+        {"lost+found/a", false},    {"1/2/3/a", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_world_ struct world w;
+        world_init(&w);
+        made_tree_add(&w.t, cases[i].at, "");
+        struct limit limit = soon(60000);
+        assert_false(nonce_find(&limit, OTHER, w.t.root, "images", anew(&w)));
+        assert_string_equal(w.result->reason, cases[i].skipped ? "skipped" : "");
+    }
+}
+
 static void another_directory_of_the_same_name_is_found_out(void **state)
 {
     (void)state;
@@ -407,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(written_beside_the_image_read_found_and_removed),
         cmocka_unit_test(what_is_too_large_to_be_searched_is_undecided),
+        cmocka_unit_test(what_was_not_looked_into_is_undecided),
         cmocka_unit_test(another_directory_of_the_same_name_is_found_out),
         cmocka_unit_test(nothing_is_written_beside_devices),
         cmocka_unit_test(a_path_that_leads_nowhere_is_told),

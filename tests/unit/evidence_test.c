@@ -230,6 +230,37 @@ static void a_volume_is_looked_at_where_each_host_has_its_pool(void **state)
     fleet_deinit(&fleet);
 }
 
+/* Disks of one template; and chains that are longer than what an agent takes at once. */
+static void each_path_is_asked_once_and_backing_files_not_beyond_the_limit(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    made_string(&made_disk(w.guest, "file", "/srv/nfs/data.raw")->target, "vdb");
+    for (size_t d = 0; d < 2; d++) {
+        Drover__V1__Disk *disk = w.guest->disks[d];
+        disk->backing = xcalloc(400, sizeof(disk->backing[0]));
+        for (; disk->n_backing < 400; disk->n_backing++)
+            disk->backing[disk->n_backing] = disk->n_backing
+                                                 ? xasprintf("/srv/nfs/%zu-%zu.qcow2", d, disk->n_backing)
+                                                 : xstrdup("/srv/nfs/base.qcow2");
+    }
+    struct evidence e = {0};
+    plan_check(&e, &w.fleet, w.source, w.destination, w.guest, DROVER__V1__MODE__MODE_LIVE);
+    const Drover__V1__InspectRequest *q = NULL;
+    for (size_t i = 0; i < e.n && !q; i++)
+        if (e.asks[i].host == w.destination)
+            q = e.asks[i].inspect;
+    assert_non_null(q);
+    assert_int_equal(q->n_paths, INSPECT_PATHS);
+    assert_string_equal(q->paths[1], "/srv/nfs/data.raw");
+    for (size_t i = 0; i < q->n_paths; i++)
+        for (size_t k = i + 1; k < q->n_paths; k++)
+            assert_string_not_equal(q->paths[i], q->paths[k]);
+    evidence_deinit(&e);
+    world_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +272,7 @@ int main(void)
         cmocka_unit_test(urls_are_as_qemu_names_them),
         cmocka_unit_test(all_monitors_are_named),
         cmocka_unit_test(a_volume_is_looked_at_where_each_host_has_its_pool),
+        cmocka_unit_test(each_path_is_asked_once_and_backing_files_not_beyond_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,7 +219,7 @@ SPOIL(no_server_named)
 {
     made_string(&network_disk(m, "rbd", "")->auth, "libvirt");
 }
-SPOIL(another_second_server)
+static void two_servers(struct move *m)
 {
     Drover__V1__Disk *d = network_disk(m, "gluster", "store1");
     Drover__V1__DiskHost *h = new0(Drover__V1__DiskHost);
@@ -227,6 +227,16 @@ SPOIL(another_second_server)
     made_string(&h->name, "store2");
     append(&d->more_hosts, &d->n_more_hosts, h);
     move_with_proof(m);
+}
+SPOIL(no_server_of_media_named)
+{
+    Drover__V1__Disk *d = network_disk(m, "rbd", "");
+    made_string(&d->auth, "libvirt");
+    made_string(&d->device, "cdrom");
+}
+SPOIL(another_second_server)
+{
+    two_servers(m);
     made_string(&made_inspection(&m->evidence, m->destination)->names[1]->addresses[0], "10.0.0.21");
 }
 static void with_volume(struct move *m, const char *volume, const char *type, const char *type_there)
@@ -274,6 +284,11 @@ SPOIL(pool_of_another_kind)
 SPOIL(volume_of_rbd)
 {
     with_volume(m, "luns/web1", "rbd", "rbd");
+}
+SPOIL(read_only_volume_of_rbd)
+{
+    with_volume(m, "luns/web1", "rbd", "rbd");
+    m->guest->disks[m->guest->n_disks - 1]->readonly = true;
 }
 SPOIL(unknown_protocol)
 {
@@ -333,6 +348,17 @@ SPOIL(resolver_down)
     free(n->addresses[--n->n_addresses]);
     made_string(&n->error, "no answer within 1500 ms");
 }
+static void unresolved(Drover__V1__ResolvedName *n)
+{
+    free(n->addresses[--n->n_addresses]);
+    made_string(&n->error, "no answer within 5000 ms");
+}
+SPOIL(each_host_knows_another_server)
+{
+    two_servers(m);
+    unresolved(made_inspection(&m->evidence, m->source)->names[1]);
+    unresolved(made_inspection(&m->evidence, m->destination)->names[0]);
+}
 SPOIL(host_untold)
 {
     Drover__V1__Inspection *seen = move_seen(m, m->destination);
@@ -367,19 +393,22 @@ const struct spoiled preflight_hardware[] = {
     {another_second_server, "server-differs", "store2 is 10.0.0.20 on kvm1", MORE, B},
     {secret, "disk-unproven", "the secret of libvirt", ONLY, W},
     {no_server_named, "server-unnamed", "of rbd, with no <host>", ONLY, B},
+    {no_server_of_media_named, "server-unnamed", "of rbd, with no <host>", ONLY, W},
     {volume_of_another_unit, "block-device-differs", "naa.2 on kvm2", ONLY, B},
     {volume_that_is_not_there, "block-device-missing", "no storage vol", ONLY, B},
     {volume_of_this_machines_own_group, "block-device-unproven", "luns/web1", ONLY, B},
     {pool_of_another_kind, "storage-pool", "of kvm2 is of type dir, and that of kvm1 of type logical", ONLY,
      B},
     {volume_of_rbd, "volume-unproven", "pool of type rbd", ONLY, B},
+    {read_only_volume_of_rbd, "volume-unproven", "pool of type rbd", ONLY, W},
     {not_inspected, "inspection-missing", "in 3 s", ONLY, B},
     {guest_untold, "inspection-missing", "the guest (cannot connect", ONLY, B},
     {media_untold, "inspection-missing", "install.iso", ONLY, B},
     {media_on_storage_that_hangs, "inspection-missing", "install.iso (its file system", ONLY, B},
-    {server_untold, "inspection-missing", "store1", MORE, B},
-    {resolver_down, "inspection-missing", "store1 (no answer within", MORE, B},
-    {host_untold, "inspection-missing", "the host itself", ONLY, B},
+    {server_untold, "names-untold", "store1", MORE, B},
+    {resolver_down, "names-untold", "store1 (no answer within", MORE, B},
+    {each_host_knows_another_server, "names-untold", "store2 (no answer within", MORE, B},
+    {host_untold, "host-untold", "not of itself", ONLY, B},
     {unknown_protocol, "disk-unproven", "vxhs of storage7", ONLY, W},
 };
 const size_t n_preflight_hardware = sizeof(preflight_hardware) / sizeof(preflight_hardware[0]);

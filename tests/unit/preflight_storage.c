@@ -83,6 +83,7 @@ static void add_unit(struct move *m, const struct fleet_host *host, const char *
 void move_with_volume(struct move *m, const char *here, const char *there)
 {
     with_block(m, "LVM-vg0-web1", "LVM-vg0-web1");
+    lun_at(m, m->source)->size = lun_at(m, m->destination)->size = 1 << 30;
     if (here)
         add_unit(m, m->source, here);
     if (there)
@@ -104,6 +105,12 @@ SPOIL(volume_of_cloned_hosts)
 SPOIL(volume_that_one_host_knows_less_of)
 {
     move_with_volume(m, "naa.1", NULL);
+}
+
+SPOIL(volume_of_another_size)
+{
+    move_with_volume(m, NULL, NULL);
+    lun_at(m, m->destination)->size = 1 << 29;
 }
 
 /* A unit that both hosts log in to by open-iscsi, which `exporter` exports; `paths`: through a multipath map. */
@@ -323,8 +330,9 @@ const struct spoiled preflight_storage[] = {
     {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
     {volume_on_a_replica, "block-device-differs", "LVM-vg0-web1 (naa.2) on kvm2", ONLY, B},
     {volume_on_one_more_unit, "block-device-differs", "(naa.1, naa.2) on kvm2", ONLY, B},
-    {volume_of_cloned_hosts, "block-device-unproven", "a logical volume on disks", ONLY, B},
-    {volume_that_one_host_knows_less_of, "block-device-unproven", "a logical volume on disks", ONLY, B},
+    {volume_of_cloned_hosts, "volume-units-untold", "don't tell kvm1 who they are", ONLY, B},
+    {volume_that_one_host_knows_less_of, "volume-units-untold", "don't tell kvm2 who they are", ONLY, B},
+    {volume_of_another_size, "block-device-unproven", "a logical volume on disks", ONLY, B},
     {no_device, "block-device-missing", "mpatha", ONLY, B},
     {other_device, "block-device-differs", "naa.2", ONLY, B},
     {base_of_each_host, "storage-not-shared", "no nonce there", ONLY, B},

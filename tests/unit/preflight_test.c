@@ -282,6 +282,32 @@ static void a_server_may_have_two_addresses(void **state)
     }
 }
 
+/* A retired monitor in the definition: QEMU takes the others, and they are compared. */
+static void one_of_a_disks_servers_may_be_gone(void **state)
+{
+    (void)state;
+    struct move m;
+    move_init(&m);
+    Drover__V1__Disk *d = made_disk(m.guest, "network", "images/web1");
+    made_string(&d->target, "vdb");
+    made_string(&d->protocol, "rbd");
+    made_string(&d->source_host, "mon1");
+    d->more_hosts = xcalloc(1, sizeof(d->more_hosts[0]));
+    drover__v1__disk_host__init(d->more_hosts[d->n_more_hosts++] = new0(Drover__V1__DiskHost));
+    made_string(&d->more_hosts[0]->name, "mon2");
+    move_with_proof(&m);
+    const struct fleet_host *hosts[2] = {m.source, m.destination};
+    for (unsigned i = 0; i < 2; i++) {
+        Drover__V1__ResolvedName *n = made_inspection(&m.evidence, hosts[i])->names[0];
+        free(n->addresses[--n->n_addresses]);
+        made_string(&n->error, "Name or service not known");
+    }
+    preflight_run(&m.in, &m.out);
+    assert_null(finding(&m.out, "names-untold"));
+    assert_null(findings_block(&m.out));
+    move_deinit(&m);
+}
+
 static bool is_clock(const struct ask *a)
 {
     return a->probe && a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_CLOCK;
@@ -377,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_backing_file_that_is_shared_is_no_finding),
         cmocka_unit_test(a_logical_volume_on_the_same_unit_is_no_finding),
         cmocka_unit_test(a_server_may_have_two_addresses),
+        cmocka_unit_test(one_of_a_disks_servers_may_be_gone),
         cmocka_unit_test(a_read_only_disk_with_the_same_content_is_no_finding),
         cmocka_unit_test(silence_is_told),
         cmocka_unit_test(a_silent_agent_is_told_alone),
