@@ -20,7 +20,7 @@ def assert_runs_only_on(fleet, guest, host):
 def assert_goes_on(fleet, guest, host, repeats=False):
     """New ticks come on `host` only; none was lost or said twice.
 
-    repeats: after a transfer that a fault broke off, a TCG guest of QEMU 7.2 may say one to three ticks again, also with plain
+    repeats: after a transfer that a fault broke off, or a slow one, a TCG guest of QEMU 7.2 may say one to three ticks again, also with plain
     virsh migrate. That is no second copy: copies() tells.
     """
     with fleet.tick_watch(guest) as watch:

@@ -138,7 +138,7 @@ NOT_REAL = {
     "cpu-model": "all hosts have this machine's CPU (preflight_cases.c)",
     "hugepages": "a guest that runs with huge pages needs them reserved on the machine itself (preflight_hardware.c)",
     "migration-address": "this agent's configuration refuses to be without one (preflight_cases.c, doctor_test.c)",
-    "clock-offset": "all hosts have this machine's clock (preflight_proofs.c, doctor_test.c)",
+    "clock-offset": "all hosts have this machine's clock (preflight_links.c, doctor_test.c)",
     "cache-unsafe": "QEMU older than 4.0 (preflight_proofs.c)",
     "disk-shareable": "libvirt 9.0 refuses to define one (preflight_proofs.c)",
     "service-disabled": "no systemd runs in the lab (doctor_test.c)",
