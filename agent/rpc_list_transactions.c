@@ -29,7 +29,8 @@ void rpc_list_transactions(Drover__V1__Agent_Service *service,
     _cleanup_free_ Drover__V1__OpenTransaction **list = xcalloc(n, sizeof(*list));
     _cleanup_free_ Drover__V1__Step *steps = xcalloc(n, sizeof(*steps));
     _cleanup_free_ Drover__V1__CopiedImages *images = xcalloc(n, sizeof(*images));
-    _cleanup_free_ char **paths = xcalloc(n_paths, sizeof(*paths)), **next = paths;
+    _cleanup_free_ char **paths = xcalloc(n_paths, sizeof(*paths));
+    char **next = paths;
     for (const struct transaction *t = all->list; t; t = t->next) {
         if (!participant_is_open(t->role, t->state))
             continue;
