@@ -300,6 +300,15 @@ static bool owes(const struct transaction *t)
                        transaction_has_made(t, DROVER__V1__MADE__KIND__OTHERS_PAUSE)));
 }
 
+/* Taking a record away supersedes what is older, and what is older may owe something, which it then would never do. */
+static bool guest_is_owed(const struct transactions *all, const char *guest)
+{
+    for (const struct transaction *t = all->list; t; t = t->next)
+        if (streq(t->guest, guest) && owes(t))
+            return true;
+    return false;
+}
+
 /* By the host's clock, which may jump, and by one that does not: a late message still finds the record. */
 static bool is_old(const struct transaction *t, int64_t now, int64_t real)
 {
@@ -318,7 +327,7 @@ static void tidy(void *arg)
             t->heard_ms = now;
         }
         if (open || t->transfer || t->again || t->hooking || t->unheard || !is_old(t, now, real) ||
-            turn_is_taken(all, t->guest) || owes(t)) {
+            turn_is_taken(all, t->guest) || guest_is_owed(all, t->guest)) {
             p = &t->next;
             continue;
         }

@@ -147,6 +147,14 @@ static bool owes(const struct record *r)
            (r->state == PARTICIPANT_COLD && r->autostart_off);
 }
 
+static bool guest_is_owed(const struct agent *a)
+{
+    for (int t = 0; t < TXNS; t++)
+        if (a->records[t].exists && owes(&a->records[t]))
+            return true;
+    return false;
+}
+
 /* By the host's clock, which may jump, and by one that does not. */
 static bool is_old(const struct world *w, int host, int txn)
 {
@@ -162,7 +170,8 @@ void disk_tidy(struct world *w, int host)
         return;
     for (int t = 0; t < TXNS; t++) {
         struct record *r = &a->records[t];
-        if (!r->exists || participant_is_open(r->role, r->state) || owes(r) || !is_old(w, host, t))
+        if (!r->exists || participant_is_open(r->role, r->state) ||
+            (guest_is_owed(a) && w->mutation != TIDY_OWED) || !is_old(w, host, t))
             continue;
         uint64_t old = a->generation;
         if (a->generation < r->generation)

@@ -21,6 +21,7 @@ const char *const mutation_names[MUTATIONS] = {
     [GO_ON_UNSURE] = "go-on-unsure",
     [SAY_UNWRITTEN] = "say-unwritten",
     [TIDY_BY_WALL] = "tidy-by-wall-clock",
+    [TIDY_OWED] = "tidy-what-is-owed",
     [ASK_UNWRITTEN] = "ask-post-copy-unwritten",
     [STOP_POST_COPY] = "stop-post-copy",
     [RESUME_LEFT] = "resume-left-paused",

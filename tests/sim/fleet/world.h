@@ -38,6 +38,7 @@ enum mutation {
     GO_ON_UNSURE,     /* an agent whose write has failed after it came through goes on */
     SAY_UNWRITTEN,    /* an agent whose write has failed answers all the same */
     TIDY_BY_WALL,     /* what has ended is forgotten by the wall clock alone */
+    TIDY_OWED,        /* agents forget what they still have to do */
     ASK_UNWRITTEN,    /* post-copy is asked for before the record says so */
     STOP_POST_COPY,   /* a job is stopped though post-copy was asked for */
     RESUME_LEFT, /* a source that libvirt has left paused is resumed, though libvirt may run the guest there */
