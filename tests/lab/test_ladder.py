@@ -255,7 +255,8 @@ def test_a_coordinator_that_was_away_hears_what_was_decided(fleet, drover):
 
 def test_what_slowing_the_guest_down_cost_it_is_shown(fleet, drover):
     guest(fleet, **BRISK)
-    drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--allow", "auto-converge", "--max-pause", "800ms")
+    # On a busy machine it may be given up: that costs, too.
+    drover("migrate", "web1", "--to", "kvm2", "--mode", "live", "--allow", "auto-converge", "--max-pause", "800ms", check=False)
     job = last_job(drover)
     result = job["result"]
     assert result["throttle"] >= 20 and result["throttled"] > 0, result

@@ -187,6 +187,7 @@ def test_a_volume_is_copied_to_the_pool_of_that_name(fleet, drover, images, off)
         if not off:
             kvm1.virsh("start", "web1")
             fleet.tick_wait("web1")
+        known(drover, "web1")
         wait_for(lambda: blocks(check(drover, "web1")) == {"storage-not-shared"}, 20, "the coordinator to know the pools")
         assert check(drover, "web1", "--copy-storage")["mode"] == ("definition" if off else "auto")
         kvm2.write(f"{IMAGES}/web1-0.raw", "somebody's")
