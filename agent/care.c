@@ -2,10 +2,10 @@
 
 #include "agent/io/domain.h"
 #include "agent/io/guests.h"
-#include "agent/io/message.h"
 #include "agent/service.h"
 #include "agent/transaction.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/virterror.h>

@@ -1,7 +1,6 @@
 #include "agent/closures.h"
 
 #include "agent/io/limit.h"
-#include "agent/io/message.h"
 #include "agent/io/records.h"
 #include "agent/io/tgt.h"
 #include "agent/io/tree.h"
@@ -9,6 +8,7 @@
 #include "agent/transactions.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <string.h>
 

@@ -6,12 +6,12 @@
 #include "agent/io/host_pools.h"
 #include "agent/io/libvirt.h"
 #include "agent/io/luns.h"
-#include "agent/io/message.h"
 #include "agent/io/mounts.h"
 #include "agent/io/path_facts.h"
 #include "agent/io/xml.h"
 #include "agent/probe_job.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <string.h>
 

@@ -10,7 +10,6 @@
 #include "agent/io/libvirt.h"
 #include "agent/io/libvirt_port.h"
 #include "agent/io/listening.h"
-#include "agent/io/message.h"
 #include "agent/io/nonce.h"
 #include "agent/io/ports.h"
 #include "agent/io/probe_say.h"
@@ -20,6 +19,7 @@
 #include "agent/probe_job.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <net/if.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 #include "agent/probe_job.h"
 
-#include "agent/io/message.h"
 #include "agent/io/mounts.h"
 #include "agent/io/nonce.h"
 #include "agent/io/ports.h"
 #include "agent/io/tree.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
 /* MakeForecast: what a migration of a guest to a host would be, from what is known; on demand from new samples. */
 #include "agent/io/guests.h"
-#include "agent/io/message.h"
 #include "agent/samples.h"
 #include "agent/service.h"
 #include "agent/throughput.h"
 #include "agent/transaction.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 struct forecasting {
     struct agent *agent;

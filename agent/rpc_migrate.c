@@ -3,10 +3,10 @@
 #include "agent/unary.h"
 
 #include "agent/copies.h"
-#include "agent/io/message.h"
 #include "agent/ladder_run.h"
 #include "agent/service.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 struct migrate {
     struct unary u;

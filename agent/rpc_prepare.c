@@ -3,12 +3,12 @@
 
 #include "agent/copies.h"
 #include "agent/io/host_report.h"
-#include "agent/io/message.h"
 #include "agent/io/relocate_xml.h"
 #include "agent/io/xml.h"
 #include "agent/service.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 #include "common/model/need.h"
 
 #include <string.h>

@@ -6,10 +6,10 @@
 #include "agent/io/dirty_rate.h"
 #include "agent/io/guests.h"
 #include "agent/io/known.h"
-#include "agent/io/message.h"
 #include "agent/ladder_run.h"
 #include "agent/transactions.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <string.h>
 

@@ -9,9 +9,9 @@
 #include "agent/copies.h"
 
 #include "agent/io/limit.h"
-#include "agent/io/message.h"
 #include "agent/io/run.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <errno.h>
 #include <inttypes.h>

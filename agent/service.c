@@ -4,12 +4,12 @@
 #include "agent/closures.h"
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "agent/probe.h"
 #include "agent/transactions.h"
 #include "agent/watch.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <string.h>
 

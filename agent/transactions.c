@@ -2,11 +2,11 @@
 
 #include "agent/io/host_report.h"
 #include "agent/io/libvirt.h"
-#include "agent/io/message.h"
 #include "agent/service.h"
 #include "agent/throughput.h"
 #include "common/base/failpoint.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 #include "common/story/story.h"
 
 #include <inttypes.h>

@@ -202,7 +202,7 @@ void api_resolve_fenced(const struct api *api, const Drover__V1__ResolveJobReque
     for (size_t i = 0; i < image->guest->n_disks; i++)
         if (disk_is_written(image->guest->disks[i]) && image->guest->disks[i]->source[0]) {
             f->disks = xrealloc(f->disks, f->n_disks + 1, sizeof(*f->disks));
-            f->disks[f->n_disks++] = (Drover__V1__Disk *)message_clone(&image->guest->disks[i]->base);
+            f->disks[f->n_disks++] = (Drover__V1__Disk *)message_copy(&image->guest->disks[i]->base);
         }
     f->round = round_new(api->config.loop, on_addresses, f);
     Drover__V1__InspectRequest look = DROVER__V1__INSPECT_REQUEST__INIT;

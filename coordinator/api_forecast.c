@@ -39,7 +39,7 @@ static void on_forecast(const Drover__V1__Forecast *forecast, void *data)
     struct forecast *f = data;
     struct rpc_call *call = steal(&f->call);
     if (call && forecast) {
-        Drover__V1__Forecast *own = (Drover__V1__Forecast *)message_clone(&forecast->base);
+        Drover__V1__Forecast *own = (Drover__V1__Forecast *)message_copy(&forecast->base);
         link_delay_forecast(f->fleet, f->from, f->to, own);
         f->reply(own, call);
         drover__v1__forecast__free_unpacked(own, NULL);

@@ -301,7 +301,7 @@ static void on_listed(void *arg)
         fail(f, &err);
         return;
     }
-    f->open = (Drover__V1__OpenTransaction *)message_clone(&t->base);
+    f->open = (Drover__V1__OpenTransaction *)message_copy(&t->base);
     f->host_is_source = t->role == DROVER__V1__ROLE__SOURCE;
     f->peer = t->peer[0] && !streq(t->peer, f->host) ? xstrdup(t->peer) : NULL;
     ask_both(f);

@@ -68,7 +68,7 @@ static int take_up(void *arg, const Drover__V1__Job *stored, const void *txn, si
             (unsigned long long)stored->id, stored->guest, stored->source, stored->destination);
     }
     struct migration *m =
-        migration_new(reading->driver, (Drover__V1__Job *)message_clone(&stored->base), journal);
+        migration_new(reading->driver, (Drover__V1__Job *)message_copy(&stored->base), journal);
     m->txn.state = state;
     append(reading->driver, m);
     return 0;
@@ -160,14 +160,14 @@ static Drover__V1__Journal *journal_of(const struct driver *d, const struct migr
     drover__v1__journal__init(j);
     Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
     j->mode = order->mode;
-    j->policy = (Drover__V1__Policy *)message_clone(order->policy ? &order->policy->base : &none.base);
+    j->policy = (Drover__V1__Policy *)message_copy(order->policy ? &order->policy->base : &none.base);
     j->accept = xcalloc(order->n_accept + 1, sizeof(*j->accept));
     for (size_t i = 0; i < order->n_accept; i++)
         j->accept[j->n_accept++] = xstrdup(order->accept[i]);
     j->source = endpoint_of(d->config.fleet, order->source);
     j->destination = endpoint_of(d->config.fleet, order->destination);
     if (order->relocation)
-        j->relocation = (Drover__V1__Relocation *)message_clone(&order->relocation->base);
+        j->relocation = (Drover__V1__Relocation *)message_copy(&order->relocation->base);
     return j;
 }
 

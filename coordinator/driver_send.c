@@ -76,17 +76,17 @@ static void keep_vote(struct migration *m, enum txn_party party, const Drover__V
     Drover__V1__Journal *j = m->journal;
     findings_add(&m->job->n_findings, &m->job->findings, vote->findings, vote->n_findings);
     if (party == TXN_SOURCE && vote->guest && vote->definition && !j->definition) {
-        j->guest = (Drover__V1__Guest *)message_clone(&vote->guest->base);
-        j->definition = (Drover__V1__Definition *)message_clone(&vote->definition->base);
+        j->guest = (Drover__V1__Guest *)message_copy(&vote->guest->base);
+        j->definition = (Drover__V1__Definition *)message_copy(&vote->definition->base);
     }
     /* The source completes it with what it knows of the disks, then the destination with what it made. */
     if (vote->relocation) {
         drover__v1__relocation__free_unpacked(j->relocation, NULL);
-        j->relocation = (Drover__V1__Relocation *)message_clone(&vote->relocation->base);
+        j->relocation = (Drover__V1__Relocation *)message_copy(&vote->relocation->base);
     }
     if (party == TXN_DESTINATION && vote->endpoint) {
         drover__v1__endpoint__free_unpacked(j->destination, NULL);
-        j->destination = (Drover__V1__Endpoint *)message_clone(&vote->endpoint->base);
+        j->destination = (Drover__V1__Endpoint *)message_copy(&vote->endpoint->base);
     }
 }
 
@@ -155,14 +155,14 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
     if (event->progress) {
         if (m->job->progress)
             drover__v1__progress__free_unpacked(m->job->progress, NULL);
-        m->job->progress = (Drover__V1__Progress *)message_clone(&event->progress->base);
+        m->job->progress = (Drover__V1__Progress *)message_copy(&event->progress->base);
         story_pass(&m->job->n_passes, &m->job->passes, event->progress);
         if (!m->job->progress->phase[0])
             set_text(&m->job->progress->phase, "transfer");
     }
     if (event->forecast) {
         drover__v1__forecast__free_unpacked(m->job->forecast, NULL);
-        m->job->forecast = (Drover__V1__Forecast *)message_clone(&event->forecast->base);
+        m->job->forecast = (Drover__V1__Forecast *)message_copy(&event->forecast->base);
     }
     if (event->decision[0] && heard_anew(m->journal, event->run, event->number))
         migration_log(m, event->decision);
@@ -187,7 +187,7 @@ static void on_transfer(const Drover__V1__TransferEvent *event, void *data)
 static void keep_result(struct migration *m, const Drover__V1__Result *more)
 {
     if (!m->job->result) {
-        m->job->result = (Drover__V1__Result *)message_clone(&more->base);
+        m->job->result = (Drover__V1__Result *)message_copy(&more->base);
         return;
     }
     Drover__V1__Result *r = m->job->result;

@@ -317,7 +317,7 @@ static void prove(struct move *m)
     free(m->source);
     free(m->destination);
     drover__v1__guest__free_unpacked(m->asked, NULL);
-    m->asked = (Drover__V1__Guest *)message_clone(&m->in.guest->guest->base);
+    m->asked = (Drover__V1__Guest *)message_copy(&m->in.guest->guest->base);
     m->source = xstrdup(m->in.source->name);
     m->destination = xstrdup(m->in.destination->name);
     m->why = xstrdup(m->placement.why);
@@ -345,7 +345,7 @@ struct move *move_start(const struct move_config *config, const Drover__V1__Migr
 {
     struct move *m = new0(struct move);
     *m = (struct move){.config = *config, .by = xstrdup(by), .plan = plan, .done = done, .arg = arg};
-    m->request = (Drover__V1__MigrateGuestRequest *)message_clone(&request->base);
+    m->request = (Drover__V1__MigrateGuestRequest *)message_copy(&request->base);
     m->begin = loop_timer_start(config->loop, 0, on_begin, m);
     m->begun_ms = clock_monotonic_ms();
     return m;

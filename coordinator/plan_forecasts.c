@@ -58,7 +58,7 @@ static void on_forecast(const Drover__V1__Forecast *forecast, void *data)
     struct plan_forecasts *f = a->all;
     if (f) {
         if (forecast) {
-            a->step->forecast = (Drover__V1__Forecast *)message_clone(&forecast->base);
+            a->step->forecast = (Drover__V1__Forecast *)message_copy(&forecast->base);
             link_delay_forecast(f->config.fleet, a->step->from, a->step->to, a->step->forecast);
         }
         for (size_t i = 0; i < f->n; i++)

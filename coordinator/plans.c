@@ -44,7 +44,7 @@ static int take_up(void *arg, const Drover__V1__Job *stored, const void *request
             reading->err, STATUS_DATA_LOSS,
             "job %llu (%s) is open and its journal can't be read: put a backup of the store in its place",
             (unsigned long long)stored->id, stored->kind);
-    append(reading->plans, plan_run_new(reading->plans, (Drover__V1__Job *)message_clone(&stored->base), q));
+    append(reading->plans, plan_run_new(reading->plans, (Drover__V1__Job *)message_copy(&stored->base), q));
     return 0;
 }
 
@@ -318,7 +318,7 @@ int plans_start(struct plans *p, const Drover__V1__PlanRequest *request, Drover_
     job->created = job->started = (uint64_t)clock_realtime_ms();
     job->state = DROVER__V1__JOB_STATE__JOB_RUNNING;
     set_text(&job->operator_, by);
-    struct plan_run *run = plan_run_new(p, job, (Drover__V1__PlanRequest *)message_clone(&request->base));
+    struct plan_run *run = plan_run_new(p, job, (Drover__V1__PlanRequest *)message_copy(&request->base));
     if (changed) {
         _cleanup_free_ char *line = xasprintf("%s is %s maintenance", host->name, evacuate ? "in" : "out of");
         plan_run_log(run, line);

@@ -154,7 +154,7 @@ static void on_survey(void *arg, const Drover__V1__SurveyReply *reply, const str
 {
     struct plan_run *run = arg;
     run->survey = NULL;
-    Drover__V1__SurveyReply *copy = reply ? (Drover__V1__SurveyReply *)message_clone(&reply->base) : NULL;
+    Drover__V1__SurveyReply *copy = reply ? (Drover__V1__SurveyReply *)message_copy(&reply->base) : NULL;
     plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_VERIFIED, .text = reply ? NULL : why->text},
                   copy);
 }

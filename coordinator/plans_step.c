@@ -87,7 +87,7 @@ static void tell_end(struct step_run *s, const Drover__V1__Job *job, Drover__V1_
     if (refused)
         add_blocks(step, job->findings, job->n_findings);
     if (job->result && !step->result)
-        step->result = (Drover__V1__Result *)message_clone(&job->result->base);
+        step->result = (Drover__V1__Result *)message_copy(&job->result->base);
     plan_run_feed(s->run,
                   &(struct plan_event){.kind = PLAN_EVENT_ENDED,
                                        .step = s->step,
@@ -126,7 +126,7 @@ static void on_job(void *arg, const Drover__V1__Job *job)
     Drover__V1__PlanStep *step = step_of(s);
     if (step->progress)
         drover__v1__progress__free_unpacked(step->progress, NULL);
-    step->progress = job->progress ? (Drover__V1__Progress *)message_clone(&job->progress->base) : NULL;
+    step->progress = job->progress ? (Drover__V1__Progress *)message_copy(&job->progress->base) : NULL;
     if (!take_doubt(step, job) && streq(job->phase, s->phase ? s->phase : "")) {
         plan_run_progress(s->run);
         if (!s->run->busy)

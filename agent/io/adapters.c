@@ -1,9 +1,9 @@
 #include "agent/io/adapters.h"
 
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <limits.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* When certificates end, and whose they are. */
 #include "agent/io/host_facts.h"
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,12 +1,12 @@
 #include "agent/io/exports.h"
 
-#include "agent/io/message.h"
 #include "agent/io/nonce.h"
 #include "agent/io/probe_say.h"
 #include "agent/io/tcp_table.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* Does a host match what an export's configuration says of its clients? */
 #include "agent/io/exports.h"
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <arpa/inet.h>
 #include <fnmatch.h>

@@ -1,10 +1,10 @@
 /* NFS by nfs-ganesha: its configuration file (ganesha-config(8), ganesha-export-config(8)). Of %include the file is read, of %url
  * is said that it was not. */
 #include "agent/io/exports.h"
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <ctype.h>
 #include <errno.h>

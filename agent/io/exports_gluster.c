@@ -1,9 +1,9 @@
 /* GlusterFS volumes, as glusterd keeps them: vols/NAME/info (key=value) and one file per brick. */
 #include "agent/io/exports.h"
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* iSCSI targets: the kernel's LIO by its configfs, user space's tgt by what tgtadm says. */
 #include "agent/io/exports.h"
-#include "agent/io/message.h"
 #include "agent/io/run.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <ctype.h>
 #include <limits.h>

@@ -1,9 +1,9 @@
 /* NFS as the kernel serves it: exports(5), and what nfsd says of itself. */
 #include "agent/io/exports.h"
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <ctype.h>
 #include <errno.h>

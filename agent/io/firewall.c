@@ -1,11 +1,11 @@
 /* Whether something may refuse what comes in: nftables' chains that packets to this host pass. Which ports are open is for probes to
  * tell: no reading of rules replaces a connection. */
 #include "agent/io/host_facts.h"
-#include "agent/io/message.h"
 #include "agent/io/run.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <jansson.h>
 #include <string.h>

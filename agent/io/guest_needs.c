@@ -1,7 +1,7 @@
 #include "agent/io/guest_needs.h"
 
-#include "agent/io/message.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <inttypes.h>
 #include <string.h>

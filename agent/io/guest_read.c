@@ -1,7 +1,7 @@
 #include "agent/io/guest_xml.h"
 #include "agent/io/guests.h"
-#include "agent/io/message.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <libvirt/libvirt.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 #include "agent/io/guest_xml.h"
 
 #include "agent/io/guest_needs.h"
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 #include "agent/io/guests.h"
 
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <string.h>
 

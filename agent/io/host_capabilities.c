@@ -2,9 +2,9 @@
 
 #include "agent/io/domain_capabilities.h"
 #include "agent/io/libvirt.h"
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <stdlib.h>
 #include <string.h>

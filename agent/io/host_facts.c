@@ -1,10 +1,10 @@
 #include "agent/io/host_facts.h"
 
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/loop.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <errno.h>
 #include <ifaddrs.h>

@@ -8,10 +8,10 @@
 #include "agent/io/libvirt.h"
 #include "agent/io/links.h"
 #include "agent/io/listening.h"
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "agent/transactions.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <stdio.h>
 #include <string.h>

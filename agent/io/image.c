@@ -1,10 +1,10 @@
 #include "agent/io/image.h"
 
-#include "agent/io/message.h"
 #include "agent/io/probe_say.h"
 #include "agent/io/run.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <jansson.h>
 #include <limits.h>

@@ -1,10 +1,10 @@
 #include "agent/io/luns.h"
 
 #include "agent/io/adapters.h"
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -2,9 +2,9 @@
 
 #include "agent/core/meter.h"
 #include "agent/io/libvirt.h"
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 
 #include "agent/io/domain.h"
 #include "agent/io/libvirt_port.h"
-#include "agent/io/message.h"
 #include "agent/io/relocate_xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <pthread.h>
 

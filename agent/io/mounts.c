@@ -1,9 +1,9 @@
 #include "agent/io/mounts.h"
 
-#include "agent/io/message.h"
 #include "agent/io/xml.h"
 #include "common/base/loop.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <errno.h>
 #include <fcntl.h>

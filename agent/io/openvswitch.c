@@ -1,9 +1,9 @@
 #include "agent/io/openvswitch.h"
 
-#include "agent/io/message.h"
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <jansson.h>
 #include <poll.h>

@@ -1,10 +1,10 @@
 /* Which of the services that migrations need run here: systemd's word. */
 #include "agent/io/host_facts.h"
-#include "agent/io/message.h"
 #include "agent/io/run.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* libvirt's settings that matter to migrations, with the place that says so. */
 #include "agent/io/host_facts.h"
-#include "agent/io/message.h"
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <ctype.h>
 #include <string.h>

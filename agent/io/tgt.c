@@ -1,10 +1,10 @@
 #include "agent/io/tgt.h"
 
-#include "agent/io/message.h"
 #include "agent/io/run.h"
 #include "agent/io/tree.h"
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,21 +1,9 @@
 #include "common/story/story.h"
 
-#include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static void *copy(const ProtobufCMessage *m)
-{
-    size_t size = protobuf_c_message_get_packed_size(m);
-    _cleanup_free_ uint8_t *packed = xcalloc(size + 1, 1);
-    protobuf_c_message_pack(m, packed);
-    ProtobufCMessage *made = protobuf_c_message_unpack(m->descriptor, NULL, size, packed);
-    if (!made)
-        abort(); /* only out of memory gets here */
-    return made;
-}
 
 Drover__V1__Story *story_new(uint64_t run)
 {
@@ -34,7 +22,7 @@ Drover__V1__Story *story_free(Drover__V1__Story *story)
 void story_foretell(Drover__V1__Story *story, const Drover__V1__Forecast *forecast)
 {
     drover__v1__forecast__free_unpacked(story->forecast, NULL);
-    story->forecast = copy(&forecast->base);
+    story->forecast = (Drover__V1__Forecast *)message_copy(&forecast->base);
 }
 
 const Drover__V1__Decision *story_decide(Drover__V1__Story *story, uint64_t at, const char *text)
@@ -70,5 +58,5 @@ void story_pass(size_t *n, Drover__V1__Progress ***list, const Drover__V1__Progr
                 (*n - STORY_KEPT_FIRST) * sizeof(**list));
     }
     *list = xrealloc(*list, *n + 1, sizeof(**list));
-    (*list)[(*n)++] = copy(&p->base);
+    (*list)[(*n)++] = (Drover__V1__Progress *)message_copy(&p->base);
 }

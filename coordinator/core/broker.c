@@ -93,6 +93,12 @@ static void leave_some(const struct link_table *t, const struct whole *whole,
     free(rest);
 }
 
+/* A computed 0 would be no limit. */
+static uint64_t told_rate(uint64_t rate)
+{
+    return rate == SCHEDULE_UNLIMITED ? 0 : rate ? rate : 1;
+}
+
 static void set_aside(const struct link_table *t, const struct whole *whole, const struct schedule_move *list,
                       const struct broker_move *moves, size_t n, struct broker_part *ret)
 {
@@ -102,20 +108,12 @@ static void set_aside(const struct link_table *t, const struct whole *whole, con
             take_off(t, &list[i], ret[i].rate);
         }
     for (size_t i = 0; i < n; i++)
-        if (is_set(&moves[i]) && !moves[i].keeps) {
-            uint64_t part = even_part(t, whole, list, moves, n, i);
-            ret[i].rate = part == SCHEDULE_UNLIMITED ? 0 : part;
-        }
+        if (is_set(&moves[i]) && !moves[i].keeps)
+            ret[i].rate = told_rate(even_part(t, whole, list, moves, n, i));
     for (size_t i = 0; i < n; i++)
         if (is_set(&moves[i]) && !moves[i].keeps)
             take_off(t, &list[i], ret[i].rate);
     leave_some(t, whole, list, moves, n);
-}
-
-/* A computed 0 would be no limit. */
-static uint64_t told_rate(uint64_t rate)
-{
-    return rate == SCHEDULE_UNLIMITED ? 0 : rate ? rate : 1;
 }
 
 void broker_share(const struct fleet *fleet, const struct broker_move *moves, size_t n,

@@ -18,7 +18,7 @@ void heard_story(Drover__V1__Job *job, Drover__V1__Journal *journal, const Drove
                  size_t max)
 {
     if (story->forecast && !job->forecast)
-        job->forecast = (Drover__V1__Forecast *)message_clone(&story->forecast->base);
+        job->forecast = (Drover__V1__Forecast *)message_copy(&story->forecast->base);
     for (size_t i = 0; i < story->n_decisions; i++) {
         const Drover__V1__Decision *d = story->decisions[i];
         if (heard_anew(journal, story->run, d->number))

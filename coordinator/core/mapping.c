@@ -164,7 +164,7 @@ static bool is_mapped(const Drover__V1__DevicePath *p)
 
 Drover__V1__Guest *mapping_guest(const Drover__V1__Mapping *m, const Drover__V1__Guest *guest)
 {
-    Drover__V1__Guest *g = (Drover__V1__Guest *)message_clone(&guest->base);
+    Drover__V1__Guest *g = (Drover__V1__Guest *)message_copy(&guest->base);
     for (size_t i = 0; m && i < g->n_disks; i++) {
         Drover__V1__Disk *d = g->disks[i];
         if (streq(d->type, "volume"))

@@ -3,8 +3,8 @@
  *     agent_call tls+tcp://10.77.0.11:7460 ca.pem coordinator.pem Probe kind=1 nonce=UUID path=/srv/x/vm.img
  *     agent_call tls+tcp://10.77.0.12:7460 ca.pem agent-kvm1.pem Peer.Activate step.transaction=UUID
  * Values are numbers or texts, as the field is; a repeated text is given several times. Exit 1: the call failed. */
-#include "agent/io/message.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 #include "common/rpc/rpc.h"
 #include "proto/agent.pb-c.h"
 #include "proto/peer.pb-c.h"

@@ -111,18 +111,11 @@ def test_the_destination_has_it(fleet, drover, left, off):
     assert_moves_again(fleet, drover, "kvm1")
 
 
-def test_the_destination_has_it_and_has_forgotten_the_move(fleet, drover, left):
-    left({"kvm1": "FENCED"}, "agent.source.RELEASED.before_write", node="kvm1")
-    done = drover("free", "web1", "--on", "kvm1")
-    assert "kvm1 holds nothing for web1 any more" in done.stdout, done.stdout
-    assert_runs_only_on(fleet, "web1", "kvm2")
-    assert_moves_again(fleet, drover, "kvm1")
-
-
-def test_the_source_has_forgotten_the_move(fleet, drover, left):
-    left({"kvm2": "ACTIVATED"}, "agent.destination.RELEASED.before_write", node="kvm2")
-    done = drover("free", "web1", "--on", "kvm2")
-    assert "kvm2 holds nothing for web1 any more" in done.stdout, done.stdout
+@pytest.mark.parametrize("holds, states, on", [("source", {"kvm1": "FENCED"}, "kvm1"), ("destination", {"kvm2": "ACTIVATED"}, "kvm2")])
+def test_the_destination_has_it_and_one_has_forgotten_the_move(fleet, drover, left, holds, states, on):
+    left(states, f"agent.{holds}.RELEASED.before_write", node=on)
+    done = drover("free", "web1", "--on", on)
+    assert f"{on} holds nothing for web1 any more" in done.stdout, done.stdout
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_moves_again(fleet, drover, "kvm1")
 

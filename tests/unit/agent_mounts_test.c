@@ -1,9 +1,9 @@
 #include "agent/io/image.h"
-#include "agent/io/message.h"
 #include "agent/io/mounts.h"
 #include "agent/io/path_facts.h"
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 #include "tests/unit/made_tree.h"
 
 #include <setjmp.h>

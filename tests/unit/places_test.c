@@ -22,7 +22,7 @@ static void pair_init(struct pair *p)
 {
     fleet_init(&p->fleet);
     p->now = made_guest(made_host(&p->fleet, "kvm1"), "web1", UUID_A)->guest;
-    p->before = (Drover__V1__Guest *)message_clone(&p->now->base);
+    p->before = (Drover__V1__Guest *)message_copy(&p->now->base);
 }
 
 static void pair_deinit(struct pair *p)

@@ -29,19 +29,19 @@ SPOIL(second_network_on_the_bridge)
     for (int h = 0; h < 2; h++) {
         Drover__V1__HostReport *r = reports[h];
         r->networks = xrealloc(r->networks, 2, sizeof(*r->networks));
-        r->networks[1] = (Drover__V1__Network *)message_clone(&r->networks[0]->base);
+        r->networks[1] = (Drover__V1__Network *)message_copy(&r->networks[0]->base);
         r->n_networks = 2;
         for (int n = 0; n < 2; n++) {
             made_string(&r->networks[n]->name, n ? "second" : "first");
             made_string(&r->networks[n]->bridge, bridges[h][n]);
         }
     }
-    Drover__V1__Bridge *br1 = (Drover__V1__Bridge *)message_clone(&m->to->bridges[0]->base);
+    Drover__V1__Bridge *br1 = (Drover__V1__Bridge *)message_copy(&m->to->bridges[0]->base);
     made_string(&br1->name, "br1");
     m->to->bridges = xrealloc(m->to->bridges, 2, sizeof(*m->to->bridges));
     m->to->bridges[m->to->n_bridges++] = br1;
     m->guest->interfaces = xrealloc(m->guest->interfaces, 2, sizeof(*m->guest->interfaces));
-    m->guest->interfaces[1] = (Drover__V1__Interface *)message_clone(&m->guest->interfaces[0]->base);
+    m->guest->interfaces[1] = (Drover__V1__Interface *)message_copy(&m->guest->interfaces[0]->base);
     m->guest->n_interfaces = 2;
     for (int n = 0; n < 2; n++) {
         made_string(&m->guest->interfaces[n]->type, "network");

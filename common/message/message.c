@@ -1,4 +1,4 @@
-#include "agent/io/message.h"
+#include "common/message/message.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
