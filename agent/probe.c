@@ -177,9 +177,10 @@ static void identify_unit(struct probe_job *j)
 
 static void hold_nonce(struct probe_job *j)
 {
-    if (result_of(j)->outcome == DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN && !j->probes->freed)
+    bool proven = result_of(j)->outcome == DROVER__V1__PROBE_OUTCOME__PROBE_PROVEN && !j->probes->freed;
+    if (proven && !j->unwanted)
         probe_hold(j->probes, request_of(j)->nonce, -1, lease_of(request_of(j)));
-    else if (j->left)
+    else if (proven || j->left)
         probes_stale(j->probes, request_of(j)->nonce);
 }
 
@@ -195,7 +196,7 @@ static void forget_nonce(struct probe_job *j)
 
 static void hold_port(struct probe_job *j)
 {
-    if (j->fd >= 0 && !j->probes->freed && !j->answered)
+    if (j->fd >= 0 && !j->probes->freed && !j->unwanted)
         probe_hold(j->probes, request_of(j)->nonce, steal_fd(&j->fd), lease_of(request_of(j)));
 }
 
@@ -301,13 +302,14 @@ static int check(const struct probes *p, const Drover__V1__ProbeRequest *q, cons
     if ((k->needs & HOLDS) && probes_full(p))
         return error_set(err, STATUS_RESOURCE_EXHAUSTED,
                          "too many probes hold files and ports; they end by themselves soon");
-    for (const struct probe_job *j = p->jobs; j;
-         j = j->next) /* else the file could come after it was removed */
+    for (struct probe_job *j = p->jobs; j; j = j->next) /* else the file could come after it was removed */
         if (q->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_REMOVE && j->does.work == work &&
             request_of(j)->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_WRITE &&
-            streq(request_of(j)->nonce, q->nonce))
-            return error_set(err, STATUS_ABORTED,
-                             "%s is still being written; it is removed when its lease ends", q->nonce);
+            streq(request_of(j)->nonce, q->nonce)) {
+            j->unwanted = true;
+            return error_set(err, STATUS_ABORTED, "%s is still being written; it is removed as soon as it is",
+                             q->nonce);
+        }
     return 0;
 }
 

@@ -70,6 +70,7 @@ static void fail_late(struct probe_job *j)
 
 static void cancel(struct probe_job *j)
 {
+    j->unwanted = true;
     if (eventfd_write(j->limit.cancel_fd, 1) < 0)
         log_warn("cannot cancel a probe: %s", strerror(errno));
 }

@@ -34,6 +34,7 @@ struct probe_job {
     struct limit limit;
     struct loop_timer *timer;
     bool answered, skipped, left; /* left: the work may have made something and could not take it away */
+    bool unwanted;                /* nobody waits for its answer any more: what it makes is not held */
     int fd;                       /* that the work has opened for `after`; -1: none */
     int64_t begun;                /* monotonic */
     struct probe_work does;
