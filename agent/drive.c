@@ -193,7 +193,9 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
         transaction_made(txn, DROVER__V1__MADE__KIND__RESUME, txn->guest);
     if (s->actions & PARTICIPANT_AUTOSTART_OFF)
         transaction_made(txn, DROVER__V1__MADE__KIND__AUTOSTART, txn->guest);
-    if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
+    /* One that is there already was not made by this transaction: its record is lost, and the guest has been this host's. */
+    const Drover__V1__Definition *d = txn->record->definition;
+    if (s->actions & PARTICIPANT_DEFINE && d && d->persistent && !f->defined)
         transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
     bool image = s->first == PARTICIPANT_OWNER && s->actions & PARTICIPANT_END;
     if (image || (s->by_word && txn->record->cold_generation))

@@ -87,6 +87,7 @@ struct participant_facts {
     bool ran_to_the_end;  /* source: it ran here, and was not stopped to switch over, until it ended */
     bool ran_here;        /* destination: it has run here since its image was complete */
     bool by_hand;         /* destination: somebody, and not libvirt itself, has resumed its image */
+    bool defined;         /* destination: it has a definition here, which outlives its QEMU */
 };
 
 enum participant_event {

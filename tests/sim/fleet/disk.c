@@ -95,6 +95,7 @@ void disk_power_cut(struct world *w, int host)
         world_saw(w, SEEN_FENCE_TORN);
         world_trace(w, "%d: the fence is torn", host);
         a->disk.epoch = a->disk.generation = 0;
+        a->connection++; /* what was on its way to it was in connections that have died with it */
     }
 }
 

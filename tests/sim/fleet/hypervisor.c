@@ -210,6 +210,7 @@ struct participant_facts libvirt_look(const struct world *w, int host, int txn, 
     f.post_copy = h->domain.post_copy && h->domain.qemu != Q_OFF;
     f.operators_pause = h->domain.suspended && h->domain.qemu == Q_PAUSED;
     f.by_hand = h->domain.by_hand && h->domain.qemu == Q_RUN;
+    f.defined = h->domain.defined;
     switch (h->domain.qemu) {
     case Q_OFF:
         f.guest = h->domain.migrated  ? PARTICIPANT_OFF_MIGRATED

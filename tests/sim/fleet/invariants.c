@@ -108,7 +108,8 @@ static bool may_be_in_doubt(struct world *w)
     const struct host *there = &w->hosts[1 - source];
     bool lost = w->spoilt && !there->agent.records[c->current].exists && there->domain.qemu == Q_OFF;
     /* A pause that no record has. */
-    bool late = w->suspended && w->hosts[source].domain.suspended;
+    const struct record *here = &w->hosts[source].agent.records[c->current];
+    bool late = w->hosts[source].domain.suspended && !here->our_pause && !here->others_pause;
     bool paused = (w->spoilt || late) && w->hosts[source].domain.qemu == Q_PAUSED;
     /* Given away by the coordinator that this one has replaced, and its copy of the store does not say so: the source has KEPT, the
      * destination refuses the ABORT. */
@@ -141,6 +142,9 @@ static void nothing_is_held(struct world *w)
         for (int t = 0; t < w->orders; t++) {
             const struct record *r = &w->hosts[h].agent.records[t];
             if (!r->exists)
+                continue;
+            /* A late message has made it, where its record was lost: doctor names it, an operator frees it. */
+            if (w->spoilt && !w->operator_looks)
                 continue;
             if (participant_is_open(r->role, r->state))
                 world_violate(w, "transaction %d has ended, and host %d is still %s in it", t, h,

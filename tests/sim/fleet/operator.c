@@ -1,4 +1,5 @@
 /* Somebody who looks at what is in doubt, sees both hosts, and says or does what only a person can know. */
+#include "coordinator/core/freeing.h"
 #include "world.h"
 
 static const struct record *record_of(const struct world *w, int host)
@@ -120,11 +121,74 @@ static void end_resumed(struct world *w, int destination)
     libvirt_destroy(w, destination);
 }
 
+/* ---- drover free: what is held for a move that is over ------------------------------------------------------------ */
+
+static struct freeing_side side_of(const struct world *w, int host, int txn, const char *name)
+{
+    static const enum freeing_seen seen[] = {[Q_OFF] = FREEING_ABSENT,
+                                             [Q_INCOMING] = FREEING_PAUSED,
+                                             [Q_PAUSED] = FREEING_PAUSED,
+                                             [Q_RUN] = FREEING_RUNNING};
+    const struct host *h = &w->hosts[host];
+    const struct record *r = &h->agent.records[txn];
+    bool open = r->exists && participant_is_open(r->role, r->state);
+    return (struct freeing_side){
+        .host = name,
+        .asked = h->agent.alive,
+        .state = open ? participant_state_name(r->state) : NULL,
+        .seen = !h->libvirt_up                                 ? FREEING_UNKNOWN
+                : h->domain.qemu == Q_OFF && h->domain.defined ? FREEING_OFF
+                                                               : seen[h->domain.qemu],
+        .images = r->copies ? FREEING_IMAGES_SOME : FREEING_IMAGES_NONE,
+    };
+}
+
+/* One deed of one move at a time; true if there was something to look at. */
+static bool free_held(struct world *w)
+{
+    static const enum txn_message messages[] = {[FREEING_SETTLE] = TXN_SETTLE,
+                                                [FREEING_ABORT] = TXN_ABORT,
+                                                [FREEING_RELEASE_SOURCE] = TXN_RELEASE,
+                                                [FREEING_RELEASE_DESTINATION] = TXN_RELEASE};
+    for (int t = 0; t < w->orders; t++) {
+        int source = w->source_of[t];
+        struct freeing f = {.guest = "the guest",
+                            .source = side_of(w, source, t, "the source"),
+                            .destination = side_of(w, 1 - source, t, "the destination")};
+        enum freeing_deed deed = FREEING_NOTHING;
+        struct error err;
+        if (!f.source.state && !f.destination.state)
+            continue;
+        if (freeing_next(&f, &deed, &err) < 0) {
+            world_trace(w, "not freed: %s", err.text);
+            return true;
+        }
+        bool at_source = deed == FREEING_SETTLE || deed == FREEING_RELEASE_SOURCE;
+        int host = at_source ? source : 1 - source;
+        world_trace(w, "the operator frees the guest: %s to %d", txn_message_name(messages[deed]), host);
+        network_send(w, host,
+                     &(struct message){.what = messages[deed],
+                                       .role = at_source ? PARTICIPANT_SOURCE : PARTICIPANT_DESTINATION,
+                                       .txn = t,
+                                       .generation = w->hosts[host].agent.records[t].generation,
+                                       .epoch = w->coordinator.epoch,
+                                       .call = -2},
+                     false);
+        return true;
+    }
+    return false;
+}
+
 static void look(struct world *w)
 {
     const struct coordinator *c = &w->coordinator;
-    if (!c->open)
+    if (!c->open) {
+        if (!c->alive || !free_held(w))
+            return;
+        w->operator_looks = true;
+        world_after(w, DOUBT_MS / 4, EV_OPERATOR);
         return;
+    }
     world_after(w, DOUBT_MS, EV_OPERATOR);
     w->operator_looks = true;
     if (!c->alive || !c->txn.in_doubt)

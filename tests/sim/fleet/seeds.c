@@ -19,7 +19,7 @@ const struct seed seeds[] = {
     {3500, OLD_IMAGE, "an operator's word runs an image that is older than the disks"},
     {54, LET_RUN, "an operator's pause ends where the guest arrives"},
     {30465, GO_ON_UNSURE, "a write that failed after it came through, then a cut of the power"},
-    {77, SAY_UNWRITTEN, "an answer that is not durable"},
+    {266, SAY_UNWRITTEN, "an answer that is not durable"},
     {32164, TIDY_BY_WALL, "a clock's jump forgets a tombstone that is still asked for"},
     /* The code's own fault, too: a refused move of a day ago was tidied up, and so overtook an older one that owed an autostart. */
     {101289339, TIDY_OWED, "the autostart that libvirt would not give back at once is lost"},
@@ -36,5 +36,14 @@ const struct seed seeds[] = {
      "shut down at the destination, and started at the source from the disks that it left with"},
     {467, UNDO_OWNED, "taken back by an operator, and its disks at the destination are removed"},
     {317, LOSE_FINISH, "libvirt's own hole: its answer is lost before post-copy began, no lock: both run"},
+    {113848496, SOUND,
+     "a lost record is made anew, its DEFINE fails: what was there already was undone as if it had been "
+     "made"},
+    {111308264, SOUND, "a late mesh ACTIVATE where the record is lost: drover free lets it go"},
+    {101951073, SOUND,
+     "a late PREPARE after a cut of the power that has torn record and fence: in a connection that has died "
+     "with it"},
+    {109363589, SOUND,
+     "the destination boots and starts the guest: a pause that no record has stays what it is at the source"},
 };
 const size_t seeds_n = sizeof(seeds) / sizeof(seeds[0]);

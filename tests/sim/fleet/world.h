@@ -178,7 +178,7 @@ struct agent {
     int64_t since; /* it waits for libvirt to end a job; 0: it does not */
     struct participant_step step;
     unsigned todo; /* actions left */
-    bool failed;
+    bool failed, was_defined;
     uint64_t old_generation; /* of the record, before a cold start */
 };
 
