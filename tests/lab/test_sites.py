@@ -127,7 +127,13 @@ def test_guests_are_spread_and_gathered_and_a_drill_tells_who_is_stuck(fleet, dr
     places = sorted(hosts_of(drover, guests).values())
     assert places == ["kvm1", "kvm1", "kvm2", "kvm2"], places
     assert "nothing to move" in drover("balance").stdout
-    drover("consolidate")
+
+    def gathered():
+        """CPU time is measured of the whole machine, so that what else is tested on it takes from a host's headroom."""
+        drover("consolidate")
+        return len(set(hosts_of(drover, guests).values())) == 1
+
+    wait_for(gathered, 180, "one host to have room for all of them")
     (host,) = set(hosts_of(drover, guests).values())
     for name in guests:
         assert_goes_on(fleet, name, host)
