@@ -127,16 +127,19 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
     int e = 0;
     if (newest && txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
         e = drop_image(txn, conn, definition, err);
-    if (e == 0 && newest && definition)
+    /* Who says LOST is told ABORT when the source has the guest, and with it what others use: until then this may be the only definition
+     * (where the record was lost, it may have been here for long), and these the only disks. */
+    bool told = txn->kept_known;
+    if (e == 0 && newest && definition && told)
         e = domain_undefine(conn, txn->guest, err);
     if (e < 0)
         return e;
     snprintf(text, size, "nothing of guest %s is left here", transaction_guest_name(txn));
-    /* Who says LOST is told ABORT, and with it what others use. */
-    if (copies && txn->kept_known && (e = copies_undo(txn, conn, text, size, err)) < 0)
+    if (copies && told && (e = copies_undo(txn, conn, text, size, err)) < 0)
         return e;
     transaction_undone(txn, DROVER__V1__MADE__KIND__RESERVATION);
-    transaction_undone(txn, DROVER__V1__MADE__KIND__DEFINITION);
+    if (told)
+        transaction_undone(txn, DROVER__V1__MADE__KIND__DEFINITION);
     return transaction_write(txn, transaction_state(txn), err);
 }
 

@@ -23,7 +23,8 @@ static int admit_unknown(struct operation *op, const Drover__V1__Step *step, enu
         return error_set(err, STATUS_ABORTED, "transaction %s was not prepared at this host",
                          step->transaction);
     bool late = how == ADMIT_LATE || how == ADMIT_SETTLE;
-    bool lost = late && step->transferred && step->generation == seen;
+    bool own = step->generation == seen || (op->cold_generation && op->cold_generation == seen);
+    bool lost = late && step->transferred && own;
     if (step->generation > seen || lost)
         return 0;
     if (late)
@@ -193,9 +194,7 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
         transaction_made(txn, DROVER__V1__MADE__KIND__RESUME, txn->guest);
     if (s->actions & PARTICIPANT_AUTOSTART_OFF)
         transaction_made(txn, DROVER__V1__MADE__KIND__AUTOSTART, txn->guest);
-    /* One that is there already was not made by this transaction: its record is lost, and the guest has been this host's. */
-    const Drover__V1__Definition *d = txn->record->definition;
-    if (s->actions & PARTICIPANT_DEFINE && d && d->persistent && !f->defined)
+    if (s->actions & PARTICIPANT_DEFINE && txn->record->definition && txn->record->definition->persistent)
         transaction_made(txn, DROVER__V1__MADE__KIND__DEFINITION, txn->guest);
     bool image = s->first == PARTICIPANT_OWNER && s->actions & PARTICIPANT_END;
     if (image || (s->by_word && txn->record->cold_generation))

@@ -70,7 +70,7 @@ static void begin(struct transactions *all, const Drover__V1__ActivateRequest *r
     a->reply = reply;
     a->peer = peer ? rpc_call_peer(call) : NULL;
     a->paused = request->paused;
-    a->cold_generation = request->cold_generation;
+    a->cold_generation = a->u.op.cold_generation = request->cold_generation;
     a->since = clock_monotonic_ms();
     a->u.op.work = work;
     a->u.op.done = done;

@@ -120,6 +120,8 @@ struct operation {
     bool foreign;   /* there is one of that id, but of another guest */
     char *other;    /* another transaction that is open on the guest, in words, or NULL */
     bool autostart; /* an earlier one has taken the guest's autostart off, and could not give it back yet */
+    uint64_t
+        cold_generation; /* of an ACTIVATE by an operator's word: what this transaction's own start has raised the fence to */
 };
 
 void turn_take(struct operation *op);

@@ -87,7 +87,6 @@ struct participant_facts {
     bool ran_to_the_end;  /* source: it ran here, and was not stopped to switch over, until it ended */
     bool ran_here;        /* destination: it has run here since its image was complete */
     bool by_hand;         /* destination: somebody, and not libvirt itself, has resumed its image */
-    bool defined;         /* destination: it has a definition here, which outlives its QEMU */
 };
 
 enum participant_event {
@@ -117,7 +116,7 @@ enum participant_action {
     PARTICIPANT_TELL_PEER = 1 << 3, /* the mesh's ACTIVATE */
     PARTICIPANT_DEFINE = 1 << 4,
     PARTICIPANT_RESUME = 1 << 5,
-    PARTICIPANT_UNDO = 1 << 6, /* by the manifest */
+    PARTICIPANT_UNDO = 1 << 6, /* by the manifest; its definition and copied disks only with an ABORT */
     PARTICIPANT_END =
         1
         << 7, /* the paused QEMU that libvirt left behind at a source that is FENCED, or an image that may be old */

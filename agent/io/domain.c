@@ -45,7 +45,7 @@ int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role
                 struct participant_facts *facts, char *text, size_t size, struct error *err)
 {
     facts->guest = PARTICIPANT_UNASKED;
-    facts->job = facts->post_copy = facts->operators_pause = facts->by_hand = facts->defined = false;
+    facts->job = facts->post_copy = facts->operators_pause = facts->by_hand = false;
     struct error why = {0};
     _cleanup_domain_ virDomainPtr domain = domain_find(conn, uuid, &why);
     if (!domain && why.code == STATUS_NOT_FOUND) {
@@ -78,7 +78,6 @@ int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role
         /* fall through */
     default: facts->guest = PARTICIPANT_RUNNING;
     }
-    facts->defined = role == PARTICIPANT_DESTINATION && virDomainIsPersistent(domain) == 1;
     /* A domain that ends in between has no job. */
     if (virDomainGetJobInfo(domain, &job) == 0)
         facts->job = job.type != VIR_DOMAIN_JOB_NONE;

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Fills guest, job, post_copy, operators_pause, by_hand and defined of *facts; `text` says in words what was seen. On failure the guest is
+/* Fills guest, job, post_copy, operators_pause and by_hand of *facts; `text` says in words what was seen. On failure the guest is
  * PARTICIPANT_UNASKED. At the destination a domain that libvirt is still filling is PARTICIPANT_INCOMING. */
 int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role,
                 struct participant_facts *facts, char *text, size_t size, struct error *err);

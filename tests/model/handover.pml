@@ -599,10 +599,14 @@ act:
             :: else
             fi;
             if
-            :: UNDOES && definition[t] -> defined[h] = false; vm[h] = OFF; held[h] = false
+            :: UNDOES && definition[t] && reply == ABORT_OK -> defined[h] = false; vm[h] = OFF; held[h] = false
             :: else
             fi;
-            image[t] = false; definition[t] = false
+            image[t] = false;
+            if
+            :: reply == ABORT_OK -> definition[t] = false
+            :: else /* LOST: it may be the only one, until ABORT says that the source has the guest */
+            fi
         fi }
     :: CRASH
     :: atomic { deeds == 0 -> say(); busy[h] = false; goto end }

@@ -211,7 +211,6 @@ static void decide(struct world *w, int host)
         r->may_post_copy = w->post_copy;
     f.post_copy &= w->mutation != STOP_POST_COPY;
     a->step = participant_step(&p, event, &f);
-    a->was_defined = f.defined;
     world_trace(w, "%d: %s of %d in %s, guest %d%s", host, participant_event_name(event), m->txn,
                 participant_state_name(r->state), (int)f.guest, f.job ? ", job" : "");
     if (event == PARTICIPANT_SETTLE && f.post_copy && a->step.answer == PARTICIPANT_IN_DOUBT)
@@ -276,7 +275,7 @@ static void write_first(struct world *w, int host)
     r->from_disks |= (a->step.first == PARTICIPANT_OWNER && a->step.actions & PARTICIPANT_END) ||
                      (a->step.by_word && a->ops[0].message.from_disks);
     r->autostart_off |= (a->step.actions & PARTICIPANT_AUTOSTART_OFF) != 0;
-    r->definition |= (a->step.actions & PARTICIPANT_DEFINE) && w->persistent && !a->was_defined;
+    r->definition |= (a->step.actions & PARTICIPANT_DEFINE) && w->persistent;
     images_stepped(w, r, a->step.first);
     if (a->step.first == PARTICIPANT_TOMBSTONE || a->step.first == PARTICIPANT_RELEASED ||
         a->step.then == PARTICIPANT_RELEASED)

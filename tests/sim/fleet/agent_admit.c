@@ -31,7 +31,8 @@ int agent_admit(struct world *w, int host, const struct message *m)
         return known && m->what != TXN_MIGRATE ? -1 : 0;
     if (known)
         return -1;
-    if (m->generation > a->generation || (truth && m->generation == a->generation))
+    bool cold = m->what == TXN_ACTIVATE && m->from_disks && m->generation + 1 == a->generation; /* its own */
+    if (m->generation > a->generation || (truth && (m->generation == a->generation || cold)))
         return 0;
     return truth || m->what == TXN_SETTLE || m->what == TXN_ABORT ? 1 : -1;
 }

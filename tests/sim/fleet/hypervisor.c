@@ -159,8 +159,8 @@ static void boots(struct world *w, int host)
     struct domain *d = &w->hosts[host].domain;
     bool was = w->hosts[host].boots;
     w->hosts[host].boots = false;
-    if (!was || !d->autostart || !d->defined || d->qemu != Q_OFF || w->definition_only ||
-        hypervisor_is_locked(w, host))
+    if (!was || w->disarmed & 1u << host || !d->autostart || !d->defined || d->qemu != Q_OFF ||
+        w->definition_only || hypervisor_is_locked(w, host))
         return;
     world_saw(w, SEEN_AUTOSTARTED);
     world_trace(w, "L: %d starts the guest", host);
@@ -210,7 +210,6 @@ struct participant_facts libvirt_look(const struct world *w, int host, int txn, 
     f.post_copy = h->domain.post_copy && h->domain.qemu != Q_OFF;
     f.operators_pause = h->domain.suspended && h->domain.qemu == Q_PAUSED;
     f.by_hand = h->domain.by_hand && h->domain.qemu == Q_RUN;
-    f.defined = h->domain.defined;
     switch (h->domain.qemu) {
     case Q_OFF:
         f.guest = h->domain.migrated  ? PARTICIPANT_OFF_MIGRATED
@@ -239,12 +238,13 @@ static bool undo(struct world *w, int host, struct record *r)
             world_violate(w, "the only image of the guest is dropped at host %d", host);
         d->qemu = Q_OFF;
     }
-    if (newest && r->definition) {
-        d->defined = d->migrated = d->autostart = false;
-    }
     const struct operation *op = &w->hosts[host].agent.ops[0];
-    images_undo(w, host, r, !op->is_look && op->message.what == TXN_ABORT);
-    r->image = r->definition = false;
+    bool told = !op->is_look && op->message.what == TXN_ABORT; /* else it may be the only one */
+    if (newest && r->definition && told)
+        d->defined = d->migrated = d->autostart = false;
+    images_undo(w, host, r, told);
+    r->image = false;
+    r->definition &= !told;
     return true;
 }
 

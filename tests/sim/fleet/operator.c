@@ -74,8 +74,9 @@ static void grant(struct world *w)
     if (w->hosts[source].domain.qemu != Q_OFF || !here || there->half || there->by_hand)
         return;
     bool cold = from_disks(w, there);
-    w->disarmed = w->said = true;
-    w->hosts[source].domain.autostart = false; /* "see that it can't start the guest": it may have KEPT */
+    w->disarmed |= 1u << source; /* "see that it can't start the guest": it may have KEPT */
+    w->said = true;
+    w->hosts[source].domain.autostart = false;
     world_saw(w, cold ? SEEN_GRANTED_COLD : SEEN_GRANTED);
     world_trace(w, "the operator gives the guest to %d%s", 1 - source, cold ? ", from its disks" : "");
     coordinator_feed(w, c, &(struct txn_event){.kind = TXN_EVENT_GRANT, .from_disks = cold});
@@ -108,7 +109,10 @@ static bool is_unexplained(const struct world *w, int source)
 static bool is_left_over(const struct world *w, int source)
 {
     const struct domain *d = &w->hosts[source].domain, *there = &w->hosts[1 - source].domain;
-    return is_unexplained(w, source) && (d->stale || there->qemu == Q_PAUSED || there->qemu == Q_RUN);
+    bool taken =
+        record_of(w, 1 - source)->state == PARTICIPANT_RELEASED; /* and shut down there since, it may be */
+    return is_unexplained(w, source) &&
+           (d->stale || taken || there->qemu == Q_PAUSED || there->qemu == Q_RUN);
 }
 
 /* As the answer says. */

@@ -45,5 +45,15 @@ const struct seed seeds[] = {
      "with it"},
     {109363589, SOUND,
      "the destination boots and starts the guest: a pause that no record has stays what it is at the source"},
+    {203029654, SOUND,
+     "the same, while the source still waits: what was defined there goes when ABORT says so, not with LOST"},
+    {202227549, SOUND,
+     "a record is lost that had raised the fence to its own cold start's generation: its ACTIVATE was late "
+     "for ever"},
+    {207556906, SOUND,
+     "an operator's promise that a host does not start the guest holds until the job has ended"},
+    {209104659, SOUND,
+     "paused by an operator at the switch-over, and shut off where it went: what is left at the source is "
+     "ended by hand"},
 };
 const size_t seeds_n = sizeof(seeds) / sizeof(seeds[0]);

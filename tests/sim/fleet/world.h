@@ -178,7 +178,7 @@ struct agent {
     int64_t since; /* it waits for libvirt to end a job; 0: it does not */
     struct participant_step step;
     unsigned todo; /* actions left */
-    bool failed, was_defined;
+    bool failed;
     uint64_t old_generation; /* of the record, before a cold start */
 };
 
@@ -298,7 +298,7 @@ struct world {
     unsigned done, aborted, cold; /* transactions, by how they ended */
     bool in_doubt;                /* the last one has not ended, and says why */
     bool image_died;              /* by a fault: there may be no running copy */
-    bool disarmed;                /* an operator has taken the guest's autostart off */
+    unsigned disarmed;            /* bits of hosts: an operator sees that it does not start the guest */
     bool operator_looks;          /* then nothing stays in doubt */
     bool spoilt;                  /* a record is lost that had been durable */
     bool blind;                   /* a coordinator's copy of the journal does not say that MIGRATE was sent */
