@@ -127,10 +127,10 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
     int e = 0;
     if (newest && txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
         e = drop_image(txn, conn, definition, err);
-    /* Who says LOST is told ABORT when the source has the guest, and with it what others use: until then this may be the only definition
-     * (where the record was lost, it may have been here for long), and these the only disks. */
-    bool told = txn->kept_known;
-    if (e == 0 && newest && definition && told)
+    /* Who says LOST is told ABORT when the source has the guest, and with it what others use: until then these may be the only disks, and,
+     * where the record was lost and made anew (it has no vote), this the only definition: the guest may have been here for long. */
+    bool told = txn->kept_known, made = told || txn->record->vote;
+    if (e == 0 && newest && definition && made)
         e = domain_undefine(conn, txn->guest, err);
     if (e < 0)
         return e;
@@ -138,7 +138,7 @@ static int undo(struct transaction *txn, virConnectPtr conn, char *text, size_t 
     if (copies && told && (e = copies_undo(txn, conn, text, size, err)) < 0)
         return e;
     transaction_undone(txn, DROVER__V1__MADE__KIND__RESERVATION);
-    if (told)
+    if (made)
         transaction_undone(txn, DROVER__V1__MADE__KIND__DEFINITION);
     return transaction_write(txn, transaction_state(txn), err);
 }

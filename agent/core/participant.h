@@ -116,7 +116,7 @@ enum participant_action {
     PARTICIPANT_TELL_PEER = 1 << 3, /* the mesh's ACTIVATE */
     PARTICIPANT_DEFINE = 1 << 4,
     PARTICIPANT_RESUME = 1 << 5,
-    PARTICIPANT_UNDO = 1 << 6, /* by the manifest; its definition and copied disks only with an ABORT */
+    PARTICIPANT_UNDO = 1 << 6, /* by the manifest */
     PARTICIPANT_END =
         1
         << 7, /* the paused QEMU that libvirt left behind at a source that is FENCED, or an image that may be old */

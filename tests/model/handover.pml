@@ -599,13 +599,13 @@ act:
             :: else
             fi;
             if
-            :: UNDOES && definition[t] && reply == ABORT_OK -> defined[h] = false; vm[h] = OFF; held[h] = false
+            :: UNDOES && definition[t] && (reply == ABORT_OK || !lost_d[t]) -> defined[h] = false; vm[h] = OFF; held[h] = false
             :: else
             fi;
             image[t] = false;
             if
-            :: reply == ABORT_OK -> definition[t] = false
-            :: else /* LOST: it may be the only one, until ABORT says that the source has the guest */
+            :: reply == ABORT_OK || !lost_d[t] -> definition[t] = false
+            :: else /* LOST, with a record that was made anew: it may be the only one, until ABORT says that the source has the guest */
             fi
         fi }
     :: CRASH

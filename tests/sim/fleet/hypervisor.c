@@ -239,12 +239,13 @@ static bool undo(struct world *w, int host, struct record *r)
         d->qemu = Q_OFF;
     }
     const struct operation *op = &w->hosts[host].agent.ops[0];
-    bool told = !op->is_look && op->message.what == TXN_ABORT; /* else it may be the only one */
-    if (newest && r->definition && told)
+    bool told = !op->is_look && op->message.what == TXN_ABORT;
+    bool made = told || r->vote; /* else it may be the only one */
+    if (newest && r->definition && made)
         d->defined = d->migrated = d->autostart = false;
     images_undo(w, host, r, told);
     r->image = false;
-    r->definition &= !told;
+    r->definition &= !made;
     return true;
 }
 

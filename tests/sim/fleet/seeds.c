@@ -46,7 +46,7 @@ const struct seed seeds[] = {
     {109363589, SOUND,
      "the destination boots and starts the guest: a pause that no record has stays what it is at the source"},
     {203029654, SOUND,
-     "the same, while the source still waits: what was defined there goes when ABORT says so, not with LOST"},
+     "the same, while the source still waits: what was defined there goes when ABORT says so"},
     {202227549, SOUND,
      "a record is lost that had raised the fence to its own cold start's generation: its ACTIVATE was late "
      "for ever"},
