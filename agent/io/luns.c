@@ -4,6 +4,7 @@
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/mapping/unit.h"
 #include "common/message/message.h"
 
 #include <ctype.h>
@@ -220,7 +221,8 @@ static Drover__V1__Lun *describe_alone(const char *sysfs, const char *name)
     return l;
 }
 
-/* ---- what a logical volume lies on: a copy of its units, by an array or an image, has its UUIDs, too ---- */
+/* ---- what a logical volume lies on: a copy of its units, by an array or an image, has its UUIDs, too. And what a multipath map without
+ * a WWID of its own is made of. ---- */
 
 enum { LAYERS = 8 };
 
@@ -229,13 +231,10 @@ static bool is_volume(const Drover__V1__Lun *l)
     return strncmp(l->wwid, "LVM-", 4) == 0;
 }
 
-/* The caller's. NULL: it has no name of its own, as a local disk that is known by model and serial ("t10."). */
+/* The caller's. NULL: it has no name of its own. */
 static char *unit_name(const Drover__V1__Lun *l)
 {
-    bool local = streq(l->transport, "other") && strncmp(l->wwid, "t10.", 4) == 0;
-    if (*l->wwid && !local && !is_volume(l))
-        return xstrdup(l->wwid);
-    return *l->target && l->has_lun ? xasprintf("%s %llu", l->target, (unsigned long long)l->lun) : NULL;
+    return *unit_wwid(l) && !is_volume(l) ? xstrdup(l->wwid) : unit_place(l);
 }
 
 static void add_unit(Drover__V1__Lun *volume, const char *unit)
@@ -287,7 +286,8 @@ static int by_text(const void *a, const void *b)
 static Drover__V1__Lun *describe(const char *sysfs, const char *name)
 {
     Drover__V1__Lun *l = describe_alone(sysfs, name);
-    if (!l || !is_volume(l))
+    bool unnamed_map = l && streq(l->transport, "multipath") && !*unit_wwid(l);
+    if (!l || !(is_volume(l) || unnamed_map))
         return l;
     if (!add_units(sysfs, name, LAYERS, l)) {
         tree_list_free(l->units, l->n_units);

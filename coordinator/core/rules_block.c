@@ -1,6 +1,7 @@
 /* Rules about disks that are block devices: is it the same unit at both hosts, by what its own system calls it? Nothing is ever
  * written to a device to find out. */
 #include "common/base/cleanup.h"
+#include "common/mapping/unit.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -61,19 +62,13 @@ RULE(block_missing)
          "zoning or the LUN's mapping"));
 }
 
-/* What sysfs makes of a disk's model and serial: of disks that are no LUN of a storage network (a virtual machine's ATA disks are all
- * "QEMU HARDDISK QM00001") it says nothing. */
-static const char *wwid_of(const Drover__V1__Lun *l)
-{
-    return streq(l->transport, "other") && strncmp(l->wwid, "t10.", 4) == 0 ? "" : l->wwid;
-}
-
 static bool is_volume(const Drover__V1__Lun *l)
 {
     return l && strncmp(l->wwid, "LVM-", 4) == 0;
 }
 
-/* A logical volume's UUID is in its units: a replica of them at another site, or hosts made from one image, have it, too. */
+/* A logical volume's UUID is in its units: a replica of them at another site, or hosts made from one image, have it, too. A multipath map
+ * of units without a WWID of their own has them by their places. */
 static enum lun_identity compare_units(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
     if (!a->n_units || !b->n_units)
@@ -91,13 +86,24 @@ static bool lacks_units(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
            compare_units(a, b) == LUN_NOT_TOLD;
 }
 
-static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+/* One target at two portals may be two servers, of which one is a copy of the other. */
+static enum lun_identity compare_places(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
-    if (wwid_of(a)[0] && wwid_of(b)[0])
-        return !streq(a->wwid, b->wwid) ? OTHER_LUN : is_volume(a) ? compare_units(a, b) : SAME_LUN;
     if (!a->target[0] || !b->target[0] || !a->has_lun || !b->has_lun)
         return LUN_NOT_TOLD;
-    return streq(a->target, b->target) && a->lun == b->lun ? SAME_LUN : OTHER_LUN;
+    if (!streq(a->target, b->target) || a->lun != b->lun)
+        return OTHER_LUN;
+    _cleanup_free_ char *here = unit_place(a), *there = unit_place(b);
+    return here && there && streq(here, there) ? SAME_LUN : LUN_NOT_TOLD;
+}
+
+static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    if (unit_wwid(a)[0] && unit_wwid(b)[0])
+        return !streq(a->wwid, b->wwid) ? OTHER_LUN : is_volume(a) ? compare_units(a, b) : SAME_LUN;
+    if (a->n_units && b->n_units && !is_volume(a) && !is_volume(b))
+        return compare_units(a, b);
+    return compare_places(a, b);
 }
 
 /* One that was grown, and whose new size only one host has seen, is not the same yet. */
@@ -111,7 +117,9 @@ enum lun_identity luns_compare(const Drover__V1__Lun *a, const Drover__V1__Lun *
 
 static char *name_text(const Drover__V1__Lun *l)
 {
-    char *text = xstrdup(l->wwid[0] ? l->wwid : l->target);
+    bool by_place = !unit_wwid(l)[0] && l->target[0];
+    char *text =
+        by_place ? xasprintf("%s, unit %llu", l->target, (unsigned long long)l->lun) : xstrdup(l->wwid);
     for (size_t i = 0; i < l->n_units; i++)
         text_append(&text, i ? ", " : " (", "%s", l->units[i]);
     if (l->n_units)
@@ -200,8 +208,10 @@ RULE(block_unproven)
              : is_volume(lun_of(p.here))
                  ? "a logical volume on disks that don't tell who they are; a copy of them has its UUID, too"
                  : "a device without a WWID or a target that is its own"),
-            ("an identity (WWID, or target and unit) that both hosts read from the device"),
-            ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
+            ("an identity (WWID, or target, unit and portal) that both hosts read from the device"),
+            ("use storage that has one: FC, iSCSI, SRP or multipath; of tgt, give the unit one (tgtadm: "
+             "scsi_id), "
+             "or let both hosts log in at one portal; a device of %s alone can't move along",
              in->source->name));
     }
 }

@@ -377,6 +377,27 @@ static void a_logical_volume_tells_the_units_that_it_lies_on(void **state)
     assert_int_equal(lun(&a, "dm-4")->n_units, 0);
 }
 
+/* tgt calls its first unit alike at every server: where it is reached tells. What is reached through loopback is each host's own. */
+static void a_map_of_units_without_a_wwid_of_their_own_tells_their_places(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = {"10.0.0.20\n", "127.0.0.1\n"};
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_(made_tree_deinit) struct made_tree t;
+        made_tree_init(&t);
+        add_session(&t, "devices/platform/host4", "session1", "connection1:0", "iqn.2026-01.lab:disk\n",
+                    addresses[i]);
+        add_disk(&t, "devices/platform/host4/session1/target4:0:0/4:0:0:1", "sdd", "8:48",
+                 "naa.60000000000000000e00000000010001");
+        add_map(&t, "dm-0", "253:0", "mpath-360000000000000000e00000000010001\n", "mpatha\n");
+        made_tree_add(&t, "devices/virtual/block/dm-0/slaves/sdd", NULL);
+        _cleanup_(all_deinit) struct all a = read_all(&t);
+        assert_int_equal(lun(&a, "dm-0")->n_units, i ? 0 : 1);
+        if (!i)
+            assert_string_equal(lun(&a, "dm-0")->units[0], "iqn.2026-01.lab:disk 1 at 10.0.0.20:3260");
+    }
+}
+
 /* Machines made from one image: a local disk that is known by its model only, one that has no name. */
 static void a_logical_volume_on_a_disk_without_a_name_tells_none(void **state)
 {
@@ -443,6 +464,7 @@ int main(void)
         cmocka_unit_test(a_multipath_map_has_its_paths_and_the_wwid_of_its_disks),
         cmocka_unit_test(a_multipath_map_of_another_kind_of_name_and_a_logical_volume),
         cmocka_unit_test(a_logical_volume_tells_the_units_that_it_lies_on),
+        cmocka_unit_test(a_map_of_units_without_a_wwid_of_their_own_tells_their_places),
         cmocka_unit_test(a_logical_volume_on_a_disk_without_a_name_tells_none),
         cmocka_unit_test(a_number_leads_to_the_device_and_a_partition_to_its_disk),
         cmocka_unit_test(a_host_without_storage_networks),

@@ -44,6 +44,10 @@ void move_backed_by(struct move *m, const char *here, const char *there);
 /* It has a logical volume of one UUID on both hosts, on a unit of that name (NULL: not told). */
 void move_with_volume(struct move *m, const char *here, const char *there);
 
+/* It has a unit of third's, which both hosts log in to at these portals, and which has that WWID. */
+void move_with_unnamed_unit(struct move *m, const char *wwid, const char *portal_here,
+                            const char *portal_there);
+
 /* Of links and releases, in preflight_links.c. */
 extern const struct spoiled preflight_links[];
 extern const size_t n_preflight_links;

@@ -179,6 +179,47 @@ SPOIL(unit_closed_to_the_destination)
     e->access[e->n_access++] = a;
 }
 
+/* tgt names its units alike at every server. */
+#define OF_EVERY_TGT "naa.60000000000000000e00000000010001"
+
+void move_with_unnamed_unit(struct move *m, const char *wwid, const char *portal_here,
+                            const char *portal_there)
+{
+    with_session(m, m->third, portal_here, false);
+    made_string(&lun_at(m, m->source)->wwid, wwid);
+    made_string(&lun_at(m, m->destination)->wwid, wwid);
+    made_string(&lun_at(m, m->destination)->portal, portal_there);
+}
+SPOIL(target_at_two_portals)
+{
+    move_with_unnamed_unit(m, OF_EVERY_TGT, "10.0.0.99:3260", "10.0.0.98:3260");
+}
+SPOIL(target_at_each_hosts_own_portal)
+{
+    move_with_unnamed_unit(m, "t10.IET     00010001", "127.0.0.1:3260", "127.0.0.1:3260");
+}
+SPOIL(unit_of_another_target)
+{
+    move_with_unnamed_unit(m, OF_EVERY_TGT, "10.0.0.99:3260", "10.0.0.99:3260");
+    made_string(&lun_at(m, m->destination)->target, "iqn.2026-01.lab:two");
+}
+static void map_of(struct move *m, const char *here, const char *there)
+{
+    with_block(m, "1IET_00010001", "1IET_00010001");
+    if (here)
+        add_unit(m, m->source, here);
+    if (there)
+        add_unit(m, m->destination, there);
+}
+SPOIL(map_of_a_unit_elsewhere)
+{
+    map_of(m, "iqn.2026-01.lab:one 1 at 10.0.0.99:3260", "iqn.2026-01.lab:one 1 at 10.0.0.98:3260");
+}
+SPOIL(map_that_does_not_tell_its_units)
+{
+    map_of(m, "iqn.2026-01.lab:one 1 at 10.0.0.99:3260", NULL);
+}
+
 /* ---- backing files ---- */
 
 static void add_link(struct ask *a, const char *name, uint64_t size)
@@ -346,6 +387,12 @@ const struct spoiled preflight_storage[] = {
     {session_to_the_source, "export-is-host", "kvm1 itself serves /dev/mapper/mpatha", ONLY, B},
     {session_to_itself, "export-is-host", "itself serves /dev/mapper/mpatha", MORE, B},
     {session_to_a_stranger, "export-untraced", "no agent of the fleet runs there", ONLY, W},
+    {target_at_two_portals, "block-device-unproven", "mpatha", MORE, B},
+    {target_at_each_hosts_own_portal, "block-device-unproven", "mpatha", MORE, B},
+    {unit_of_another_target, "block-device-differs", "iqn.2026-01.lab:two, unit 1 on kvm2", MORE, B},
+    {map_of_a_unit_elsewhere, "block-device-differs", "1IET_00010001 (iqn.2026-01.lab:one 1 at 10.0.0.98",
+     ONLY, B},
+    {map_that_does_not_tell_its_units, "block-device-unproven", "mpatha", ONLY, B},
     {unit_closed_to_the_destination, "export-closed", "no initiator of it", ONLY, B},
 };
 const size_t n_preflight_storage = sizeof(preflight_storage) / sizeof(preflight_storage[0]);

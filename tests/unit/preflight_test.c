@@ -234,6 +234,21 @@ static void a_logical_volume_on_the_same_unit_is_no_finding(void **state)
     move_deinit(&m);
 }
 
+/* By its target, number and portal, whatever it calls itself. */
+static void a_unit_without_a_name_of_its_own_is_known_by_its_place(void **state)
+{
+    (void)state;
+    static const char *const wwids[] = {"naa.60000000000000000e00000000010001", "t10.IET     00010001", ""};
+    for (unsigned i = 0; i < 3; i++) {
+        struct move m;
+        move_init(&m);
+        move_with_unnamed_unit(&m, wwids[i], "10.0.0.99:3260", "10.0.0.99:3260");
+        preflight_run(&m.in, &m.out);
+        assert_int_equal(m.out.n, 0);
+        move_deinit(&m);
+    }
+}
+
 /* Its content counts, not where it lies; and of one export it is the same file. */
 static void a_read_only_disk_with_the_same_content_is_no_finding(void **state)
 {
@@ -404,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_logical_volume_on_the_same_unit_is_no_finding),
         cmocka_unit_test(a_server_may_have_two_addresses),
         cmocka_unit_test(one_of_a_disks_servers_may_be_gone),
+        cmocka_unit_test(a_unit_without_a_name_of_its_own_is_known_by_its_place),
         cmocka_unit_test(a_read_only_disk_with_the_same_content_is_no_finding),
         cmocka_unit_test(silence_is_told),
         cmocka_unit_test(a_silent_agent_is_told_alone),
