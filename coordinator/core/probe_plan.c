@@ -274,7 +274,6 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
 {
     unsigned g = p->out->groups;
     const struct fleet_host *hosts[2] = {p->source, p->destination};
-    bool luns = false;
     for (unsigned i = 0; i < 2; i++) {
         Drover__V1__InspectRequest *q = inspect_new();
         q->host = q->mounts = true;
@@ -294,7 +293,6 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             add_path(q, device_path_there(as_there->paths[d]));
         if (i == 1)
             add_backing(q, as_there);
-        luns = luns || q->luns;
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }
     bool served = false;
@@ -307,7 +305,7 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
         Drover__V1__InspectRequest *q = inspect_new();
         q->exports = q->host = true;
         q->mounts = h == p->source || h == p->destination; /* the last inspection of a host is looked at */
-        q->luns = q->mounts && luns;
+        q->luns = q->mounts;
         evidence_add(p->out, h, "exports", g, 1, NULL, q);
     }
 }

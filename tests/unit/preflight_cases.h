@@ -60,6 +60,16 @@ extern const size_t n_preflight_hardware;
 extern const struct spoiled preflight_storage[];
 extern const size_t n_preflight_storage;
 
+/* Of who serves the disks, in preflight_exports.c. */
+extern const struct spoiled preflight_exports[];
+extern const size_t n_preflight_exports;
+
+/* Nothing is wrong with these: the image is on a cluster's file system on Fibre Channel; an export that holds the one of a network disk
+ * can only be read; another one inside of that, too, which is not served. */
+void move_with_cluster_on_fc(struct move *m);
+void move_with_outer_export_closed(struct move *m);
+void move_with_export_not_served(struct move *m);
+
 /* For spoiling, with all proven if it was not yet. */
 struct ask *move_asked(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind);
 Drover__V1__Inspection *move_seen(struct move *m, const struct fleet_host *host);
