@@ -177,17 +177,31 @@ static char *kernel_form(const char *id)
     return xstrdup(id);
 }
 
+/* kpartx calls a map's partitions "part1-mpath-...". */
+static const char *without_partition(const char *uuid, uint64_t *ret_partition)
+{
+    unsigned long long number;
+    const char *rest = tree_number(uuid, "part", &number);
+    if (!rest || *rest != '-')
+        return uuid;
+    *ret_partition = number;
+    return rest + 1;
+}
+
 static void put_dm(const char *sysfs, const char *name, Drover__V1__Lun *l)
 {
     static const char mpath[] = "mpath-", lvm[] = "LVM-";
+    uint64_t partition = 0;
     _cleanup_free_ char *uuid = tree_text("%s/class/block/%s/dm/uuid", sysfs, name);
     _cleanup_free_ char *map = take(tree_text("%s/class/block/%s/dm/name", sysfs, name));
     if (!uuid)
         return;
     l->n_paths = tree_list(&l->paths, "%s/class/block/%s/slaves", sysfs, name);
-    if (strncmp(uuid, mpath, strlen(mpath)) == 0) {
+    const char *whole = without_partition(uuid, &partition);
+    if (strncmp(whole, mpath, strlen(mpath)) == 0) {
         xml_set(&l->transport, xstrdup("multipath"));
-        xml_set(&l->wwid, kernel_form(uuid + strlen(mpath)));
+        xml_set(&l->wwid, kernel_form(whole + strlen(mpath)));
+        l->partition = partition;
     } else if (strncmp(uuid, lvm, strlen(lvm)) == 0) {
         xml_set(&l->wwid, xstrdup(uuid));
     }
@@ -330,8 +344,15 @@ Drover__V1__Lun *luns_by_number(const char *sysfs, const char *number)
     _cleanup_free_ char *path = realpath(link, NULL);
     if (!path)
         return NULL;
-    _cleanup_free_ char *partition = xasprintf("%s/partition", path);
-    if (access(partition, F_OK) == 0)
+    _cleanup_free_ char *partition = take(tree_text("%s/partition", path));
+    _cleanup_free_ char *size = tree_text("%s/size", path), *ro = tree_text("%s/ro", path);
+    if (partition)
         *strrchr(path, '/') = 0;
-    return describe(sysfs, strrchr(path, '/') + 1);
+    Drover__V1__Lun *l = describe(sysfs, strrchr(path, '/') + 1);
+    if (l && partition) {
+        l->partition = number_of(partition);
+        l->size = number_of(size) * SECTOR;
+        l->read_only = l->read_only || number_of(ro);
+    }
+    return l;
 }

@@ -97,13 +97,19 @@ static enum lun_identity compare_places(const Drover__V1__Lun *a, const Drover__
     return here && there && streq(here, there) ? SAME_LUN : LUN_NOT_TOLD;
 }
 
-static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+static enum lun_identity compare_disks(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
     if (unit_wwid(a)[0] && unit_wwid(b)[0])
         return !streq(a->wwid, b->wwid) ? OTHER_LUN : is_volume(a) ? compare_units(a, b) : SAME_LUN;
     if (a->n_units && b->n_units && !is_volume(a) && !is_volume(b))
         return compare_units(a, b);
     return compare_places(a, b);
+}
+
+static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    enum lun_identity whole = compare_disks(a, b);
+    return whole == SAME_LUN && a->partition != b->partition ? OTHER_LUN : whole;
 }
 
 /* One that was grown, and whose new size only one host has seen, is not the same yet. */
@@ -120,6 +126,8 @@ static char *name_text(const Drover__V1__Lun *l)
     bool by_place = !unit_wwid(l)[0] && l->target[0];
     char *text =
         by_place ? xasprintf("%s, unit %llu", l->target, (unsigned long long)l->lun) : xstrdup(l->wwid);
+    if (l->partition)
+        text_append(&text, "-part", "%llu", (unsigned long long)l->partition);
     for (size_t i = 0; i < l->n_units; i++)
         text_append(&text, i ? ", " : " (", "%s", l->units[i]);
     if (l->n_units)

@@ -53,6 +53,12 @@ SPOIL(resized_device)
     lun_at(m, m->source)->size = 1 << 30;
     lun_at(m, m->destination)->size = 1 << 29;
 }
+SPOIL(another_partition)
+{
+    with_block(m, "naa.1", "naa.1");
+    lun_at(m, m->source)->partition = 1;
+    lun_at(m, m->destination)->partition = 2;
+}
 SPOIL(protected_device)
 {
     with_block(m, "naa.1", "naa.1");
@@ -365,6 +371,7 @@ const struct spoiled preflight_storage[] = {
     {other_media_of_a_pool, "cdrom-differs", "3 on kvm2", ONLY, W},
     {network_media_not_there, "image-unreachable", "404", MORE, B},
     {resized_device, "block-device-differs", "536870912 on kvm2", ONLY, B},
+    {another_partition, "block-device-differs", "naa.1-part2 on kvm2", ONLY, B},
     {protected_device, "block-device-read-only", "write-protected on kvm2", ONLY, B},
     {offline_device, "block-device-offline", "transport-offline", ONLY, B},
     {disk_of_every_virtual_machine, "block-device-unproven", "mpatha", ONLY, B},
