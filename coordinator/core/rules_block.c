@@ -50,16 +50,31 @@ bool block_facts(const struct preflight *in, size_t i, const Drover__V1__PathFac
     return true;
 }
 
+/* What to do about one that is not the same at both hosts: what is in a host's own drive can only be taken out. */
+static char *todo_of(const struct preflight *in, const Drover__V1__Disk *d, const char *of_a_disk)
+{
+    return disk_is_media(d)
+               ? xasprintf("eject it (virsh change-media %s %s --eject)", in->guest->guest->name, d->target)
+               : xstrdup(of_a_disk);
+}
+
 RULE(block_missing)
 {
     struct pair p;
-    each_block_disk(&p) if (p.there && !streq(p.there->kind, "block")) found(
-        ("disk %s", p.disk->target),
-        ("%s is %s on %s%s%s", p.disk->source, streq(p.there->kind, "absent") ? "not there" : p.there->kind,
-         in->destination->name, p.there->error[0] ? ": " : "", p.there->error),
-        ("a block device of that name"),
-        ("log in to its target or rescan there (iscsiadm -m session --rescan, multipath -r), and check the "
-         "zoning or the LUN's mapping"));
+    each_block_disk(&p)
+    {
+        if (!p.there || streq(p.there->kind, "block"))
+            continue;
+        _cleanup_free_ char *todo =
+            todo_of(in, p.disk,
+                    "log in to its target or rescan there (iscsiadm -m session --rescan, "
+                    "multipath -r), and check the zoning or the LUN's mapping");
+        found(("disk %s", p.disk->target),
+              ("%s is %s on %s%s%s", p.disk->source,
+               streq(p.there->kind, "absent") ? "not there" : p.there->kind, in->destination->name,
+               p.there->error[0] ? ": " : "", p.there->error),
+              ("a block device of that name"), ("%s", todo));
+    }
 }
 
 static bool is_volume(const Drover__V1__Lun *l)
@@ -208,19 +223,21 @@ RULE(block_unproven)
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
         bool told = silent && silent->state == ASK_ANSWERED;
+        _cleanup_free_ char *todo = todo_of(
+            in, p.disk,
+            "use storage that has one: FC, iSCSI, SRP or multipath; of tgt, give the unit one (tgtadm: "
+            "scsi_id), or let both hosts log in at one portal; a device of one host alone can't move along");
         found(
             ("disk %s", p.disk->target),
             ("%s: %s", p.disk->source,
-             told     ? "the agent told nothing of it"
-             : silent ? ask_words(silent)
+             told                    ? "the agent told nothing of it"
+             : silent                ? ask_words(silent)
+             : disk_is_media(p.disk) ? "what is in a drive of the host itself"
              : is_volume(lun_of(p.here))
                  ? "a logical volume on disks that don't tell who they are; a copy of them has its UUID, too"
                  : "a device without a WWID or a target that is its own"),
             ("an identity (WWID, or target, unit and portal) that both hosts read from the device"),
-            ("use storage that has one: FC, iSCSI, SRP or multipath; of tgt, give the unit one (tgtadm: "
-             "scsi_id), "
-             "or let both hosts log in at one portal; a device of %s alone can't move along",
-             in->source->name));
+            ("%s", todo));
     }
 }
 

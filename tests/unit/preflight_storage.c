@@ -79,6 +79,11 @@ SPOIL(nameless_device)
 {
     with_block(m, "", "");
 }
+SPOIL(drive_of_the_host)
+{
+    with_block(m, "", "");
+    made_string(&m->guest->disks[1]->device, "cdrom");
+}
 
 static void add_unit(struct move *m, const struct fleet_host *host, const char *unit)
 {
@@ -376,6 +381,7 @@ const struct spoiled preflight_storage[] = {
     {offline_device, "block-device-offline", "transport-offline", ONLY, B},
     {disk_of_every_virtual_machine, "block-device-unproven", "mpatha", ONLY, B},
     {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
+    {drive_of_the_host, "block-device-unproven", "a drive of the host itself", ONLY, B},
     {volume_on_a_replica, "block-device-differs", "LVM-vg0-web1 (naa.2) on kvm2", ONLY, B},
     {volume_on_one_more_unit, "block-device-differs", "(naa.1, naa.2) on kvm2", ONLY, B},
     {volume_of_cloned_hosts, "volume-units-untold", "don't tell kvm1 who they are", ONLY, B},

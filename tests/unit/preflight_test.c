@@ -268,6 +268,23 @@ static void what_serves_the_disk_well_is_no_finding(void **state)
     }
 }
 
+/* A disk of another kind of storage would be the advice for others. */
+static void media_in_a_hosts_own_drive_are_to_be_ejected(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_preflight_storage; i++) {
+        if (!strstr(preflight_storage[i].word, "drive of the host"))
+            continue;
+        struct move m;
+        move_init(&m);
+        preflight_storage[i].spoil(&m);
+        preflight_run(&m.in, &m.out);
+        assert_non_null(
+            strstr(finding(&m.out, "block-device-unproven")->todo, "eject it (virsh change-media web1 vdb"));
+        move_deinit(&m);
+    }
+}
+
 /* Its content counts, not where it lies; and of one export it is the same file. */
 static void a_read_only_disk_with_the_same_content_is_no_finding(void **state)
 {
@@ -440,6 +457,7 @@ int main(void)
         cmocka_unit_test(one_of_a_disks_servers_may_be_gone),
         cmocka_unit_test(a_unit_without_a_name_of_its_own_is_known_by_its_place),
         cmocka_unit_test(what_serves_the_disk_well_is_no_finding),
+        cmocka_unit_test(media_in_a_hosts_own_drive_are_to_be_ejected),
         cmocka_unit_test(a_read_only_disk_with_the_same_content_is_no_finding),
         cmocka_unit_test(silence_is_told),
         cmocka_unit_test(a_silent_agent_is_told_alone),
