@@ -111,6 +111,15 @@ static void read_guest(struct probe_job *j, const char *uuid, Drover__V1__Inspec
         message_append_text(&r->errors, &r->n_errors, err.text);
 }
 
+/* A path has told of a device: its own, or that of its file system. What is below that is among the others. */
+static bool has_device(const Drover__V1__Inspection *r)
+{
+    for (size_t i = 0; i < r->n_paths; i++)
+        if (r->paths[i]->lun)
+            return true;
+    return false;
+}
+
 static void inspect(struct probe_job *j)
 {
     const Drover__V1__InspectRequest *q = (const Drover__V1__InspectRequest *)j->request;
@@ -127,7 +136,7 @@ static void inspect(struct probe_job *j)
         read_pool_volumes(j, q, r);
     if (all || q->mounts)
         read_mounts(j, r);
-    if (all || q->luns) {
+    if (all || q->luns || has_device(r)) {
         r->n_luns = luns_read("/sys", &r->luns);
         r->n_adapters = adapters_read("/sys", &r->adapters);
     }

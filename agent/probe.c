@@ -147,7 +147,8 @@ static void tell_clock(struct probe_job *j)
 static void open_image(struct probe_job *j)
 {
     const Drover__V1__ProbeRequest *q = request_of(j);
-    image_open(&j->limit, *q->url ? q->url : q->path, q->format, result_of(j));
+    _cleanup_free_ char *named = *q->initiator ? image_of_initiator(q->url, q->initiator) : NULL;
+    image_open(&j->limit, named ? named : *q->url ? q->url : q->path, q->format, result_of(j));
 }
 
 static void hash_image(struct probe_job *j)

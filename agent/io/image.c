@@ -6,6 +6,7 @@
 #include "common/base/memory.h"
 #include "common/message/message.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -76,6 +77,27 @@ static const char *reason_of(const struct error *err)
         if (strstr(err->text, words[i][0]))
             return words[i][1];
     return "failed";
+}
+
+/* The driver is that of `file`: qemu-img's -f says which format is on it. libiscsi gives each session an ISID of its own, so that none
+ * takes the place of the guest's. */
+char *image_of_initiator(const char *url, const char *initiator)
+{
+    static const char scheme[] = "iscsi://";
+    if (strncmp(url, scheme, strlen(scheme)) != 0)
+        return NULL;
+    const char *portal = url + strlen(scheme), *target = strchr(portal, '/');
+    const char *lun = target ? strrchr(target + 1, '/') : NULL;
+    if (!lun || !isdigit((unsigned char)lun[1]))
+        return NULL;
+    _cleanup_(drop) json_t *root = json_pack(
+        "{s:{s:s, s:s, s:s%, s:s%, s:I, s:s}}", "file", "driver", "iscsi", "transport", "tcp", "portal",
+        portal, (size_t)(target - portal), "target", target + 1, (size_t)(lun - target - 1), "lun",
+        (json_int_t)strtoull(lun + 1, NULL, 10), "initiator-name", initiator);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *name = text ? xasprintf("json:%s", text) : NULL;
+    free(text);
+    return name;
 }
 
 void image_open(const struct limit *limit, const char *name, const char *format, Drover__V1__ProbeResult *r)

@@ -4,6 +4,7 @@
 #include "agent/io/tree.h"
 #include "agent/io/xml.h"
 #include "common/base/memory.h"
+#include "common/mapping/unit.h"
 #include "common/message/message.h"
 
 #include <ctype.h>
@@ -176,17 +177,31 @@ static char *kernel_form(const char *id)
     return xstrdup(id);
 }
 
+/* kpartx calls a map's partitions "part1-mpath-...". */
+static const char *without_partition(const char *uuid, uint64_t *ret_partition)
+{
+    unsigned long long number;
+    const char *rest = tree_number(uuid, "part", &number);
+    if (!rest || *rest != '-')
+        return uuid;
+    *ret_partition = number;
+    return rest + 1;
+}
+
 static void put_dm(const char *sysfs, const char *name, Drover__V1__Lun *l)
 {
     static const char mpath[] = "mpath-", lvm[] = "LVM-";
+    uint64_t partition = 0;
     _cleanup_free_ char *uuid = tree_text("%s/class/block/%s/dm/uuid", sysfs, name);
     _cleanup_free_ char *map = take(tree_text("%s/class/block/%s/dm/name", sysfs, name));
     if (!uuid)
         return;
     l->n_paths = tree_list(&l->paths, "%s/class/block/%s/slaves", sysfs, name);
-    if (strncmp(uuid, mpath, strlen(mpath)) == 0) {
+    const char *whole = without_partition(uuid, &partition);
+    if (strncmp(whole, mpath, strlen(mpath)) == 0) {
         xml_set(&l->transport, xstrdup("multipath"));
-        xml_set(&l->wwid, kernel_form(uuid + strlen(mpath)));
+        xml_set(&l->wwid, kernel_form(whole + strlen(mpath)));
+        l->partition = partition;
     } else if (strncmp(uuid, lvm, strlen(lvm)) == 0) {
         xml_set(&l->wwid, xstrdup(uuid));
     }
@@ -220,7 +235,8 @@ static Drover__V1__Lun *describe_alone(const char *sysfs, const char *name)
     return l;
 }
 
-/* ---- what a logical volume lies on: a copy of its units, by an array or an image, has its UUIDs, too ---- */
+/* ---- what a logical volume lies on: a copy of its units, by an array or an image, has its UUIDs, too. And what a multipath map without
+ * a WWID of its own is made of. ---- */
 
 enum { LAYERS = 8 };
 
@@ -229,13 +245,10 @@ static bool is_volume(const Drover__V1__Lun *l)
     return strncmp(l->wwid, "LVM-", 4) == 0;
 }
 
-/* The caller's. NULL: it has no name of its own, as a local disk that is known by model and serial ("t10."). */
+/* The caller's. NULL: it has no name of its own. */
 static char *unit_name(const Drover__V1__Lun *l)
 {
-    bool local = streq(l->transport, "other") && strncmp(l->wwid, "t10.", 4) == 0;
-    if (*l->wwid && !local && !is_volume(l))
-        return xstrdup(l->wwid);
-    return *l->target && l->has_lun ? xasprintf("%s %llu", l->target, (unsigned long long)l->lun) : NULL;
+    return *unit_wwid(l) && !is_volume(l) ? xstrdup(l->wwid) : unit_place(l);
 }
 
 static void add_unit(Drover__V1__Lun *volume, const char *unit)
@@ -287,7 +300,8 @@ static int by_text(const void *a, const void *b)
 static Drover__V1__Lun *describe(const char *sysfs, const char *name)
 {
     Drover__V1__Lun *l = describe_alone(sysfs, name);
-    if (!l || !is_volume(l))
+    bool unnamed_map = l && streq(l->transport, "multipath") && !*unit_wwid(l);
+    if (!l || !(is_volume(l) || unnamed_map))
         return l;
     if (!add_units(sysfs, name, LAYERS, l)) {
         tree_list_free(l->units, l->n_units);
@@ -330,8 +344,15 @@ Drover__V1__Lun *luns_by_number(const char *sysfs, const char *number)
     _cleanup_free_ char *path = realpath(link, NULL);
     if (!path)
         return NULL;
-    _cleanup_free_ char *partition = xasprintf("%s/partition", path);
-    if (access(partition, F_OK) == 0)
+    _cleanup_free_ char *partition = take(tree_text("%s/partition", path));
+    _cleanup_free_ char *size = tree_text("%s/size", path), *ro = tree_text("%s/ro", path);
+    if (partition)
         *strrchr(path, '/') = 0;
-    return describe(sysfs, strrchr(path, '/') + 1);
+    Drover__V1__Lun *l = describe(sysfs, strrchr(path, '/') + 1);
+    if (l && partition) {
+        l->partition = number_of(partition);
+        l->size = number_of(size) * SECTOR;
+        l->read_only = l->read_only || number_of(ro);
+    }
+    return l;
 }

@@ -88,6 +88,13 @@ static void read_device(const char *sysfs, dev_t number, Drover__V1__PathFacts *
         facts->size = facts->virtual_size = facts->lun->size;
 }
 
+/* Of a file system that a cluster mounts from one device (GFS2, OCFS2): who serves that serves the file. */
+static void put_device(const char *sysfs, Drover__V1__PathFacts *facts)
+{
+    if (facts->mount && facts->mount->network && strncmp(facts->mount->source, "/dev/", 5) == 0)
+        facts->lun = luns_by_number(sysfs, facts->mount->device);
+}
+
 static void put_mount(const struct mounts *mounts, const char *path, Drover__V1__PathFacts *facts)
 {
     facts->mount = mounts_of_path(mounts, path);
@@ -139,6 +146,7 @@ Drover__V1__PathFacts *path_facts_read(const struct mounts *mounts, const char *
     } else if (S_ISREG(st.st_mode)) {
         xml_set(&f->kind, xstrdup("file"));
         f->size = (uint64_t)st.st_size;
+        put_device(sysfs, f);
         read_head(real, f);
     } else {
         xml_set(&f->kind, xstrdup(S_ISDIR(st.st_mode) ? "directory" : "other"));

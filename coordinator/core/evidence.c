@@ -106,7 +106,36 @@ static void fill_string(char **field, const char *value)
     }
 }
 
-static void add_client(Drover__V1__InspectRequest *q, const struct ask *asked)
+/* Each name once. The kernel says "(null)" for a name that there is none of. */
+static void add_initiator(Drover__V1__InspectClient *c, const char *name)
+{
+    if (!name[0] || name[0] == '(')
+        return;
+    for (size_t i = 0; i < c->n_initiators; i++)
+        if (streq(c->initiators[i], name))
+            return;
+    c->initiators = xrealloc(c->initiators, c->n_initiators + 1, sizeof(c->initiators[0]));
+    c->initiators[c->n_initiators++] = xstrdup(name);
+}
+
+/* open-iscsi's own, those of its interfaces and of adapters, and what QEMU logs in with. */
+static void add_initiators(Drover__V1__InspectClient *c, const struct evidence *e, const struct ask *asked)
+{
+    const Drover__V1__Inspection *seen = asked->inspection;
+    if (seen && seen->host)
+        add_initiator(c, seen->host->initiator);
+    for (size_t i = 0; seen && i < seen->n_luns; i++)
+        if (streq(seen->luns[i]->transport, "iscsi"))
+            add_initiator(c, seen->luns[i]->initiator);
+    for (size_t i = 0; seen && i < seen->n_adapters; i++)
+        if (streq(seen->adapters[i]->transport, "iscsi"))
+            add_initiator(c, seen->adapters[i]->port_name);
+    for (size_t i = 0; i < e->n; i++)
+        if (e->asks[i].host == asked->host && e->asks[i].probe)
+            add_initiator(c, e->asks[i].probe->initiator);
+}
+
+static void add_client(const struct evidence *e, Drover__V1__InspectRequest *q, const struct ask *asked)
 {
     const Drover__V1__HostFacts *facts = asked->inspection ? asked->inspection->host : NULL;
     Drover__V1__InspectClient *c = new0(Drover__V1__InspectClient);
@@ -119,19 +148,16 @@ static void add_client(Drover__V1__InspectRequest *q, const struct ask *asked)
     const char *migration = asked->host->report ? asked->host->report->migration_address : "";
     if (!n && migration[0])
         c->addresses[c->n_addresses++] = xstrdup(migration);
-    if (facts && facts->initiator[0]) {
-        c->initiators = xcalloc(1, sizeof(char *));
-        c->initiators[c->n_initiators++] = xstrdup(facts->initiator);
-    }
+    add_initiators(c, e, asked);
     q->clients = xrealloc(q->clients, q->n_clients + 1, sizeof(q->clients[0]));
     q->clients[q->n_clients++] = c;
 }
 
 /* A later step learns from an earlier one of its group. */
-static void learn(struct ask *a, const struct ask *earlier)
+static void learn(const struct evidence *e, struct ask *a, const struct ask *earlier)
 {
     if (a->inspect && earlier->inspect)
-        add_client(a->inspect, earlier);
+        add_client(e, a->inspect, earlier);
     if (!a->probe || !earlier->result)
         return;
     if (a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_NONCE_FIND && earlier->result->path)
@@ -162,7 +188,7 @@ static void look_at(struct evidence *e, struct ask *a)
     }
     for (size_t i = 0; i < e->n; i++)
         if (e->asks[i].group == a->group && e->asks[i].step < a->step)
-            learn(a, &e->asks[i]);
+            learn(e, a, &e->asks[i]);
     a->state = ASK_DUE;
 }
 

@@ -351,7 +351,8 @@ static const struct rule rules[] = {
      true},
     {"export-untraced", W, PROBED, rule_export_untraced,
      "The disk could not be traced to an export, target or volume of an export node that has an agent. Both "
-     "hosts see the same storage; which third system serves it is not proven.",
+     "hosts see the same storage; which third system serves it is not proven. Of what no agent can read who "
+     "exports it (Ceph, NBD, SMB, ...) it only informs.",
      false},
     {"copy-storage", I, PROBED, rule_copy_storage,
      "The disk is copied to the destination's own storage, as --copy-storage asks. The old image stays at "

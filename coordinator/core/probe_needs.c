@@ -41,8 +41,16 @@ static void plan_cpu(struct evidence *out, const struct fleet_host *source,
     evidence_add(out, destination, "", out->groups, 0, q, NULL);
 }
 
+char *disk_initiator(const Drover__V1__Guest *g, const Drover__V1__Disk *d)
+{
+    if (!streq(d->type, "network") || !streq(d->protocol, "iscsi"))
+        return NULL;
+    return d->initiator[0] ? xstrdup(d->initiator) : xasprintf("iqn.2008-11.org.linux-kvm:%s", g->uuid);
+}
+
 static void plan_unit(struct evidence *out, const struct fleet_host *source,
-                      const struct fleet_host *destination, const Drover__V1__Disk *d)
+                      const struct fleet_host *destination, const Drover__V1__Guest *g,
+                      const Drover__V1__Disk *d)
 {
     _cleanup_free_ char *url = streq(d->type, "network") && streq(d->protocol, "iscsi") ? disk_url(d) : NULL;
     const struct fleet_host *hosts[2] = {source, destination};
@@ -50,8 +58,7 @@ static void plan_unit(struct evidence *out, const struct fleet_host *source,
     for (unsigned i = 0; url && i < 2; i++) {
         Drover__V1__ProbeRequest *q = probe_request_new(DROVER__V1__PROBE_KIND__PROBE_ISCSI_IDENTITY);
         q->url = xstrdup(url);
-        if (d->initiator[0])
-            q->initiator = xstrdup(d->initiator);
+        q->initiator = disk_initiator(g, d);
         evidence_add(out, hosts[i], d->target, group, 0, q, NULL);
     }
 }
@@ -61,7 +68,7 @@ void plan_needs(struct evidence *out, const struct fleet_host *source, const str
 {
     plan_cpu(out, source, destination, guest, mode != DROVER__V1__MODE__MODE_DEFINITION);
     for (size_t i = 0; i < guest->n_disks; i++)
-        plan_unit(out, source, destination, guest->disks[i]);
+        plan_unit(out, source, destination, guest, guest->disks[i]);
 }
 
 char *device_path_there(const Drover__V1__DevicePath *p)

@@ -125,7 +125,7 @@ static void plan_nonce(const struct plan *p, const char *key, const char *here, 
 
 /* `paths`: at the source and at the destination; NULL: `url` at both. */
 static void plan_image(const struct plan *p, const char *key, char *const *paths, const char *url,
-                       const char *format)
+                       const char *format, const char *initiator)
 {
     unsigned g = p->out->groups;
     const struct fleet_host *hosts[2] = {p->source, p->destination};
@@ -137,6 +137,8 @@ static void plan_image(const struct plan *p, const char *key, char *const *paths
             q->url = xstrdup(url);
         if (format[0])
             q->format = xstrdup(format);
+        if (initiator)
+            q->initiator = xstrdup(initiator);
         evidence_add(p->out, hosts[i], key, g, 0, q, NULL);
     }
 }
@@ -150,18 +152,20 @@ static void plan_hash(const struct plan *p, const char *key, const char *here, c
                  path_request(DROVER__V1__PROBE_KIND__PROBE_IMAGE_HASH, there), NULL);
 }
 
-static void plan_disk(const struct plan *p, const Drover__V1__Disk *d, const Drover__V1__Disk *as_there)
+static void plan_disk(const struct plan *p, const Drover__V1__Guest *guest, const Drover__V1__Disk *d,
+                      const Drover__V1__Disk *as_there)
 {
     _cleanup_free_ char *here = disk_path(p->source, d), *there = disk_path(p->destination, as_there);
     _cleanup_free_ char *url = streq(d->type, "network") ? disk_url(d) : NULL;
+    _cleanup_free_ char *initiator = disk_initiator(guest, d);
     if (here && there && !disk_is_media(d))
         plan_nonce(p, d->target, here, there);
     if (here && there && !disk_is_media(d) && d->readonly)
         plan_hash(p, d->target, here, there);
     if (here && there)
-        plan_image(p, d->target, (char *const[]){here, there}, NULL, d->format);
+        plan_image(p, d->target, (char *const[]){here, there}, NULL, d->format, NULL);
     else if (url)
-        plan_image(p, d->target, NULL, url, d->format);
+        plan_image(p, d->target, NULL, url, d->format, initiator);
     plan_backing(p->out, d, as_there);
 }
 
@@ -270,7 +274,6 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
 {
     unsigned g = p->out->groups;
     const struct fleet_host *hosts[2] = {p->source, p->destination};
-    bool luns = false;
     for (unsigned i = 0; i < 2; i++) {
         Drover__V1__InspectRequest *q = inspect_new();
         q->host = q->mounts = true;
@@ -290,7 +293,6 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
             add_path(q, device_path_there(as_there->paths[d]));
         if (i == 1)
             add_backing(q, as_there);
-        luns = luns || q->luns;
         evidence_add(p->out, hosts[i], "", g, 0, NULL, q);
     }
     bool served = false;
@@ -303,7 +305,7 @@ static void plan_inspections(const struct plan *p, const Drover__V1__Guest *gues
         Drover__V1__InspectRequest *q = inspect_new();
         q->exports = q->host = true;
         q->mounts = h == p->source || h == p->destination; /* the last inspection of a host is looked at */
-        q->luns = q->mounts && luns;
+        q->luns = q->mounts;
         evidence_add(p->out, h, "exports", g, 1, NULL, q);
     }
 }
@@ -342,7 +344,7 @@ void plan_check(struct evidence *out, const struct fleet *fleet, const struct fl
     Drover__V1__Guest *there = mapping_guest(mapping, guest);
     plan_inspections(&p, guest, there);
     for (size_t i = 0; i < guest->n_disks; i++)
-        plan_disk(&p, guest->disks[i], there->disks[i]);
+        plan_disk(&p, guest, guest->disks[i], there->disks[i]);
     for (size_t i = 0; i < guest->n_interfaces; i++)
         plan_bridge(&p, guest->interfaces[i], there->interfaces[i]);
     drover__v1__guest__free_unpacked(there, NULL);

@@ -50,6 +50,10 @@ char *bridges_key(const Drover__V1__Bridge *here, const Drover__V1__Bridge *ther
  * disks whose secret only libvirt has. Owned by the caller. */
 char *disk_url(const Drover__V1__Disk *disk);
 
+/* The IQN that QEMU logs in with for the disk: the definition's, else its own by the guest's UUID (block/iscsi.c; libvirt always gives
+ * it -uuid). A target's ACL may name it. NULL: it is no iSCSI disk. Owned by the caller. */
+char *disk_initiator(const Drover__V1__Guest *guest, const Drover__V1__Disk *disk);
+
 /* Server `i` that a network disk names, by host name or address (not a socket); NULL past the last. */
 const char *disk_server(const Drover__V1__Disk *disk, size_t i);
 

@@ -1,6 +1,7 @@
 /* Rules about disks that are block devices: is it the same unit at both hosts, by what its own system calls it? Nothing is ever
  * written to a device to find out. */
 #include "common/base/cleanup.h"
+#include "common/mapping/unit.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -49,23 +50,31 @@ bool block_facts(const struct preflight *in, size_t i, const Drover__V1__PathFac
     return true;
 }
 
+/* What to do about one that is not the same at both hosts: what is in a host's own drive can only be taken out. */
+static char *todo_of(const struct preflight *in, const Drover__V1__Disk *d, const char *of_a_disk)
+{
+    return disk_is_media(d)
+               ? xasprintf("eject it (virsh change-media %s %s --eject)", in->guest->guest->name, d->target)
+               : xstrdup(of_a_disk);
+}
+
 RULE(block_missing)
 {
     struct pair p;
-    each_block_disk(&p) if (p.there && !streq(p.there->kind, "block")) found(
-        ("disk %s", p.disk->target),
-        ("%s is %s on %s%s%s", p.disk->source, streq(p.there->kind, "absent") ? "not there" : p.there->kind,
-         in->destination->name, p.there->error[0] ? ": " : "", p.there->error),
-        ("a block device of that name"),
-        ("log in to its target or rescan there (iscsiadm -m session --rescan, multipath -r), and check the "
-         "zoning or the LUN's mapping"));
-}
-
-/* What sysfs makes of a disk's model and serial: of disks that are no LUN of a storage network (a virtual machine's ATA disks are all
- * "QEMU HARDDISK QM00001") it says nothing. */
-static const char *wwid_of(const Drover__V1__Lun *l)
-{
-    return streq(l->transport, "other") && strncmp(l->wwid, "t10.", 4) == 0 ? "" : l->wwid;
+    each_block_disk(&p)
+    {
+        if (!p.there || streq(p.there->kind, "block"))
+            continue;
+        _cleanup_free_ char *todo =
+            todo_of(in, p.disk,
+                    "log in to its target or rescan there (iscsiadm -m session --rescan, "
+                    "multipath -r), and check the zoning or the LUN's mapping");
+        found(("disk %s", p.disk->target),
+              ("%s is %s on %s%s%s", p.disk->source,
+               streq(p.there->kind, "absent") ? "not there" : p.there->kind, in->destination->name,
+               p.there->error[0] ? ": " : "", p.there->error),
+              ("a block device of that name"), ("%s", todo));
+    }
 }
 
 static bool is_volume(const Drover__V1__Lun *l)
@@ -73,7 +82,8 @@ static bool is_volume(const Drover__V1__Lun *l)
     return l && strncmp(l->wwid, "LVM-", 4) == 0;
 }
 
-/* A logical volume's UUID is in its units: a replica of them at another site, or hosts made from one image, have it, too. */
+/* A logical volume's UUID is in its units: a replica of them at another site, or hosts made from one image, have it, too. A multipath map
+ * of units without a WWID of their own has them by their places. */
 static enum lun_identity compare_units(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
     if (!a->n_units || !b->n_units)
@@ -91,13 +101,30 @@ static bool lacks_units(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
            compare_units(a, b) == LUN_NOT_TOLD;
 }
 
-static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+/* One target at two portals may be two servers, of which one is a copy of the other. */
+static enum lun_identity compare_places(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
-    if (wwid_of(a)[0] && wwid_of(b)[0])
-        return !streq(a->wwid, b->wwid) ? OTHER_LUN : is_volume(a) ? compare_units(a, b) : SAME_LUN;
     if (!a->target[0] || !b->target[0] || !a->has_lun || !b->has_lun)
         return LUN_NOT_TOLD;
-    return streq(a->target, b->target) && a->lun == b->lun ? SAME_LUN : OTHER_LUN;
+    if (!streq(a->target, b->target) || a->lun != b->lun)
+        return OTHER_LUN;
+    _cleanup_free_ char *here = unit_place(a), *there = unit_place(b);
+    return here && there && streq(here, there) ? SAME_LUN : LUN_NOT_TOLD;
+}
+
+static enum lun_identity compare_disks(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    if (unit_wwid(a)[0] && unit_wwid(b)[0])
+        return !streq(a->wwid, b->wwid) ? OTHER_LUN : is_volume(a) ? compare_units(a, b) : SAME_LUN;
+    if (a->n_units && b->n_units && !is_volume(a) && !is_volume(b))
+        return compare_units(a, b);
+    return compare_places(a, b);
+}
+
+static enum lun_identity compare_names(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
+{
+    enum lun_identity whole = compare_disks(a, b);
+    return whole == SAME_LUN && a->partition != b->partition ? OTHER_LUN : whole;
 }
 
 /* One that was grown, and whose new size only one host has seen, is not the same yet. */
@@ -111,7 +138,11 @@ enum lun_identity luns_compare(const Drover__V1__Lun *a, const Drover__V1__Lun *
 
 static char *name_text(const Drover__V1__Lun *l)
 {
-    char *text = xstrdup(l->wwid[0] ? l->wwid : l->target);
+    bool by_place = !unit_wwid(l)[0] && l->target[0];
+    char *text =
+        by_place ? xasprintf("%s, unit %llu", l->target, (unsigned long long)l->lun) : xstrdup(l->wwid);
+    if (l->partition)
+        text_append(&text, "-part", "%llu", (unsigned long long)l->partition);
     for (size_t i = 0; i < l->n_units; i++)
         text_append(&text, i ? ", " : " (", "%s", l->units[i]);
     if (l->n_units)
@@ -192,17 +223,21 @@ RULE(block_unproven)
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
         bool told = silent && silent->state == ASK_ANSWERED;
+        _cleanup_free_ char *todo = todo_of(
+            in, p.disk,
+            "use storage that has one: FC, iSCSI, SRP or multipath; of tgt, give the unit one (tgtadm: "
+            "scsi_id), or let both hosts log in at one portal; a device of one host alone can't move along");
         found(
             ("disk %s", p.disk->target),
             ("%s: %s", p.disk->source,
-             told     ? "the agent told nothing of it"
-             : silent ? ask_words(silent)
+             told                    ? "the agent told nothing of it"
+             : silent                ? ask_words(silent)
+             : disk_is_media(p.disk) ? "what is in a drive of the host itself"
              : is_volume(lun_of(p.here))
                  ? "a logical volume on disks that don't tell who they are; a copy of them has its UUID, too"
                  : "a device without a WWID or a target that is its own"),
-            ("an identity (WWID, or target and unit) that both hosts read from the device"),
-            ("use storage that has one: FC, iSCSI, SRP or multipath; a device of %s alone can't move along",
-             in->source->name));
+            ("an identity (WWID, or target, unit and portal) that both hosts read from the device"),
+            ("%s", todo));
     }
 }
 

@@ -32,8 +32,10 @@ RULE(image_unreachable)
         found(("disk %s", g->disks[i]->target),
               ("QEMU's tools on %s can't open it: %s", in->destination->name, ask_words(there)),
               ("the image, and all that it is backed by, readable at the destination"),
-              ("try it there: qemu-img info -U --backing-chain '%s'",
-               there->probe->url[0] ? there->probe->url : there->probe->path));
+              ("try it there: qemu-img info -U --backing-chain '%s'%s%s",
+               there->probe->url[0] ? there->probe->url : there->probe->path,
+               there->probe->initiator[0] ? "; the target must be open to QEMU's initiator " : "",
+               there->probe->initiator));
     }
 }
 

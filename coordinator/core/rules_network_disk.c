@@ -1,6 +1,7 @@
 /* Rules about network disks, as QEMU reaches them by itself: is it the same unit, and can that be known at all? What opens them is
  * in rules_image.c. */
 #include "common/base/cleanup.h"
+#include "common/mapping/unit.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -122,8 +123,10 @@ static char *joined(const Drover__V1__ResolvedName *n)
 
 static bool is_identified(const struct preflight *in, const Drover__V1__Disk *d)
 {
-    return ask_proven(identity(in, in->source, d->target)) &&
-           ask_proven(identity(in, in->destination, d->target));
+    const struct ask *here = identity(in, in->source, d->target),
+                     *there = identity(in, in->destination, d->target);
+    return ask_proven(here) && ask_proven(there) && !unit_is_unnamed(here->result->identity) &&
+           !unit_is_unnamed(there->result->identity);
 }
 
 /* Of iSCSI units that told who they are, that says more. */

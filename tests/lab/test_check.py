@@ -188,6 +188,11 @@ def test_an_export_closed_to_one_host(fleet, drover):
     found = check(drover, "web1")
     assert found["export-closed"]["severity"] == "block"
     assert "kvm2" in found["export-closed"]["seen"]
+    # Open to the guest's QEMU, wherever that runs, and to nobody else: the probes log in as it does.
+    uuid = fleet.node("kvm1").virsh("domuuid", "web1").strip()
+    export1.run([*target, "--op", "bind", "--tid", number, "-Q", f"iqn.2008-11.org.linux-kvm:{uuid}"])
+    export1.run([*target, "--op", "unbind", "--tid", number, "-I", "10.77.0.11"])
+    assert heavy(check(drover, "web1")) == {}
 
 
 # ---- networks ----

@@ -234,8 +234,12 @@ def test_one_name_for_two_iscsi_servers(fleet, drover, undo):
     kvm2.run(["truncate", "-s", "16M", "/run/other.raw"])
     tgtadm("target", "new", "--targetname", name)
     tgtadm("logicalunit", "new", "--lun", "1", "--backing-store", "/run/other.raw")
-    tgtadm("logicalunit", "update", "--lun", "1", "--params", "scsi_sn=elsewhere")
     tgtadm("target", "bind", "--initiator-address", "ALL")
+    # By default tgt names its units by their numbers: that is no proof.
+    found = wait_for_finding(drover, "web1", "server-differs")
+    assert heavy(found)["server-differs"] == "block"
+    assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
+    tgtadm("logicalunit", "update", "--lun", "1", "--params", "scsi_sn=elsewhere")
     found = wait_for_finding(drover, "web1", "unit-differs")
     assert heavy(found)["unit-differs"] == "block"
     assert "serial elsewhere on kvm2" in found["unit-differs"]["seen"]

@@ -337,6 +337,8 @@ static void a_multipath_map_of_another_kind_of_name_and_a_logical_volume(void **
     add_map(&t, "dm-1", "253:1", "LVM-abcdefghijklmnopqrstuvwxyz012345ABCDEFGHIJKLMNOPQRSTUVWXYZ012345\n",
             "vg0-web1\n");
     add_map(&t, "dm-2", "253:2", "mpath-20024ff0000000001\n", "eui\n");
+    add_map(&t, "dm-3", "253:3", "part12-mpath-20024ff0000000001\n", "eui-part12\n");
+    add_map(&t, "dm-4", "253:4", "partition-x\n", "another kind\n");
     made_tree_add(&t, "devices/virtual/block/dm-1/slaves/dm-0", NULL);
     _cleanup_(all_deinit) struct all a = read_all(&t);
     assert_string_equal(lun(&a, "dm-0")->wwid, "1IET_00010001");
@@ -345,6 +347,9 @@ static void a_multipath_map_of_another_kind_of_name_and_a_logical_volume(void **
                         "LVM-abcdefghijklmnopqrstuvwxyz012345ABCDEFGHIJKLMNOPQRSTUVWXYZ012345");
     assert_string_equal(lun(&a, "dm-1")->paths[0], "dm-0");
     assert_string_equal(lun(&a, "dm-2")->wwid, "eui.0024ff0000000001");
+    assert_string_equal(lun(&a, "dm-3")->wwid, "eui.0024ff0000000001");
+    assert_int_equal(lun(&a, "dm-3")->partition, 12);
+    assert_string_equal(lun(&a, "dm-4")->wwid, "");
 }
 
 /* Volume dm-1 on a partition of sdd; dm-2 on dm-3, encrypted, on the map dm-4, and on sdd once more. */
@@ -377,6 +382,27 @@ static void a_logical_volume_tells_the_units_that_it_lies_on(void **state)
     assert_int_equal(lun(&a, "dm-4")->n_units, 0);
 }
 
+/* tgt calls its first unit alike at every server: where it is reached tells. What is reached through loopback is each host's own. */
+static void a_map_of_units_without_a_wwid_of_their_own_tells_their_places(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = {"10.0.0.20\n", "127.0.0.1\n"};
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_(made_tree_deinit) struct made_tree t;
+        made_tree_init(&t);
+        add_session(&t, "devices/platform/host4", "session1", "connection1:0", "iqn.2026-01.lab:disk\n",
+                    addresses[i]);
+        add_disk(&t, "devices/platform/host4/session1/target4:0:0/4:0:0:1", "sdd", "8:48",
+                 "naa.60000000000000000e00000000010001");
+        add_map(&t, "dm-0", "253:0", "mpath-360000000000000000e00000000010001\n", "mpatha\n");
+        made_tree_add(&t, "devices/virtual/block/dm-0/slaves/sdd", NULL);
+        _cleanup_(all_deinit) struct all a = read_all(&t);
+        assert_int_equal(lun(&a, "dm-0")->n_units, i ? 0 : 1);
+        if (!i)
+            assert_string_equal(lun(&a, "dm-0")->units[0], "iqn.2026-01.lab:disk 1 at 10.0.0.20:3260");
+    }
+}
+
 /* Machines made from one image: a local disk that is known by its model only, one that has no name. */
 static void a_logical_volume_on_a_disk_without_a_name_tells_none(void **state)
 {
@@ -402,7 +428,10 @@ static void a_number_leads_to_the_device_and_a_partition_to_its_disk(void **stat
     _cleanup_(made_tree_deinit) struct made_tree t;
     made_tree_init(&t);
     add_disk(&t, place, "sdd", "8:48", "naa.1");
-    made_tree_add(&t, "devices/platform/host4/session1/target4:0:0/4:0:0:1/block/sdd/sdd1/partition", "1\n");
+    static const char part[] = "devices/platform/host4/session1/target4:0:0/4:0:0:1/block/sdd/sdd1";
+    add(&t, part, "partition", "1\n");
+    add(&t, part, "size", "2048\n");
+    add(&t, part, "ro", "1\n");
     made_tree_link(&t, "dev/block/8:49",
                    "../../devices/platform/host4/session1/target4:0:0/4:0:0:1/block/sdd/sdd1");
     static const char *const numbers[] = {"8:48", "8:49"};
@@ -410,6 +439,10 @@ static void a_number_leads_to_the_device_and_a_partition_to_its_disk(void **stat
         Drover__V1__Lun *l = luns_by_number(t.root, numbers[i]);
         assert_non_null(l);
         assert_string_equal(l->name, "sdd");
+        assert_string_equal(l->wwid, "naa.1");
+        assert_int_equal(l->partition, i);
+        assert_int_equal(l->size, i ? 2048 * 512 : 2097152 * 512);
+        assert_int_equal(l->read_only, i);
         drover__v1__lun__free_unpacked(l, NULL);
     }
     assert_null(luns_by_number(t.root, "9:9"));
@@ -443,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_multipath_map_has_its_paths_and_the_wwid_of_its_disks),
         cmocka_unit_test(a_multipath_map_of_another_kind_of_name_and_a_logical_volume),
         cmocka_unit_test(a_logical_volume_tells_the_units_that_it_lies_on),
+        cmocka_unit_test(a_map_of_units_without_a_wwid_of_their_own_tells_their_places),
         cmocka_unit_test(a_logical_volume_on_a_disk_without_a_name_tells_none),
         cmocka_unit_test(a_number_leads_to_the_device_and_a_partition_to_its_disk),
         cmocka_unit_test(a_host_without_storage_networks),

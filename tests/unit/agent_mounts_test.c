@@ -344,9 +344,37 @@ static void bytes_that_are_no_text_become_question_marks(void **state)
     drover__v1__inspection__free_unpacked(i, NULL);
 }
 
+/* GFS2 and OCFS2 are mounted from a device that several hosts have: who serves that is to be known. */
+static void a_file_on_a_clusters_file_system_tells_its_device(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"gfs2", "xfs"};
+    _cleanup_(made_tree_deinit) struct made_tree t;
+    made_tree_init(&t);
+    made_tree_add(&t, "sys/devices/virtual/block/dm-7/dm/uuid", "mpath-3600140500000000000000000000000aa\n");
+    made_tree_link(&t, "sys/class/block/dm-7", "../../devices/virtual/block/dm-7");
+    made_tree_link(&t, "sys/dev/block/253:7", "../../devices/virtual/block/dm-7");
+    made_tree_add(&t, "image", "raw");
+    _cleanup_free_ char *sysfs = xasprintf("%s/sys", t.root), *info = xasprintf("%s/mountinfo", t.root),
+                        *image = xasprintf("%s/image", t.root);
+    for (size_t i = 0; i < 2; i++) {
+        _cleanup_free_ char *line =
+            xasprintf("9000 1 253:7 / %s rw - %s /dev/mapper/cluster rw\n", t.root, types[i]);
+        _cleanup_(mounts_freep) struct mounts *m = NULL;
+        made_tree_add(&t, "mountinfo", line);
+        assert_int_equal(mounts_read(info, &m, NULL), 0);
+        _cleanup_facts_ Drover__V1__PathFacts *f = path_facts_read(m, sysfs, image);
+        assert_string_equal(f->kind, "file");
+        assert_int_equal(f->lun != NULL, i == 0);
+        if (f->lun)
+            assert_string_equal(f->lun->wwid, "naa.600140500000000000000000000000aa");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_on_a_clusters_file_system_tells_its_device),
         cmocka_unit_test(mounts_that_can_hold_images_with_their_options),
         cmocka_unit_test(the_mount_of_a_path),
         cmocka_unit_test(what_hangs_together),

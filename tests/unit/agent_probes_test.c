@@ -1,3 +1,4 @@
+#include "agent/io/image.h"
 #include "agent/io/iscsi_identity.h"
 #include "agent/io/layer2.h"
 #include "agent/io/libvirt_port.h"
@@ -367,6 +368,30 @@ static void a_unit_is_known_by_its_serial_number_or_a_designator_in_text(void **
     }
 }
 
+static void qemu_img_logs_in_as_the_guests_qemu_does(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *name;
+    } cases[] = {
+        {"iscsi://10.0.0.20:3260/iqn.2026-01.lab:a/1",
+         "json:{\"file\":{\"driver\":\"iscsi\",\"transport\":\"tcp\",\"portal\":\"10.0.0.20:3260\","
+         "\"target\":\"iqn.2026-01.lab:a\",\"lun\":1,\"initiator-name\":\"iqn.x:\\\"q\"}}"},
+        {"iscsi://[fd00::20]/iqn.2026-01.lab:a/b/17",
+         "json:{\"file\":{\"driver\":\"iscsi\",\"transport\":\"tcp\",\"portal\":\"[fd00::20]\","
+         "\"target\":\"iqn.2026-01.lab:a/b\",\"lun\":17,\"initiator-name\":\"iqn.x:\\\"q\"}}"},
+        {"iscsi://10.0.0.20/iqn.2026-01.lab:a", NULL},
+        {"iscsi://10.0.0.20", NULL},
+        {"nfs://10.0.0.20/a/1", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        _cleanup_free_ char *name = image_of_initiator(cases[i].url, "iqn.x:\"q");
+        if (!name != !cases[i].name || (name && !streq(name, cases[i].name)))
+            fail_msg("case %zu: '%s', expected '%s'", i, name, cases[i].name);
+    }
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -384,6 +409,7 @@ int main(void)
         cmocka_unit_test(libvirt_without_tls_and_without_certificates),
         cmocka_unit_test(a_frame_is_known_by_its_nonce),
         cmocka_unit_test(a_bridge_that_is_not_there_is_told),
+        cmocka_unit_test(qemu_img_logs_in_as_the_guests_qemu_does),
         cmocka_unit_test(a_unit_is_known_by_its_serial_number_or_a_designator_in_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

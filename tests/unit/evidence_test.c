@@ -230,6 +230,94 @@ static void a_volume_is_looked_at_where_each_host_has_its_pool(void **state)
     fleet_deinit(&fleet);
 }
 
+static const char *const initiators[] = {"iqn.2008-11.org.linux-kvm:" UUID_A, "iqn.2026-01.lab:chosen"};
+
+static Drover__V1__Disk *add_unit(Drover__V1__Guest *g, const char *target)
+{
+    Drover__V1__Disk *d = made_disk(g, "network", "iqn.2026-01.lab:one/1");
+    made_string(&d->target, target);
+    made_string(&d->protocol, "iscsi");
+    made_string(&d->source_host, "10.0.0.20");
+    return d;
+}
+
+/* Else a target that is open to the guests only would refuse the proof. */
+static void probes_log_in_as_qemu_does(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"vdb", "vdc"};
+    struct world w;
+    world_init(&w);
+    add_unit(w.guest, "vdb");
+    made_string(&add_unit(w.guest, "vdc")->initiator, initiators[1]);
+    struct evidence e = {0};
+    plan_check(&e, &w.fleet, w.source, w.destination, w.guest, DROVER__V1__MODE__MODE_LIVE);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct fleet_host *host = i % 2 ? w.source : w.destination;
+        assert_string_equal(made_ask(&e, host, KIND(IMAGE), targets[i / 2])->probe->initiator,
+                            initiators[i / 2]);
+        assert_string_equal(made_ask(&e, host, KIND(ISCSI_IDENTITY), targets[i / 2])->probe->initiator,
+                            initiators[i / 2]);
+    }
+    assert_string_equal(made_ask(&e, w.source, KIND(IMAGE), "vda")->probe->initiator, "");
+    evidence_deinit(&e);
+    world_deinit(&w);
+}
+
+static void append_lun(Drover__V1__Inspection *seen, const char *transport, const char *initiator)
+{
+    Drover__V1__Lun *l = new0(Drover__V1__Lun);
+    drover__v1__lun__init(l);
+    made_string(&l->transport, transport);
+    made_string(&l->initiator, initiator);
+    seen->luns = xrealloc(seen->luns, seen->n_luns + 1, sizeof(seen->luns[0]));
+    seen->luns[seen->n_luns++] = l;
+}
+
+/* A target's ACL may have any of the names that a host logs in with. */
+static void an_export_node_is_told_all_initiators_of_a_host(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"iqn.1994-05.com.redhat:kvm1", "iqn.2026-01.lab:iface",
+                                        "iqn.2000-04.com.qlogic:hba", "iqn.2008-11.org.linux-kvm:" UUID_A};
+    struct world w;
+    world_init(&w);
+    add_unit(w.guest, "vdb");
+    evidence_deinit(&w.evidence);
+    plan_check(&w.evidence, &w.fleet, w.source, w.destination, w.guest, DROVER__V1__MODE__MODE_LIVE);
+    evidence_advance(&w.evidence);
+    for (size_t i = 0; i < w.evidence.n; i++) {
+        struct ask *a = &w.evidence.asks[i];
+        if (!a->inspect || a->state != ASK_DUE)
+            continue;
+        Drover__V1__Inspection *seen = a->inspection = new0(Drover__V1__Inspection);
+        drover__v1__inspection__init(seen);
+        seen->host = new0(Drover__V1__HostFacts);
+        drover__v1__host_facts__init(seen->host);
+        made_string(&seen->host->initiator, names[0]);
+        append_lun(seen, "iscsi", names[1]);
+        append_lun(seen, "iscsi", names[0]);
+        append_lun(seen, "fc", "0x21000024ff000001");
+        seen->adapters = xcalloc(2, sizeof(seen->adapters[0]));
+        for (; seen->n_adapters < 2; seen->n_adapters++) {
+            Drover__V1__Adapter *adapter = seen->adapters[seen->n_adapters] = new0(Drover__V1__Adapter);
+            drover__v1__adapter__init(adapter);
+            made_string(&adapter->transport, "iscsi");
+            made_string(&adapter->port_name, seen->n_adapters ? names[2] : "(null)");
+        }
+        a->sent_us = a->answered_us = 1;
+        a->state = ASK_ANSWERED;
+    }
+    evidence_advance(&w.evidence);
+    const struct ask *exports = evidence_inspect(&w.evidence, w.third);
+    assert_int_equal(exports->inspect->n_clients, 2);
+    const Drover__V1__InspectClient *c = exports->inspect->clients[0];
+    assert_int_equal(c->n_initiators, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(c->initiators[i], names[i]);
+    world_deinit(&w);
+}
+
 /* Disks of one template; and chains that are longer than what an agent takes at once. */
 static void each_path_is_asked_once_and_backing_files_not_beyond_the_limit(void **state)
 {
@@ -272,6 +360,8 @@ int main(void)
         cmocka_unit_test(urls_are_as_qemu_names_them),
         cmocka_unit_test(all_monitors_are_named),
         cmocka_unit_test(a_volume_is_looked_at_where_each_host_has_its_pool),
+        cmocka_unit_test(probes_log_in_as_qemu_does),
+        cmocka_unit_test(an_export_node_is_told_all_initiators_of_a_host),
         cmocka_unit_test(each_path_is_asked_once_and_backing_files_not_beyond_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

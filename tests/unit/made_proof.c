@@ -46,7 +46,7 @@ static void answer_probe(struct ask *a)
     if (a->probe->path[0])
         r->path = path_new(a->probe->path);
     made_string(&r->export_name, "/srv/nfs");
-    made_string(&r->identity, "serial beaf11");
+    made_string(&r->identity, "serial 6001405a11");
     if (a->probe->kind == DROVER__V1__PROBE_KIND__PROBE_IMAGE) {
         Drover__V1__ImageFacts *image = new0(Drover__V1__ImageFacts);
         drover__v1__image_facts__init(image);

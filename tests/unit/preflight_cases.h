@@ -44,6 +44,10 @@ void move_backed_by(struct move *m, const char *here, const char *there);
 /* It has a logical volume of one UUID on both hosts, on a unit of that name (NULL: not told). */
 void move_with_volume(struct move *m, const char *here, const char *there);
 
+/* It has a unit of third's, which both hosts log in to at these portals, and which has that WWID. */
+void move_with_unnamed_unit(struct move *m, const char *wwid, const char *portal_here,
+                            const char *portal_there);
+
 /* Of links and releases, in preflight_links.c. */
 extern const struct spoiled preflight_links[];
 extern const size_t n_preflight_links;
@@ -55,6 +59,16 @@ extern const size_t n_preflight_hardware;
 /* Of block devices, their exports and backing files, in preflight_storage.c. */
 extern const struct spoiled preflight_storage[];
 extern const size_t n_preflight_storage;
+
+/* Of who serves the disks, in preflight_exports.c. */
+extern const struct spoiled preflight_exports[];
+extern const size_t n_preflight_exports;
+
+/* Nothing is wrong with these: the image is on a cluster's file system on Fibre Channel; an export that holds the one of a network disk
+ * can only be read; another one inside of that, too, which is not served. */
+void move_with_cluster_on_fc(struct move *m);
+void move_with_outer_export_closed(struct move *m);
+void move_with_export_not_served(struct move *m);
 
 /* For spoiling, with all proven if it was not yet. */
 struct ask *move_asked(struct move *m, const struct fleet_host *host, Drover__V1__ProbeKind kind);

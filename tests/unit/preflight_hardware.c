@@ -181,7 +181,26 @@ static struct ask *unit(struct move *m)
 }
 SPOIL(other_unit)
 {
-    made_string(&unit(m)->result->identity, "serial beaf22");
+    made_string(&unit(m)->result->identity, "serial 6001405a22");
+}
+/* Two servers of tgt under one name: they call their first unit the same. */
+static void unnamed_units(struct move *m, const char *identity)
+{
+    network_disk(m, "iscsi", "store1");
+    move_with_proof(m);
+    const struct fleet_host *hosts[2] = {m->source, m->destination};
+    for (unsigned i = 0; i < 2; i++)
+        made_string(&made_ask(&m->evidence, hosts[i], KIND(ISCSI_IDENTITY), "vdb")->result->identity,
+                    identity);
+    made_string(&made_inspection(&m->evidence, m->destination)->names[0]->addresses[0], "10.0.0.21");
+}
+SPOIL(unit_with_the_serial_of_every_tgt)
+{
+    unnamed_units(m, "serial beaf11");
+}
+SPOIL(unit_with_the_id_of_every_tgt)
+{
+    unnamed_units(m, "designator IET     00010001");
 }
 SPOIL(no_inquiry)
 {
@@ -385,7 +404,9 @@ const struct spoiled preflight_hardware[] = {
     {tpm_at_rest, "tpm-state", "swtpm", ONLY, B},
     {no_socket, "device-path", "/run/broker.sock", ONLY, B},
     {no_directory_for_socket, "device-path", "no /srv/agents", ONLY, B},
-    {other_unit, "unit-differs", "serial beaf22 on kvm2", ONLY, B},
+    {other_unit, "unit-differs", "serial 6001405a22 on kvm2", ONLY, B},
+    {unit_with_the_serial_of_every_tgt, "server-differs", "10.0.0.21 on kvm2", MORE, B},
+    {unit_with_the_id_of_every_tgt, "server-differs", "10.0.0.21 on kvm2", MORE, B},
     {no_inquiry, "unit-unproven", "iscsi-inq", ONLY, W},
     {another_server, "server-differs", "store1 is 10.0.0.20 on kvm1, and 10.0.0.21 on kvm2", MORE, B},
     {each_hosts_own_server, "server-differs", "127.0.0.1 on kvm2", MORE, B},

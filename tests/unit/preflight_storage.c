@@ -53,6 +53,12 @@ SPOIL(resized_device)
     lun_at(m, m->source)->size = 1 << 30;
     lun_at(m, m->destination)->size = 1 << 29;
 }
+SPOIL(another_partition)
+{
+    with_block(m, "naa.1", "naa.1");
+    lun_at(m, m->source)->partition = 1;
+    lun_at(m, m->destination)->partition = 2;
+}
 SPOIL(protected_device)
 {
     with_block(m, "naa.1", "naa.1");
@@ -72,6 +78,11 @@ SPOIL(disk_of_every_virtual_machine)
 SPOIL(nameless_device)
 {
     with_block(m, "", "");
+}
+SPOIL(drive_of_the_host)
+{
+    with_block(m, "", "");
+    made_string(&m->guest->disks[1]->device, "cdrom");
 }
 
 static void add_unit(struct move *m, const struct fleet_host *host, const char *unit)
@@ -177,6 +188,47 @@ SPOIL(unit_closed_to_the_destination)
     a->allowed = DROVER__V1__ANSWER__NO;
     e->access = xcalloc(1, sizeof(e->access[0]));
     e->access[e->n_access++] = a;
+}
+
+/* tgt names its units alike at every server. */
+#define OF_EVERY_TGT "naa.60000000000000000e00000000010001"
+
+void move_with_unnamed_unit(struct move *m, const char *wwid, const char *portal_here,
+                            const char *portal_there)
+{
+    with_session(m, m->third, portal_here, false);
+    made_string(&lun_at(m, m->source)->wwid, wwid);
+    made_string(&lun_at(m, m->destination)->wwid, wwid);
+    made_string(&lun_at(m, m->destination)->portal, portal_there);
+}
+SPOIL(target_at_two_portals)
+{
+    move_with_unnamed_unit(m, OF_EVERY_TGT, "10.0.0.99:3260", "10.0.0.98:3260");
+}
+SPOIL(target_at_each_hosts_own_portal)
+{
+    move_with_unnamed_unit(m, "t10.IET     00010001", "127.0.0.1:3260", "127.0.0.1:3260");
+}
+SPOIL(unit_of_another_target)
+{
+    move_with_unnamed_unit(m, OF_EVERY_TGT, "10.0.0.99:3260", "10.0.0.99:3260");
+    made_string(&lun_at(m, m->destination)->target, "iqn.2026-01.lab:two");
+}
+static void map_of(struct move *m, const char *here, const char *there)
+{
+    with_block(m, "1IET_00010001", "1IET_00010001");
+    if (here)
+        add_unit(m, m->source, here);
+    if (there)
+        add_unit(m, m->destination, there);
+}
+SPOIL(map_of_a_unit_elsewhere)
+{
+    map_of(m, "iqn.2026-01.lab:one 1 at 10.0.0.99:3260", "iqn.2026-01.lab:one 1 at 10.0.0.98:3260");
+}
+SPOIL(map_that_does_not_tell_its_units)
+{
+    map_of(m, "iqn.2026-01.lab:one 1 at 10.0.0.99:3260", NULL);
 }
 
 /* ---- backing files ---- */
@@ -324,10 +376,12 @@ const struct spoiled preflight_storage[] = {
     {other_media_of_a_pool, "cdrom-differs", "3 on kvm2", ONLY, W},
     {network_media_not_there, "image-unreachable", "404", MORE, B},
     {resized_device, "block-device-differs", "536870912 on kvm2", ONLY, B},
+    {another_partition, "block-device-differs", "naa.1-part2 on kvm2", ONLY, B},
     {protected_device, "block-device-read-only", "write-protected on kvm2", ONLY, B},
     {offline_device, "block-device-offline", "transport-offline", ONLY, B},
     {disk_of_every_virtual_machine, "block-device-unproven", "mpatha", ONLY, B},
     {nameless_device, "block-device-unproven", "mpatha", ONLY, B},
+    {drive_of_the_host, "block-device-unproven", "a drive of the host itself", ONLY, B},
     {volume_on_a_replica, "block-device-differs", "LVM-vg0-web1 (naa.2) on kvm2", ONLY, B},
     {volume_on_one_more_unit, "block-device-differs", "(naa.1, naa.2) on kvm2", ONLY, B},
     {volume_of_cloned_hosts, "volume-units-untold", "don't tell kvm1 who they are", ONLY, B},
@@ -346,6 +400,12 @@ const struct spoiled preflight_storage[] = {
     {session_to_the_source, "export-is-host", "kvm1 itself serves /dev/mapper/mpatha", ONLY, B},
     {session_to_itself, "export-is-host", "itself serves /dev/mapper/mpatha", MORE, B},
     {session_to_a_stranger, "export-untraced", "no agent of the fleet runs there", ONLY, W},
+    {target_at_two_portals, "block-device-unproven", "mpatha", MORE, B},
+    {target_at_each_hosts_own_portal, "block-device-unproven", "mpatha", MORE, B},
+    {unit_of_another_target, "block-device-differs", "iqn.2026-01.lab:two, unit 1 on kvm2", MORE, B},
+    {map_of_a_unit_elsewhere, "block-device-differs", "1IET_00010001 (iqn.2026-01.lab:one 1 at 10.0.0.98",
+     ONLY, B},
+    {map_that_does_not_tell_its_units, "block-device-unproven", "mpatha", ONLY, B},
     {unit_closed_to_the_destination, "export-closed", "no initiator of it", ONLY, B},
 };
 const size_t n_preflight_storage = sizeof(preflight_storage) / sizeof(preflight_storage[0]);

@@ -79,6 +79,7 @@ static void each_spoiled_proof_is_found(void **state)
     try_cases(preflight_links, n_preflight_links);
     try_cases(preflight_hardware, n_preflight_hardware);
     try_cases(preflight_storage, n_preflight_storage);
+    try_cases(preflight_exports, n_preflight_exports);
 }
 
 /* A share that is not mounted here may be on another host; a local file system is not, and neither what the source lacks. */
@@ -232,6 +233,56 @@ static void a_logical_volume_on_the_same_unit_is_no_finding(void **state)
     preflight_run(&m.in, &m.out);
     assert_int_equal(m.out.n, 0);
     move_deinit(&m);
+}
+
+/* By its target, number and portal, whatever it calls itself. */
+static void a_unit_without_a_name_of_its_own_is_known_by_its_place(void **state)
+{
+    (void)state;
+    static const char *const wwids[] = {"naa.60000000000000000e00000000010001", "t10.IET     00010001", ""};
+    for (unsigned i = 0; i < 3; i++) {
+        struct move m;
+        move_init(&m);
+        move_with_unnamed_unit(&m, wwids[i], "10.0.0.99:3260", "10.0.0.99:3260");
+        preflight_run(&m.in, &m.out);
+        assert_int_equal(m.out.n, 0);
+        move_deinit(&m);
+    }
+}
+
+static void what_serves_the_disk_well_is_no_finding(void **state)
+{
+    (void)state;
+    static void (*const makes[])(struct move *) = {move_with_cluster_on_fc, move_with_outer_export_closed,
+                                                   move_with_export_not_served};
+    for (unsigned i = 0; i < 3; i++) {
+        struct move m;
+        move_init(&m);
+        makes[i](&m);
+        preflight_run(&m.in, &m.out);
+        for (size_t k = 0; k < m.out.n; k++)
+            print_error("unexpected, %u: %s %s: %s\n", i, m.out.list[k]->id, m.out.list[k]->subject,
+                        m.out.list[k]->seen);
+        assert_int_equal(m.out.n, 0);
+        move_deinit(&m);
+    }
+}
+
+/* A disk of another kind of storage would be the advice for others. */
+static void media_in_a_hosts_own_drive_are_to_be_ejected(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_preflight_storage; i++) {
+        if (!strstr(preflight_storage[i].word, "drive of the host"))
+            continue;
+        struct move m;
+        move_init(&m);
+        preflight_storage[i].spoil(&m);
+        preflight_run(&m.in, &m.out);
+        assert_non_null(
+            strstr(finding(&m.out, "block-device-unproven")->todo, "eject it (virsh change-media web1 vdb"));
+        move_deinit(&m);
+    }
 }
 
 /* Its content counts, not where it lies; and of one export it is the same file. */
@@ -404,6 +455,9 @@ int main(void)
         cmocka_unit_test(a_logical_volume_on_the_same_unit_is_no_finding),
         cmocka_unit_test(a_server_may_have_two_addresses),
         cmocka_unit_test(one_of_a_disks_servers_may_be_gone),
+        cmocka_unit_test(a_unit_without_a_name_of_its_own_is_known_by_its_place),
+        cmocka_unit_test(what_serves_the_disk_well_is_no_finding),
+        cmocka_unit_test(media_in_a_hosts_own_drive_are_to_be_ejected),
         cmocka_unit_test(a_read_only_disk_with_the_same_content_is_no_finding),
         cmocka_unit_test(silence_is_told),
         cmocka_unit_test(a_silent_agent_is_told_alone),
