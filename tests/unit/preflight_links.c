@@ -150,6 +150,26 @@ SPOIL(early_minor)
 {
     releases(m, "5.3", "5.5");
 }
+SPOIL(major_backward_of_later_ones)
+{
+    releases(m, "9.4", "8.10");
+}
+SPOIL(two_majors_backward)
+{
+    releases(m, "7.9", "5.11");
+}
+SPOIL(two_majors_forward)
+{
+    releases(m, "5.8", "7.2");
+}
+SPOIL(minor_of_later_ones)
+{
+    releases(m, "8.4", "8.6");
+}
+SPOIL(minor_backward_too_far)
+{
+    releases(m, "5.5", "5.3");
+}
 SPOIL(minor_backward)
 {
     releases(m, "6.4", "6.3");
@@ -178,6 +198,11 @@ const struct spoiled preflight_links[] = {
     {clock_late, "clock-offset", "behind", ONLY, W},
     {major_forward, "release-unsupported", "6.3", ONLY, B},
     {major_backward, "release-unsupported", "not supported", ONLY, B},
+    {major_backward_of_later_ones, "release-unsupported", "8.10, from 9.4", ONLY, B},
+    {two_majors_backward, "release-unsupported", "not supported", ONLY, B},
+    {two_majors_forward, "release-untested", "7.2, from 5.8", ONLY, W},
+    {minor_of_later_ones, "release-untested", "not in the table", ONLY, W},
+    {minor_backward_too_far, "release-untested", "not in the table", ONLY, W},
     {early_minor, "release-untested", "x < 4", ONLY, W},
     {minor_backward, "release-backward", "known issues", ONLY, I},
 };
