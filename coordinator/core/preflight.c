@@ -46,7 +46,7 @@ static const struct rule rules[] = {
     {"names-untold", B, PROBED, rule_names_untold,
      "Of a network disk, no server's name could be looked up on both hosts: the nameserver does not answer, "
      "or does not know it. Whether they would reach one server is then not known.",
-     true},
+     false},
     {"same-host", B, ALWAYS, rule_same_host, "The destination that was named is the host where the guest is.",
      false},
     {"host-uuid", B, LIBVIRT, rule_host_uuid,
@@ -299,9 +299,8 @@ static const struct rule rules[] = {
      false},
     {"volume-units-untold", B, PROBED, rule_volume_units_untold,
      "Both hosts have a logical volume of the same UUID and size, on devices (DRBD, NBD, virtio) that don't "
-     "tell who they are. A copy of those devices has that UUID, too: only the operator knows that they are "
-     "the same.",
-     true},
+     "tell who they are. A copy of those devices has that UUID, too.",
+     false},
     {"image-unreachable", B, PROBED, rule_image_unreachable,
      "qemu-img at the destination can't open the image, or one that it is backed by. QEMU would fail in the "
      "same way.",
