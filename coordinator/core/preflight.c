@@ -378,7 +378,9 @@ static const struct rule rules[] = {
      false},
     {"migration-unsafe", B, PROBED | MOVING, rule_migration_unsafe,
      "Both hosts have the image, on a file system that libvirt does not know for a shared one (Lustre, "
-     "sshfs, JuiceFS, MooseFS, virtiofs, CephFS by FUSE): it refuses to migrate the guest while it runs.",
+     "sshfs, JuiceFS, MooseFS, virtiofs, CephFS by FUSE): it refuses to migrate the guest while it runs. So "
+     "it "
+     "does with a floppy that the guest may write, on any such or local file system.",
      true},
     {"disk-format", W, ALWAYS, rule_disk_format,
      "QEMU takes over raw and qcow2 images of a running guest with certainty; others (vmdk, qed, ...) are "
