@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/firewall_text.h"
+#include "coordinator/core/host_settings.h"
 
 #include <string.h>
 
@@ -237,17 +238,46 @@ DOCTOR(port_unproven)
                    ("see the log of drover-agent on %s", libvirt->host->name));
 }
 
+DOCTOR(listens_elsewhere)
+{
+    const Drover__V1__Setting *s = setting_listens_elsewhere(seen_of(in), in->host->report);
+    if (s)
+        host_found(("%s:%u: %s = \"%s\"", s->file, s->line, s->key, s->value),
+                   ("QEMU listening on %s, as agent.yaml says", in->host->report->migration_address),
+                   ("set both to the same address, or comment the line out; then restart libvirt"));
+}
+
+DOCTOR(tls_forced)
+{
+    const Drover__V1__Setting *s = setting_tls_forced(seen_of(in));
+    if (s)
+        host_found(("%s:%u: %s = %s", s->file, s->line, s->key, s->value),
+                   ("migrations without QEMU's own TLS: Drover asks libvirt for no other"),
+                   ("comment the line out, then restart libvirt; keep migration data on a network of the "
+                    "hosts' own"));
+}
+
+DOCTOR(libvirt_auth)
+{
+    const Drover__V1__HostReport *r = in->host->report;
+    const char *auth = remote_auth(r);
+    if (auth)
+        host_found(
+            ("its libvirt asks who connects for %s (auth_%s: %s)", auth, remote_is_tls(r) ? "tls" : "tcp",
+             r->listening->source),
+            ("nothing to be asked but TLS's certificates, or credentials on each other host"),
+            ("as root on another host: virsh -c %s hostname; if it asks or fails: TLS, with auth_tls = "
+             "\"none\" in libvirtd.conf (modular: virtproxyd.conf)",
+             r->libvirt_remote));
+}
+
 DOCTOR(migration_host)
 {
-    const Drover__V1__HostFacts *h = seen_of(in)->host;
-    const char *address = in->host->report->migration_address;
-    for (size_t i = 0; h && i < h->n_settings; i++) {
-        const Drover__V1__Setting *s = h->settings[i];
-        if (streq(s->key, "migration_host") && s->value[0] && address[0] && !streq(s->value, address))
-            host_found(("%s:%u: %s = \"%s\"", s->file, s->line, s->key, s->value),
-                       ("%s, as in agent.yaml", address),
-                       ("set both to the same address, or comment the line out"));
-    }
+    const Drover__V1__Setting *s = setting_names_another(seen_of(in), in->host->report);
+    if (s)
+        host_found(("%s:%u: %s = \"%s\"", s->file, s->line, s->key, s->value),
+                   ("%s, as in agent.yaml", in->host->report->migration_address),
+                   ("set both to the same address, or comment the line out"));
 }
 
 DOCTOR(host_name)
