@@ -92,6 +92,19 @@ DOCTOR(service_inactive)
                     modular && !streq(modular->active, "absent") ? "virtqemud.socket" : "libvirtd.service"));
 }
 
+/* The socket unit that listens in the way of libvirt_remote now and won't after a reboot; NULL: none. */
+static const Drover__V1__Service *deaf_after_boot(const struct doctor *in)
+{
+    const Drover__V1__HostFacts *h = seen_of(in)->host;
+    const char *end = remote_is_tls(in->host->report) ? "-tls.socket" : "-tcp.socket";
+    for (size_t i = 0; h && i < h->n_services; i++) {
+        const Drover__V1__Service *s = h->services[i];
+        if (strstr(s->unit, end) && streq(s->active, "active") && streq(s->enabled, "disabled"))
+            return s;
+    }
+    return NULL;
+}
+
 DOCTOR(service_disabled)
 {
     const Drover__V1__HostFacts *h = seen_of(in)->host;
@@ -109,6 +122,10 @@ DOCTOR(service_disabled)
     if (told && !enabled)
         host_found(("libvirt's services are not enabled"), ("libvirt that starts with the host"),
                    ("systemctl enable %s", active ? active : "libvirtd.service"));
+    const Drover__V1__Service *socket = told && !enabled ? NULL : deaf_after_boot(in);
+    if (socket)
+        host_found(("%s listens for other hosts, and is not enabled", socket->unit),
+                   ("libvirt that listens after a reboot, too"), ("systemctl enable %s", socket->unit));
 }
 
 DOCTOR(libvirt_remote)
@@ -121,10 +138,18 @@ DOCTOR(libvirt_remote)
                     "libvirtd-tls.socket"));
 }
 
+static const struct ask *port(const struct doctor *in, const struct fleet_host *by,
+                              Drover__V1__ProbeKind kind)
+{
+    return by ? evidence_probe(in->evidence, by, kind, in->host->name) : NULL;
+}
+
 DOCTOR(libvirt_listening)
 {
     const Drover__V1__HostReport *r = in->host->report;
     const Drover__V1__Listening *l = r->listening;
+    if (ask_proven(port(in, in->peer, DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT)))
+        return;
     if (l && starts(r->libvirt_remote, "qemu+tls:") && !l->tls)
         host_found(("%s, but its libvirt does not listen for TLS (%s)", r->libvirt_remote, l->source),
                    ("a listening TLS port"),
@@ -144,12 +169,6 @@ DOCTOR(libvirt_unencrypted)
         host_found(("libvirt takes TCP connections without authentication (%s)", l->source),
                    ("TLS, or a closed network"),
                    ("in libvirtd.conf: listen_tcp = 0; use TLS: https://libvirt.org/kbase/tlscerts.html"));
-}
-
-static const struct ask *port(const struct doctor *in, const struct fleet_host *by,
-                              Drover__V1__ProbeKind kind)
-{
-    return by ? evidence_probe(in->evidence, by, kind, in->host->name) : NULL;
 }
 
 static bool fails(const struct ask *a)

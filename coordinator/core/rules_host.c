@@ -240,7 +240,9 @@ RULE(listening)
         return;
     }
     const Drover__V1__Listening *l = r->listening;
-    if (!l)
+    /* What was seen from the source counts more than what the destination makes of its own files. */
+    if (!l || ask_proven(evidence_probe(in->evidence, in->source,
+                                        DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT, name)))
         return;
     if (has_scheme(r->libvirt_remote, "qemu+tls:") && !l->tls)
         found(("host %s", name),

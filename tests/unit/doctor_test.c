@@ -125,17 +125,25 @@ SPOIL(disabled)
     add_service(w, "libvirtd.service", "active", "disabled");
     add_service(w, "libvirtd.socket", "inactive", "disabled");
 }
+SPOIL(socket_disabled)
+{
+    add_service(w, "libvirtd.service", "active", "enabled");
+    add_service(w, "libvirtd-tls.socket", "active", "disabled"); /* libvirt_remote is for TCP */
+    add_service(w, "libvirtd-tcp.socket", "active", "disabled");
+}
 SPOIL(no_remote)
 {
     made_string(&w->report->libvirt_remote, "");
 }
 SPOIL(deaf)
 {
-    w->report->listening->tcp = false;
+    w->report->listening->tcp = false; /* which what was reached from elsewhere would disprove */
+    made_answer(asked(w, w->peer, KIND(LIBVIRT_CONNECT)), REFUTED, "refused", "connection refused");
 }
 SPOIL(deaf_tls)
 {
     made_string(&w->report->libvirt_remote, "qemu+tls://kvm1/system");
+    deaf(w);
 }
 SPOIL(open_to_all)
 {
@@ -347,12 +355,15 @@ static const struct ailment {
     {modular_stopped, "service-inactive", "virtqemud is inactive", "systemctl enable --now virtqemud.socket",
      B, true},
     {disabled, "service-disabled", "not enabled", "systemctl enable libvirtd.service", W},
+    {socket_disabled, "service-disabled", "libvirtd-tcp.socket", "systemctl enable libvirtd-tcp.socket", W},
     {no_remote, "libvirt-remote", "no URI", "set libvirt_remote in /etc/drover/agent.yaml", B},
-    {deaf, "libvirt-listening", "does not listen for TCP", "listen_tcp = 1", B},
-    {deaf_tls, "libvirt-listening", "does not listen for TLS", "listen_tls = 1", B},
+    {deaf, "libvirt-listening", "does not listen for TCP", "listen_tcp = 1", B, true},
+    {deaf_tls, "libvirt-listening", "does not listen for TLS", "listen_tls = 1", B, true},
     {open_to_all, "libvirt-unencrypted", "without authentication", "listen_tcp = 0", I},
     {port_closed, "libvirt-port", "connection refused",
      "nft insert rule inet filter input tcp dport 16509 accept", B},
+    {firewalled, "migration-port", "no answer",
+     "nft insert rule inet filter input tcp dport 50000-50100 accept", B},
     {port_silent, "libvirt-port", "no answer in 3 s", "firewall-cmd --permanent --add-service=libvirt ", B},
     {no_credentials, "libvirt-port", "clientcert.pem", "https://libvirt.org/kbase/tlscerts.html", B},
     {no_address, "migration-address", "0.0.0.0", "set migration_address in /etc/drover/agent.yaml", B},
@@ -360,8 +371,6 @@ static const struct ailment {
     {foreign_address, "port-range", "no address of this host", "set migration_address", B},
     {firewalled, "migration-port", "no answer from 10.0.0.1",
      "firewall-cmd --permanent --add-port=50000-50100/tcp", B},
-    {firewalled, "migration-port", "no answer",
-     "nft insert rule inet filter input tcp dport 50000-50100 accept", B},
     {behind_two_chains, "migration-port", "no answer",
      "nft insert rule inet mine in tcp dport 50000-50100 accept && nft insert rule inet theirs raw tcp dport "
      "50000-50100 accept (and the same in /etc/nftables.conf",
