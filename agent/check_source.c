@@ -27,7 +27,7 @@ static void check_state(const Drover__V1__Guest *g, Drover__V1__Mode mode, struc
                      "start or resume it (virsh), then try again");
     if (g->job)
         findings_add(f, BLOCK, "guest-busy", g->name, "libvirt has a job on it", "none",
-                     "wait for it: virsh domjobinfo");
+                     "wait for it: virsh domjobinfo; of a disk: virsh blockjob");
 }
 
 /* What libvirt refuses in the middle, or would lose without a word. */
@@ -50,13 +50,10 @@ static void check_attached(const Drover__V1__Guest *g, Drover__V1__Mode mode, st
         findings_add(f, BLOCK, "managed-save", g->name, "a saved memory image in libvirt's directory",
                      "none: it would stay behind",
                      "start the guest from it, or drop it (virsh managedsave-remove)");
-    if (g->nvram && g->nvram[0])
-        findings_add(f, running ? DROVER__V1__SEVERITY__WARN : BLOCK, "firmware-variables", g->nvram,
-                     "firmware variables in a local file",
-                     running ? "that QEMU carries them over in the guest's memory"
-                             : "none: with the definition alone they would stay behind",
-                     running ? "nothing"
-                             : "migrate the guest while it runs, or copy the file to the same path");
+    if (!running && g->nvram && g->nvram[0]) /* of one that runs QEMU takes them along */
+        findings_add(f, BLOCK, "firmware-variables", g->nvram, "firmware variables in a local file",
+                     "none: with the definition alone they would stay behind",
+                     "migrate the guest while it runs, or copy the file to the same path");
     for (size_t i = 0; running && i < g->n_hostdevs; i++)
         findings_add(f, BLOCK, "host-device", g->hostdevs[i], "a device of this host", "none: it can't move",
                      "detach it (virsh detach-device), or migrate while the guest is shut off");

@@ -109,7 +109,7 @@ static void open_port(struct probe_job *j)
     uint32_t min = q->port_min, max = q->port_max;
     const char *address = *q->address ? q->address : config_of(j)->migration_address;
     if (!min || !max) {
-        Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc");
+        Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc", NULL);
         min = l->migration_port_min;
         max = l->migration_port_max;
         drover__v1__listening__free_unpacked(l, NULL);

@@ -110,7 +110,7 @@ static void receiver_done(void *arg)
 /* A port that is free now, and no other receiver's; qemu-nbd says when it is not any more. */
 static uint32_t free_port(const char *address, struct error *err)
 {
-    Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc");
+    Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc", NULL);
     Drover__V1__ProbeResult result = DROVER__V1__PROBE_RESULT__INIT;
     uint32_t port = port_reserve("/proc", address, l->migration_port_min, l->migration_port_max, &result);
     if (!port)

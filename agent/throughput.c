@@ -45,7 +45,7 @@ struct swallow {
 static void open_port(void *arg)
 {
     struct swallow *s = arg;
-    Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc");
+    Drover__V1__Listening *l = listening_read("/etc/libvirt", "/run", "/proc", NULL);
     s->fd = port_open("/proc", s->agent->config->migration_address, l->migration_port_min,
                       l->migration_port_max, s->result);
     drover__v1__listening__free_unpacked(l, NULL);

@@ -32,9 +32,11 @@ const struct command cmd_storage = {
     .name = "storage",
     .usage = "[HOST] [--all]",
     .summary = "what each host mounts, sees, exports and keeps in pools",
-    .text = "Asked of the agents now: network file systems, LUNs (FC, FCoE, iSCSI, SRP, multipath), what is "
-            "exported to\n"
-            "whom, and libvirt's storage pools with their volumes.\n",
+    .text =
+        "Asked of the agents now: network file systems, adapters with the targets that they have logged in "
+        "to, LUNs\n"
+        "(FC, FCoE, iSCSI, SRP, multipath), what is exported to whom, and libvirt's storage pools with "
+        "their volumes.\n",
     .examples = "  drover storage\n  drover storage kvm1 --all\n"
                 "  drover storage --json | jq -r '.hosts[].inspection.luns[]?.wwid'\n",
     .exits = "  0  done\n  1  no such host\n  2  usage\n  5  coordinator not reachable\n",

@@ -36,6 +36,24 @@ static void lun_row(struct table *t, const char *host, const Drover__V1__Lun *l)
                 *l->portal ? " at " : "", l->portal);
 }
 
+/* "fc adapter", its port, and which targets it has logged in to. */
+static void adapter_row(struct table *t, const char *host, const Drover__V1__Adapter *a)
+{
+    table_cell(t, host);
+    table_cellf(t, "%s adapter", a->transport);
+    table_cell(t, a->port_name);
+    table_cellf(t, "%s%s%s", a->host, *a->interface ? " on " : "", a->interface);
+    table_cell(t, NULL);
+    table_cell(t, NULL);
+    _cleanup_free_ char *state = xstrdup(a->state);
+    for (size_t i = 0; i < a->n_targets; i++) {
+        char *more = xasprintf("%s%s%s", state, i ? " " : *state ? ", to " : "to ", a->targets[i]);
+        free(state);
+        state = more;
+    }
+    table_cell(t, state);
+}
+
 static void export_row(struct table *t, const char *host, const Drover__V1__Export *e)
 {
     table_cell(t, host);
@@ -93,6 +111,8 @@ static size_t host_rows(struct table *t, const Drover__V1__HostStorage *h, bool 
     for (size_t i = 0; seen && i < seen->n_mounts; i++)
         if (all || seen->mounts[i]->network)
             mount_row(t, h->host, seen->mounts[i]), n++;
+    for (size_t i = 0; seen && i < seen->n_adapters; i++)
+        adapter_row(t, h->host, seen->adapters[i]), n++;
     for (size_t i = 0; seen && i < seen->n_luns; i++)
         if (all || strcmp(seen->luns[i]->transport, "other") != 0)
             lun_row(t, h->host, seen->luns[i]), n++;
@@ -124,7 +144,7 @@ void render_storage(const Drover__V1__ListStorageReply *reply, bool all, FILE *o
             fprintf(out, "%s: %s\n", h->host, text_clean(h->inspection->errors[e], why, sizeof(why)));
     }
     if (!rows)
-        fputs("No network file system, LUN, export or pool.\n", out);
+        fputs("No network file system, adapter, LUN, export or pool.\n", out);
 }
 
 /* ---- networks ---------------------------------------------------------------------------------------------------- */

@@ -75,7 +75,7 @@ int exports_listened(const char *proc, unsigned port)
 /* What has a directory behind it. */
 static void read_directories(struct exports *e)
 {
-    exports_read_kernel_nfs("/etc", "/proc", e);
+    exports_read_kernel_nfs("/etc", "/proc", "/var/lib/nfs", e);
     exports_read_ganesha("/etc", "/proc", e);
     exports_read_gluster("/var/lib/glusterd", e);
 }
@@ -87,8 +87,7 @@ void exports_read(const struct limit *limit, Drover__V1__InspectClient *const *c
     read_directories(&e);
     exports_read_lio("/sys", &e);
     exports_read_tgt(limit, &e);
-    for (size_t i = 0; i < e.n; i++)
-        exports_judge(e.list[i], clients, n);
+    exports_judge_all(&e, clients, n);
     r->exports = e.list;
     r->n_exports = e.n;
     for (size_t i = 0; i < e.n_errors; i++)

@@ -24,8 +24,8 @@ Drover__V1__Export *exports_add(struct exports *exports, const char *kind, const
 void exports_add_client(Drover__V1__Export *exported, const char *who, bool write, const char *options);
 void exports_say(struct exports *exports, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* `etc`: /etc, `proc`: /proc. Kernel NFS: exports, exports.d and what nfsd serves; then ganesha.conf. */
-void exports_read_kernel_nfs(const char *etc, const char *proc, struct exports *ret);
+/* `etc`: /etc, `proc`: /proc, `nfs`: /var/lib/nfs. Kernel NFS: exports, exports.d and what is exported; then ganesha.conf. */
+void exports_read_kernel_nfs(const char *etc, const char *proc, const char *nfs, struct exports *ret);
 void exports_read_ganesha(const char *etc, const char *proc, struct exports *ret);
 
 /* `sysfs`: /sys, LIO's configfs below it. The parser of tgt takes what "tgtadm --mode target --op show" prints. */
@@ -38,6 +38,9 @@ void exports_read_gluster(const char *glusterd, struct exports *ret);
 
 /* May each of the clients use it? Resolves names that the configuration holds. */
 void exports_judge(Drover__V1__Export *exported, Drover__V1__InspectClient *const *clients, size_t n);
+
+/* Of all of them, judged; the first of several of one directory, by which it is known, tells the most that a host may by any. */
+void exports_judge_all(struct exports *exports, Drover__V1__InspectClient *const *clients, size_t n);
 
 /* All of it, from this machine's roots. */
 void exports_read(const struct limit *limit, Drover__V1__InspectClient *const *clients, size_t n,

@@ -184,3 +184,34 @@ void exports_judge(Drover__V1__Export *x, Drover__V1__InspectClient *const *clie
         message_append(&x->access, &x->n_access, a);
     }
 }
+
+static bool lets_more(const Drover__V1__ExportAccess *a, const Drover__V1__ExportAccess *b)
+{
+    static const int order[] = {[NO] = 0, [UNKNOWN] = 1, [YES] = 2};
+    return order[a->allowed] != order[b->allowed] ? order[a->allowed] > order[b->allowed]
+                                                  : order[a->write] > order[b->write];
+}
+
+/* Ganesha exports a directory by several names (Pseudo), each to its own clients. By which of them a host has it is not told; what it
+ * can do there is proven by the host itself. */
+static void share_access(Drover__V1__Export *first, Drover__V1__Export *x)
+{
+    for (size_t i = 0; i < first->n_access && i < x->n_access; i++)
+        if (lets_more(x->access[i], first->access[i])) {
+            drover__v1__export_access__free_unpacked(first->access[i], NULL);
+            first->access[i] = (Drover__V1__ExportAccess *)message_copy(&x->access[i]->base);
+        }
+}
+
+void exports_judge_all(struct exports *e, Drover__V1__InspectClient *const *clients, size_t n)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        Drover__V1__Export *x = e->list[i];
+        exports_judge(x, clients, n);
+        for (size_t k = 0; k < i && streq(x->server, "ganesha"); k++)
+            if (streq(e->list[k]->server, x->server) && streq(e->list[k]->path, x->path)) {
+                share_access(e->list[k], x);
+                break;
+            }
+    }
+}

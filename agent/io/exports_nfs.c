@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FILE_MAX_BYTES = 1 << 20, NFS_PORT = 2049 };
 
@@ -66,34 +67,58 @@ static void add_client(Drover__V1__Export *x, char *word, const char *defaults)
     exports_add_client(x, *word ? word : "*", write, options);
 }
 
-static void parse_line(char *line, const char *file, unsigned number, Drover__V1__Answer active,
-                       struct exports *e)
+/* The index of what is exported from that directory, among those from `from` to `end`; `end` if nothing is. */
+static size_t index_of(const struct exports *e, size_t from, size_t end, const char *path)
+{
+    while (from < end && !streq(e->list[from]->path, path))
+        from++;
+    return from;
+}
+
+/* Files are read into one table: those from `from` on. What several lines say of one directory is one export. */
+struct table {
+    struct exports *e;
+    size_t from;
+    Drover__V1__Answer active;
+};
+
+static Drover__V1__Export *export_of(struct table *t, const char *path, const char *file, unsigned number)
+{
+    size_t i = index_of(t->e, t->from, t->e->n, path);
+    if (i < t->e->n)
+        return t->e->list[i];
+    Drover__V1__Export *x = exports_add(t->e, "nfs", "kernel", path);
+    xml_set(&x->path, xstrdup(path));
+    xml_set(&x->source, xasprintf("%s:%u", file, number));
+    x->active = t->active;
+    return x;
+}
+
+static void parse_line(char *line, const char *file, unsigned number, struct table *t)
 {
     char *rest = line, *path = next_word(&rest), *word;
     const char *defaults = "";
     if (!path || path[0] != '/')
         return;
-    Drover__V1__Export *x = exports_add(e, "nfs", "kernel", path);
-    xml_set(&x->path, xstrdup(path));
-    xml_set(&x->source, xasprintf("%s:%u", file, number));
-    x->active = active;
+    Drover__V1__Export *x = export_of(t, path, file, number);
+    size_t before = x->n_clients;
     while ((word = next_word(&rest))) {
         if (word[0] == '-')
             defaults = word + 1;
         else
             add_client(x, word, defaults);
     }
-    if (!x->n_clients)
+    if (x->n_clients == before)
         exports_add_client(x, "*", has_option(defaults, "rw"), defaults);
 }
 
 /* False if it is not there. */
-static bool parse_file(const char *file, Drover__V1__Answer active, struct exports *e)
+static bool parse_file(const char *file, struct table *t)
 {
     _cleanup_free_ char *text = tree_load(file, FILE_MAX_BYTES);
     if (!text) {
         if (errno != ENOENT)
-            exports_say(e, "cannot read %s: %s", file, strerror(errno));
+            exports_say(t->e, "cannot read %s: %s", file, strerror(errno));
         return false;
     }
     unsigned number = 1;
@@ -110,62 +135,72 @@ static bool parse_file(const char *file, Drover__V1__Answer active, struct expor
         }
         char *next = *p ? p + 1 : p;
         *p = 0;
-        parse_line(line, file, first, active, e);
+        parse_line(line, file, first, t);
         line = next;
         number++;
     }
     return true;
 }
 
-static bool is_configured(const struct exports *e, size_t n, const char *path)
+static void swap_clients(Drover__V1__Export *a, Drover__V1__Export *b)
 {
-    for (size_t i = 0; i < n; i++)
-        if (streq(e->list[i]->path, path))
-            return true;
-    return false;
+    Drover__V1__ExportClient **clients = a->clients;
+    size_t n = a->n_clients;
+    a->clients = b->clients;
+    a->n_clients = b->n_clients;
+    b->clients = clients;
+    b->n_clients = n;
 }
 
-static void mark_active(struct exports *e, size_t from, size_t configured, bool known)
+/* What is served as configured is told once; what was exported by exportfs only is told, too. `whole`: the live table has all clients,
+ * whatever the files say. */
+static void join(struct exports *e, size_t from, size_t configured, bool whole)
 {
-    for (size_t i = from; i < configured; i++)
-        e->list[i]->active = known ? DROVER__V1__ANSWER__NO : DROVER__V1__ANSWER__ANSWER_UNKNOWN;
-    for (size_t i = from; i < configured; i++)
-        for (size_t k = configured; k < e->n; k++)
-            if (streq(e->list[i]->path, e->list[k]->path))
-                e->list[i]->active = DROVER__V1__ANSWER__YES;
-    /* What is served as configured is told once; what was exported by exportfs only is told, too. */
     size_t kept = configured;
     for (size_t k = configured; k < e->n; k++) {
-        if (is_configured(e, configured, e->list[k]->path))
-            drover__v1__export__free_unpacked(e->list[k], NULL);
-        else
-            e->list[kept++] = e->list[k];
+        Drover__V1__Export *live = e->list[k];
+        size_t i = index_of(e, from, configured, live->path);
+        if (i == configured) {
+            e->list[kept++] = live;
+            continue;
+        }
+        e->list[i]->active = live->active;
+        if (whole)
+            swap_clients(e->list[i], live);
+        drover__v1__export__free_unpacked(live, NULL);
     }
     e->n = kept;
 }
 
-void exports_read_kernel_nfs(const char *etc, const char *proc, struct exports *e)
+static void read_configured(const char *etc, struct table *t)
 {
-    size_t from = e->n;
     char **names;
     _cleanup_free_ char *file = xasprintf("%s/exports", etc);
-    /* nfsd lists what clients have asked for since its start; exportfs's table is all that is exported. */
-    _cleanup_free_ char *served = xasprintf("%s/fs/nfsd/exports", proc);
-    parse_file(file, DROVER__V1__ANSWER__ANSWER_UNKNOWN, e);
+    parse_file(file, t);
     size_t n = tree_list(&names, "%s/exports.d", etc);
     for (size_t i = 0; i < n; i++) {
         size_t length = strlen(names[i]);
         _cleanup_free_ char *path = xasprintf("%s/exports.d/%s", etc, names[i]);
         if (length > 8 && streq(names[i] + length - 8, ".exports"))
-            parse_file(path, DROVER__V1__ANSWER__ANSWER_UNKNOWN, e);
+            parse_file(path, t);
     }
     tree_list_free(names, n);
-    size_t configured = e->n;
-    bool known = parse_file(served, DROVER__V1__ANSWER__YES, e);
+}
+
+void exports_read_kernel_nfs(const char *etc, const char *proc, const char *nfs, struct exports *e)
+{
+    _cleanup_free_ char *served = xasprintf("%s/fs/nfsd/exports", proc), *etab = xasprintf("%s/etab", nfs);
     int listened = exports_listened(proc, NFS_PORT);
-    mark_active(e, from, configured, listened == 0);
-    if (known && listened == 1)
-        for (size_t i = from; i < configured; i++)
-            if (e->list[i]->active == DROVER__V1__ANSWER__ANSWER_UNKNOWN)
-                e->list[i]->active = DROVER__V1__ANSWER__YES;
+    struct table files = {e, e->n, listened ? DROVER__V1__ANSWER__ANSWER_UNKNOWN : DROVER__V1__ANSWER__NO};
+    read_configured(etc, &files);
+    /* exportfs's table is all that is exported, also by hand or by a cluster; without nfsd it is of some earlier time. nfsd itself
+     * lists what clients have asked for since its start, and several that match one as one. */
+    struct table live = {e, e->n, listened ? DROVER__V1__ANSWER__YES : DROVER__V1__ANSWER__NO};
+    bool known = access(served, F_OK) == 0, whole = known && parse_file(etab, &live);
+    if (known && !whole)
+        known = parse_file(served, &live);
+    join(e, files.from, live.from, whole);
+    for (size_t i = files.from; known && listened == 1 && i < live.from; i++)
+        if (e->list[i]->active == DROVER__V1__ANSWER__ANSWER_UNKNOWN)
+            e->list[i]->active = DROVER__V1__ANSWER__YES;
 }

@@ -77,6 +77,12 @@ static char *named(const char *words, const xmlNode *child, const char *attribut
     return xasprintf("%s %s", words, name ? name : "");
 }
 
+/* One of a failover pair: QEMU unplugs it for the way, and the virtio interface beside it carries on. */
+static bool is_unplugged(const xmlNode *n)
+{
+    return has(xml_child(n, "teaming"), "type", "transient");
+}
+
 /* NULL: nothing of this device hinders. QEMU's and libvirt's own lists: qemuMigrationSrcIsAllowed, and `unmigratable` in QEMU. */
 static char *unmovable(const xmlNode *n)
 {
@@ -85,6 +91,8 @@ static char *unmovable(const xmlNode *n)
         return named("vhost-user disk", xml_child(n, "target"), "dev");
     if (streq(name, "disk") && has(n, "type", "nvme"))
         return named("NVMe disk", xml_child(n, "target"), "dev");
+    if ((streq(name, "interface") || streq(name, "hostdev")) && is_unplugged(n))
+        return NULL;
     if (streq(name, "interface") && has(n, "type", "hostdev"))
         return pci_name(xml_child(n, "source"));
     if (streq(name, "interface") && has(n, "type", "vdpa"))

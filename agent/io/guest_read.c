@@ -37,8 +37,8 @@ static void read_details(virDomainPtr domain, Drover__V1__Guest *g)
     g->checkpoints = n > 0 ? (uint32_t)n : 0;
     g->managed_save = virDomainHasManagedSaveImage(domain, 0) == 1;
     virDomainJobInfo job;
-    g->job = virDomainGetJobInfo(domain, &job) == 0 &&
-             (job.type == VIR_DOMAIN_JOB_BOUNDED || job.type == VIR_DOMAIN_JOB_UNBOUNDED);
+    g->job = g->job || (virDomainGetJobInfo(domain, &job) == 0 &&
+                        (job.type == VIR_DOMAIN_JOB_BOUNDED || job.type == VIR_DOMAIN_JOB_UNBOUNDED));
 }
 
 int guests_read(virDomainPtr domain, Drover__V1__Guest **ret, char **ret_xml, struct error *err)
@@ -114,15 +114,18 @@ void guests_later(const Drover__V1__Guest *running, const Drover__V1__Guest *def
 }
 
 /* What can't be read is not told: the vote of the source reads both, and fails then. */
-static void read_later(virDomainPtr domain, Drover__V1__GuestNow *now)
+static void read_running(virDomainPtr domain, Drover__V1__GuestNow *now)
 {
-    if (virDomainIsActive(domain) != 1 || virDomainIsPersistent(domain) != 1)
+    if (virDomainIsActive(domain) != 1)
         return;
     _cleanup_(free_guest) Drover__V1__Guest *running = NULL, *defined = NULL;
-    _cleanup_free_ char *live = virDomainGetXMLDesc(domain, 0),
-                        *inactive = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
-    if (live && inactive && guest_xml_parse(live, strlen(live), &running, NULL) == 0 &&
-        guest_xml_parse(inactive, strlen(inactive), &defined, NULL) == 0)
+    _cleanup_free_ char *live = virDomainGetXMLDesc(domain, 0), *inactive = NULL;
+    if (!live || guest_xml_parse(live, strlen(live), &running, NULL) < 0)
+        return;
+    now->job = now->job || running->job;
+    if (virDomainIsPersistent(domain) == 1)
+        inactive = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
+    if (inactive && guest_xml_parse(inactive, strlen(inactive), &defined, NULL) == 0)
         guests_later(running, defined, now);
 }
 
@@ -140,7 +143,7 @@ int guests_now(virConnectPtr conn, const char *uuid, Drover__V1__GuestNow **ret,
     now->checkpoints = g.checkpoints;
     now->managed_save = g.managed_save;
     now->job = g.job;
-    read_later(domain, now);
+    read_running(domain, now);
     *ret = now;
     return 0;
 }

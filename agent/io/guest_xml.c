@@ -138,6 +138,8 @@ static void parse_device(Drover__V1__Guest *g, const xmlNode *n)
     if (streq(name, "disk")) {
         g->disks = xrealloc(g->disks, g->n_disks + 1, sizeof(*g->disks));
         g->disks[g->n_disks++] = parse_disk(n);
+        g->job =
+            g->job || xml_child(n, "mirror"); /* a block job: libvirt has it on the disk, not on the guest */
     } else if (streq(name, "interface")) {
         g->interfaces = xrealloc(g->interfaces, g->n_interfaces + 1, sizeof(*g->interfaces));
         g->interfaces[g->n_interfaces++] = parse_interface(n);

@@ -110,6 +110,13 @@ static void read_libvirt(struct reading *rd)
         forget_libvirt(rd->report);
 }
 
+static void read_listening(struct reading *rd)
+{
+    struct libvirt_url remote;
+    bool known = libvirt_url_parse(rd->owner->agent->config->libvirt_remote, &remote);
+    rd->report->listening = listening_read("/etc/libvirt", "/run", "/proc", known ? &remote : NULL);
+}
+
 static void read_on_worker(void *arg)
 {
     struct reading *rd = arg;
@@ -120,7 +127,7 @@ static void read_on_worker(void *arg)
     if (!rd->owner->agent->libvirt)
         return;
     read_hugepages(rd->report);
-    rd->report->listening = listening_read("/etc/libvirt", "/run", "/proc");
+    read_listening(rd);
     xml_set(&rd->report->userfaultfd, userfaultfd_read("/proc"));
     xml_set(&rd->report->qemu_user, setting_read("/etc/libvirt", "qemu.conf", "user"));
     read_libvirt(rd);

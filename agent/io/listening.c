@@ -142,7 +142,8 @@ static void choose_daemon(struct conf *c, const char *etc_libvirt, const char *r
     conf_deinit(&proxy);
 }
 
-Drover__V1__Listening *listening_read(const char *etc_libvirt, const char *run, const char *proc)
+Drover__V1__Listening *listening_read(const char *etc_libvirt, const char *run, const char *proc,
+                                      const struct libvirt_url *remote)
 {
     Drover__V1__Listening *l = new0(Drover__V1__Listening);
     drover__v1__listening__init(l);
@@ -152,6 +153,8 @@ Drover__V1__Listening *listening_read(const char *etc_libvirt, const char *run, 
     /* The defaults are libvirt's (src/remote/remote_daemon_config.c, src/qemu/qemu_conf.h). */
     l->tcp_port = conf_port(&daemon, "tcp_port", 16509);
     l->tls_port = conf_port(&daemon, "tls_port", 16514);
+    if (remote)
+        *(remote->tls ? &l->tls_port : &l->tcp_port) = remote->port;
     conf_text(&daemon, "auth_tcp", "sasl", &l->auth_tcp);
     conf_text(&daemon, "auth_tls", "none", &l->auth_tls);
     bool says_tcp = conf_bool(&daemon, "listen_tcp", false),

@@ -30,10 +30,12 @@ static const struct doctor_rule rules[] = {
     {"port-range", B, UP | HYPERVISOR, doctor_port_range, NULL},
     {"migration-port", B, UP | HYPERVISOR, doctor_migration_port, NULL},
     {"port-unproven", W, UP | HYPERVISOR, doctor_port_unproven, NULL},
+    {"migration-listen", B, INSPECTED | HYPERVISOR, doctor_listens_elsewhere, NULL},
+    {"migrate-tls-force", B, INSPECTED | HYPERVISOR, doctor_tls_forced, NULL},
+    {"libvirt-auth", W, UP | HYPERVISOR, doctor_libvirt_auth, NULL},
     {"migration-host", W, INSPECTED | HYPERVISOR, doctor_migration_host,
-     "qemu.conf names a migration_address or migration_host of its own. Drover gives libvirt the address of "
-     "agent.yaml; two that "
-     "differ confuse whoever looks."},
+     "qemu.conf names a migration_host of its own, or a name for migration_address. Drover gives libvirt the "
+     "address of agent.yaml; two that differ confuse whoever looks."},
     {"host-name", W, INSPECTED | HYPERVISOR, doctor_host_name,
      "The host's name does not resolve, or to an address of loopback. libvirt uses the name where no address "
      "is given."},

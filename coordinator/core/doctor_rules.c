@@ -4,6 +4,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/firewall_text.h"
+#include "coordinator/core/host_settings.h"
 
 #include <string.h>
 
@@ -91,6 +92,19 @@ DOCTOR(service_inactive)
                     modular && !streq(modular->active, "absent") ? "virtqemud.socket" : "libvirtd.service"));
 }
 
+/* The socket unit that listens in the way of libvirt_remote now and won't after a reboot; NULL: none. */
+static const Drover__V1__Service *deaf_after_boot(const struct doctor *in)
+{
+    const Drover__V1__HostFacts *h = seen_of(in)->host;
+    const char *end = remote_is_tls(in->host->report) ? "-tls.socket" : "-tcp.socket";
+    for (size_t i = 0; h && i < h->n_services; i++) {
+        const Drover__V1__Service *s = h->services[i];
+        if (strstr(s->unit, end) && streq(s->active, "active") && streq(s->enabled, "disabled"))
+            return s;
+    }
+    return NULL;
+}
+
 DOCTOR(service_disabled)
 {
     const Drover__V1__HostFacts *h = seen_of(in)->host;
@@ -108,6 +122,10 @@ DOCTOR(service_disabled)
     if (told && !enabled)
         host_found(("libvirt's services are not enabled"), ("libvirt that starts with the host"),
                    ("systemctl enable %s", active ? active : "libvirtd.service"));
+    const Drover__V1__Service *socket = told && !enabled ? NULL : deaf_after_boot(in);
+    if (socket)
+        host_found(("%s listens for other hosts, and is not enabled", socket->unit),
+                   ("libvirt that listens after a reboot, too"), ("systemctl enable %s", socket->unit));
 }
 
 DOCTOR(libvirt_remote)
@@ -120,10 +138,18 @@ DOCTOR(libvirt_remote)
                     "libvirtd-tls.socket"));
 }
 
+static const struct ask *port(const struct doctor *in, const struct fleet_host *by,
+                              Drover__V1__ProbeKind kind)
+{
+    return by ? evidence_probe(in->evidence, by, kind, in->host->name) : NULL;
+}
+
 DOCTOR(libvirt_listening)
 {
     const Drover__V1__HostReport *r = in->host->report;
     const Drover__V1__Listening *l = r->listening;
+    if (ask_proven(port(in, in->peer, DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT)))
+        return;
     if (l && starts(r->libvirt_remote, "qemu+tls:") && !l->tls)
         host_found(("%s, but its libvirt does not listen for TLS (%s)", r->libvirt_remote, l->source),
                    ("a listening TLS port"),
@@ -143,12 +169,6 @@ DOCTOR(libvirt_unencrypted)
         host_found(("libvirt takes TCP connections without authentication (%s)", l->source),
                    ("TLS, or a closed network"),
                    ("in libvirtd.conf: listen_tcp = 0; use TLS: https://libvirt.org/kbase/tlscerts.html"));
-}
-
-static const struct ask *port(const struct doctor *in, const struct fleet_host *by,
-                              Drover__V1__ProbeKind kind)
-{
-    return by ? evidence_probe(in->evidence, by, kind, in->host->name) : NULL;
 }
 
 static bool fails(const struct ask *a)
@@ -237,17 +257,46 @@ DOCTOR(port_unproven)
                    ("see the log of drover-agent on %s", libvirt->host->name));
 }
 
+DOCTOR(listens_elsewhere)
+{
+    const Drover__V1__Setting *s = setting_listens_elsewhere(seen_of(in), in->host->report);
+    if (s)
+        host_found(("%s:%u: %s = \"%s\"", s->file, s->line, s->key, s->value),
+                   ("QEMU listening on %s, as agent.yaml says", in->host->report->migration_address),
+                   ("set both to the same address, or comment the line out; then restart libvirt"));
+}
+
+DOCTOR(tls_forced)
+{
+    const Drover__V1__Setting *s = setting_tls_forced(seen_of(in));
+    if (s)
+        host_found(("%s:%u: %s = %s", s->file, s->line, s->key, s->value),
+                   ("migrations without QEMU's own TLS: Drover asks libvirt for no other"),
+                   ("comment the line out, then restart libvirt; keep migration data on a network of the "
+                    "hosts' own"));
+}
+
+DOCTOR(libvirt_auth)
+{
+    const Drover__V1__HostReport *r = in->host->report;
+    const char *auth = remote_auth(r);
+    if (auth)
+        host_found(
+            ("its libvirt asks who connects for %s (auth_%s: %s)", auth, remote_is_tls(r) ? "tls" : "tcp",
+             r->listening->source),
+            ("nothing to be asked but TLS's certificates, or credentials on each other host"),
+            ("as root on another host: virsh -c %s hostname; if it asks or fails: TLS, with auth_tls = "
+             "\"none\" in libvirtd.conf (modular: virtproxyd.conf)",
+             r->libvirt_remote));
+}
+
 DOCTOR(migration_host)
 {
-    const Drover__V1__HostFacts *h = seen_of(in)->host;
-    const char *address = in->host->report->migration_address;
-    for (size_t i = 0; h && i < h->n_settings; i++) {
-        const Drover__V1__Setting *s = h->settings[i];
-        if (streq(s->key, "migration_host") && s->value[0] && address[0] && !streq(s->value, address))
-            host_found(("%s:%u: %s = \"%s\"", s->file, s->line, s->key, s->value),
-                       ("%s, as in agent.yaml", address),
-                       ("set both to the same address, or comment the line out"));
-    }
+    const Drover__V1__Setting *s = setting_names_another(seen_of(in), in->host->report);
+    if (s)
+        host_found(("%s:%u: %s = \"%s\"", s->file, s->line, s->key, s->value),
+                   ("%s, as in agent.yaml", in->host->report->migration_address),
+                   ("set both to the same address, or comment the line out"));
 }
 
 DOCTOR(host_name)

@@ -1,11 +1,6 @@
 #include "coordinator/core/preflight.h"
 
-#include "common/model/need.h"
-#include "coordinator/core/mapping.h"
 #include "coordinator/core/rules.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #define B DROVER__V1__SEVERITY__BLOCK
 #define W DROVER__V1__SEVERITY__WARN
@@ -46,7 +41,7 @@ static const struct rule rules[] = {
     {"names-untold", B, PROBED, rule_names_untold,
      "Of a network disk, no server's name could be looked up on both hosts: the nameserver does not answer, "
      "or does not know it. Whether they would reach one server is then not known.",
-     true},
+     false},
     {"same-host", B, ALWAYS, rule_same_host, "The destination that was named is the host where the guest is.",
      false},
     {"host-uuid", B, LIBVIRT, rule_host_uuid,
@@ -144,6 +139,18 @@ static const struct rule rules[] = {
      false},
     {"migration-address", B, LIBVIRT | MOVING, rule_migration_address,
      "The guest's memory travels to an address of the destination, and none is known.", false},
+    {"migration-listen", B, PROBED | MOVING, rule_listens_elsewhere,
+     "qemu.conf's migration_address makes QEMU listen on another address than that to which guests are sent "
+     "(migration_address in agent.yaml). The guest's memory would not arrive.",
+     false},
+    {"migrate-tls-force", B, PROBED | MOVING, rule_tls_forced,
+     "qemu.conf's migrate_tls_force makes libvirt refuse each migration from the host that does not use "
+     "QEMU's own TLS. Drover's don't.",
+     false},
+    {"libvirt-auth", W, LIBVIRT | MOVING, rule_libvirt_auth,
+     "The destination's libvirt asks for more than TLS's certificates (SASL, say) in the way that "
+     "libvirt_remote says. A connection is proven, a login is not.",
+     false},
     {"memory-free", B, LIBVIRT | MOVING, rule_memory_free,
      "The destination has less free memory than the guest may use, counting what other moves have been "
      "promised.",
@@ -299,9 +306,8 @@ static const struct rule rules[] = {
      false},
     {"volume-units-untold", B, PROBED, rule_volume_units_untold,
      "Both hosts have a logical volume of the same UUID and size, on devices (DRBD, NBD, virtio) that don't "
-     "tell who they are. A copy of those devices has that UUID, too: only the operator knows that they are "
-     "the same.",
-     true},
+     "tell who they are. A copy of those devices has that UUID, too.",
+     false},
     {"image-unreachable", B, PROBED, rule_image_unreachable,
      "qemu-img at the destination can't open the image, or one that it is backed by. QEMU would fail in the "
      "same way.",
@@ -380,7 +386,9 @@ static const struct rule rules[] = {
      false},
     {"migration-unsafe", B, PROBED | MOVING, rule_migration_unsafe,
      "Both hosts have the image, on a file system that libvirt does not know for a shared one (Lustre, "
-     "sshfs, JuiceFS, MooseFS, virtiofs, CephFS by FUSE): it refuses to migrate the guest while it runs.",
+     "sshfs, JuiceFS, MooseFS, virtiofs, CephFS by FUSE): it refuses to migrate the guest while it runs. So "
+     "it "
+     "does with a floppy that the guest may write, on any such or local file system.",
      true},
     {"disk-format", W, ALWAYS, rule_disk_format,
      "QEMU takes over raw and qcow2 images of a running guest with certainty; others (vmdk, qed, ...) are "
@@ -404,6 +412,11 @@ static const struct rule rules[] = {
 
 #define N_RULES (sizeof(rules) / sizeof(rules[0]))
 
+const struct rule *preflight_rule(size_t index)
+{
+    return index < N_RULES ? &rules[index] : NULL;
+}
+
 const char *preflight_rule_id(size_t index)
 {
     return index < N_RULES ? rules[index].id : NULL;
@@ -416,84 +429,4 @@ bool preflight_about(size_t index, struct finding_about *ret)
     const struct rule *r = &rules[index];
     *ret = (struct finding_about){r->id, r->about, r->severity, r->can_accept};
     return true;
-}
-
-static bool tells_all(const struct fleet_host *host)
-{
-    return host->up && host->report && host->report->hypervisor && host->report->libvirt_up;
-}
-
-static bool asked(const struct rule *rule, const struct preflight *in)
-{
-    const Drover__V1__HostReport *from = in->source->report, *to = in->destination->report;
-    bool probed = in->evidence && in->evidence->n && from && to;
-    bool silent = probed && (evidence_silent(in->evidence, in->source) ||
-                             evidence_silent(in->evidence, in->destination));
-    if (((rule->when & PROBED) && (!probed || silent)) || ((rule->when & SILENT) && !silent))
-        return false;
-    bool moving = in->mode != DROVER__V1__MODE__MODE_DEFINITION;
-    if ((rule->when & (REPORTS | LIBVIRT)) && (!from || !to))
-        return false;
-    if ((rule->when & LIBVIRT) && !(tells_all(in->source) && tells_all(in->destination)))
-        return false;
-    if ((rule->when & MOVING) && !moving)
-        return false;
-    return !((rule->when & AT_REST) && moving);
-}
-
-/* With what the source's libvirt says now of things that it sends no event about. `with` borrows all, and is not freed. */
-static void refresh(const struct preflight *in, struct fleet_guest *with, Drover__V1__Guest *guest)
-{
-    const Drover__V1__GuestNow *now = evidence_guest(in->evidence, in->source);
-    *with = *in->guest;
-    *guest = *in->guest->guest;
-    with->guest = guest;
-    if (!now || !streq(now->uuid, guest->uuid))
-        return;
-    guest->snapshots = now->snapshots;
-    guest->checkpoints = now->checkpoints;
-    guest->managed_save = now->managed_save;
-    guest->job = guest->job || now->job;
-}
-
-void preflight_run(const struct preflight *in, struct findings *out)
-{
-    struct preflight with = *in;
-    struct fleet_guest guest;
-    Drover__V1__Guest now;
-    refresh(in, &guest, &now);
-    with.guest = &guest;
-    Drover__V1__Mapping *mapping = mapping_between(in->fleet->mappings, in->source, in->destination);
-    Drover__V1__Guest *there = mapping_guest(mapping, in->guest->guest);
-    with.there = there;
-    for (size_t i = 0; i < N_RULES; i++)
-        if (asked(&rules[i], &with))
-            rules[i].look(&with, &rules[i], out);
-    storage_mark_elsewhere(&with, out);
-    drover__v1__guest__free_unpacked(there, NULL);
-    drover__v1__mapping__free_unpacked(mapping, NULL);
-}
-
-Drover__V1__Mode preflight_mode(Drover__V1__Mode asked_for, const Drover__V1__Guest *guest)
-{
-    bool off = guest->state == DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
-    switch (asked_for) {
-    case DROVER__V1__MODE__MODE_AUTO:
-    case DROVER__V1__MODE__MODE_OFFLINE: return off ? DROVER__V1__MODE__MODE_DEFINITION : asked_for;
-    default: return asked_for;
-    }
-}
-
-uint64_t preflight_need(const Drover__V1__Guest *guest)
-{
-    return need_memory(guest->memory_max, guest->n_hugepages);
-}
-
-int64_t preflight_room(const struct fleet_host *destination, const struct promised *promised,
-                       const Drover__V1__Guest *guest)
-{
-    const Drover__V1__HostReport *r = destination->report;
-    /* Once prepared, a promised guest is in the agent's own count of reservations. */
-    uint64_t held = r->memory_reserved > promised->memory ? r->memory_reserved : promised->memory;
-    return (int64_t)r->memory_free - (int64_t)held - (int64_t)preflight_need(guest);
 }

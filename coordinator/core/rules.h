@@ -31,6 +31,9 @@ struct rule {
     bool can_accept;   /* --accept may override it: the guest's data is in no danger */
 };
 
+/* The table's, in its order (preflight.c); NULL behind the last. */
+const struct rule *preflight_rule(size_t index);
+
 #define RULE(name) void rule_##name(const struct preflight *in, const struct rule *rule, struct findings *out)
 
 /* Each argument is a parenthesised format with its values: found(("bridge %s", name), ("not there"), (...), (...)). */
@@ -62,6 +65,9 @@ RULE(libvirt_version);
 RULE(qemu_version);
 RULE(listening);
 RULE(migration_address);
+RULE(tls_forced);
+RULE(listens_elsewhere);
+RULE(libvirt_auth);
 RULE(memory_free);
 RULE(memory_overcommit);
 RULE(vcpus);

@@ -249,12 +249,12 @@ RULE(volume_units_untold)
         const Drover__V1__Lun *here = lun_of(p.here), *there = lun_of(p.there);
         if (!lacks_units(here, there) || !streq(p.there->kind, "block"))
             continue;
-        found(
-            ("disk %s", p.disk->target),
-            ("%s is the logical volume %s on both hosts, on disks that don't tell %s who they are",
-             p.disk->source, here->wwid, here->n_units ? in->destination->name : in->source->name),
-            ("the units below it, the same ones: a copy of them has its UUID, too"),
-            ("compare what it lies on (lsblk -s on both hosts; drbdadm status, nbd-client -c): if both reach "
-             "one storage, or DRBD is primary on both and up to date, --accept volume-units-untold"));
+        found(("disk %s", p.disk->target),
+              ("%s is the logical volume %s on both hosts, on disks that don't tell %s who they are",
+               p.disk->source, here->wwid, here->n_units ? in->destination->name : in->source->name),
+              ("the units below it, the same ones: a copy of them has its UUID, too"),
+              ("see what it lies on (lsblk -s -o NAME,WWN,SERIAL on both hosts): it needs disks below it "
+               "that have "
+               "a WWN or a serial number; what DRBD or NBD carries has none, and can't be told from a copy"));
     }
 }

@@ -59,6 +59,12 @@ static bool is_shared_to_libvirt(const char *fs_type)
     return false;
 }
 
+/* The guest may write to a floppy: libvirt takes it for a disk, whether the destination has that image or not. */
+static bool is_writable_floppy(const Drover__V1__Disk *d)
+{
+    return streq(d->device, "floppy") && !d->readonly;
+}
+
 /* Whatever its cache mode. What was proven to be one file is in no danger; but VIR_MIGRATE_UNSAFE would quiet libvirt about all of the
  * guest's disks, and about caches, too. */
 RULE(migration_unsafe)
@@ -69,8 +75,15 @@ RULE(migration_unsafe)
         _cleanup_free_ char *path = disk_path(in->source, d);
         const Drover__V1__PathFacts *here = path ? evidence_path(in->evidence, in->source, path) : NULL;
         const Drover__V1__Mount *m = here ? here->mount : NULL;
-        if (m && m->fs_type[0] && disk_is_written(d) && storage_proven(in, d) &&
-            !is_shared_to_libvirt(m->fs_type))
+        if (!m || !m->fs_type[0] || is_shared_to_libvirt(m->fs_type))
+            continue;
+        if (is_writable_floppy(d))
+            found(("floppy %s", d->target),
+                  ("%s can be written, and is on %s at %s: libvirt would refuse the migration as unsafe",
+                   path, m->fs_type, m->target),
+                  ("no floppy, one that is only read, or one on shared storage"),
+                  ("eject it: virsh change-media %s %s --eject", g->name, d->target));
+        else if (disk_is_written(d) && storage_proven(in, d))
             found(
                 ("disk %s", d->target),
                 ("%s is on both hosts, but on %s at %s, which libvirt does not take for shared: it would "

@@ -38,7 +38,9 @@ RULE(guest_busy)
               ("no open transaction"), ("wait until that one is settled; `drover jobs` shows what is open"));
     else if (g->job)
         found(("guest %s", g->name), ("libvirt has a job on it"), ("no job"),
-              ("wait for it, or end it: virsh domjobinfo %s; virsh domjobabort %s", g->name, g->name));
+              ("wait for it, or end it: virsh domjobinfo %s; virsh domjobabort %s; of a disk: virsh blockjob "
+               "%s DISK",
+               g->name, g->name, g->name));
 }
 
 /* What an operator does about a guest that neither runs nor is shut off. */

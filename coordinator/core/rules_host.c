@@ -159,11 +159,10 @@ RULE(names_untold)
             if (server_unresolved(in, a->inspect->names[i]))
                 add_untold_name(&names, a->inspection, a->inspect->names[i]);
         if (names)
-            found(
-                ("host %s", a->host->name), ("it has not told what a disk's servers are there: %s", names),
-                ("of each disk a server whose name both hosts resolve"),
-                ("see the resolver there (getent ahosts NAME, /etc/resolv.conf); if the names stand for the "
-                 "same servers on both hosts, --accept names-untold"));
+            found(("host %s", a->host->name), ("it has not told what a disk's servers are there: %s", names),
+                  ("of each disk a server whose name both hosts resolve"),
+                  ("see the resolver there (getent ahosts NAME, /etc/resolv.conf), or name the servers "
+                   "in /etc/hosts on both"));
     }
 }
 
@@ -241,7 +240,9 @@ RULE(listening)
         return;
     }
     const Drover__V1__Listening *l = r->listening;
-    if (!l)
+    /* What was seen from the source counts more than what the destination makes of its own files. */
+    if (!l || ask_proven(evidence_probe(in->evidence, in->source,
+                                        DROVER__V1__PROBE_KIND__PROBE_LIBVIRT_CONNECT, name)))
         return;
     if (has_scheme(r->libvirt_remote, "qemu+tls:") && !l->tls)
         found(("host %s", name),

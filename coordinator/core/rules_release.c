@@ -6,27 +6,34 @@
 
 enum direction { FORWARD, BACKWARD };
 
+enum { ANY = 0 };
+
 struct supported {
+    const char *what; /* the row's words */
     enum direction direction;
-    bool major;                    /* from one major release to another */
-    unsigned from, from_minor_min; /* the releases that the row names */
-    const char *what;              /* the row's words */
-    Drover__V1__Severity severity; /* SEVERITY_UNSET: fully supported */
+    bool major;                                  /* from one major release to another */
+    unsigned from, from_minor_min, to_minor_min; /* the releases that the row names */
+    Drover__V1__Severity severity;               /* SEVERITY_UNSET: fully supported */
 };
 
+/* The first row that fits. */
 static const struct supported table_4_1[] = {
-    {FORWARD, true, 5, 0, "forward, major release, 5.x to 6.y: not supported", DROVER__V1__SEVERITY__BLOCK},
-    {FORWARD, false, 5, 4, "forward, minor release, 5.x to 5.y with x >= 4: fully supported",
+    {"forward, major release, 5.x to 6.y: not supported", FORWARD, true, 5, 0, 0,
+     DROVER__V1__SEVERITY__BLOCK},
+    {"forward, minor release, 5.x to 5.y with x >= 4: fully supported", FORWARD, false, 5, 4, 0,
      DROVER__V1__SEVERITY__SEVERITY_UNSET},
-    {FORWARD, false, 5, 0, "forward, minor release, 5.x to 5.y with x < 4: not in the table",
+    {"forward, minor release, 5.x to 5.y with x < 4: not in the table", FORWARD, false, 5, 0, 0,
      DROVER__V1__SEVERITY__WARN},
-    {FORWARD, false, 6, 0, "forward, minor release, 6.x to 6.y: fully supported",
+    {"forward, minor release, 6.x to 6.y: fully supported", FORWARD, false, 6, 0, 0,
      DROVER__V1__SEVERITY__SEVERITY_UNSET},
-    {BACKWARD, true, 6, 0, "backward, major release, 6.x to 5.y: not supported", DROVER__V1__SEVERITY__BLOCK},
-    {BACKWARD, false, 5, 0, "backward, minor release, 5.x to 5.y: supported, with known issues",
+    {"backward, major release: not supported", BACKWARD, true, ANY, 0, 0, DROVER__V1__SEVERITY__BLOCK},
+    {"backward, minor release, 5.x to 5.y with y >= 4: supported, with known issues", BACKWARD, false, 5, 0,
+     4, DROVER__V1__SEVERITY__INFO},
+    {"backward, minor release, 6.x to 6.y: supported, with known issues", BACKWARD, false, 6, 0, 0,
      DROVER__V1__SEVERITY__INFO},
-    {BACKWARD, false, 6, 0, "backward, minor release, 6.x to 6.y: supported, with known issues",
-     DROVER__V1__SEVERITY__INFO},
+    {"forward, major release: not in the table", FORWARD, true, ANY, 0, 0, DROVER__V1__SEVERITY__WARN},
+    {"forward, minor release: not in the table", FORWARD, false, ANY, 0, 0, DROVER__V1__SEVERITY__WARN},
+    {"backward, minor release: not in the table", BACKWARD, false, ANY, 0, 0, DROVER__V1__SEVERITY__WARN},
 };
 
 struct release {
@@ -52,9 +59,9 @@ static const struct supported *row_of(const struct release *from, const struct r
         return NULL;
     for (size_t i = 0; i < sizeof(table_4_1) / sizeof(table_4_1[0]); i++) {
         const struct supported *s = &table_4_1[i];
-        if (s->direction == (back ? BACKWARD : FORWARD) && s->major == major && s->from == from->major &&
-            from->minor >= s->from_minor_min &&
-            (!major || to->major == (back ? from->major - 1 : from->major + 1)))
+        bool named = s->from == from->major && from->minor >= s->from_minor_min &&
+                     to->minor >= s->to_minor_min && (!major || to->major == from->major + 1);
+        if (s->direction == (back ? BACKWARD : FORWARD) && s->major == major && (s->from == ANY || named))
             return s;
     }
     return NULL;
@@ -72,7 +79,9 @@ static void tell(const struct preflight *in, const struct rule *rule, struct fin
               ("release %u.%u, from %u.%u on %s: %s", to.major, to.minor, from.major, from.minor,
                in->source->name, row->what),
               ("a direction that Red Hat supports"),
-              ("choose a host with the source's release or a newer minor one"));
+              ("%s", rule->severity == DROVER__V1__SEVERITY__WARN
+                         ? "choose a host with the source's release, or see what Red Hat says of these two"
+                         : "choose a host with the source's release or a newer minor one"));
 }
 
 RULE(release_unsupported)

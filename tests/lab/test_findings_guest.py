@@ -1,5 +1,7 @@
 """Findings about guests, each made for real: what they are, what they have, and what they would find at the destination."""
 
+import re
+
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, check, copies, document, edited, heavy, wait_for_finding, wait_for_heavy
 from lablib import wait_for
@@ -72,6 +74,13 @@ def test_a_job_of_libvirts_on_the_guest(fleet, drover):
         kvm1.virsh("domjobabort", "web1")
         move.communicate()
     assert kvm1.domains()["web1"] == "running"
+    fleet.guest_add("web2", on="kvm1", disks=["nfs"])
+    (disk,) = re.findall(r"target dev=.(\w+)", kvm1.virsh("dumpxml", "web2"))
+    kvm1.virsh("blockcopy", "web2", disk, "--dest", "/run/copy.img", "--transient-job", "--wait")
+    assert "libvirt has a job" in wait_for_finding(drover, "kvm1/web2", "guest-busy")["guest-busy"]["seen"]
+    kvm1.virsh("blockjob", "web2", disk, "--abort")
+    wait_for(lambda: "guest-busy" not in heavy(check(drover, "kvm1/web2")), 20, "the block job to end")
+    kvm1.run(["rm", "/run/copy.img"])
 
 
 def test_the_same_guest_at_the_destination(fleet, drover, undo):

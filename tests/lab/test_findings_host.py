@@ -184,11 +184,13 @@ def test_the_doctor_on_listening(fleet, drover, undo, changed):
     conf = "/etc/libvirt/libvirtd.conf"
     undo(kvm2.libvirtd_start)
     undo(kvm2.libvirtd_stop)
-    changed(kvm2, conf, kvm2.read(conf).replace("listen_tcp = 1", "listen_tcp = 0"))
+    changed(kvm2, conf, kvm2.read(conf).replace("listen_tcp = 1", "listen_tcp = 0").replace('auth_tcp = "none"', 'auth_tcp = "sasl"'))
     restarted(fleet, kvm2)
     finding = ailing(drover, "kvm2", "libvirt-listening")
+    assert "auth_tcp" in judged(drover, "kvm2")[0]["libvirt-auth"]["seen"]
     fleet.guest_add("web1", on="kvm1")
-    assert {"listening": "block"}.items() <= heavy(wait_for_finding(drover, "web1", "listening")).items()
+    assert {"listening": "block", "libvirt-auth": "warn"}.items() <= heavy(wait_for_finding(drover, "web1", "listening")).items()
+    kvm2.write(conf, kvm2.read(conf).replace('auth_tcp = "sasl"', 'auth_tcp = "none"'))
     assert "listen_tcp = 1" in finding["todo"] and "libvirt-unencrypted" not in judged(drover, "kvm2")[0]
     set_lines(kvm2, conf, finding["todo"].split("libvirtd.conf:")[1])
     restarted(fleet, kvm2)
@@ -253,6 +255,12 @@ def test_the_doctor_on_names_and_addresses(fleet, drover, undo, changed):
     assert "10.99.0.1" in finding["seen"] and "comment the line out" in finding["todo"]
     kvm2.write("/etc/libvirt/qemu.conf", kvm2.read("/etc/libvirt/qemu.conf").replace("migration_host", "#migration_host"))
     well(drover, "kvm2", "migration-host")
+    kvm2.write("/etc/libvirt/qemu.conf", kvm2.read("/etc/libvirt/qemu.conf") + 'migration_address = "10.99.0.1"\nmigrate_tls_force = 1\n')
+    assert "migrate_tls_force = 1" in ailing(drover, "kvm2", "migrate-tls-force")["seen"]
+    fleet.guest_add("web1", on="kvm1")
+    assert heavy(wait_for_finding(drover, "web1", "migration-listen")) == {"migration-listen": "block"}  # from there nothing would move
+    kvm2.write("/etc/libvirt/qemu.conf", re.sub("(?m)^(migration_address|migrate_tls_force)", r"#\1", kvm2.read("/etc/libvirt/qemu.conf")))
+    well(drover, "kvm2", "migration-listen")
     hosts = kvm2.read("/etc/hosts")
     changed(kvm2, "/etc/hosts", hosts.replace("10.77.0.12 kvm2", "127.0.1.1 kvm2"))
     finding = ailing(drover, "kvm2", "host-name")

@@ -24,7 +24,7 @@ static Drover__V1__Listening *read_tree(const struct made_tree *t)
 {
     _cleanup_free_ char *etc = xasprintf("%s/etc/libvirt", t->root), *run = xasprintf("%s/run", t->root);
     _cleanup_free_ char *proc = xasprintf("%s/proc", t->root);
-    return listening_read(etc, run, proc);
+    return listening_read(etc, run, proc, NULL);
 }
 
 /* The path of a file in the tree is as expected. */
@@ -125,6 +125,22 @@ static void what_is_listened_on_has_the_last_word(void **state)
     assert_false(l->tls); /* a connection, and a listener on ::1: neither can be reached */
 }
 
+/* A socket unit has its own ListenStream=; libvirt_remote names it. 40D8 is 16600. */
+static void the_port_that_other_hosts_use_counts(void **state)
+{
+    (void)state;
+    _cleanup_(made_tree_deinit) struct made_tree t;
+    made_tree_init(&t);
+    made_tree_add(&t, "proc/net/tcp", HEADER "   0: 00000000:40D8 00000000:0000 0A" REST);
+    _cleanup_free_ char *proc = xasprintf("%s/proc", t.root);
+    struct libvirt_url remote = {"kvm2", 16600, true};
+    _cleanup_listening_ Drover__V1__Listening *l = listening_read("/nowhere", "/nowhere", proc, &remote);
+    assert_true(l->tls);
+    assert_int_equal(l->tls_port, 16600);
+    assert_false(l->tcp);
+    assert_int_equal(l->tcp_port, 16509);
+}
+
 static void nonsense_is_read_as_the_default(void **state)
 {
     (void)state;
@@ -150,6 +166,7 @@ int main(void)
         cmocka_unit_test(a_file_of_comments_is_the_default),
         cmocka_unit_test(virtproxyd_counts_where_it_runs),
         cmocka_unit_test(what_is_listened_on_has_the_last_word),
+        cmocka_unit_test(the_port_that_other_hosts_use_counts),
         cmocka_unit_test(nonsense_is_read_as_the_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

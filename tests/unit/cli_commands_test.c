@@ -225,9 +225,12 @@ static void storage_and_networks_say_what_there_is(void **state)
     run(&r, "storage");
     assert_int_equal(r.exit, EXIT_DONE);
     assert_has(r.out, "HOST ");
-    assert_has(r.out, "nfs4       export1:/srv/nfs");
-    assert_has(r.out, "multipath  naa.6001405aa");
-    assert_has(r.out, "dir pool   images");
+    assert_has(r.out, "nfs4          export1:/srv/nfs");
+    assert_has(r.out, "multipath     naa.6001405aa");
+    assert_has(r.out, "dir pool      images");
+    assert_has(r.out, "fcoe adapter  0x2100");
+    assert_has(r.out, "host3 on eno1");
+    assert_has(r.out, "Online, to 0x500a 0x500b");
     assert_has(r.out, "2 volumes");
     assert_has(r.out, "kvm2 did not tell: no route to host");
     assert_null(strstr(r.out, "/dev/vda1"));

@@ -19,6 +19,15 @@ void list_storage(Drover__V1__Coordinator_Service *service, const Drover__V1__Li
     lun.name = (char *)"dm-0";
     lun.transport = (char *)"multipath";
     lun.wwid = (char *)"naa.6001405aa";
+    Drover__V1__Adapter fc = DROVER__V1__ADAPTER__INIT, *adapters[] = {&fc};
+    char *targets[] = {(char *)"0x500a", (char *)"0x500b"};
+    fc.host = (char *)"host3";
+    fc.transport = (char *)"fcoe";
+    fc.port_name = (char *)"0x2100";
+    fc.interface = (char *)"eno1";
+    fc.state = (char *)"Online";
+    fc.targets = targets;
+    fc.n_targets = 2;
     Drover__V1__Volume one = DROVER__V1__VOLUME__INIT, two = one, *volumes[] = {&one, &two};
     one.pool = two.pool = (char *)"images";
     one.name = (char *)"web1.qcow2";
@@ -32,6 +41,8 @@ void list_storage(Drover__V1__Coordinator_Service *service, const Drover__V1__Li
     seen.n_mounts = 2;
     seen.luns = luns;
     seen.n_luns = 1;
+    seen.adapters = adapters;
+    seen.n_adapters = 1;
     seen.volumes = volumes;
     seen.n_volumes = 2;
     Drover__V1__HostStorage good = DROVER__V1__HOST_STORAGE__INIT, bad = good, *hosts[] = {&good, &bad};

@@ -48,10 +48,11 @@ static void the_page_is_current(void **state)
 static void what_risks_data_cant_be_accepted(void **state)
 {
     (void)state;
-    static const char *const never[] = {"storage-not-shared", "storage-unproven", "block-device-differs",
-                                        "cache-unsafe",       "guest-elsewhere",  "export-is-host",
-                                        "uuid-free",          "image-differs",    "volume-unproven",
-                                        "server-differs",     "server-unnamed",   "block-device-unproven"};
+    static const char *const never[] = {"storage-not-shared", "storage-unproven",   "block-device-differs",
+                                        "cache-unsafe",       "guest-elsewhere",    "export-is-host",
+                                        "uuid-free",          "image-differs",      "volume-unproven",
+                                        "server-differs",     "server-unnamed",     "block-device-unproven",
+                                        "names-untold",       "volume-units-untold"};
     struct error err = {0};
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
         char *ids[] = {(char *)"mtu-smaller", (char *)never[i]};

@@ -1,3 +1,4 @@
+#include "coordinator/core/doctor.h"
 #include "coordinator/core/fleet.h"
 
 #include "coordinator_made.h"
@@ -321,6 +322,23 @@ static void the_snapshot_follows_any_stream(void **state)
     }
 }
 
+/* From which a doctor tries the ports. */
+static void the_peer_is_the_next_hypervisor_that_is_up(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    fleet_init(&fleet);
+    made_host(&fleet, "kvm1");
+    made_host(&fleet, "export1")->report->hypervisor = false;
+    fleet_session(made_host(&fleet, "kvm2"), false, 5, "lost");
+    made_host(&fleet, "kvm3");
+    assert_string_equal(doctor_peer(&fleet, &fleet.hosts[0])->name, "kvm3");
+    assert_string_equal(doctor_peer(&fleet, &fleet.hosts[3])->name, "kvm1");
+    fleet_session(&fleet.hosts[3], false, 5, "lost");
+    assert_null(doctor_peer(&fleet, &fleet.hosts[0]));
+    fleet_deinit(&fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +351,7 @@ int main(void)
         cmocka_unit_test(the_running_copy_comes_first),
         cmocka_unit_test(who_is_on_two_hosts_is_known_without_a_search),
         cmocka_unit_test(the_snapshot_follows_any_stream),
+        cmocka_unit_test(the_peer_is_the_next_hypervisor_that_is_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,52 @@ SPOIL(libvirt_refused)
 {
     made_answer(move_asked(m, m->source, KIND(LIBVIRT_CONNECT)), REFUTED, "refused", "connection refused");
 }
+static void set(struct move *m, const struct fleet_host *host, const char *key, const char *value)
+{
+    Drover__V1__HostFacts *h = move_seen(m, host)->host;
+    Drover__V1__Setting *s = new0(Drover__V1__Setting);
+    drover__v1__setting__init(s);
+    made_string(&s->key, key);
+    made_string(&s->value, value);
+    made_string(&s->file, "/etc/libvirt/qemu.conf");
+    s->line = 7;
+    h->settings = xrealloc(h->settings, h->n_settings + 1, sizeof(*h->settings));
+    h->settings[h->n_settings++] = s;
+}
+/* Only where a migration begins libvirt asks for TLS; and an address that means all, or the same one, is no other. */
+SPOIL(tls_forced)
+{
+    set(m, m->source, "migrate_tls_force", "1");
+    set(m, m->source, "migration_address", "10.9.9.9");
+    set(m, m->destination, "migrate_tls_force", "1");
+    set(m, m->destination, "migration_address", "::");
+}
+SPOIL(listens_elsewhere)
+{
+    set(m, m->source, "migrate_tls_force", "0");
+    set(m, m->destination, "migration_address", "10.9.9.9");
+}
+SPOIL(listens_elsewhere_by_ipv6)
+{
+    made_string(&m->to->migration_address, "fd00::2");
+    set(m, m->destination, "migration_address", "[fd00:0::3]");
+}
+SPOIL(asks_for_a_login)
+{
+    made_string(&m->to->listening->auth_tcp, "sasl");
+    made_string(&m->from->listening->auth_tcp, "sasl");
+    made_string(&m->to->listening->auth_tls, "none");
+    set(m, m->destination, "migration_address", m->to->migration_address);
+}
+SPOIL(asks_for_a_login_by_tls)
+{
+    made_string(&m->to->libvirt_remote, "qemu+tls://kvm2/system");
+    made_string(&m->to->listening->auth_tls, "sasl");
+    m->to->listening->tls = true;
+    made_string(&m->to->listening->auth_tcp, "none");
+    made_string(&m->to->migration_address, "fd00::2");
+    set(m, m->destination, "migration_address", "[fd00:0::2]");
+}
 SPOIL(clock_late)
 {
     move_asked(m, m->destination, KIND(CLOCK))->result->realtime_us -= 5000000;
@@ -150,6 +196,26 @@ SPOIL(early_minor)
 {
     releases(m, "5.3", "5.5");
 }
+SPOIL(major_backward_of_later_ones)
+{
+    releases(m, "9.4", "8.10");
+}
+SPOIL(two_majors_backward)
+{
+    releases(m, "7.9", "5.11");
+}
+SPOIL(two_majors_forward)
+{
+    releases(m, "5.8", "7.2");
+}
+SPOIL(minor_of_later_ones)
+{
+    releases(m, "8.4", "8.6");
+}
+SPOIL(minor_backward_too_far)
+{
+    releases(m, "5.5", "5.3");
+}
 SPOIL(minor_backward)
 {
     releases(m, "6.4", "6.3");
@@ -175,9 +241,19 @@ const struct spoiled preflight_links[] = {
     {firewalled, "migration-port", "10.0.0.1 port", ONLY, B},
     {ports_untried, "port-unproven", "descriptors", ONLY, W},
     {libvirt_refused, "libvirt-port", "refused", ONLY, B},
+    {tls_forced, "migrate-tls-force", "qemu.conf:7: migrate_tls_force = 1", ONLY, B},
+    {listens_elsewhere, "migration-listen", "qemu.conf:7: migration_address = \"10.9.9.9\"", ONLY, B},
+    {listens_elsewhere_by_ipv6, "migration-listen", "fd00:0::3", ONLY, B},
+    {asks_for_a_login, "libvirt-auth", "for sasl (auth_tcp", ONLY, W},
+    {asks_for_a_login_by_tls, "libvirt-auth", "for sasl (auth_tls", ONLY, W},
     {clock_late, "clock-offset", "behind", ONLY, W},
     {major_forward, "release-unsupported", "6.3", ONLY, B},
     {major_backward, "release-unsupported", "not supported", ONLY, B},
+    {major_backward_of_later_ones, "release-unsupported", "8.10, from 9.4", ONLY, B},
+    {two_majors_backward, "release-unsupported", "not supported", ONLY, B},
+    {two_majors_forward, "release-untested", "7.2, from 5.8", ONLY, W},
+    {minor_of_later_ones, "release-untested", "not in the table", ONLY, W},
+    {minor_backward_too_far, "release-untested", "not in the table", ONLY, W},
     {early_minor, "release-untested", "x < 4", ONLY, W},
     {minor_backward, "release-backward", "known issues", ONLY, I},
 };

@@ -264,11 +264,23 @@ SPOIL(shared_by_sshfs)
     made_string(&move_seen(m, m->source)->paths[0]->mount->fs_type, "fuse.sshfs");
 }
 
-static void with_cdrom(struct move *m)
+static Drover__V1__Disk *with_cdrom(struct move *m)
 {
     Drover__V1__Disk *d = made_disk(m->guest, "file", "/var/lib/iso/install.iso");
     made_string(&d->target, "hdc");
     made_string(&d->device, "cdrom");
+    return d;
+}
+SPOIL(local_floppies)
+{
+    Drover__V1__Disk *written = with_cdrom(m), *read = with_cdrom(m);
+    made_string(&written->device, "floppy");
+    made_string(&written->target, "fda");
+    made_string(&written->source, "/var/lib/iso/floppy.img");
+    made_string(&read->device, "floppy");
+    read->readonly = true;
+    for (size_t i = 1; i < move_seen(m, m->source)->n_paths; i++)
+        made_string(&move_seen(m, m->source)->paths[i]->mount->fs_type, "ext4");
 }
 SPOIL(local_media)
 {
@@ -343,6 +355,7 @@ const struct spoiled preflight_proofs[] = {
     {brick_of_the_source_by_its_address, "export-is-host", "kvm1 itself serves a brick of", ONLY, B},
     {open_to_a_netgroup, "export-access-unknown", "@hosts", ONLY, I},
     {shared_by_sshfs, "migration-unsafe", "fuse.sshfs", ONLY, B},
+    {local_floppies, "migration-unsafe", "floppy.img can be written, and is on ext4", ONLY, B},
     {broken_chain, "image-unreachable", "base.qcow2", ONLY, B},
     {no_tools, "image-unproven", "qemu-img", ONLY, W},
     {no_tools_here, "image-unproven", "kvm1 can open it", ONLY, W},
