@@ -105,7 +105,7 @@ struct plan_actions {
 void plan_step(struct plan *plan, const struct plan_event *event, struct plan_actions *actions);
 void plan_actions_deinit(struct plan_actions *actions);
 
-/* Adds a step for the guest, without a destination. */
+/* Adds a step for the guest, in the job's mode, without a destination. */
 Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from);
 
 /* That host is not chosen for the step again. */

@@ -63,9 +63,9 @@ bool plan_guest_is_there(struct plan *p, size_t i, const struct fleet *fleet, st
     bool active = fleet_guest_active(guest->guest);
     if (active != s->active) {
         s->active = active;
-        s->mode = active ? DROVER__V1__MODE__MODE_AUTO : DROVER__V1__MODE__MODE_DEFINITION;
+        s->mode = active ? p->job->mode : DROVER__V1__MODE__MODE_DEFINITION;
         plan_tell(out, "%s %s since it was planned: %s", s->guest, active ? "was started" : "was shut off",
-                  active ? "it moves live" : "its definition moves");
+                  active ? "it moves with its memory" : "its definition moves");
     }
     return true;
 }
