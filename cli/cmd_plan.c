@@ -196,9 +196,10 @@ static int run_consolidate(struct cli *cli, const struct args *args)
 #define PLAN_EXITS                                                                                           \
     "  0  done\n  1  failed or cancelled; each guest is safe where it was\n  2  usage\n"                     \
     "  3  refused: no guest can move, or there is no such host\n"                                            \
-    "  4  partly done: some guests stayed; each is listed with what to do. Off a terminal also a plan that " \
-    "waits\n"                                                                                                \
-    "     for `drover resume` or `drover cancel`, because a guest is not well where it arrived\n  5  "       \
+    "  4  partly done: some guests stayed, or one is not well where it arrived; each is listed with what "   \
+    "to do.\n"                                                                                               \
+    "     Off a terminal also a plan that waits for `drover resume` or `drover cancel`, because of such a "  \
+    "guest\n  5  "                                                                                           \
     "coordinator not reachable\n"                                                                            \
     "  6  in doubt: a host can't be asked; the coordinator keeps asking\n"                                   \
     "  130  interrupted; the job goes on\n"

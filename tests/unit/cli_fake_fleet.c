@@ -127,6 +127,7 @@ static void fill(const struct job *j, Drover__V1__Job *job, Drover__V1__PlanStep
         step->care = DROVER__V1__STEP_CARE__CARE_ILL;
         step->to = (char *)"hv4";
         step->why = (char *)"disk vda: no space";
+        job->state = DROVER__V1__JOB_STATE__JOB_PARTLY;
         job->n_steps = 1;
     }
 }

@@ -254,6 +254,7 @@ static void a_guest_that_is_not_well_stops_it(void **state)
     _cleanup_free_ char *line = rolling("hv1,hv2", "");
     run(&r, line);
     assert_int_equal(r.exit, EXIT_FAILED);
+    assert_has(r.out, "hv1:   web1 is not well on hv4: disk vda: no space");
     assert_has(r.out, "hv1: STOPPED: web1 is not well on hv4: disk vda: no space");
     assert_noted("");
     run(&r, "maintenance off hv1");

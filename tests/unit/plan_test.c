@@ -265,6 +265,27 @@ static void a_first_guest_that_is_ill_pauses_the_plan(void **unused)
     world_teardown(&w);
 }
 
+/* Nothing is left to be paused, so its end says it. */
+static void a_guest_that_is_ill_is_told_where_nobody_waits(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    w.job.steps[1]->state = w.job.steps[2]->state = DROVER__V1__STEP_STATE__STEP_DONE;
+    world_started(&w, 0, 7);
+    world_ended(&w, 0, DONE);
+    assert_string_equal(feed(PLAN_EVENT_LOOKED, .step = 0, .text = "disk vda: I/O error"), "JOURNAL VERIFY");
+    assert_string_equal(feed(PLAN_EVENT_VERIFIED), "FINISH");
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_PARTLY);
+    assert_string_equal(w.job.text, "kvm1 is empty: libvirt there has no guest; 3 moved; not well: web1 on "
+                                    "kvm2 (disk vda: I/O error)");
+    assert_string_equal(w.job.todo, "look at web1 on kvm2");
+    assert_string_equal(w.job.steps[0]->todo, "look at the guest");
+    world_teardown(&w);
+}
+
 static void after_a_restart_it_goes_on_where_it_was(void **unused)
 {
     (void)unused;
@@ -433,6 +454,7 @@ int main(void)
         cmocka_unit_test(nothing_is_forced_where_the_host_is_not_known),
         cmocka_unit_test(an_operator_pauses_resumes_and_cancels),
         cmocka_unit_test(a_first_guest_that_is_ill_pauses_the_plan),
+        cmocka_unit_test(a_guest_that_is_ill_is_told_where_nobody_waits),
         cmocka_unit_test(after_a_restart_it_goes_on_where_it_was),
         cmocka_unit_test(an_evacuation_names_who_can_not_move),
         cmocka_unit_test(an_evacuation_to_a_site_goes_there_and_names_templates),
