@@ -62,7 +62,7 @@ static int hook(struct cli *cli, const struct args *args, const Drover__V1__Plan
         return exit;
     if (!ended && !cli->json)
         fputs("The power-off hook is not run: the consolidation has not ended.\n", cli->out);
-    if (!ended || !*job->emptied)
+    if (!ended)
         return exit;
     int both[] = {exit, power_off(cli, args, q, job)};
     return both[1] == EXIT_INTERRUPTED ? both[1] : exits_join(both, 2);
@@ -313,8 +313,9 @@ const struct command cmd_consolidate = {
     .summary = "bring the guests together on as few hosts as there is room",
     .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free. The hosts "
             "that have no guest afterwards "
-            "are listed; what is\n"
-            "done with them is yours to say. With --power-off-hook, each of them goes into maintenance, so "
+            "are listed (not\n"
+            "those that had none before); what is done with them is yours to say. With --power-off-hook, "
+            "each of them goes into maintenance, so "
             "that it gets no\n"
             "guests any more, libvirt there is asked whether it is empty, and CMD is run for it with "
             "DROVER_HOST,\n"

@@ -451,6 +451,11 @@ static void a_hook_powers_off_what_is_proven_empty(void **state)
     assert_int_equal(r.exit, EXIT_PARTLY);
     assert_has(r.out, "drover evacuate hv3 proves that it is empty");
     assert_noted("");
+    put("hv3.bare", "", 0644); /* no host that had guests has none now */
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "No host is to be powered off.");
+    assert_noted("");
     run(&r, "consolidate --dry-run");
     assert_noted("");
 }
