@@ -134,5 +134,8 @@ struct plan_left { /* guests that are still on the host that was to be empty; bo
 void plan_conclude(const struct plan *plan, const struct fleet *fleet, const struct plan_left *left,
                    const char *why_not_known);
 
+/* Of a guest that was looked at where it arrived; NULL: it is well. Freed by the caller. */
+char *plan_what_is_wrong(const Drover__V1__LookReply *look);
+
 /* What is going on, for job->text: "moves web1 to kvm2, web2 to kvm3; 4 wait". */
 void plan_now(const struct plan *plan);

@@ -123,6 +123,19 @@ void plan_now(const struct plan *p)
     set_text(&job->todo, todo);
 }
 
+char *plan_what_is_wrong(const Drover__V1__LookReply *r)
+{
+    if (!r->exists)
+        return xstrdup("it is not there any more");
+    if (r->n_errors)
+        return xasprintf("disk %s", r->errors[0]);
+    if (!r->running)
+        return xasprintf("it is %s", r->state);
+    if (r->has_agent && !r->agent_answers)
+        return xstrdup("its guest agent does not answer");
+    return NULL;
+}
+
 static bool stays(const Drover__V1__PlanStep *s)
 {
     return s->state == DROVER__V1__STEP_STATE__STEP_FAILED ||
