@@ -298,15 +298,22 @@ static int call_all(struct client *client, const char *method, const ProtobufCMe
     return 0;
 }
 
+int client_try(const struct cli *cli, const char *method, const ProtobufCMessage *request, bool once,
+               int refused, ProtobufCMessage **ret, struct error *err)
+{
+    _cleanup_(client_closep) struct client *client = NULL;
+    if (client_open(cli, NULL, NULL, NULL, &client, err) < 0 ||
+        call_all(client, method, request, once, ret, err) < 0)
+        return client_exit(err, refused);
+    return EXIT_DONE;
+}
+
 int client_ask(struct cli *cli, const char *method, const ProtobufCMessage *request, bool once, int refused,
                ProtobufCMessage **ret)
 {
     struct error err = {0};
-    _cleanup_(client_closep) struct client *client = NULL;
-    if (client_open(cli, NULL, NULL, NULL, &client, &err) < 0 ||
-        call_all(client, method, request, once, ret, &err) < 0)
-        return cli_fail(cli, client_exit(&err, refused), &err);
-    return EXIT_DONE;
+    int exit = client_try(cli, method, request, once, refused, ret, &err);
+    return exit ? cli_fail(cli, exit, &err) : EXIT_DONE;
 }
 
 void reply_free(void *reply)

@@ -29,6 +29,10 @@ int client_call(struct client *client, const char *method, const ProtobufCMessag
 int client_ask(struct cli *cli, const char *method, const ProtobufCMessage *request, bool once, int refused,
                ProtobufCMessage **ret);
 
+/* The same, and the caller tells what has failed. */
+int client_try(const struct cli *cli, const char *method, const ProtobufCMessage *request, bool once,
+               int refused, ProtobufCMessage **ret, struct error *err);
+
 /* Without the coordinator's URL in front: the message that it goes into names it. */
 const char *client_without_url(const struct cli *cli, const char *why);
 

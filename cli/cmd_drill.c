@@ -16,9 +16,13 @@ int drill(struct cli *cli, const char *host, const Drover__V1__PlanRequest *how,
     q.kind = (char *)"evacuate";
     q.host = (char *)host;
     q.dry_run = true;
-    int exit = client_ask(cli, "MakePlan", &q.base, false, EXIT_REFUSED, &reply);
+    struct error err = {0};
+    int exit = client_try(cli, "MakePlan", &q.base, false, EXIT_REFUSED, &reply, &err);
+    if (exit && cli->json)
+        json_array_append_new(all, json_pack("{s:s,s:o}", "source", text_clean(host, clean, sizeof(clean)),
+                                             "error", cli_error_json(&err)));
     if (exit)
-        return exit;
+        return cli->json ? exit : cli_fail(cli, exit, &err);
     const Drover__V1__Job *job = (const Drover__V1__Job *)reply;
     size_t stuck = 0;
     for (size_t i = 0; i < job->n_steps; i++)
@@ -41,6 +45,15 @@ int drill(struct cli *cli, const char *host, const Drover__V1__PlanRequest *how,
     return stuck ? EXIT_REFUSED : EXIT_DONE;
 }
 
+int drill_end(struct cli *cli, json_t *all, int exit)
+{
+    if (cli->json)
+        cli_print_json(cli, json_pack("{s:o}", "hosts", all));
+    else
+        json_decref(all);
+    return exit;
+}
+
 int drill_join(int so_far, int exit)
 {
     return exit == EXIT_DONE || so_far == EXIT_UNREACHABLE ? so_far
@@ -49,32 +62,30 @@ int drill_join(int so_far, int exit)
 }
 
 /* Each of the fleet's hypervisors. */
-static int drill_all(struct cli *cli, const Drover__V1__PlanRequest *how, json_t *all)
+static int drill_all(struct cli *cli, const Drover__V1__PlanRequest *how)
 {
     Drover__V1__ListHostsRequest request = DROVER__V1__LIST_HOSTS_REQUEST__INIT;
     _cleanup_reply_ ProtobufCMessage *reply = NULL;
     int exit = client_ask(cli, "ListHosts", &request.base, false, EXIT_FAILED, &reply);
     if (exit)
         return exit;
+    json_t *all = json_array();
     const Drover__V1__ListHostsReply *hosts = (const Drover__V1__ListHostsReply *)reply;
     for (size_t i = 0; i < hosts->n_hosts && exit != EXIT_UNREACHABLE; i++) {
         const Drover__V1__HostStatus *h = hosts->hosts[i];
         if (!h->report || h->report->hypervisor)
             exit = drill_join(exit, drill(cli, h->name, how, all));
     }
-    return exit;
+    return drill_end(cli, all, exit);
 }
 
 static int run(struct cli *cli, const struct args *args)
 {
     const Drover__V1__PlanRequest how = DROVER__V1__PLAN_REQUEST__INIT;
+    if (!args->n_rest)
+        return drill_all(cli, &how);
     json_t *all = json_array();
-    int exit = args->n_rest ? drill(cli, args->rest[0], &how, all) : drill_all(cli, &how, all);
-    if (cli->json)
-        cli_print_json(cli, json_pack("{s:o}", "hosts", all));
-    else
-        json_decref(all);
-    return exit;
+    return drill_end(cli, all, drill(cli, args->rest[0], &how, all));
 }
 
 const struct command cmd_drill = {
@@ -82,7 +93,8 @@ const struct command cmd_drill = {
     .usage = "[HOST]",
     .summary = "whether each host could be emptied now, how long it would take, and who is stuck",
     .text = "As `drover evacuate HOST --dry-run` for one host after the other; nothing moves. For a timer:\n"
-            "drover-drill.timer runs it each night, and its exit code tells.\n",
+            "drover-drill.timer runs it each night, and its exit code tells.\n"
+            "With --json, a host that could not be planned is in the list with its `error`.\n",
     .examples = "  drover drill\n  drover drill kvm7 --json | jq '.hosts[0].outlook.finish'\n",
     .exits = "  0  each host can be emptied\n  2  usage\n  3  a host can't be emptied, is not known well "
              "enough, or there is no such host\n"

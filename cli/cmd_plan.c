@@ -62,7 +62,7 @@ static int hook(struct cli *cli, const struct args *args, const Drover__V1__Plan
         return exit;
     if (!ended && !cli->json)
         fputs("The power-off hook is not run: the consolidation has not ended.\n", cli->out);
-    if (!ended || !*job->emptied)
+    if (!ended)
         return exit;
     int both[] = {exit, power_off(cli, args, q, job)};
     return both[1] == EXIT_INTERRUPTED ? both[1] : exits_join(both, 2);
@@ -196,9 +196,10 @@ static int run_consolidate(struct cli *cli, const struct args *args)
 #define PLAN_EXITS                                                                                           \
     "  0  done\n  1  failed or cancelled; each guest is safe where it was\n  2  usage\n"                     \
     "  3  refused: no guest can move, or there is no such host\n"                                            \
-    "  4  partly done: some guests stayed; each is listed with what to do. Off a terminal also a plan that " \
-    "waits\n"                                                                                                \
-    "     for `drover resume` or `drover cancel`, because a guest is not well where it arrived\n  5  "       \
+    "  4  partly done: some guests stayed, or one is not well where it arrived; each is listed with what "   \
+    "to do.\n"                                                                                               \
+    "     Off a terminal also a plan that waits for `drover resume` or `drover cancel`, because of such a "  \
+    "guest\n  5  "                                                                                           \
     "coordinator not reachable\n"                                                                            \
     "  6  in doubt: a host can't be asked; the coordinator keeps asking\n"                                   \
     "  130  interrupted; the job goes on\n"
@@ -312,8 +313,9 @@ const struct command cmd_consolidate = {
     .summary = "bring the guests together on as few hosts as there is room",
     .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free. The hosts "
             "that have no guest afterwards "
-            "are listed; what is\n"
-            "done with them is yours to say. With --power-off-hook, each of them goes into maintenance, so "
+            "are listed (not\n"
+            "those that had none before); what is done with them is yours to say. With --power-off-hook, "
+            "each of them goes into maintenance, so "
             "that it gets no\n"
             "guests any more, libvirt there is asked whether it is empty, and CMD is run for it with "
             "DROVER_HOST,\n"

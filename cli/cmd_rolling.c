@@ -171,13 +171,9 @@ static int dry_run(struct cli *cli, const struct roll_order *o)
             fprintf(cli->out, "%zu. ", i + 1);
         exit = drill_join(exit, drill(cli, o->hosts[i], o->evacuate, all));
     }
-    if (cli->json)
-        cli_print_json(cli, json_pack("{s:o}", "hosts", all));
-    else
-        json_decref(all);
     if (!cli->json && o->parallel > 1)
         fprintf(cli->out, "Up to %u at a time are empty, where room allows.\n", o->parallel);
-    return exit;
+    return drill_end(cli, all, exit);
 }
 
 static int run(struct cli *cli, const struct args *args)

@@ -40,6 +40,7 @@ extern const struct option_spec global_options[];
 /* Tells an error, as {"error": {"code", "text"}} on standard output with --json, and returns `exit`. */
 int cli_fail(struct cli *cli, int exit, const struct error *why);
 int cli_usage(struct cli *cli, const struct command *command, const struct error *why);
+json_t *cli_error_json(const struct error *why); /* {"code", "text"} */
 
 /* Prints a document and frees it. */
 void cli_print_json(struct cli *cli, json_t *document);

@@ -8,15 +8,20 @@ void cli_print_json(struct cli *cli, json_t *document)
     json_decref(document);
 }
 
+json_t *cli_error_json(const struct error *why)
+{
+    char text[sizeof(why->text) * 4];
+    return json_pack("{s:s,s:s}", "code", status_name(why->code), "text",
+                     text_clean(why->text, text, sizeof(text)));
+}
+
 int cli_fail(struct cli *cli, int exit, const struct error *why)
 {
     char text[sizeof(why->text) * 4];
-    text_clean(why->text, text, sizeof(text));
     if (cli->json)
-        cli_print_json(cli,
-                       json_pack("{s:{s:s,s:s}}", "error", "code", status_name(why->code), "text", text));
+        cli_print_json(cli, json_pack("{s:o}", "error", cli_error_json(why)));
     else
-        fprintf(cli->err, "drover: %s\n", text);
+        fprintf(cli->err, "drover: %s\n", text_clean(why->text, text, sizeof(text)));
     return exit;
 }
 

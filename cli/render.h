@@ -53,8 +53,8 @@ void render_remarks(const Drover__V1__Job *job, FILE *out); /* what the plan goe
 void render_steps(const Drover__V1__Job *job, FILE *out);
 void render_plan_outcome(const Drover__V1__Job *job, FILE *out);
 
-/* Those that stay where they are, why, and what to do for each; how many they are. */
-size_t render_left(const Drover__V1__Job *job, FILE *out);
+/* Those that stay where they are, and those that are not well where they went: why, and what to do for each. */
+void render_left(const Drover__V1__Job *job, FILE *out);
 
 /* What the coordinator says about a cancel, and how to see the end. */
 void render_cancel(uint64_t id, const Drover__V1__CancelJobReply *reply, FILE *out);

@@ -41,19 +41,18 @@ void render_remarks(const Drover__V1__Job *job, FILE *out)
     }
 }
 
-/* Those that stay, why, and what to do for each. */
-size_t render_left(const Drover__V1__Job *job, FILE *out)
+void render_left(const Drover__V1__Job *job, FILE *out)
 {
-    size_t left = 0;
     for (size_t i = 0; i < job->n_steps; i++) {
         const Drover__V1__PlanStep *s = job->steps[i];
-        if (s->state != FAILED && !(s->state == SKIPPED && *s->todo))
+        bool ill = s->care == DROVER__V1__STEP_CARE__CARE_ILL;
+        if (!ill && s->state != FAILED && !(s->state == SKIPPED && *s->todo))
             continue;
-        left++;
+        const char *where = ill ? s->to : s->from;
         fputs("  ", out);
         put(out, s->guest);
-        fputs(*s->from ? " stays on " : "", out);
-        put(out, s->from);
+        fputs(ill ? " is not well on " : *where ? " stays on " : "", out);
+        put(out, where);
         fputs(": ", out);
         put(out, s->why);
         fputc('\n', out);
@@ -63,7 +62,6 @@ size_t render_left(const Drover__V1__Job *job, FILE *out)
             fputc('\n', out);
         }
     }
-    return left;
 }
 
 static void put_outlook(const Drover__V1__PlanOutlook *o, FILE *out)

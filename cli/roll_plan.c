@@ -63,13 +63,15 @@ static bool stops_for_the_ill(struct roll_task *t, const Drover__V1__Job *job)
 static void job_ended(struct roll_task *t)
 {
     const Drover__V1__Job *job = t->job;
-    if (job->state != DROVER__V1__JOB_STATE__JOB_DONE) {
+    bool done = job->state == DROVER__V1__JOB_STATE__JOB_DONE;
+    if (!done)
         tell_left(t, job);
+    if (stops_for_the_ill(t, job))
+        return;
+    if (!done) {
         roll_host_stop(t, job_exit(job), job->text, job->todo);
         return;
     }
-    if (stops_for_the_ill(t, job))
-        return;
     roll_tell(t->roll, t->h->name, t->h->phase == ROLLING_EMPTIES ? "empty" : "returned", job->id, "%s",
               job->text);
     for (size_t i = 0; i < job->n_steps; i++)

@@ -47,6 +47,8 @@ static void on_end(void *arg)
     size_t n;
     _cleanup_free_ const Drover__V1__Job **open = move_open(f->config.driver, &n);
     f->end = NULL;
+    if (!f->known) /* a dry run */
+        plan_outlook_refuse(f->job);
     plan_outlook(f->config.fleet, f->job, open, n, f->window);
     forecasts_free(f);
     done(done_arg);

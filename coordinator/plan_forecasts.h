@@ -8,7 +8,7 @@ struct plan_forecasts;
 
 /* Fills the forecasts of the job's waiting steps, then its outlook; done(arg) once, later. The job stays the caller's, and must
  * stay until then. What an agent doesn't answer in time stays without a forecast. `known`: nothing is sampled or measured for it, so
- * that it takes no time. */
+ * that it takes no time; else it is a dry run, and a move that the policy would cancel is a FAILED step. */
 struct plan_forecasts *plan_forecasts_start(const struct move_config *config,
                                             const Drover__V1__PlanRequest *request, bool known,
                                             Drover__V1__Job *job, void (*done)(void *arg), void *arg);

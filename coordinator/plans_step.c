@@ -283,35 +283,22 @@ static void on_look_again(void *arg)
     plan_step_look(s->run, s->step);
 }
 
-static char *what_is_wrong(const Drover__V1__LookReply *r, const struct error *why)
-{
-    if (!r)
-        return xasprintf("its host can't be asked: %s", why->text);
-    if (!r->exists)
-        return xstrdup("it is not there any more");
-    if (r->n_errors)
-        return xasprintf("disk %s", r->errors[0]);
-    if (!r->running)
-        return xasprintf("it is %s", r->state);
-    if (r->has_agent && !r->agent_answers)
-        return xstrdup("its guest agent does not answer");
-    return NULL;
-}
-
 static void on_looked(void *arg, const Drover__V1__LookReply *reply, const struct error *why)
 {
     struct step_run *s = arg;
     const struct loop_timer *none = NULL;
     s->call = NULL;
-    _cleanup_free_ char *wrong = what_is_wrong(reply, why);
+    _cleanup_free_ char *wrong =
+        reply ? plan_what_is_wrong(reply) : xasprintf("its host can't be asked: %s", why->text);
     if (wrong && ++s->looks < LOOKS && s->timer == none) {
         s->timer = loop_timer_start(s->run->plans->config.loop, LOOK_AGAIN_MS, on_look_again, s);
         return;
     }
     const Drover__V1__PlanStep *step = step_of(s);
-    _cleanup_free_ char *text = wrong ? xstrdup(wrong)
-                                      : xasprintf("%s runs on %s%s", step->guest, step->to,
-                                                  reply->has_agent ? " and its guest agent answers" : "");
+    _cleanup_free_ char *text =
+        wrong ? xstrdup(wrong)
+              : xasprintf("%s runs on %s%s", step->guest, step->to,
+                          reply && reply->has_agent ? " and its guest agent answers" : "");
     plan_run_feed(
         s->run,
         &(struct plan_event){.kind = PLAN_EVENT_LOOKED, .step = s->step, .well = !wrong, .text = text}, NULL);

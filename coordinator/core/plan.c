@@ -59,7 +59,7 @@ Step *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char 
     s->from = xstrdup(from);
     s->active = fleet_guest_active(guest);
     s->memory = guest->memory_max;
-    s->mode = s->active ? DROVER__V1__MODE__MODE_AUTO : DROVER__V1__MODE__MODE_DEFINITION;
+    s->mode = s->active ? job->mode : DROVER__V1__MODE__MODE_DEFINITION;
     job->steps = xrealloc(job->steps, job->n_steps + 1, sizeof(*job->steps));
     job->steps[job->n_steps++] = s;
     return s;

@@ -105,7 +105,7 @@ struct plan_actions {
 void plan_step(struct plan *plan, const struct plan_event *event, struct plan_actions *actions);
 void plan_actions_deinit(struct plan_actions *actions);
 
-/* Adds a step for the guest, without a destination. */
+/* Adds a step for the guest, in the job's mode, without a destination. */
 Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from);
 
 /* That host is not chosen for the step again. */
@@ -133,6 +133,9 @@ struct plan_left { /* guests that are still on the host that was to be empty; bo
 /* Fills state, text and todo of a job whose steps have all ended. `left`: NULL if that is not known. */
 void plan_conclude(const struct plan *plan, const struct fleet *fleet, const struct plan_left *left,
                    const char *why_not_known);
+
+/* Of a guest that was looked at where it arrived; NULL: it is well. Freed by the caller. */
+char *plan_what_is_wrong(const Drover__V1__LookReply *look);
 
 /* What is going on, for job->text: "moves web1 to kvm2, web2 to kvm3; 4 wait". */
 void plan_now(const struct plan *plan);

@@ -36,5 +36,8 @@ bool plan_guest_is_there(struct plan *plan, size_t i, const struct fleet *fleet,
 /* The first guest of each pair of hosts must be seen well before the rest follow. */
 bool plan_pair_is_proven(const struct plan *plan, const Drover__V1__PlanStep *step);
 
+/* The move that must be done first, of the same guest to its stopover; NULL: none. */
+const Drover__V1__PlanStep *plan_first_of(const Drover__V1__Job *job, const Drover__V1__PlanStep *step);
+
 /* As the schedule says (core/schedule.h). Where one can't start after all, its place is another's. */
 void plan_start_what_may(struct plan *plan, const struct plan_event *event, struct plan_actions *out);

@@ -259,6 +259,7 @@ int plan_make(const struct plan_making *in, Drover__V1__Job *job, struct error *
         if (!streq(in->request->kind, kinds[i].kind))
             continue;
         set_text(&job->kind, kinds[i].kind);
+        job->mode = in->request->mode;
         return kinds[i].make(in, job, err);
     }
     return error_set(err, STATUS_INVALID_ARGUMENT,

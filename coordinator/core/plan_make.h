@@ -28,7 +28,7 @@ struct plan_making {
     void *arg;
 };
 
-/* Fills the job's kind, source, destination, and steps with their destinations; a guest that no host can take is a FAILED step.
+/* Fills the job's kind, mode, source, destination, and steps with their destinations; a guest that no host can take is a FAILED step.
  * Errors: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION (the host is not known well enough). */
 int plan_make(const struct plan_making *in, Drover__V1__Job *job, struct error *err);
 

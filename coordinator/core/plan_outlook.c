@@ -3,6 +3,8 @@
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/core/plan_emptied.h"
+#include "coordinator/core/plan_internal.h"
 #include "coordinator/core/plan_schedule.h"
 
 #include <stdlib.h>
@@ -37,7 +39,7 @@ static void say(Drover__V1__Job *job, const struct outlook *p, int64_t bound, in
 static void count(struct outlook *all, Step *s, const struct schedule_move *move,
                   const struct schedule_slot *slot)
 {
-    if (s->state != DROVER__V1__STEP_STATE__STEP_WAITING || !s->to[0])
+    if (s->state != WAITING || !s->to[0])
         return;
     s->start_after = slot->start_ms;
     s->end_after = slot->end_ms;
@@ -49,9 +51,21 @@ static void count(struct outlook *all, Step *s, const struct schedule_move *move
         all->finish = slot->end_ms;
 }
 
+/* Nobody can be asked from where a guest is not yet. It is as busy there, and the links between other hosts are much alike. */
+static void forecast_after_stopovers(Drover__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_steps; i++) {
+        Step *s = job->steps[i];
+        const Step *first = plan_first_of(job, s);
+        if (s->active && !s->forecast && first && first->forecast)
+            s->forecast = (Drover__V1__Forecast *)message_copy(&first->forecast->base);
+    }
+}
+
 void plan_outlook(const struct fleet *fleet, Drover__V1__Job *job, const Drover__V1__Job *const *open,
                   size_t n_open, int64_t window)
 {
+    forecast_after_stopovers(job);
     struct plan_schedule view;
     struct outlook all = {0};
     struct schedule_forecast forecast;
@@ -64,4 +78,35 @@ void plan_outlook(const struct fleet *fleet, Drover__V1__Job *job, const Drover_
     say(job, &all, forecast.bound_ms, window);
     free(slots);
     plan_schedule_deinit(&view);
+}
+
+/* ---- what would be cancelled ------------------------------------------------------------------------------------- */
+
+static void refuse(Step *s)
+{
+    const Drover__V1__Forecast *f = s->forecast;
+    _cleanup_free_ char *why =
+        xasprintf("its policy would cancel the move, by the forecast %lld ms with a pause of %lld ms: %s",
+                  (long long)f->time, (long long)f->pause, f->why);
+    _cleanup_free_ char *todo =
+        xasprintf("allow more (--max-pause, --deadline, --allow, or its policy), or pause it for its whole "
+                  "transfer: drover migrate %s --to %s --mode offline",
+                  s->guest, s->to);
+    plan_end_step(s, FAILED, why, todo);
+}
+
+void plan_outlook_refuse(Drover__V1__Job *job)
+{
+    for (size_t i = 0; i < job->n_steps; i++) {
+        Step *s = job->steps[i];
+        const Step *first = plan_first_of(job, s);
+        if (s->state != WAITING)
+            continue;
+        if (first && (first->state == FAILED || first->state == SKIPPED))
+            plan_end_step(s, SKIPPED, "the move before it can't be done", "see to that one");
+        else if (s->forecast && s->forecast->way[0] && !s->forecast->allowed)
+            refuse(s);
+    }
+    plan_emptied_check(job, NULL);
+    plan_stop_groups(job);
 }

@@ -63,9 +63,9 @@ bool plan_guest_is_there(struct plan *p, size_t i, const struct fleet *fleet, st
     bool active = fleet_guest_active(guest->guest);
     if (active != s->active) {
         s->active = active;
-        s->mode = active ? DROVER__V1__MODE__MODE_AUTO : DROVER__V1__MODE__MODE_DEFINITION;
+        s->mode = active ? p->job->mode : DROVER__V1__MODE__MODE_DEFINITION;
         plan_tell(out, "%s %s since it was planned: %s", s->guest, active ? "was started" : "was shut off",
-                  active ? "it moves live" : "its definition moves");
+                  active ? "it moves with its memory" : "its definition moves");
     }
     return true;
 }
@@ -84,10 +84,9 @@ bool plan_pair_is_proven(const struct plan *p, const Step *s)
     return false;
 }
 
-/* The move that must be done first; NULL: none. */
-static const Step *first_of(const struct plan *p, const Step *s)
+const Step *plan_first_of(const Drover__V1__Job *job, const Step *s)
 {
-    return s->after && s->after <= p->job->n_steps ? p->job->steps[s->after - 1] : NULL;
+    return s->after && s->after <= job->n_steps ? job->steps[s->after - 1] : NULL;
 }
 
 /* A destination that is not connected for a moment (its agent is restarted, a network blinks) is waited for. */
@@ -128,7 +127,7 @@ static void look_at_waiting(struct plan *p, const struct plan_event *e, struct p
         plan_do(out, PLAN_ACTION_JOURNAL, 0);
     for (size_t i = 0; i < p->job->n_steps; i++) {
         Step *s = p->job->steps[i];
-        const Step *first = first_of(p, s);
+        const Step *first = plan_first_of(p->job, s);
         if (s->state != WAITING || !s->to[0])
             continue;
         /* A clock that was set back must not hold it for long. */

@@ -123,6 +123,19 @@ void plan_now(const struct plan *p)
     set_text(&job->todo, todo);
 }
 
+char *plan_what_is_wrong(const Drover__V1__LookReply *r)
+{
+    if (!r->exists)
+        return xstrdup("it is not there any more");
+    if (r->n_errors)
+        return xasprintf("disk %s", r->errors[0]);
+    if (!r->running)
+        return xasprintf("it is %s", r->state);
+    if (r->has_agent && !r->agent_answers)
+        return xstrdup("its guest agent does not answer");
+    return NULL;
+}
+
 static bool stays(const Drover__V1__PlanStep *s)
 {
     return s->state == DROVER__V1__STEP_STATE__STEP_FAILED ||
@@ -161,15 +174,29 @@ static void name_the_rest(const Drover__V1__Job *job, const struct plan_left *le
         text_append(text, " ", "(%s)", names);
 }
 
+/* First guests that were not well, of whom nobody has said since that the others may follow. */
+static void name_the_ill(const Drover__V1__Job *job, char **text, char **todo)
+{
+    for (size_t i = 0; i < job->n_steps; i++) {
+        Drover__V1__PlanStep *s = job->steps[i];
+        if (s->care != DROVER__V1__STEP_CARE__CARE_ILL)
+            continue;
+        set_text(&s->todo, "look at the guest"); /* there is nothing to resume any more */
+        text_append(text, ", ", "%s on %s (%s)", s->guest, s->to, s->why);
+        text_append(todo, "; ", "look at %s on %s", s->guest, s->to);
+    }
+}
+
 void plan_conclude(const struct plan *p, const struct fleet *fleet, const struct plan_left *left,
                    const char *why_not_known)
 {
     Drover__V1__Job *job = p->job;
     plan_emptied_check(job, fleet);
     size_t done = plan_count(job, DROVER__V1__STEP_STATE__STEP_DONE);
-    _cleanup_free_ char *those = NULL, *todo = NULL, *text = NULL;
+    _cleanup_free_ char *those = NULL, *ill = NULL, *todo = NULL, *text = NULL;
     name_those_left(job, &those);
-    bool all = !those && (!p->empties || (left && left->n == 0));
+    name_the_ill(job, &ill, &todo);
+    bool all = !those && !ill && (!p->empties || (left && left->n == 0));
     if (p->empties && left && left->n == 0) {
         text_append(&text, "", "%s is empty: libvirt there has no guest; %zu moved", job->source, done);
     } else if (p->empties && left) {
@@ -190,6 +217,8 @@ void plan_conclude(const struct plan *p, const struct fleet *fleet, const struct
         text_append(&text, "; without a guest now, to be powered off if you like: ", "%s", job->emptied);
     if (those)
         text_append(&text, "; not moved: ", "%s", those);
+    if (ill)
+        text_append(&text, "; not well: ", "%s", ill);
     if (why_not_known)
         text_append(&todo, "; ", "see that drover-agent and libvirt answer on %s, then ask again",
                     job->source);

@@ -123,3 +123,25 @@ def test_the_destinations_hook_changes_the_definition(hooked, drover):
     drover("migrate", "web1", "--to", "kvm1")
     assert "<title>moved back</title>" in kvm1.virsh("dumpxml", "web1")
     assert "web1" not in kvm2.domains()
+
+
+def test_a_guest_that_is_not_well_where_it_arrived_pauses_its_plan(hooked, drover):
+    """The first between two hosts is looked at before others follow: here the destination's hook pauses it."""
+    kvm1, kvm2 = hooked.hosts()
+    hooked.guest_add("web2", on="kvm1", tick_ms=100, disks=["nfs"])
+    hooked.tick_wait("web2")
+    hook(kvm2, "done", "60-suspend", "#!/bin/sh\nfor name in $(virsh -q list --name); do virsh -q suspend $name; done\n")
+    job = document(drover("evacuate", "kvm1", "--detach", "--json"))["id"]
+    wait_for(lambda: job_state(drover, job)["phase"] == "paused", 60, "the plan to pause")
+    (first,) = kvm2.domains()
+    (other,) = {"web1", "web2"} - {first}
+    assert f"{first} is not well on kvm2 (it is paused)" in job_state(drover, job)["text"]
+    assert kvm1.domains() == {other: "running"}, "nobody follows"
+    os.unlink(kvm2.path(f"{HOOKS}/done/60-suspend"))
+    kvm2.virsh("resume", first)
+    drover("resume", str(job))
+    assert wait_for_job(drover, job, ENDED | {"partly"})["state"] == "done"
+    for name in (first, other):
+        assert_runs_only_on(hooked, name, "kvm2")
+        assert_goes_on(hooked, name, "kvm2")
+    drover("maintenance", "off", "kvm1")

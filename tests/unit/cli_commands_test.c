@@ -87,6 +87,8 @@ static void plans(void **state)
     } cases[] = {
         {"evacuate kvm1 --dry-run", EXIT_PARTLY,
          "1 of 2 guests can move.\n  pinned1 stays on kvm1: a host device\n    Do: detach it"},
+        {"evacuate kvm2 --dry-run --window 1m", EXIT_DONE, "It fits a window of "},
+        {"evacuate kvm2 --dry-run --window 30s", EXIT_PARTLY, "IT DOES NOT FIT a window of "},
         {"evacuate kvm1", EXIT_PARTLY, "Partly done: kvm1 is not empty.\n  pinned1 stays on kvm1"},
         {"evacuate kvm2 --detach", EXIT_DONE, "evacuate kvm2: 1 guest: job 77"},
         {"balance", EXIT_DONE, "job 77\nnote: nothing to gain\n"},

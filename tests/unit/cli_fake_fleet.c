@@ -127,6 +127,7 @@ static void fill(const struct job *j, Drover__V1__Job *job, Drover__V1__PlanStep
         step->care = DROVER__V1__STEP_CARE__CARE_ILL;
         step->to = (char *)"hv4";
         step->why = (char *)"disk vda: no space";
+        job->state = DROVER__V1__JOB_STATE__JOB_PARTLY;
         job->n_steps = 1;
     }
 }
@@ -224,7 +225,7 @@ static void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1
         job.kind = request->kind;
         job.state = DROVER__V1__JOB_STATE__JOB_DONE;
         job.text = (char *)"2 of 2 guests moved; without a guest now, to be powered off if you like: hv3,hv4";
-        job.emptied = (char *)"hv3,hv4";
+        job.emptied = (char *)(is(&hosts[2], "bare") ? "" : "hv3,hv4");
         for (size_t i = 2; i < HOSTS; i++)
             hosts[i].guests = 0;
         reply(&job, call);

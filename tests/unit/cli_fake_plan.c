@@ -70,6 +70,13 @@ void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1__PlanR
         job.state = job.n_steps == 2 ? DROVER__V1__JOB_STATE__JOB_PARTLY : DROVER__V1__JOB_STATE__JOB_DONE;
         job.text = (char *)(job.n_steps == 2 ? "kvm1 is not empty" : "kvm2 is empty");
     }
+    Drover__V1__PlanOutlook outlook = DROVER__V1__PLAN_OUTLOOK__INIT;
+    if (request->window) {
+        outlook.window = request->window;
+        outlook.finish = 40000;
+        outlook.fits = outlook.finish <= outlook.window;
+        job.outlook = &outlook;
+    }
     reply(&job, call);
 }
 

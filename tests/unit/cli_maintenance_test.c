@@ -211,6 +211,21 @@ static void a_drill_refuses_what_it_does_not_know(void **state)
     run(&r, "maintenance --rolling hv2,hv1,hv3 --dry-run");
     assert_int_equal(r.exit, EXIT_UNREACHABLE);
     assert_null(strstr(r.out, "hv3"));
+    /* One document, whatever becomes of the hosts. */
+    run(&r, "maintenance --rolling hv2,hv1 --dry-run --json");
+    assert_int_equal(r.exit, EXIT_UNREACHABLE);
+    json_t *document = json_of(&r), *hosts = json_object_get(document, "hosts"),
+           *lost = json_array_get(hosts, 1);
+    assert_int_equal(json_array_size(hosts), 2);
+    assert_string_equal(json_string_value(json_object_get(lost, "source")), "hv1");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(lost, "error"), "code")),
+                        "UNAVAILABLE");
+    json_decref(document);
+    run(&r, "drill --json --coordinator ipc:///nowhere");
+    assert_int_equal(r.exit, EXIT_UNREACHABLE);
+    document = json_of(&r);
+    assert_non_null(json_object_get(document, "error"));
+    json_decref(document);
 }
 
 static void a_host_that_cannot_be_emptied_stops_it_before_the_command(void **state)
@@ -254,6 +269,7 @@ static void a_guest_that_is_not_well_stops_it(void **state)
     _cleanup_free_ char *line = rolling("hv1,hv2", "");
     run(&r, line);
     assert_int_equal(r.exit, EXIT_FAILED);
+    assert_has(r.out, "hv1:   web1 is not well on hv4: disk vda: no space");
     assert_has(r.out, "hv1: STOPPED: web1 is not well on hv4: disk vda: no space");
     assert_noted("");
     run(&r, "maintenance off hv1");
@@ -434,6 +450,11 @@ static void a_hook_powers_off_what_is_proven_empty(void **state)
     run(&r, line);
     assert_int_equal(r.exit, EXIT_PARTLY);
     assert_has(r.out, "drover evacuate hv3 proves that it is empty");
+    assert_noted("");
+    put("hv3.bare", "", 0644); /* no host that had guests has none now */
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_DONE);
+    assert_has(r.out, "No host is to be powered off.");
     assert_noted("");
     run(&r, "consolidate --dry-run");
     assert_noted("");

@@ -20,6 +20,8 @@
 #define WAITING DROVER__V1__STEP_STATE__STEP_WAITING
 #define RUNNING DROVER__V1__STEP_STATE__STEP_RUNNING
 #define DONE DROVER__V1__STEP_STATE__STEP_DONE
+#define FAILED DROVER__V1__STEP_STATE__STEP_FAILED
+#define SKIPPED DROVER__V1__STEP_STATE__STEP_SKIPPED
 
 struct world {
     struct fleet fleet;
@@ -49,6 +51,8 @@ static void teardown(struct world *w)
         drover__v1__plan_step__free_unpacked(w->plan.steps[i], NULL);
     free(w->plan.steps);
     drover__v1__plan_outlook__free_unpacked(w->plan.outlook, NULL);
+    if (w->plan.emptied != protobuf_c_empty_string)
+        free(w->plan.emptied);
     fleet_deinit(&w->fleet);
 }
 
@@ -260,7 +264,7 @@ static void groups_go_in_the_order_given(void **state)
     is_run(&w, db, "transfer");
     assert_string_equal(why(&w, 1), "the guests of an earlier group move first");
     /* One that fails holds nobody up. */
-    db->state = DROVER__V1__STEP_STATE__STEP_FAILED;
+    db->state = FAILED;
     assert_string_equal(next(&w), "app");
     teardown(&w);
 }
@@ -366,6 +370,53 @@ static void without_samples_no_end_is_promised(void **state)
     teardown(&w);
 }
 
+static void after_a_stopover_it_takes_as_long_again(void **state)
+{
+    (void)state;
+    struct world w;
+    setup(&w);
+    Drover__V1__PlanStep *a = step(&w, "a", "kvm2", 100), *on = step(&w, "a", "kvm3", 100);
+    set_text(&on->from, "kvm2");
+    on->after = 1;
+    drover__v1__forecast__free_unpacked(on->forecast, NULL);
+    on->forecast = NULL; /* kvm2 has no such guest yet, and can't be asked */
+    plan_outlook(&w.fleet, &w.plan, NULL, 0, 60000);
+    assert_int_equal(w.plan.outlook->bytes, 200 * MIB);
+    assert_true(w.plan.outlook->fits);
+    assert_true(on->start_after >= a->end_after);
+    teardown(&w);
+}
+
+/* What `drover check` calls hopeless is not counted as a move by a dry run. */
+static void what_the_policy_would_cancel_can_not_move(void **state)
+{
+    (void)state;
+    struct world w;
+    setup(&w);
+    Drover__V1__PlanStep *calm = step(&w, "calm", "kvm2", 100), *wild = step(&w, "wild", "kvm2", 100),
+                         *on = step(&w, "wild", "kvm3", 100), *unknown = step(&w, "unknown", "kvm2", 100),
+                         *later = step(&w, "later", "kvm2", 100);
+    calm->forecast->allowed = later->forecast->allowed = true;
+    set_text(&unknown->forecast->way, "");
+    set_text(&wild->forecast->way, "pause");
+    set_text(&wild->forecast->why, "dirties 9 MiB");
+    wild->forecast->pause = 1500;
+    set_text(&on->from, "kvm2");
+    on->after = 2;
+    later->group = 1;
+    set_text(&w.plan.emptied, "kvm1");
+    plan_outlook_refuse(&w.plan);
+    assert_int_equal(calm->state, WAITING);
+    assert_int_equal(unknown->state, WAITING);
+    assert_int_equal(wild->state, FAILED);
+    assert_non_null(strstr(wild->why, "a pause of 1500 ms: dirties 9 MiB"));
+    assert_non_null(strstr(wild->todo, "drover migrate wild --to kvm2 --mode offline"));
+    assert_int_equal(on->state, SKIPPED);
+    assert_int_equal(later->state, SKIPPED); /* a group that comes after */
+    assert_string_equal(w.plan.emptied, "");
+    teardown(&w);
+}
+
 static void a_link_without_a_share_has_what_was_measured(void **state)
 {
     (void)state;
@@ -397,6 +448,8 @@ int main(void)
         cmocka_unit_test(disks_that_are_copied_take_their_time),
         cmocka_unit_test(the_forecast_starts_what_the_plan_starts),
         cmocka_unit_test(without_samples_no_end_is_promised),
+        cmocka_unit_test(after_a_stopover_it_takes_as_long_again),
+        cmocka_unit_test(what_the_policy_would_cancel_can_not_move),
         cmocka_unit_test(a_link_without_a_share_has_what_was_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -265,6 +265,27 @@ static void a_first_guest_that_is_ill_pauses_the_plan(void **unused)
     world_teardown(&w);
 }
 
+/* Nothing is left to be paused, so its end says it. */
+static void a_guest_that_is_ill_is_told_where_nobody_waits(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    w.job.steps[1]->state = w.job.steps[2]->state = DROVER__V1__STEP_STATE__STEP_DONE;
+    world_started(&w, 0, 7);
+    world_ended(&w, 0, DONE);
+    assert_string_equal(feed(PLAN_EVENT_LOOKED, .step = 0, .text = "disk vda: I/O error"), "JOURNAL VERIFY");
+    assert_string_equal(feed(PLAN_EVENT_VERIFIED), "FINISH");
+    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_PARTLY);
+    assert_string_equal(w.job.text, "kvm1 is empty: libvirt there has no guest; 3 moved; not well: web1 on "
+                                    "kvm2 (disk vda: I/O error)");
+    assert_string_equal(w.job.todo, "look at web1 on kvm2");
+    assert_string_equal(w.job.steps[0]->todo, "look at the guest");
+    world_teardown(&w);
+}
+
 static void after_a_restart_it_goes_on_where_it_was(void **unused)
 {
     (void)unused;
@@ -328,6 +349,67 @@ static void an_evacuation_names_who_can_not_move(void **unused)
     world_teardown(&w);
 }
 
+static void an_evacuation_to_a_site_goes_there_and_names_templates(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct error err = {0};
+    world_setup(&w);
+    made_string(&fleet_host(&w.fleet, "kvm3")->site, "osaka");
+    Drover__V1__Guest *web1 = fleet_host(&w.fleet, "kvm1")->guests[0].guest,
+                      *cold1 = fleet_host(&w.fleet, "kvm1")->guests[2].guest;
+    made_string(&cold1->disks[0]->source, "nfs/base.qcow2");
+    web1->disks[0]->backing = new0(char *);
+    web1->disks[0]->backing[0] = xstrdup("nfs/base.qcow2");
+    web1->disks[0]->n_backing = 1;
+    w.request.kind = (char *)"evacuate";
+    w.request.host = (char *)"kvm1";
+    w.request.to_site = (char *)"osaka";
+    const struct plan_making making = {.fleet = &w.fleet, .request = &w.request, .policy = &w.policy};
+    if (plan_make(&making, &w.job, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(w.job.n_steps, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const Drover__V1__PlanStep *s = w.job.steps[i];
+        bool template = false;
+        assert_string_equal(s->to, "kvm3");
+        for (size_t n = 0; n < s->n_notes; n++)
+            template |= streq(s->notes[n], "a template: its image is the base of web1");
+        assert_int_equal(template, streq(s->guest, "cold1"));
+    }
+    world_teardown(&w);
+}
+
+/* What a dry run shows, and the agents are asked to forecast, is what the moves will be ordered as. */
+static void each_step_has_the_mode_that_was_asked_for(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct error err = {0};
+    world_setup(&w);
+    w.request.kind = (char *)"evacuate";
+    w.request.host = (char *)"kvm1";
+    w.request.mode = DROVER__V1__MODE__MODE_OFFLINE;
+    const struct plan_making making = {.fleet = &w.fleet, .request = &w.request, .policy = &w.policy};
+    if (plan_make(&making, &w.job, &err) < 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(w.job.steps[i]->mode, streq(w.job.steps[i]->guest, "cold1")
+                                                   ? DROVER__V1__MODE__MODE_DEFINITION
+                                                   : DROVER__V1__MODE__MODE_OFFLINE);
+    /* Also of a guest that is started, or appears, while the plan runs. */
+    w.plan = (struct plan){.job = &w.job, .empties = true};
+    fleet_host(&w.fleet, "kvm1")->maintenance = true;
+    for (size_t g = 0; g < 3; g++)
+        fleet_host(&w.fleet, "kvm1")->guests[g].guest->state = DROVER__V1__GUEST_STATE__GUEST_RUNNING;
+    made_guest(fleet_host(&w.fleet, "kvm1"), "late1", UUID_D);
+    feed(PLAN_EVENT_FLEET);
+    assert_int_equal(w.job.n_steps, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(w.job.steps[i]->mode, DROVER__V1__MODE__MODE_OFFLINE);
+    world_teardown(&w);
+}
+
 static void wrong_orders_are_refused(void **unused)
 {
     (void)unused;
@@ -372,8 +454,11 @@ int main(void)
         cmocka_unit_test(nothing_is_forced_where_the_host_is_not_known),
         cmocka_unit_test(an_operator_pauses_resumes_and_cancels),
         cmocka_unit_test(a_first_guest_that_is_ill_pauses_the_plan),
+        cmocka_unit_test(a_guest_that_is_ill_is_told_where_nobody_waits),
         cmocka_unit_test(after_a_restart_it_goes_on_where_it_was),
         cmocka_unit_test(an_evacuation_names_who_can_not_move),
+        cmocka_unit_test(an_evacuation_to_a_site_goes_there_and_names_templates),
+        cmocka_unit_test(each_step_has_the_mode_that_was_asked_for),
         cmocka_unit_test(wrong_orders_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -397,6 +397,39 @@ static void later_groups_stay_when_one_of_an_earlier_group_does(void **unused)
     world_teardown(&w);
 }
 
+static void what_is_wrong_with_a_guest_that_has_arrived(void **unused)
+{
+    (void)unused;
+    static const struct {
+        bool exists, running, has_agent, answers, error;
+        const char *state, *expected;
+    } cases[] = {
+        {true, true, false, false, false, "running", NULL},
+        {true, true, true, true, false, "running", NULL},
+        {false, false, false, false, false, "", "it is not there any more"},
+        {true, false, false, false, false, "paused", "it is paused"},
+        {true, true, true, false, false, "running", "its guest agent does not answer"},
+        {true, true, true, true, true, "running", "disk vda: no space"},
+        {true, false, false, false, true, "paused by an I/O error", "disk vda: no space"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *error = (char *)"vda: no space";
+        Drover__V1__LookReply look = DROVER__V1__LOOK_REPLY__INIT;
+        look.exists = cases[i].exists;
+        look.running = cases[i].running;
+        look.has_agent = cases[i].has_agent;
+        look.agent_answers = cases[i].answers;
+        look.state = (char *)cases[i].state;
+        look.errors = &error;
+        look.n_errors = cases[i].error;
+        char *wrong = plan_what_is_wrong(&look);
+        assert_int_equal(!wrong, !cases[i].expected);
+        if (wrong)
+            assert_string_equal(wrong, cases[i].expected);
+        free(wrong);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +447,7 @@ int main(void)
         cmocka_unit_test(a_late_no_is_a_no_of_that_host_only),
         cmocka_unit_test(a_guest_that_is_leaving_already_is_waited_for),
         cmocka_unit_test(later_groups_stay_when_one_of_an_earlier_group_does),
+        cmocka_unit_test(what_is_wrong_with_a_guest_that_has_arrived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
