@@ -286,6 +286,27 @@ def test_yesterdays_state_while_a_migration_is_open(fleet, drover, yesterdays, s
     assert open_states(fleet) == {}
 
 
+def test_a_full_state_disk_takes_no_move(fleet, drover, undo):
+    """The agent has no room to write down how it goes on; once it has, its ballast is laid and the move begins."""
+    kvm2 = fleet.node("kvm2")
+
+    def agent_anew(*command):
+        fleet.programs.agent_stop(kvm2)
+        kvm2.run(list(command))
+        fleet.programs.agent_start(kvm2)
+        fleet.programs.sessions_wait()
+
+    fleet.guest_add("web1", on="kvm1", disks=["nfs"], off=True)
+    undo(lambda: agent_anew("umount", STATE))
+    agent_anew("mount", "-t", "tmpfs", "-o", "size=900k,mode=700", "drover-lab", STATE)
+    refused = drover("migrate", "web1", "--to", "kvm2", check=False)
+    assert refused.returncode == 3 and "state-full" in refused.stdout + refused.stderr, refused
+    kvm2.run(["mount", "-o", "remount,size=4m", STATE])
+    drover("migrate", "web1", "--to", "kvm2")
+    assert copies(fleet, "web1") == {"kvm2": "shut off"}
+    assert os.path.getsize(kvm2.path(f"{STATE}/records-ballast")) == 1 << 20
+
+
 @pytest.mark.parametrize("side", ["kvm1", "kvm2"])
 def test_yesterdays_state_after_a_migration(fleet, drover, yesterdays, side):
     fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=["nfs"])
