@@ -174,6 +174,7 @@ class Run:
         if not self.has_guest:
             guest_add(fleet, self.source, slow, case.scenario)
         self.images = images(fleet)
+        self.boots = fleet.tick_report(GUEST)["boots"]
         if slow:
             fleet.link(self.destination, rate="20mbit")
         armed = None
@@ -286,7 +287,7 @@ class Run:
         wait_for(noticed, 60, f"the coordinator to miss {node.name}", poll=0.2)
 
     def full_for_a_while(self, node, coordinators):
-        """The coordinator has its ballast: what is open ends nonetheless. An agent has none: until that has been noticed."""
+        """What is open ends nonetheless, as each has its ballast; or an agent has noticed it."""
         log = f"{node.run_dir}/log/agent.log"
         size = os.path.getsize(log)
         self.fleet.link(self.destination, clear=True)
@@ -315,12 +316,11 @@ class Run:
             self.order.wait(30)
         except subprocess.TimeoutExpired:
             self.order.kill()
-        within = HEALED_WITHIN if (self.case.fault or "").endswith("link") else SETTLED_WITHIN
-        left = within - (time.monotonic() - self.ended_at)
-        wait_for(lambda: self.drover("hosts"), left, "the coordinator to answer", poll=0.1)
+        deadline = self.ended_at + (HEALED_WITHIN if (self.case.fault or "").endswith("link") else SETTLED_WITHIN)
+        wait_for(lambda: self.drover("hosts"), deadline - time.monotonic(), "the coordinator to answer", poll=0.1)
         if not self.jobs() and self.order.returncode != 0:
             return {}
-        wait_for(self.ended, left, "the transaction to end", poll=0.2)
+        wait_for(self.ended, deadline - time.monotonic(), "the transaction to end", poll=0.2)
         return self.job()
 
     def ended(self):
@@ -363,6 +363,9 @@ class Run:
                 watch.wait(3, host=here)
         except LabError as error:
             raise Refuted(f"it runs on {here}, and {error}; {qemu_says(fleet.node(here))}") from error
+        boots = fleet.tick_report(GUEST)["boots"]
+        if boots != self.boots and not self.killed_qemu:
+            raise Lost(f"its memory is lost: it was started anew on {here}, {boots} boots instead of {self.boots}; {job.get('text')}")
         return f"runs on {here}, job {job.get('state', 'never was')}"
 
     def check_left_over(self, job, where):
