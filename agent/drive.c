@@ -258,11 +258,15 @@ int drive_step(struct operation *op, enum participant_event event, int64_t deadl
         _cleanup_free_ char *seen = xstrdup(ret->text);
         snprintf(ret->text, sizeof(ret->text), seen[0] ? "%s; seen: %s" : "%s", s.why, seen);
     }
+    size_t n;
+    _cleanup_free_ bool *undone = transaction_manifest(txn, &n);
     manifest(txn, &s, &f);
     ret->off = f.guest == PARTICIPANT_OFF || f.guest == PARTICIPANT_OFF_MIGRATED;
     bool write = s.first != half.state || s.actions & PARTICIPANT_AUTOSTART_OFF;
-    if (write && (e = transaction_write(txn, s.first, err)) < 0)
+    if (write && (e = transaction_write(txn, s.first, err)) < 0) {
+        transaction_manifest_back(txn, undone, n);
         return e;
+    }
     if (act(txn, conn, &s, ret) < 0)
         return 0;
     return s.then != s.first ? transaction_write(txn, s.then, err) : 0;

@@ -167,10 +167,14 @@ static int suspend(struct transaction *txn, virConnectPtr conn, struct error *er
 
 static bool start_post_copy(struct transaction *txn, virConnectPtr conn, struct error *err)
 { /* model: S26 */
+    bool asked = transaction_has_made(txn, DROVER__V1__MADE__KIND__POST_COPY);
     transaction_made(txn, DROVER__V1__MADE__KIND__POST_COPY, txn->guest);
-    int e = transaction_write(txn, transaction_state(txn), err);
-    if (e == 0)
-        e = domain_start_post_copy(conn, txn->guest, err);
+    if (!asked && transaction_write(txn, transaction_state(txn), err) < 0) {
+        transaction_undone(txn,
+                           DROVER__V1__MADE__KIND__POST_COPY); /* nobody was asked: it can be cancelled */
+        return true;
+    }
+    int e = domain_start_post_copy(conn, txn->guest, err);
     if (e == -STATUS_FAILED_PRECONDITION) { /* libvirt refuses it: it won't come later either */
         transaction_undone(txn, DROVER__V1__MADE__KIND__POST_COPY);
         transaction_write(txn, transaction_state(txn), NULL);

@@ -42,6 +42,25 @@ void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
             txn->record->made[i]->undone = true;
 }
 
+bool *transaction_manifest(const struct transaction *txn, size_t *ret_n)
+{
+    const Drover__V1__Record *r = txn->record;
+    bool *undone = xcalloc(r->n_made + 1, sizeof(*undone));
+    for (size_t i = 0; i < r->n_made; i++)
+        undone[i] = r->made[i]->undone;
+    *ret_n = r->n_made;
+    return undone;
+}
+
+void transaction_manifest_back(struct transaction *txn, const bool *undone, size_t n)
+{
+    Drover__V1__Record *r = txn->record;
+    while (r->n_made > n)
+        drover__v1__made__free_unpacked(r->made[--r->n_made], NULL);
+    for (size_t i = 0; i < n; i++)
+        r->made[i]->undone = undone[i];
+}
+
 void transaction_keep(struct transaction *txn, char *const *paths, size_t n, bool known)
 {
     if (!txn)

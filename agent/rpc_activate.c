@@ -19,7 +19,8 @@ static void work(struct operation *op)
 {
     struct activate *a = (struct activate *)op;
     struct transaction *txn = op->txn;
-    if (a->peer && txn && peers_check_source(txn, a->peer, &a->u.err) < 0)
+    enum admission how = a->step.transferred ? ADMIT_LATE : ADMIT_KNOWN;
+    if ((a->peer && txn && peers_check_source(txn, a->peer, &a->u.err) < 0) || !unary_admit(&a->u, how))
         return;
     /* Written with the tombstone itself, which nobody may forget before the coordinator has heard of it. */
     if (txn && txn->role == PARTICIPANT_DESTINATION && participant_is_open(txn->role, transaction_state(txn)))
@@ -31,8 +32,7 @@ static void work(struct operation *op)
     if (a->cold_generation && txn && txn->role == PARTICIPANT_DESTINATION &&
         transaction_state(txn) == PARTICIPANT_PREPARED)
         txn->record->cold_generation = a->cold_generation;
-    unary_work(&a->u, a->cold_generation ? PARTICIPANT_ACTIVATE_COLD : PARTICIPANT_ACTIVATE,
-               a->step.transferred ? ADMIT_LATE : ADMIT_KNOWN);
+    unary_work(&a->u, a->cold_generation ? PARTICIPANT_ACTIVATE_COLD : PARTICIPANT_ACTIVATE, how);
     a->from_disks = op->txn && transaction_had_made(op->txn, DROVER__V1__MADE__KIND__FROM_DISKS);
     if (a->u.late)
         snprintf(a->u.out.text, sizeof(a->u.out.text),

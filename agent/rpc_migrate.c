@@ -52,7 +52,8 @@ static void remember(struct transaction *txn, const Drover__V1__MigrateRequest *
 static void begin(struct operation *op)
 {
     struct migrate *m = (struct migrate *)op;
-    if (!op->txn || op->txn->role != PARTICIPANT_SOURCE)
+    if (!op->txn || op->txn->role != PARTICIPANT_SOURCE ||
+        transactions_check_epoch(op->all, m->u.step->epoch, NULL) < 0) /* which work refuses */
         return;
     op->txn->begin_bandwidth = m->request->begin_bandwidth;
     op->txn->waits = m->request->waits;

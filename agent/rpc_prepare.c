@@ -96,6 +96,10 @@ static void check(struct prepare *p, struct transaction *txn)
     if (!conn)
         findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "libvirt", agent->config->name, why.text,
                      "libvirt that answers", "start libvirtd on this host");
+    if (!records_has_room(p->op.all->records))
+        findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "state-full", agent->config->state_dir,
+                     "less than 1 MiB of room for what the agent writes down of a move",
+                     "room to write it to its end", "free some on that disk of this host");
     if (p->op.other)
         findings_add(&p->findings, DROVER__V1__SEVERITY__BLOCK, "guest-busy", "the guest", p->op.other,
                      "no other transaction on the guest at this host",

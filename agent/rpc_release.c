@@ -53,6 +53,8 @@ static void work(struct operation *op)
     struct release *r = (struct release *)op;
     struct unary *u = &r->u;
     struct transaction *txn = op->txn;
+    if (!unary_admit(u, ADMIT_LATE))
+        return;
     if (txn && txn->role == PARTICIPANT_SOURCE && transaction_state(txn) == PARTICIPANT_FENCED) {
         int64_t left = rpc_call_remaining_ms(u->call) - 1000;
         wait_for_end(txn, left < QEMU_END_MS ? left : QEMU_END_MS);

@@ -41,6 +41,8 @@ static void warn_of_autostart(struct settle *s, const struct transaction *txn)
 static void work(struct operation *op)
 { /* model: S6 */
     struct settle *s = (struct settle *)op;
+    if (!unary_admit(&s->u, ADMIT_SETTLE))
+        return;
     if (op->txn && s->event == PARTICIPANT_SETTLE_GONE && transaction_state(op->txn) != PARTICIPANT_FENCED)
         op->txn->record->cold_generation = s->cold_generation; /* durable with FENCED */
     unary_work(&s->u, s->event, ADMIT_SETTLE);

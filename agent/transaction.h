@@ -158,6 +158,10 @@ bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind 
 bool transaction_had_made(const struct transaction *txn, Drover__V1__Made__Kind kind); /* undone or not */
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
+/* As it was before a write that failed: what was made since was not, and what was undone is still owed. */
+bool *transaction_manifest(const struct transaction *txn, size_t *ret_n);
+void transaction_manifest_back(struct transaction *txn, const bool *undone, size_t n);
+
 /* Worker, around a step: what the coordinator said of images that others use; borrowed. NULL is fine. */
 void transaction_keep(struct transaction *txn, char *const *paths, size_t n, bool known);
 

@@ -315,11 +315,23 @@ static bool is_old(const struct transaction *t, int64_t now, int64_t real)
     return real - t->changed_ms >= TRANSACTION_KEEP_MS && now - t->heard_ms >= TRANSACTION_KEEP_MIN_MS;
 }
 
+static void lay_ballast(void *arg)
+{
+    records_has_room(((struct transactions *)arg)->records);
+}
+
+static void ballast_is_laid(void *arg)
+{
+    transactions_unref(arg);
+}
+
 static void tidy(void *arg)
 { /* model: S20 D15 */
     struct transactions *all = arg;
     all->tidy = loop_timer_start(all->agent->loop, 15 * 1000, tidy, all);
     int64_t now = clock_monotonic_ms(), real = clock_realtime_ms();
+    all->refs++;
+    workers_submit(all->workers, lay_ballast, ballast_is_laid, all);
     for (struct transaction **p = &all->list, *t; (t = *p);) {
         bool open = participant_is_open(t->role, t->state);
         if (t->state == PARTICIPANT_PREPARED && now - t->heard_ms > TRANSACTION_LEASE_MS) {

@@ -137,6 +137,7 @@ static void post_copy_sample(struct transfer *t, const Drover__V1__Progress *sam
     config.downtime_ms = 0;
     log_info("transaction %s: the broken post-copy is taken up again", t->txn->id);
     t->taking_up = true;
+    t->txn->calling = true;
     migration_free(t->migration);
     t->migration = migration_start(&config);
 }
@@ -222,6 +223,8 @@ static void learn(struct transfer *t)
 static void on_ended(void *arg, const struct error *why)
 {
     struct transfer *t = arg;
+    t->txn->call_succeeded |= t->txn->calling && !why; /* libvirt's event may have said so before */
+    t->txn->calling = false;                           /* also of one that is watched on: it is back */
     if (why && t->txn->post_copy) {
         watch_on(t, why);
         return;
@@ -231,8 +234,6 @@ static void on_ended(void *arg, const struct error *why)
         t->why = *why;
     if (why && ladder_run_cancelled(t->ladder))
         error_set(&t->why, why->code, "%s", ladder_run_cancelled(t->ladder));
-    t->txn->call_succeeded |= t->txn->calling && !why; /* libvirt's event may have said so before */
-    t->txn->calling = false;
     t->commit = commit_point_free(t->commit);
     migration_quiet(t->migration);
     drive_look(t->txn);

@@ -14,6 +14,11 @@ bool unary_begin(struct unary *u, struct transactions *all, const Drover__V1__St
     return false;
 }
 
+bool unary_admit(struct unary *u, enum admission how)
+{
+    return drive_admit(&u->op, u->step, u->role, how, &u->err) >= 0;
+}
+
 void unary_work(struct unary *u, enum participant_event event, enum admission how)
 {
     int64_t left = rpc_call_remaining_ms(u->call);

@@ -18,6 +18,9 @@ struct unary {
 bool unary_begin(struct unary *u, struct transactions *all, const Drover__V1__Step *step,
                  enum participant_role role, struct rpc_call *call);
 
+/* Worker, before the first effect of a handler that has some of its own: false if the message is refused, and `err` says why. */
+bool unary_admit(struct unary *u, enum admission how);
+
 /* Worker. `create`: an unknown transaction of a new generation gets a record. */
 void unary_work(struct unary *u, enum participant_event event, enum admission how);
 

@@ -83,7 +83,10 @@ const struct command cmd_pause = {
     .name = "pause",
     .usage = "ID",
     .summary = "let a plan start nothing new",
-    .text = "The moves that are under way go on to their end. A job that moves one guest can't be paused.\n",
+    .text =
+        "The moves that are under way go on to their end. A job that moves one guest can't be paused.\n"
+        "While a plan looks whether its hosts are empty (verifying), a pause holds up only the move of what\n"
+        "has appeared there since; the look itself goes on. One that is being cancelled is not paused.\n",
     .examples = "  drover pause 12\n",
     .exits = "  0  done\n  2  usage\n  3  no such plan, or it is being cancelled\n  5  coordinator not "
              "reachable\n",
@@ -97,7 +100,9 @@ const struct command cmd_resume = {
     .usage = "ID",
     .summary = "let a paused plan go on",
     .text =
-        "A plan also pauses by itself when the first guest that moved between two hosts is not well there.\n",
+        "A plan also pauses by itself when the first guest that moved between two hosts is not well there.\n"
+        "What was held up while it looked whether its hosts are empty is moved, too. One that is being\n"
+        "cancelled is not resumed: it only waits for its running moves.\n",
     .examples = "  drover resume 12 && drover watch 12\n",
     .exits = "  0  done\n  2  usage\n  3  no such plan, or it is being cancelled\n  5  coordinator not "
              "reachable\n",

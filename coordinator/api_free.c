@@ -179,7 +179,7 @@ static void deed(struct freeing_call *f)
 static enum freeing_seen seen_on(const struct fleet *fleet, const char *name, const char *uuid)
 {
     const struct fleet_host *host = name ? fleet_host(fleet, name) : NULL;
-    if (!host || !host->up || !host->synced)
+    if (!host || !fleet_host_tells(host))
         return FREEING_UNKNOWN;
     const struct fleet_guest *g = fleet_guest_on(host, uuid);
     return !g                                                          ? FREEING_ABSENT

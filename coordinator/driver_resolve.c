@@ -10,7 +10,8 @@
  * run runs for MIGRATED, what somebody has resumed for UNPAUSED. */
 enum { PAUSED_USER = 1, RUNNING_MIGRATED = 3 };
 
-static const Drover__V1__Guest *seen_on(const struct driver *d, const char *name, const char *uuid)
+/* What the session has told: also before its libvirt was lost, so it only speaks against something. */
+static const Drover__V1__Guest *told_on(const struct driver *d, const char *name, const char *uuid)
 {
     const struct fleet_host *host = fleet_host(d->config.fleet, name);
     const struct fleet_guest *guest = host && host->up ? fleet_guest_on(host, uuid) : NULL;
@@ -21,6 +22,17 @@ static bool is_up(const struct driver *d, const char *name)
 {
     const struct fleet_host *host = fleet_host(d->config.fleet, name);
     return host && host->up;
+}
+
+static bool is_asked(const struct driver *d, const char *name)
+{
+    const struct fleet_host *host = fleet_host(d->config.fleet, name);
+    return host && fleet_host_tells(host);
+}
+
+static const Drover__V1__Guest *seen_on(const struct driver *d, const char *name, const char *uuid)
+{
+    return is_asked(d, name) ? told_on(d, name, uuid) : NULL;
 }
 
 static bool is_copied(const struct migration *m, const char *target)
@@ -73,6 +85,10 @@ static int may_grant(const struct driver *d, const struct migration *m, bool fro
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "%s's agent can't be asked whether it has a complete image of %s: make it reachable",
                          job->destination, job->guest);
+    if (!is_asked(d, job->destination))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s's libvirt can't be asked whether it has a complete image of %s: start it",
+                         job->destination, job->guest);
     bool copies = m->journal->relocation && m->journal->relocation->n_copies;
     if (runs_there(d, m) || (!there && from_disks && !copies))
         return 0;
@@ -89,12 +105,6 @@ static int may_grant(const struct driver *d, const struct migration *m, bool fro
     return 0;
 }
 
-static bool is_asked(const struct driver *d, const char *name)
-{
-    const struct fleet_host *host = fleet_host(d->config.fleet, name);
-    return host && host->up && host->synced;
-}
-
 /* By the word that it is the source's, as far as the source can be seen: what is paused there runs again, and what is off stays off. */
 static bool may_be_resumed(const struct driver *d, const struct migration *m)
 {
@@ -107,6 +117,13 @@ static int may_ask(const struct driver *d, const struct migration *m, enum resol
 { /* model: C20 */
     const Drover__V1__Job *job = m->job;
     bool to_source = how != RESOLVE_DESTINATION;
+    if (how == RESOLVE_SOURCE && is_up(d, job->destination) && !is_asked(d, job->destination) &&
+        may_be_resumed(d, m))
+        return error_set(
+            err, STATUS_FAILED_PRECONDITION,
+            "whether %s runs on %s is not known, as its libvirt can't be asked, and a copy that is paused "
+            "on %s would run again: two copies destroy its disks. Start libvirtd on %s",
+            job->guest, job->destination, job->source, job->destination);
     if (how == RESOLVE_SOURCE && !is_asked(d, job->destination) && may_be_resumed(d, m))
         return error_set(
             err, STATUS_FAILED_PRECONDITION,
@@ -119,7 +136,7 @@ static int may_ask(const struct driver *d, const struct migration *m, enum resol
                          "%s's agent answers: `--resolve source` alone asks it, which is safer",
                          job->destination);
     const char *contrary = to_source ? job->destination : job->source;
-    const Drover__V1__Guest *there = seen_on(d, contrary, job->guest_uuid);
+    const Drover__V1__Guest *there = told_on(d, contrary, job->guest_uuid);
     /* A paused image at the destination contradicts nothing: it is dropped. */
     if (there && (there->state == DROVER__V1__GUEST_STATE__GUEST_RUNNING || !to_source))
         return error_set(err, STATUS_FAILED_PRECONDITION,

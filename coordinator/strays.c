@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "coordinator/core/evidence.h"
 #include "coordinator/round.h"
 
 enum { ASK_MS = 5000 };
@@ -32,6 +33,19 @@ static void tell(const struct asking *a, const Drover__V1__OpenTransaction *t)
              t->step->transaction, name, host);
 }
 
+/* A coordinator that ended before it had written down that it gave the guest away. */
+static void tell_closure(const struct asking *a, const Drover__V1__Closure *c)
+{
+    const struct driver *driver = a->strays->driver;
+    const Drover__V1__Job *job = driver_job_of_transaction(driver, c->transaction);
+    if (!job || driver_gave_away(driver, job->id))
+        return;
+    unsigned long long id = job->id;
+    log_warn("host %s: the disks of %s are closed to %s, and job %llu has not given it to %s: either drover "
+             "job %llu --resolve destination --fence, or drover fence release %s",
+             a->host->name, c->guest_name, c->source, id, c->destination, id, c->source);
+}
+
 static void on_listed(void *arg)
 {
     struct asking *a = arg;
@@ -40,6 +54,10 @@ static void on_listed(void *arg)
     for (size_t i = 0; list && i < list->n_transactions; i++)
         if (!driver_job_of_transaction(a->strays->driver, list->transactions[i]->step->transaction))
             tell(a, list->transactions[i]);
+    const Drover__V1__Closures *closures =
+        a->round->n > 1 ? (const Drover__V1__Closures *)a->round->list[1]->reply : NULL;
+    for (size_t i = 0; closures && i < closures->n_closures; i++)
+        tell_closure(a, closures->closures[i]);
     a->round = round_free(a->round);
 }
 
@@ -55,6 +73,9 @@ void strays_host_changed(struct strays *s, const struct fleet_host *host)
     a->round = round_new(s->loop, on_listed, a);
     Drover__V1__ListTransactionsRequest request = DROVER__V1__LIST_TRANSACTIONS_REQUEST__INIT;
     round_ask(a->round, s->agents, host->name, "ListTransactions", &request.base, ASK_MS);
+    Drover__V1__ListClosuresRequest closures = DROVER__V1__LIST_CLOSURES_REQUEST__INIT;
+    if (host_exports(host))
+        round_ask(a->round, s->agents, host->name, "ListClosures", &closures.base, ASK_MS);
     round_go(a->round);
 }
 

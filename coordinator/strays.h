@@ -1,5 +1,6 @@
 /* Moves that are open at agents and that no job knows: their coordinator's store was lost or restored, or they are another coordinator's.
- * Each host is asked when its session begins; what is found is a line of the log, with the command that settles it. On the loop. */
+ * Each host is asked when its session begins; what is found is a line of the log, with the command that settles it. So is storage
+ * that is kept closed for a job that has not given its guest away. On the loop. */
 #pragma once
 
 #include "coordinator/driver.h"

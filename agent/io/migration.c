@@ -192,7 +192,7 @@ static void sample_take(void *arg)
     bool paused = virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_PAUSED;
     virTypedParameterPtr params = NULL;
     if (virDomainGetJobStats(domain, &type, &params, &n, 0) < 0) {
-        s->asked = false;
+        s->asked = virDomainIsActive(domain) == 0; /* then it has no job */
         return;
     }
     s->on = type != VIR_DOMAIN_JOB_NONE;

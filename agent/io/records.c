@@ -1,5 +1,6 @@
 #include "agent/io/records.h"
 
+#include "common/base/ballast.h"
 #include "common/base/memory.h"
 
 #include <dirent.h>
@@ -19,7 +20,9 @@ enum { FILE_MAX = 16 << 20, HEADER = 32 };
 struct records {
     char *dir;
     int dir_fd, transactions_fd, archive_fd, damaged_fd, lock_fd;
-    pthread_mutex_t lock; /* guards the fence, and that temporary names are used by one writer at a time */
+    struct ballast ballast;
+    pthread_mutex_t
+        lock; /* guards the fence, the ballast, and that temporary names are used by one writer at a time */
     Drover__V1__Fence *fence;
     bool unsure; /* the fence was written, and nobody knows whether it stays */
 };
@@ -67,8 +70,7 @@ static int write_all(int fd, const void *data, size_t size)
 /* Positive: the new file is there, and may be the old one again after a cut of the power. */
 enum { UNSURE = 1 };
 
-/* Caller holds the lock, so that one temporary name is enough. */
-static int put_file(int dir_fd, const char *name, const void *head, size_t head_size, const void *data,
+static int try_file(int dir_fd, const char *name, const void *head, size_t head_size, const void *data,
                     size_t size)
 {
     static const char temporary[] = ".new";
@@ -90,6 +92,16 @@ static int put_file(int dir_fd, const char *name, const void *head, size_t head_
     return fsync(dir_fd) < 0 ? UNSURE : 0;
 }
 
+/* Caller holds the lock, so that one temporary name is enough. On a full disk what is under way is still written. */
+static int put_file(struct records *r, int dir_fd, const char *name, const void *head, size_t head_size,
+                    const void *data, size_t size)
+{
+    int e = try_file(dir_fd, name, head, head_size, data, size);
+    if ((e == -ENOSPC || e == -EDQUOT) && ballast_drop(&r->ballast))
+        e = try_file(dir_fd, name, head, head_size, data, size);
+    return e;
+}
+
 static int cannot_write(const struct records *r, int e, const char *where, const char *name,
                         struct error *err)
 {
@@ -101,7 +113,7 @@ static int cannot_write(const struct records *r, int e, const char *where, const
     return error_errno(err, -e, "cannot write %s/%s%s", r->dir, where, name);
 }
 
-static int put_message(int dir_fd, const char *name, const ProtobufCMessage *message)
+static int put_message(struct records *r, int dir_fd, const char *name, const ProtobufCMessage *message)
 {
     size_t size = protobuf_c_message_get_packed_size(message);
     if (size > FILE_MAX - HEADER)
@@ -110,7 +122,7 @@ static int put_message(int dir_fd, const char *name, const ProtobufCMessage *mes
     protobuf_c_message_pack(message, data);
     char head[HEADER + 1];
     snprintf(head, sizeof(head), MAGIC "%016" PRIx64 "%*s\n", hash(data, size), HEADER - 1 - 9 - 16, "");
-    return put_file(dir_fd, name, head, HEADER, data, size);
+    return put_file(r, dir_fd, name, head, HEADER, data, size);
 }
 
 /* NULL and what was wrong; NOT_FOUND when there is no such file. */
@@ -193,6 +205,9 @@ int records_open(const char *dir, struct records **ret, struct error *ret_warnin
             err, STATUS_FAILED_PRECONDITION,
             "state_dir: %s is held by another drover-agent; stop it, or give this one its own state_dir",
             dir);
+    _cleanup_free_ char *beside = xasprintf("%s/records", dir);
+    ballast_init(&r->ballast, beside);
+    ballast_lay(&r->ballast); /* else no move is begun here, see records_has_room */
     struct error why = {0};
     r->fence = (Drover__V1__Fence *)get_message(r->dir_fd, "fence", &drover__v1__fence__descriptor, &why);
     if (!r->fence) {
@@ -220,8 +235,17 @@ void records_free(struct records *r)
         if (fds[i] >= 0)
             close(fds[i]);
     pthread_mutex_destroy(&r->lock);
+    ballast_deinit(&r->ballast);
     free(r->dir);
     free(r);
+}
+
+bool records_has_room(struct records *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool laid = ballast_lay(&r->ballast);
+    pthread_mutex_unlock(&r->lock);
+    return laid;
 }
 
 static void closedir_p(DIR **d)
@@ -266,7 +290,7 @@ int records_read(struct records *r, void (*fn)(void *arg, Drover__V1__Record *re
 int records_put(struct records *r, const Drover__V1__Record *record, struct error *err)
 {
     pthread_mutex_lock(&r->lock);
-    int e = put_message(r->transactions_fd, record->step->transaction, &record->base);
+    int e = put_message(r, r->transactions_fd, record->step->transaction, &record->base);
     pthread_mutex_unlock(&r->lock);
     return e ? cannot_write(r, e, "transactions/", record->step->transaction, err) : 0;
 }
@@ -288,7 +312,7 @@ int records_archive(struct records *r, const char *name, const char *guest, uint
             *c = '_';
     _cleanup_free_ char *file = xasprintf("%s-%s-g%" PRIu64 ".xml", plain, guest, generation);
     pthread_mutex_lock(&r->lock);
-    int e = put_file(r->archive_fd, file, "", 0, xml, strlen(xml));
+    int e = put_file(r, r->archive_fd, file, "", 0, xml, strlen(xml));
     pthread_mutex_unlock(&r->lock);
     return e ? cannot_write(r, e, "archive/", file, err) : 0;
 }
@@ -338,7 +362,7 @@ int records_raise(struct records *r, uint64_t epoch, const char *guest, uint64_t
             f->epoch = epoch;
         if (g && generation > old_generation)
             g->generation = generation;
-        e = put_message(r->dir_fd, "fence", &f->base);
+        e = put_message(r, r->dir_fd, "fence", &f->base);
         if (e < 0) { /* what is not durable was not seen */
             f->epoch = old_epoch;
             if (g)
@@ -368,7 +392,7 @@ int records_get_closures(struct records *r, Drover__V1__Closures **ret, struct e
 int records_put_closures(struct records *r, const Drover__V1__Closures *closures, struct error *err)
 {
     pthread_mutex_lock(&r->lock);
-    int e = put_message(r->dir_fd, "closures", &closures->base);
+    int e = put_message(r, r->dir_fd, "closures", &closures->base);
     pthread_mutex_unlock(&r->lock);
     return e ? cannot_write(r, e, "", "closures", err) : 0;
 }

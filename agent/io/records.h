@@ -5,6 +5,7 @@
  *     archive/             definitions of guests that went away, as they were
  *     damaged/             files that could not be read, kept for the operator
  *     lock                 held while an agent runs
+ *     records-ballast      1 MiB that is given up when the disk is full, so that what is under way can be written to its end
  * A file is written whole under another name, synced, renamed, and its directory synced: after a crash there is the old or
  * the new one. Each starts with a line that says what it is and a hash of the rest, so that a torn or edited one is noticed.
  *
@@ -26,6 +27,9 @@ struct records;
 int records_open(const char *dir, struct records **ret, struct error *ret_warning, struct error *err);
 void records_free(struct records *records);
 DEFINE_CLEANUP(struct records *, records_free);
+
+/* The ballast lies there, or does now. Without it nothing new should be begun. */
+bool records_has_room(struct records *records);
 
 /* Calls fn for each record (freed with drover__v1__record__free_unpacked; it is the callee's) and damaged for each file
  * that is none: it was moved to damaged/, the error names it and what was wrong. */

@@ -13,6 +13,10 @@ static const struct finding_about elsewhere[] = {
      "could be asked.",
      B, false},
     {"libvirt", "In the prepare phase, the agent could not reach its own libvirt.", B, false},
+    {"state-full",
+     "In the prepare phase, the disk under an agent's state_dir was so full that it might not have been able "
+     "to write down how a move goes on.",
+     B, false},
     {"copy-backing",
      "In the prepare phase, the destination looked whether it has the file that a copied disk is backed by.",
      DROVER__V1__SEVERITY__INFO, false},

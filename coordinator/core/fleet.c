@@ -222,6 +222,11 @@ void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event)
     }
 }
 
+bool fleet_host_tells(const struct fleet_host *host)
+{
+    return host->up && host->synced && host->report && host->report->libvirt_up;
+}
+
 bool fleet_guest_active(const Drover__V1__Guest *guest)
 {
     return guest->state != DROVER__V1__GUEST_STATE__GUEST_SHUTOFF &&

@@ -89,5 +89,8 @@ bool fleet_has_copies(const struct fleet *fleet, const struct fleet_guest *guest
 /* As fleet_host, with a text for the operator. Errors: NOT_FOUND, which lists near names. */
 int fleet_find_host(const struct fleet *fleet, const char *name, struct fleet_host **ret, struct error *err);
 
+/* What is said of its guests holds now: of a libvirt that is down the agent keeps telling what it saw last. */
+bool fleet_host_tells(const struct fleet_host *host);
+
 /* A guest that has a process: not shut off, not crashed. */
 bool fleet_guest_active(const Drover__V1__Guest *guest);

@@ -67,7 +67,7 @@ static void half_there(const struct txn *t, char *text, size_t size, char *todo,
         todo, todo_size,
         "make %s and %s reach each other; it goes on by itself. If its QEMU on either has died, its memory "
         "is lost: end what is left of it (virsh destroy), say `drover job ID --resolve source` once it "
-        "settles, and start it on %s",
+        "settles, and start it on %s (libvirt 9.0 does so once libvirtd there was restarted)",
         from, to, from);
 }
 

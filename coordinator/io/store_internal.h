@@ -1,7 +1,7 @@
 /* What the store's files share. */
 #pragma once
 
-#include "coordinator/io/ballast.h"
+#include "common/base/ballast.h"
 #include "coordinator/io/store.h"
 
 #include <sqlite3.h>

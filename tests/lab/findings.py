@@ -120,6 +120,7 @@ REAL = {
     "nothing-exported": "test_findings_storage.py::test_an_export_node_that_exports_nothing",
     "inspection-gaps": "test_findings_host.py::test_the_doctor_on_what_cant_be_read",
     # Of the prepare phase.
+    "state-full": "test_recovery.py::test_a_full_state_disk_takes_no_move",
     "copy-ended": "test_operator.py::test_virsh_resume_at_the_destination_of_what_the_source_has_kept",
     "hook": "test_hooks.py::test_hooks_run_in_each_phase_on_both_sides",
 }

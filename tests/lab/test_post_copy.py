@@ -98,6 +98,27 @@ def test_a_link_cut_in_post_copy_is_waited_out(fleet, drover):
     assert_goes_on(fleet, "web1", "kvm2")
 
 
+def test_a_source_whose_qemu_dies_in_post_copy_ends_by_an_operators_word(fleet, drover):
+    guest(fleet)
+    started = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", "--allow", "post-copy", "--detach", "--json")
+    job = str(document(started)["jobs"][0]["id"])
+    wait_for(lambda: job_state(drover, job).get("progress", {}).get("post_copy"), 60, "post-copy", poll=0.1)
+    kvm1, kvm2 = fleet.node("kvm1"), fleet.node("kvm2")
+    os.kill(int(kvm1.read("/run/libvirt/qemu/web1.pid")), signal.SIGKILL)
+    wait_for_job(drover, job, {"in_doubt", "in-doubt"}, 60)
+    wait_for(lambda: "nothing says that it migrated" in job_state(drover, job)["text"], 60, "kvm1 to say that its QEMU may have died")
+    if "web1" in kvm2.domains():
+        kvm2.virsh("destroy", "web1")  # a part of its memory
+    wait_for(lambda: copies(fleet, "web1") == {"kvm1": "shut off"}, 30, "the half at kvm2 to be gone")
+    wait_for(lambda: drover("job", job, "--resolve", "source", check=False).returncode == 0, 30, "the word to be taken")
+    ended = wait_for_job(drover, job, {"done", "failed"}, 60)
+    assert (ended["state"], ended["runs_on"]) == ("failed", "kvm1"), ended
+    assert copies(fleet, "web1") == {"kvm1": "shut off"}
+    kvm1.libvirtd_stop(signal.SIGKILL)  # libvirt 9.0 holds it for the migration until it is restarted, and starts or undefines it only then
+    kvm1.libvirtd_start()
+    kvm1.virsh("start", "web1")
+
+
 @pytest.fixture
 def finish_unanswered(fleet):
     """The relay between the two libvirtds: it says "dropped" when Finish has run the guest at kvm2, and keeps the answer back."""

@@ -6,7 +6,8 @@ import signal
 
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
-from fault_leftovers import records
+from conftest import BUILD
+from fault_leftovers import records, steps
 from lablib import proc, wait_for
 from lablib.programs import CLI, COORDINATOR, ETC, STATE, STORE
 
@@ -30,6 +31,10 @@ def lose_the_store(fleet):
     fleet.programs.sessions_wait()
 
 
+def autostart(host):
+    return "Autostart:      enable" in host.virsh("dominfo", "web1")
+
+
 def doctor(drover, finding="guest-held"):
     """{host: what it is told to hold}"""
     hosts = document(drover("doctor", "--json", check=False))["hosts"]
@@ -40,10 +45,10 @@ def doctor(drover, finding="guest-held"):
 def left(fleet, drover):
     """Leaves a move behind, of which kvm1 and kvm2 say what is expected, and of which the coordinator knows nothing any more."""
 
-    def make(states, at=None, node=None, off=False, slow=False):
+    def make(states, at=None, node=None, off=False, slow=False, autostart=False):
         if not fleet.programs.has_failpoints():
             pytest.skip("the programs were built without Meson's option failpoints")
-        fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=["nfs"], off=off, **(SLOW if slow else {}))
+        fleet.guest_add("web1", on="kvm1", tick_ms=100, disks=["nfs"], off=off, autostart=autostart, **(SLOW if slow else {}))
         if not off:
             fleet.tick_wait("web1")
         if slow:
@@ -102,10 +107,20 @@ def test_the_transfer_is_still_on(fleet, drover, left):
 
 @pytest.mark.parametrize("off", [False, True])
 def test_the_destination_has_it(fleet, drover, left, off):
-    left({"kvm1": "FENCED", "kvm2": "ACTIVATED"}, "coordinator.settling.before_write", off=off)
+    left({"kvm1": "FENCED", "kvm2": "ACTIVATED"}, "coordinator.settling.before_write", off=off, autostart=True)
+    kvm2, pki = fleet.node("kvm2"), fleet.programs.pki
+    transaction = next(name for name, _, state in records(kvm2) if state == "ACTIVATED")
+    uuid, generation = steps(kvm2)[transaction]
+    late = fleet.coordinator.run([  # of a coordinator that another has replaced: it has no effect at all
+        f"{BUILD}/tests/lab/agent_call", f"tls+tcp://{kvm2.address}:7460", f"{pki}/ca.pem", f"{pki}/coordinator-main.pem", "Release", "role=2",
+        f"step.transaction={transaction}", f"step.guest={uuid}", f"step.generation={generation}",
+    ], check=False)
+    assert late.returncode == 1 and "epoch 0 is over" in late.stdout + late.stderr, late
+    assert not autostart(kvm2)
     done = drover("free", "web1", "--on", "kvm1")
     assert "kvm1 holds nothing for web1 any more; kvm2 holds nothing for web1 any more" in done.stdout, done.stdout
     assert copies(fleet, "web1") == {"kvm2": "shut off" if off else "running"}
+    assert autostart(kvm2)
     if not off:
         assert_goes_on(fleet, "web1", "kvm2")
     assert_moves_again(fleet, drover, "kvm1")
@@ -284,6 +299,27 @@ def test_yesterdays_state_while_a_migration_is_open(fleet, drover, yesterdays, s
     assert list(copies(fleet, "web1").values()).count("running") == 1, copies(fleet, "web1")
     assert_runs_only_on(fleet, "web1", seen["runs_on"])
     assert open_states(fleet) == {}
+
+
+def test_a_full_state_disk_takes_no_move(fleet, drover, undo):
+    """The agent has no room to write down how it goes on; once it has, its ballast is laid and the move begins."""
+    kvm2 = fleet.node("kvm2")
+
+    def agent_anew(*command):
+        fleet.programs.agent_stop(kvm2)
+        kvm2.run(list(command))
+        fleet.programs.agent_start(kvm2)
+        fleet.programs.sessions_wait()
+
+    fleet.guest_add("web1", on="kvm1", disks=["nfs"], off=True)
+    undo(lambda: agent_anew("umount", STATE))
+    agent_anew("mount", "-t", "tmpfs", "-o", "size=900k,mode=700", "drover-lab", STATE)
+    refused = drover("migrate", "web1", "--to", "kvm2", check=False)
+    assert refused.returncode == 3 and "state-full" in refused.stdout + refused.stderr, refused
+    kvm2.run(["mount", "-o", "remount,size=4m", STATE])
+    drover("migrate", "web1", "--to", "kvm2")
+    assert copies(fleet, "web1") == {"kvm2": "shut off"}
+    assert os.path.getsize(kvm2.path(f"{STATE}/records-ballast")) == 1 << 20
 
 
 @pytest.mark.parametrize("side", ["kvm1", "kvm2"])

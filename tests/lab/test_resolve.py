@@ -127,6 +127,14 @@ def test_an_operator_says_that_it_is_the_destinations(fleet, drover, left):
 def test_the_source_is_shut_out_at_the_storage(fleet, drover, left):
     job = str(left("iscsi"))
     kvm1, kvm2, export1 = fleet.node("kvm1"), fleet.node("kvm2"), fleet.node("export1")
+    fleet.programs.failpoint(fleet.coordinator, "coordinator.activating.before_write")  # it has closed them, and not given web1 away
+    drover("--timeout", "20s", "job", job, "--resolve", "destination", "--fence", check=False)
+    wait_for(lambda: not fleet.coordinator.running("coordinator"), 30, "the end of the coordinator")
+    fleet.programs.coordinator_start()
+    log = f"{fleet.coordinator.run_dir}/log/coordinator.log"
+    told = f"the disks of web1 are closed to kvm1, and job {job} has not given it to kvm2"
+    wait_for(lambda: told in open(log, errors="replace").read(), 30, "the log to tell what is closed")
+    wait_for_job(drover, job, {"in_doubt", "in-doubt"}, 60)
     listed = drover("job", job, "--resolve", "destination", "--fence")
     assert "closed to kvm1" in listed.stdout
     wait_for(lambda: copies(fleet, "web1")["kvm2"] == "running", 30, "web1 to run on kvm2")

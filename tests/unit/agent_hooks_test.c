@@ -244,6 +244,8 @@ static void each_phase_is_due_once(void **state)
         {PARTICIPANT_KEPT, {true, false, false, true}, HOOK_PHASES},
         {PARTICIPANT_KEPT, {false, false, false, false}, HOOK_PHASES}, /* nothing to undo */
         {PARTICIPANT_TOMBSTONE, {true, false, false, false}, HOOK_ABORT},
+        {PARTICIPANT_TOMBSTONE, {false, true, false, false}, HOOK_ABORT}, /* it ran, and was taken back */
+        {PARTICIPANT_TOMBSTONE, {false, true, false, true}, HOOK_PHASES},
         {PARTICIPANT_COLD, {false, true, false, false}, HOOK_ABORT},
         {PARTICIPANT_COLD, {true, true, false, true}, HOOK_PHASES},
     };

@@ -32,6 +32,16 @@ static struct fleet_host *host(struct fixture *f, const char *name)
     return fleet_host(&f->fleet, name);
 }
 
+static void libvirt_is(struct fixture *f, const char *name, bool up)
+{
+    Drover__V1__HostReport report = DROVER__V1__HOST_REPORT__INIT;
+    report.hypervisor = true;
+    report.libvirt_up = up;
+    Drover__V1__AgentEvent event = DROVER__V1__AGENT_EVENT__INIT;
+    event.host = &report;
+    fleet_event(host(f, name), &event);
+}
+
 /* All that it has. */
 static void is_up(struct fixture *f, const char *name, Drover__V1__GuestState state)
 {
@@ -45,6 +55,7 @@ static void is_up(struct fixture *f, const char *name, Drover__V1__GuestState st
     fleet_session(host(f, name), true, 1000, NULL);
     fleet_event(host(f, name), &guest);
     fleet_event(host(f, name), &synced);
+    libvirt_is(f, name, true);
 }
 
 static void is_down(struct fixture *f, const char *name)
@@ -126,6 +137,32 @@ static void nothing_is_resumed_beside_a_destination_that_cannot_be_asked(void **
     is_down(f, "kvm2");
     say(f, RESOLVE_DESTINATION_OFF, "kvm1 is asked to keep web1");
     assert_int_equal(f->driver->migrations->txn.resolve, TXN_KEPT);
+}
+
+/* Its agent answers, and keeps telling what libvirt said last. */
+static void a_libvirt_that_is_down_says_nothing_of_a_guest(void **state)
+{
+    struct fixture *f = *state;
+    in_settling(f);
+    is_up(f, "kvm1", DROVER__V1__GUEST_STATE__GUEST_PAUSED);
+    is_up(f, "kvm2", DROVER__V1__GUEST_STATE__GUEST_PAUSED); /* it may run by now */
+    libvirt_is(f, "kvm2", false);
+    refused(f, RESOLVE_SOURCE, "whether web1 runs on kvm2 is not known, as its libvirt can't be asked");
+    refused(f, RESOLVE_DESTINATION_OFF, "kvm2's agent answers");
+    libvirt_is(f, "kvm2", true);
+    assert_non_null(driver_may_resolve(f->driver, 1, RESOLVE_SOURCE, false, NULL));
+    is_up(f, "kvm1", DROVER__V1__GUEST_STATE__GUEST_RUNNING); /* it may be paused by now */
+    is_down(f, "kvm2");
+    assert_non_null(driver_may_resolve(f->driver, 1, RESOLVE_SOURCE, false, NULL));
+    libvirt_is(f, "kvm1", false);
+    refused(f, RESOLVE_SOURCE, "add --destination-is-off");
+    refused(f, RESOLVE_DESTINATION, "libvirt on kvm1 says that web1 is there");
+    is_down(f, "kvm1");
+    is_up(f, "kvm2", DROVER__V1__GUEST_STATE__GUEST_SHUTOFF);
+    libvirt_is(f, "kvm2", false);
+    refused(f, RESOLVE_SOURCE_OFF, "kvm2's libvirt can't be asked whether it has a complete image of web1");
+    libvirt_is(f, "kvm2", true);
+    refused(f, RESOLVE_SOURCE_OFF, "kvm2 has no complete image of web1");
 }
 
 static void in_activating(struct fixture *f)
@@ -221,6 +258,7 @@ int main(void)
 #define story(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         story(nothing_is_resumed_beside_a_destination_that_cannot_be_asked),
+        story(a_libvirt_that_is_down_says_nothing_of_a_guest),
         story(a_guest_is_taken_back_from_a_destination_that_is_off),
         story(a_host_that_never_comes_back_is_waited_for_no_longer),
         story(nor_is_a_source_whose_guest_has_arrived),

@@ -12,7 +12,9 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define TXN "11111111-2222-4333-8444-555555555555"
 #define GUEST "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
@@ -167,6 +169,45 @@ static void a_write_that_may_not_survive_is_told_from_one_that_failed(void **sta
     read_all(f, r);
     assert_int_equal(f->n, 1);
     assert_int_equal(records_epoch(r), 5);
+    records_free(r);
+}
+
+static enum { ROOM, FULL, FULLER } disk; /* full: but for the ballast */
+static char ballast[100];
+
+/* In libc's place. */
+ssize_t write(int fd, const void *data, size_t size)
+{
+    if (disk == FULLER || (disk == FULL && access(ballast, F_OK) == 0)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_write, fd, data, size);
+}
+
+static void a_full_disk_gives_up_the_ballast(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    const Drover__V1__Closures closures = DROVER__V1__CLOSURES__INIT;
+    snprintf(ballast, sizeof(ballast), "%s/records-ballast", f->dir);
+    struct records *r = opened(f);
+    assert_int_equal(access(ballast, F_OK), 0);
+    disk = FULL;
+    put(r, "FENCED");
+    assert_int_not_equal(access(ballast, F_OK), 0);
+    put(r, "RELEASED");
+    disk = FULLER;
+    bool room = records_has_room(r);
+    int e = records_put_closures(r, &closures, &err);
+    disk = ROOM;
+    assert_false(room);
+    assert_int_equal(e, -(int)STATUS_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(err.text, "closures"));
+    assert_true(records_has_room(r));
+    assert_int_equal(access(ballast, F_OK), 0);
+    read_all(f, r);
+    assert_string_equal(f->last->state, "RELEASED");
     records_free(r);
 }
 
@@ -325,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_record_survives_a_restart),
         TEST(a_write_that_may_not_survive_is_told_from_one_that_failed),
+        TEST(a_full_disk_gives_up_the_ballast),
         TEST(the_fence_only_grows),
         TEST(a_damaged_record_is_put_aside),
         TEST(a_record_under_another_name_is_put_aside),

@@ -1,4 +1,4 @@
-#include "coordinator/io/ballast.h"
+#include "common/base/ballast.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
