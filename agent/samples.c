@@ -351,7 +351,8 @@ int64_t samples_guest(const struct samples *s, const char *guest, struct model_i
     /* What its QEMU doesn't hold was never touched. */
     if (g->resident && g->resident < in->memory)
         in->zero = in->memory - g->resident;
-    return clock_monotonic_ms() - g->at_ms;
+    in->age = clock_monotonic_ms() - g->at_ms;
+    return in->age;
 }
 
 int64_t samples_link(const struct samples *s, const char *host, const char **ret_source, int64_t *ret_age)

@@ -314,7 +314,7 @@ void transfer_start(struct transaction *txn, bool adopt)
     t->to = xstrdup(r->peer->host);
     t->limited = adopt || txn->begin_bandwidth || ladder_run_limit(txn); /* adopted: its share is not known */
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
-    t->adopted = adopt;
+    t->adopted = t->harm.late = adopt;
     t->stopped_ms = adopt ? ladder_run_paused_since(txn) : txn->suspended_ms;
     if (t->stopped_ms)
         stop_begins(&t->stop);
@@ -449,6 +449,7 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
         return true;
     bool runs = t->activation == PARTICIPANT_RUNS;
     *ret = t->result;
+    ret->seen_late = t->harm.late;
     ret->throttled = (int64_t)t->harm.throttled;
     if (t->harm.throttle > ret->throttle)
         ret->throttle = t->harm.throttle;
@@ -470,6 +471,7 @@ void transfer_harm(const struct transaction *txn, Drover__V1__Result *ret)
     if (!t)
         return;
     ret->transfer = t->harm.elapsed;
+    ret->seen_late = t->harm.late;
     ret->others_pause = txn->others_pause;
     ret->throttled = (int64_t)t->harm.throttled;
     ret->throttle = t->harm.throttle;

@@ -10,7 +10,7 @@
 /* One line, with the reason. */
 void render_forecast(const Drover__V1__Forecast *forecast, FILE *out);
 
-/* Two lines of a job that has both; nothing otherwise. */
+/* A line of each that the job has; the fact only when it has ended. */
 void render_forecast_and_fact(const Drover__V1__Job *job, FILE *out);
 
 /* How far forecasts were from the facts, over all jobs that have both. */
@@ -28,6 +28,9 @@ json_t *render_accuracy_json(const Drover__V1__ListJobsReply *reply);
 
 /* ms of libvirt's job and the handover: what a forecast's time is of. */
 int64_t fact_time(const Drover__V1__Result *result);
+
+/* Before the CPU time that a guest has lost: "at least ", or nothing. */
+const char *at_least(const Drover__V1__Result *result);
 
 /* Why a migration went as it did: what was expected, each pass, what was decided, and what it cost the guest. */
 void render_explanation(const Drover__V1__Job *job, FILE *out);

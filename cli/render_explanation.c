@@ -68,7 +68,7 @@ static void say_harm(const Drover__V1__Job *job, FILE *out)
     fprintf(out, "What it cost the guest: a pause of %s",
             text_ms(r->pause > 0 ? r->pause : r->downtime, pause));
     if (r->throttle)
-        fprintf(out, ", and %s of CPU time while it was slowed down by up to %" PRIu32 " %%",
+        fprintf(out, ", and %s%s of CPU time while it was slowed down by up to %" PRIu32 " %%", at_least(r),
                 text_ms(r->throttled, lost), r->throttle);
     if (r->post_copy)
         fprintf(out, ", and %" PRIu64 " waits for pages that were still at %s", r->faults, job->source);

@@ -48,6 +48,11 @@ void render_forecast(const Drover__V1__Forecast *f, FILE *out)
     fputs(".\n", out);
 }
 
+const char *at_least(const Drover__V1__Result *r)
+{
+    return r->seen_late ? "at least " : "";
+}
+
 int64_t fact_time(const Drover__V1__Result *r)
 {
     return r->transfer + r->handover;
@@ -68,8 +73,14 @@ void render_forecast_and_fact(const Drover__V1__Job *job, FILE *out)
     }
     fputs("forecast     ", out);
     put(out, f->way);
-    fprintf(out, ", %s, pause %s, %s\n", text_ms(f->time, a), text_ms(f->pause, b), text_size(f->bytes, c));
-    if (r && r->transfer && job->state == DROVER__V1__JOB_STATE__JOB_DONE)
+    fprintf(out, ", %s, pause %s, %s%s\n", text_ms(f->time, a), text_ms(f->pause, b), text_size(f->bytes, c),
+            f->allowed ? "" : ", which the policy does not allow");
+    if (!r || !r->transfer)
+        return;
+    if (job->state == DROVER__V1__JOB_STATE__JOB_FAILED || job->state == DROVER__V1__JOB_STATE__JOB_CANCELLED)
+        fprintf(out, "fact         %s after %s, pause %s\n", r->given_up ? "given up" : "broken off",
+                text_ms(r->transfer, a), text_ms(r->pause, b));
+    if (job->state == DROVER__V1__JOB_STATE__JOB_DONE)
         fprintf(out, "fact         %s, pause %s, %s\n", text_ms(fact_time(r), a),
                 text_ms(r->pause > 0 ? r->pause : r->downtime, b), text_size(r->bytes, c));
 }

@@ -143,25 +143,26 @@ static void put_figures(const Drover__V1__Job *job, FILE *out)
         if (r->throttle)
             fprintf(out, ", slowed down by up to %u %%", r->throttle);
         if (r->throttled)
-            fprintf(out, " (%s of CPU time)", text_ms(r->throttled, a));
+            fprintf(out, " (%s%s of CPU time)", at_least(r), text_ms(r->throttled, a));
         if (r->post_copy)
             fprintf(out, ", post-copy with %" PRIu64 " page faults", r->faults);
     }
     fputc('.', out);
 }
 
-/* What a move that was given up has cost the guest. */
+/* What a move has cost the guest; of one that is done, the text has the pause. */
 static void put_harm(const Drover__V1__Job *job, FILE *out)
 {
     char pause[TEXT_MAX], lost[TEXT_MAX];
     const Drover__V1__Result *r = job->result;
-    if (!r || (r->pause <= 0 && r->throttled <= 0))
+    bool paused = r && r->pause > 0 && job->state != DROVER__V1__JOB_STATE__JOB_DONE;
+    if (!r || (!paused && r->throttled <= 0))
         return;
     fputs(" It cost the guest", out);
-    if (r->pause > 0)
+    if (paused)
         fprintf(out, " a pause of %s", text_ms(r->pause, pause));
     if (r->throttled > 0)
-        fprintf(out, "%s %s of CPU time, slowed down by up to %u %%", r->pause > 0 ? " and" : "",
+        fprintf(out, "%s %s%s of CPU time, slowed down by up to %u %%", paused ? " and" : "", at_least(r),
                 text_ms(r->throttled, lost), r->throttle);
     fputc('.', out);
 }
@@ -224,6 +225,7 @@ void render_outcome(const Drover__V1__Job *job, FILE *out)
             fputc('\n', out);
         } else {
             put_text(job, out);
+            put_harm(job, out);
             put_next(job, out);
         }
         return;

@@ -204,6 +204,7 @@ static void keep_result(struct migration *m, const Drover__V1__Result *more)
     KEEP(throttled);
     KEEP(others_pause);
     KEEP(given_up);
+    KEEP(seen_late);
 #undef KEEP
 }
 

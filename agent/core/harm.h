@@ -1,6 +1,7 @@
 /* What a transfer costs its guest, whether or not it comes to its end. Pure. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct harm {
@@ -8,9 +9,10 @@ struct harm {
     double throttled;  /* ms of vCPU time */
     uint32_t throttle; /* percent, the most; libvirt's statistics of a job that has ended have none */
     int64_t stood;     /* ms in pauses that ended here */
+    bool late;         /* of an adopted job: what came before the first sample is not known */
 };
 
-/* From libvirt's samples. Of an adopted job, what came before the first is not known. */
+/* From libvirt's samples. */
 void harm_sample(struct harm *harm, int64_t elapsed, uint32_t throttle);
 
 /* A pause of the transfer's ended, and the guest runs here again; monotonic ms, `from` 0: it ran. */

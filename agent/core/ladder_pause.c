@@ -8,13 +8,13 @@ bool ladder_may_pause(const struct ladder *l)
 }
 
 /* What remains, as far as it holds data: in the first pass QEMU counts pages that were never touched, and cost next to nothing. More than
- * was known to be touched may be by now; far more, and nothing is known. */
+ * was known to be touched may be by now, up to a tenth more until all of it is passed; far more, and nothing is known. */
 double ladder_to_send(const struct ladder *l, const struct ladder_sample *s)
 {
     double left = (double)s->remaining, data = (double)l->memory - (double)l->zero;
     if (l->syncs > 0 || l->zero == 0 || (double)s->sent > 1.1 * data)
         return left;
-    return fmin(left, fmax(data - (double)s->sent, 0));
+    return fmin(left, fmax(data - (double)s->sent, data / 10));
 }
 
 /* ms of a pause when so much remains, and the last sync is `since` ms ago when it begins: what was dirtied since is sent, too, also

@@ -3,7 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { QEMU_LOOKS = 100 }; /* ms between its looks at what remains */
+enum {
+    QEMU_LOOKS = 100,        /* ms between its looks at what remains */
+    SAMPLES_HOLD = 60 * 1000 /* ms for which a guest is taken to go on as it was sampled */
+};
 
 static bool within(const struct ladder_policy *p, int64_t pause, int64_t time)
 {
@@ -64,14 +67,24 @@ static struct model_outcome raised(const struct model_input *in, const struct mo
     return o;
 }
 
+/* ms, by what was seen to be dirtied; a curve says of longer times what nobody has seen. */
+static double seen_pause(const struct model_input *in)
+{
+    int64_t most = 0;
+    for (unsigned i = 0; i < in->n_windows; i++)
+        most = in->windows[i].dirtied > most ? in->windows[i].dirtied : most;
+    return (double)most / (double)in->bandwidth * 1e3 + (double)in->overhead;
+}
+
 /* A guest that rewrites nearly all that it holds stands still as long after a first pass as without one, and is there sooner
- * without. Only where that is sure, with what the ladder keeps to spare. */
-static bool pass_is_wasted(const struct ladder_policy *p, const struct model_forecast *f,
-                           const struct model_outcome *early)
+ * without. Only where that is sure, with what the ladder keeps to spare: a guest that does less, or has become quiet since it
+ * was sampled, would stand still for nothing. */
+static bool pass_is_wasted(const struct ladder_policy *p, const struct model_input *in,
+                           const struct model_forecast *f, const struct model_outcome *early)
 {
     const struct model_outcome *o = &f->outcome[MODEL_OFFLINE];
-    return early->ends && o->ends && !f->converges && f->confidence > 0.9 &&
-           o->downtime <= early->downtime * 21 / 20 + 50 &&
+    return in->age <= SAMPLES_HOLD && early->ends && o->ends && !f->converges && f->confidence > 0.9 &&
+           (double)o->downtime <= fmin((double)early->downtime, seen_pause(in)) * 1.05 + 50 &&
            (p->max_pause == 0 || o->downtime * 11 / 10 <= p->max_pause);
 }
 
@@ -117,7 +130,7 @@ void outlook_make(const struct ladder_policy *policy, const struct model_input *
         return;
     consider(policy, MODEL_PAUSE, pause, &f.outcome[MODEL_PAUSE], &best, ret);
     consider(policy, MODEL_PAUSE, pause, &early, &best, ret);
-    if (pause && pass_is_wasted(policy, &f, &early))
+    if (pause && pass_is_wasted(policy, &in, &f, &early))
         consider(policy, MODEL_OFFLINE, true, &f.outcome[MODEL_OFFLINE], &best, ret);
     if (policy->mode == LADDER_AUTO && policy->post_copy)
         consider(policy, MODEL_POST_COPY, true, &late, &best, ret);

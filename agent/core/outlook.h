@@ -3,8 +3,8 @@
 
 #include "agent/core/ladder.h"
 
-/* Post-copy and a pause come after the first pass; a pause from the start (MODEL_OFFLINE) only where it was asked for or is no
- * longer than that. */
+/* Post-copy and a pause come after the first pass; a pause from the start (MODEL_OFFLINE) only where it was asked for, or is no
+ * longer than that by samples of the last minute. */
 struct outlook {
     enum model_mode way;
     bool allowed;      /* by the policy; else the ladder would give up, and `outcome` is what it would take */

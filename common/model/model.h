@@ -43,6 +43,7 @@ struct model_input {
     int64_t zero;   /* of it zero or never touched, where known: costs next to nothing to send */
     struct model_window windows[MODEL_MAX_WINDOWS];
     unsigned n_windows;
+    int64_t age;       /* ms since they were taken */
     int64_t bandwidth; /* bytes per second that the migration gets */
     int64_t downtime;  /* T_d in ms: the most that the guest may be paused to switch over */
     int64_t overhead;  /* ms that stopping, the device state and resuming take besides */

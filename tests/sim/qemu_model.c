@@ -209,6 +209,11 @@ void qemu_post_copy(struct qemu *q)
         return;
     sync_bitmap(q);
     q->state = QEMU_POST_COPY;
+    q->post_copy_at = q->now;
+    uint32_t data = 0;
+    for (unsigned i = 0; i < QEMU_PAGES / 64; i++)
+        data += (uint32_t)__builtin_popcountll(q->pending[i] & q->nonzero[i]);
+    q->post_copy_left = data * q->setup.page;
 }
 
 void qemu_cancel(struct qemu *q)

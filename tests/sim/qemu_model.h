@@ -54,6 +54,8 @@ struct qemu {
     /* what it came to */
     int64_t pause;                 /* ms that the guest did not run */
     double throttled, post_copied; /* ms */
+    int64_t post_copy_at;          /* ms */
+    double post_copy_left;         /* bytes that hold data, then */
 };
 
 void qemu_init(struct qemu *q, const struct qemu_setup *setup);

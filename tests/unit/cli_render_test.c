@@ -300,6 +300,9 @@ static void outcomes(void **state)
     done.text = S("web1 runs on kvm2 (moved from kvm1 in 3.1 s); a definition of it is still on kvm1");
     done.todo = S("undefine it there");
     render_outcome(&done, p.f);
+    result.throttled = 700;
+    result.seen_late = true;
+    render_outcome(&done, p.f);
     done.todo = S("");
 
     done.mode = DROVER__V1__MODE__MODE_DEFINITION;

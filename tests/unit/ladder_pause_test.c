@@ -311,6 +311,31 @@ static void a_guest_that_touched_little_of_its_memory_is_not_taken_for_a_full_on
     assert_string_equal(j.log, "");
 }
 
+/* The link is slower than it was, and the guest has touched a little more: that the known part of it is sent is not the end. */
+static void a_guest_that_has_touched_more_since_is_not_taken_for_sent(void **state)
+{
+    (void)state;
+    struct job j;
+    struct ladder_policy policy = {.max_pause = 2350, .offline = true};
+    struct model_input guest = guest_of(8000);
+    guest.zero = 7800 * MiB;
+    guest.n_windows = 2;
+    guest.windows[0] = (struct model_window){.length = 1000, .dirtied = 200 * MiB};
+    guest.windows[1] = (struct model_window){.length = 4000, .dirtied = 200 * MiB};
+    job_start(&j, &policy, &guest);
+    assert_true(j.start.paused);
+    j.now.paused = true;
+    while (j.now.paused_for < policy.max_pause && j.last.action != LADDER_CANCEL) {
+        j.now.elapsed += 50;
+        j.now.paused_for += 50;
+        j.now.sent += 9 * MiB / 2;
+        j.now.remaining -= 9 * MiB / 2;
+        step(&j);
+    }
+    assert_int_equal(j.last.action, LADDER_CANCEL);
+    assert_true(j.now.paused_for <= policy.max_pause - 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_max_pause_below_any_switch_over_is_not_begun),
         cmocka_unit_test(at_the_deadline_the_pause_that_would_do_is_named),
         cmocka_unit_test(a_deadline_before_anything_is_sent_cancels),
+        cmocka_unit_test(a_guest_that_has_touched_more_since_is_not_taken_for_sent),
         cmocka_unit_test(a_guest_that_touched_little_of_its_memory_is_not_taken_for_a_full_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,29 @@ static void the_forecast_and_the_passes_come_with_it(void **state)
     assert_int_equal(m->job->passes[1]->iteration, 2);
 }
 
+static void passes_that_were_missed_come_between_those_that_were_heard(void **state)
+{
+    struct made *m = *state;
+    for (unsigned i = 1; i <= 5; i++)
+        pass(m->story, i);
+    Drover__V1__Progress late = DROVER__V1__PROGRESS__INIT;
+    late.bytes_total = 1 << 20;
+    for (unsigned i = 1; i <= 5;
+         i += 4) { /* the stream was broken meanwhile, and back within the last pass */
+        late.iteration = i;
+        late.elapsed = i * 100 + i / 4 * 50;
+        story_pass(&m->job->n_passes, &m->job->passes, &late);
+    }
+    for (unsigned again = 0; again < 2; again++) {
+        heard_story(m->job, &m->journal, m->story, LOG);
+        assert_int_equal(m->job->n_passes, 5);
+        for (unsigned i = 0; i < 5; i++) {
+            assert_int_equal(m->job->passes[i]->iteration, i + 1);
+            assert_int_equal(m->job->passes[i]->elapsed, (i + 1) * 100);
+        }
+    }
+}
+
 static void the_beginning_and_the_end_are_kept(void **state)
 {
     struct made *m = *state;
@@ -122,6 +145,7 @@ int main(void)
         told(what_was_missed_is_heard_and_the_rest_not_twice),
         told(a_restarted_agent_numbers_anew),
         told(the_forecast_and_the_passes_come_with_it),
+        told(passes_that_were_missed_come_between_those_that_were_heard),
         told(the_beginning_and_the_end_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
