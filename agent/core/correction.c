@@ -7,11 +7,20 @@ enum {
     TIME_MAX = 5000,
     PAUSE_LEAST = -100,
     PAUSE_MAX = 1000,
+    SHORT = 2000,  /* ms: what a transfer takes beyond that, the link's figure decides... */
+    RATE_OFF = 15, /* ...which may be so many percent off */
 };
 
 static int64_t within(int64_t value, int64_t least, int64_t most)
 {
     return value < least ? least : value > most ? most : value;
+}
+
+/* Of an error what can't be the rate's: that grows with the transfer, and is not to be added to a short one. */
+static int64_t beyond_rate(int64_t modelled, int64_t error)
+{
+    int64_t rate = modelled > SHORT ? (modelled - SHORT) * RATE_OFF / 100 : 0;
+    return error - within(error, -rate, rate);
 }
 
 void correction_learn(struct correction *c, const struct correction_case *forecast,
@@ -20,7 +29,8 @@ void correction_learn(struct correction *c, const struct correction_case *foreca
     bool live = fact->pause <= LIVE_PAUSE;
     if (live != (forecast->pause <= LIVE_PAUSE))
         return;
-    int64_t time = (fact->time - fact->pause) - (forecast->time - forecast->pause);
+    int64_t expected = forecast->time - forecast->pause;
+    int64_t time = beyond_rate(expected - c->time, fact->time - fact->pause - expected);
     c->time = within(c->time + within(time / 2, -STEP_MAX, STEP_MAX), -TIME_MAX, TIME_MAX);
     if (live)
         c->pause = within(c->pause + (fact->pause - forecast->pause) / 2, PAUSE_LEAST, PAUSE_MAX);

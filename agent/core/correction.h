@@ -1,5 +1,6 @@
 /* What the facts say of the forecasts of one link: the fixed times that the model can't know (libvirt's start, the end of the
- * job, the handover between these two hosts), learnt from each migration and added to the next forecast. Pure. */
+ * job, the handover between these two hosts), learnt from each migration and added to the next forecast. What is off in proportion to
+ * a long transfer is its rate's error, and teaches nothing here. Pure. */
 #pragma once
 
 #include <stdbool.h>

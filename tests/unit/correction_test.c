@@ -29,9 +29,29 @@ static void a_forecast_of_another_kind_teaches_nothing(void **state)
     assert_int_equal(c.time, 100);
     assert_int_equal(c.pause, 10);
     /* A pause of sending: its length is the model's affair, the time around it is not. */
-    correction_learn(&c, &(struct correction_case){9000, 4000}, &(struct correction_case){9600, 4400});
+    correction_learn(&c, &(struct correction_case){6000, 4000}, &(struct correction_case){6600, 4400});
     assert_int_equal(c.time, 200);
     assert_int_equal(c.pause, 10);
+}
+
+/* A link that is a little faster or slower than its figure: five such moves made a small guest's forecast nothing but its pause. */
+static void what_grows_with_the_transfer_is_no_fixed_time(void **state)
+{
+    (void)state;
+    struct correction c = {0};
+    correction_learn(&c, &(struct correction_case){60000, 150}, &(struct correction_case){52000, 150});
+    correction_learn(&c, &(struct correction_case){60000, 150}, &(struct correction_case){68000, 150});
+    assert_int_equal(c.time, 0);
+    /* Only what is beyond that, both ways. */
+    correction_learn(&c, &(struct correction_case){12000, 2000}, &(struct correction_case){13600, 2000});
+    assert_int_equal(c.time, 200);
+    correction_learn(&c, &(struct correction_case){12200, 2000}, &(struct correction_case){10600, 2000});
+    assert_int_equal(c.time, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        const struct correction_case forecast = {60000 + c.time, 150};
+        correction_learn(&c, &forecast, &(struct correction_case){50000, 150});
+    }
+    assert_true(c.time > -1400);
 }
 
 static void no_single_fact_runs_away_with_it(void **state)
@@ -61,6 +81,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fixed_times_are_learnt),
         cmocka_unit_test(a_forecast_of_another_kind_teaches_nothing),
+        cmocka_unit_test(what_grows_with_the_transfer_is_no_fixed_time),
         cmocka_unit_test(no_single_fact_runs_away_with_it),
         cmocka_unit_test(a_limit_is_never_made_higher_by_what_was_learnt),
     };
