@@ -323,7 +323,7 @@ static void on_timer(void *arg)
 
 void samples_give_up(struct samples *s)
 {
-    if (s->taking)
+    if (s && s->taking)
         s->taking->stop = true;
 }
 
@@ -331,9 +331,12 @@ void samples_refresh(struct samples *s, const char *guest, void (*fn)(void *arg,
                      void *arg)
 {
     struct wish *w = new0(struct wish);
-    *w = (struct wish){.next = s->wishes, .fn = fn, .arg = arg};
+    *w = (struct wish){.fn = fn, .arg = arg};
     snprintf(w->guest, sizeof(w->guest), "%s", guest);
-    s->wishes = w;
+    struct wish **last = &s->wishes;
+    while (*last)
+        last = &(*last)->next;
+    *last = w;
     next(s);
 }
 

@@ -29,7 +29,7 @@ int64_t samples_overhead(const struct samples *samples, const char *host);
 void samples_learn_setup(struct samples *samples, int64_t ms);
 void samples_learn_link(struct samples *samples, const char *host, int64_t bandwidth, const char *source);
 
-/* A migration begins: what is being sampled is given up. */
+/* A guest is about to leave or to come: what is being sampled is given up. NULL is fine. */
 void samples_give_up(struct samples *samples);
 
 /* Takes samples of the guest now; fn is called once, also when that isn't possible (then `why` is not NULL). */

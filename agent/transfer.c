@@ -344,7 +344,6 @@ void transfer_start(struct transaction *txn, bool adopt)
         drive_look(txn);
     } else {
         txn->calling = true;
-        samples_give_up(agent->samples);
         t->migration = migration_start(&config);
         if (txn->shared)
             transfer_share(txn, txn->share, txn->waits);
