@@ -467,10 +467,10 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
     ret->post_copy = txn->post_copy;
     ret->others_pause = txn->others_pause;
     if (runs && t->stopped_ms && !txn->others_pause) {
-        int64_t pause = t->activated_ms - t->ran_for - t->stopped_ms;
-        ret->pause = pause > 0 ? pause : 0;
+        ret->pause = harm_pause(&t->harm, t->stopped_ms, t->activated_ms - t->ran_for);
+        int64_t last = ret->pause - t->harm.stood;
         if (t->has_result)
-            ret->handover = ret->pause > ret->downtime ? ret->pause - ret->downtime : 0;
+            ret->handover = last > ret->downtime ? last - ret->downtime : 0;
     }
     return t->activation != PARTICIPANT_NO_ANSWER && t->has_result;
 }
