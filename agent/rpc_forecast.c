@@ -74,6 +74,7 @@ void rpc_forecast(Drover__V1__Agent_Service *service, const Drover__V1__Forecast
     }
     struct forecasting *f = new0(struct forecasting);
     *f = (struct forecasting){agent, request, reply, call};
+    samples_line(agent->samples, request->destination->host, request->delay);
     struct model_input in;
     if (request->known)
         answer(f);

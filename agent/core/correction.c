@@ -11,6 +11,10 @@ enum {
     RATE_OFF = 15, /* ...which may be so many percent off */
 };
 
+/* What waits for an answer from the other end: libvirt's Begin, Prepare, Perform and the connections before them; while the guest
+ * stands still, QEMU's last word with libvirt's Finish, and the word to run. The last data is on its way meanwhile. */
+enum { START_ROUNDS = 10, PAUSE_ROUNDS = 2 };
+
 static int64_t within(int64_t value, int64_t least, int64_t most)
 {
     return value < least ? least : value > most ? most : value;
@@ -30,18 +34,28 @@ void correction_learn(struct correction *c, const struct correction_case *foreca
     if (live != (forecast->pause <= LIVE_PAUSE))
         return;
     int64_t expected = forecast->time - forecast->pause;
-    int64_t time = beyond_rate(expected - c->time, fact->time - fact->pause - expected);
+    int64_t time = beyond_rate(expected - correction_time(c), fact->time - fact->pause - expected);
     c->time = within(c->time + within(time / 2, -STEP_MAX, STEP_MAX), -TIME_MAX, TIME_MAX);
     if (live)
         c->pause = within(c->pause + (fact->pause - forecast->pause) / 2, PAUSE_LEAST, PAUSE_MAX);
 }
 
+int64_t correction_round_trips(const struct correction *c)
+{
+    return 2 * PAUSE_ROUNDS * c->delay;
+}
+
+int64_t correction_time(const struct correction *c)
+{
+    return c->time + 2 * START_ROUNDS * c->delay;
+}
+
 int64_t correction_expected(const struct correction *c)
 {
-    return LADDER_SWITCH_OVER + c->pause;
+    return LADDER_SWITCH_OVER + correction_round_trips(c) + c->pause;
 }
 
 int64_t correction_safe(const struct correction *c)
 {
-    return LADDER_SWITCH_OVER + (c->pause > 0 ? c->pause : 0);
+    return LADDER_SWITCH_OVER + correction_round_trips(c) + (c->pause > 0 ? c->pause : 0);
 }

@@ -76,6 +76,23 @@ static void a_limit_is_never_made_higher_by_what_was_learnt(void **state)
     assert_int_equal(correction_safe(&slow), 450);
 }
 
+/* Each question of a move over a long line waits for its answer; what was learnt comes on top. */
+static void a_long_line_adds_its_round_trips(void **state)
+{
+    (void)state;
+    const struct correction line = {.time = 100, .pause = -50, .delay = 40},
+                            near = {.time = 100, .pause = -50};
+    assert_int_equal(correction_round_trips(&line), 160);
+    assert_int_equal(correction_time(&line), 100 + 800);
+    assert_int_equal(correction_expected(&line), correction_expected(&near) + 160);
+    assert_int_equal(correction_safe(&line), correction_safe(&near) + 160);
+    assert_int_equal(correction_time(&near), 100);
+    struct correction learns = line; /* a forecast that has them already */
+    correction_learn(&learns, &(struct correction_case){2000, 260}, &(struct correction_case){2000, 260});
+    assert_int_equal(correction_time(&learns), correction_time(&line));
+    assert_int_equal(correction_safe(&learns), correction_safe(&line));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -83,6 +100,7 @@ int main(void)
         cmocka_unit_test(a_forecast_of_another_kind_teaches_nothing),
         cmocka_unit_test(what_grows_with_the_transfer_is_no_fixed_time),
         cmocka_unit_test(no_single_fact_runs_away_with_it),
+        cmocka_unit_test(a_long_line_adds_its_round_trips),
         cmocka_unit_test(a_limit_is_never_made_higher_by_what_was_learnt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
