@@ -78,7 +78,7 @@ void rpc_forecast(Drover__V1__Agent_Service *service, const Drover__V1__Forecast
     struct model_input in;
     if (request->known)
         answer(f);
-    else if (request->refresh || samples_guest(agent->samples, request->guest, &in) < 0)
+    else if (!request->link && (request->refresh || samples_guest(agent->samples, request->guest, &in) < 0))
         samples_refresh(agent->samples, request->guest, on_samples, f);
     else
         on_samples(f, NULL);

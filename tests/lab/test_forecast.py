@@ -1,5 +1,6 @@
 """Forecasts on real guests: made from samples and the measured link, kept with the job, explained afterwards."""
 
+import os
 import subprocess
 
 import pytest
@@ -11,10 +12,21 @@ def check(drover, *options):
     return document(drover("check", "web1", "--to", "kvm2", "--json", *options))["forecast"]
 
 
+SAMPLES = "/var/lib/drover-agent/samples"
+
+
+def restart(fleet, forget=False):
+    kvm1 = fleet.node("kvm1")
+    fleet.programs.agent_stop(kvm1)
+    if forget:
+        os.unlink(kvm1.path(SAMPLES))
+    fleet.programs.agent_start(kvm1)
+    fleet.programs.sessions_wait()
+
+
 def check_after_a_restart(fleet, drover):
     """The forecast that the source's agent makes as soon as it knows its guests again."""
-    fleet.programs.agent_stop(fleet.node("kvm1"))
-    fleet.programs.agent_start(fleet.node("kvm1"))
+    restart(fleet)
     seen = {}
 
     def told():
@@ -37,7 +49,12 @@ def test_an_idle_guest_is_forecast_to_stay_live(fleet, drover):
     same = ("bandwidth", "bandwidth_source", "dirtied", "samples")
     assert [again[key] for key in same] == [forecast[key] for key in same] and again["samples_age"] > forecast["samples_age"]
     assert_runs_only_on(fleet, "web1", "kvm1")
-    assert_goes_on(fleet, "web1", "kvm1")
+    # A link that nobody has asked for is measured by the first move over it.
+    restart(fleet, forget=True)
+    drover("migrate", "web1", "--to", "kvm2")
+    job = job_state(drover, document(drover("history", "--json"))["jobs"][0]["id"])
+    assert job["forecast"]["bandwidth"] > 0 and job["forecast"]["bandwidth_source"] == "measured", job["forecast"]
+    assert_goes_on(fleet, "web1", "kvm2")
 
 
 @pytest.mark.parametrize("allowed", [True, False])
