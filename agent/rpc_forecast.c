@@ -74,10 +74,11 @@ void rpc_forecast(Drover__V1__Agent_Service *service, const Drover__V1__Forecast
     }
     struct forecasting *f = new0(struct forecasting);
     *f = (struct forecasting){agent, request, reply, call};
+    samples_line(agent->samples, request->destination->host, request->delay);
     struct model_input in;
     if (request->known)
         answer(f);
-    else if (request->refresh || samples_guest(agent->samples, request->guest, &in) < 0)
+    else if (!request->link && (request->refresh || samples_guest(agent->samples, request->guest, &in) < 0))
         samples_refresh(agent->samples, request->guest, on_samples, f);
     else
         on_samples(f, NULL);

@@ -4,6 +4,7 @@
 
 #include "agent/copies.h"
 #include "agent/ladder_run.h"
+#include "agent/samples.h"
 #include "agent/service.h"
 #include "common/base/memory.h"
 #include "common/message/message.h"
@@ -60,6 +61,7 @@ static void begin(struct operation *op)
     if (transaction_state(op->txn) != PARTICIPANT_PREPARED)
         return;
     remember(op->txn, m->request);
+    samples_line(op->all->agent->samples, m->request->destination->host, m->request->delay);
     if (op->txn->record->mode != DROVER__V1__MODE__MODE_DEFINITION)
         ladder_run_begin(op->txn);
 }

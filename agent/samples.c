@@ -1,12 +1,10 @@
 #include "agent/samples.h"
 
 #include "agent/core/correction.h"
-#include "agent/core/outlook.h"
 #include "agent/core/sampled.h"
 #include "agent/io/dirty_rate.h"
 #include "agent/io/guests.h"
 #include "agent/io/known.h"
-#include "agent/ladder_run.h"
 #include "agent/transactions.h"
 #include "common/base/memory.h"
 #include "common/message/message.h"
@@ -215,6 +213,7 @@ static Drover__V1__KnownLink *known_link(const struct link *l)
     k->source = xstrdup(l->source);
     k->correct_time = l->correction.time;
     k->correct_pause = l->correction.pause;
+    k->delay = l->correction.delay;
     return k;
 }
 
@@ -292,7 +291,7 @@ static void recall(struct samples *s)
         l->bandwidth = k->bandwidth;
         l->at_ms = clock_monotonic_of(k->at);
         l->source = sources[streq(k->source, sources[1])];
-        l->correction = (struct correction){k->correct_time, k->correct_pause};
+        l->correction = (struct correction){k->correct_time, k->correct_pause, k->delay};
     }
     drover__v1__known__free_unpacked(known, NULL);
 }
@@ -323,7 +322,7 @@ static void on_timer(void *arg)
 
 void samples_give_up(struct samples *s)
 {
-    if (s->taking)
+    if (s && s->taking)
         s->taking->stop = true;
 }
 
@@ -331,9 +330,12 @@ void samples_refresh(struct samples *s, const char *guest, void (*fn)(void *arg,
                      void *arg)
 {
     struct wish *w = new0(struct wish);
-    *w = (struct wish){.next = s->wishes, .fn = fn, .arg = arg};
+    *w = (struct wish){.fn = fn, .arg = arg};
     snprintf(w->guest, sizeof(w->guest), "%s", guest);
-    s->wishes = w;
+    struct wish **last = &s->wishes;
+    while (*last)
+        last = &(*last)->next;
+    *last = w;
     next(s);
 }
 
@@ -378,7 +380,7 @@ void samples_learn_fact(struct samples *s, const char *host, const Drover__V1__F
     s->changed = true;
 }
 
-static struct correction correction_of(const struct samples *s, const char *host)
+struct correction samples_correction(const struct samples *s, const char *host)
 {
     const struct link *l = link_to(s, host);
     return l ? l->correction : (struct correction){0};
@@ -386,8 +388,21 @@ static struct correction correction_of(const struct samples *s, const char *host
 
 int64_t samples_overhead(const struct samples *s, const char *host)
 {
-    const struct correction c = correction_of(s, host);
+    const struct correction c = samples_correction(s, host);
     return correction_safe(&c);
+}
+
+int64_t samples_setup(const struct samples *s)
+{
+    return s->setup_ms;
+}
+
+void samples_line(struct samples *s, const char *host, int64_t delay_ms)
+{
+    if (samples_correction(s, host).delay == delay_ms)
+        return;
+    link_made(s, host)->correction.delay = delay_ms;
+    s->changed = true;
 }
 
 void samples_learn_link(struct samples *s, const char *host, int64_t bandwidth, const char *source)
@@ -397,50 +412,6 @@ void samples_learn_link(struct samples *s, const char *host, int64_t bandwidth, 
     l->bandwidth = bandwidth;
     l->source = source;
     l->at_ms = clock_monotonic_ms();
-}
-
-void samples_forecast(const struct samples *s, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
-                      const Drover__V1__Policy *policy, uint64_t limit, const char *host, uint64_t disk_bytes,
-                      Drover__V1__Forecast *r, char why[256])
-{
-    static const char *const ways[MODEL_MODES] = {"live", "auto-converge", "pause", "post-copy", "offline"};
-    struct ladder_policy p = ladder_run_policy(mode, policy);
-    const struct correction correction = correction_of(s, host);
-    struct model_input in = {.memory = (int64_t)guest->memory_max,
-                             .overhead = correction_expected(&correction)};
-    const char *source = "";
-    int64_t link_age = 0, age = samples_guest(s, guest->uuid, &in);
-    in.bandwidth = samples_link(s, host, &source, &link_age);
-    if (limit && (!in.bandwidth || (int64_t)limit < in.bandwidth)) {
-        in.bandwidth = (int64_t)limit;
-        source = "limit";
-        link_age = 0;
-    }
-    struct outlook o;
-    outlook_make(&p, &in, &o);
-    drover__v1__forecast__init(r);
-    snprintf(why, 256, "%s", o.why);
-    r->why = why;
-    r->bandwidth = (uint64_t)in.bandwidth;
-    r->bandwidth_source = (char *)source;
-    r->bandwidth_age = link_age;
-    r->samples = in.n_windows;
-    r->samples_age = age;
-    r->confidence = o.confidence;
-    if (in.n_windows) /* the shortest is of a second */
-        r->dirtied = (uint64_t)(in.windows[0].dirtied * 1000 / in.windows[0].length);
-    if (!in.bandwidth || (!in.n_windows && o.way != MODEL_OFFLINE))
-        return;
-    r->way = (char *)ways[o.way];
-    r->allowed = o.allowed;
-    r->disk_bytes = disk_bytes; /* libvirt copies disks before the memory, over the same link */
-    r->time = s->setup_ms + correction.time + o.outcome.time +
-              (int64_t)(disk_bytes / (uint64_t)in.bandwidth * 1000) +
-              (int64_t)(disk_bytes % (uint64_t)in.bandwidth * 1000 / (uint64_t)in.bandwidth);
-    r->bytes = (uint64_t)o.outcome.bytes + disk_bytes;
-    r->pause = o.outcome.downtime;
-    r->time = r->time > r->pause ? r->time : r->pause;
-    r->throttle = o.outcome.throttle;
 }
 
 /* ---- made and freed ---- */

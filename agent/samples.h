@@ -4,6 +4,7 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/core/correction.h"
 #include "common/model/model.h"
 #include "proto/agent.pb-c.h"
 
@@ -25,18 +26,25 @@ void samples_learn_fact(struct samples *samples, const char *host, const Drover_
 /* ms that a switch-over may take besides the sending, as far as that is known. */
 int64_t samples_overhead(const struct samples *samples, const char *host);
 
+/* What was learnt of a link's fixed times, with the line's round trips; zero: nothing. */
+struct correction samples_correction(const struct samples *samples, const char *host);
+
+/* How long the line to a host takes, one way, as the coordinator says; 0: no such line is configured. */
+void samples_line(struct samples *samples, const char *host, int64_t delay_ms);
+
 /* ms that libvirt takes before QEMU sends anything. */
+int64_t samples_setup(const struct samples *samples);
 void samples_learn_setup(struct samples *samples, int64_t ms);
 void samples_learn_link(struct samples *samples, const char *host, int64_t bandwidth, const char *source);
 
-/* A migration begins: what is being sampled is given up. */
+/* A guest is about to leave or to come: what is being sampled is given up. NULL is fine. */
 void samples_give_up(struct samples *samples);
 
 /* Takes samples of the guest now; fn is called once, also when that isn't possible (then `why` is not NULL). */
 void samples_refresh(struct samples *samples, const char *guest,
                      void (*fn)(void *arg, const struct error *why), void *arg);
 
-/* The model's input for a guest that goes to a host, and the forecast. `limit`: bytes per second that it may use; 0: none. `disk_bytes` are copied before the memory. `r->why` and the static
+/* forecast.c: a guest's move to a host. `limit`: bytes per second that it may use; 0: none. `disk_bytes` are copied before the memory. `r->why` and the static
  * texts are the message's. */
 void samples_forecast(const struct samples *samples, const Drover__V1__Guest *guest, Drover__V1__Mode mode,
                       const Drover__V1__Policy *policy, uint64_t limit, const char *host, uint64_t disk_bytes,

@@ -17,6 +17,7 @@ enum {
     SEND_MS = 3000, /* at most, connected */
     SWALLOW_MS = CONNECT_MS + SEND_MS,
     AGAIN_MS = 100,
+    BUSY_MS = 8000, /* for those before it, of a second or two each; a forecast has 20 s */
     NONCE_BYTES = BANDWIDTH_NONCE,
 };
 
@@ -106,6 +107,11 @@ void rpc_peer_throughput(Drover__V1__Peer_Service *service, const Drover__V1__Th
         rpc_call_fail(call, &err);
         return;
     }
+    if (all->swallows) { /* each would see its part of the link */
+        error_set(&err, STATUS_RESOURCE_EXHAUSTED, "another host's throughput to this one is being measured");
+        rpc_call_fail(call, &err);
+        return;
+    }
     int cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (cancel_fd < 0) {
         error_errno(&err, errno, "cannot measure");
@@ -139,7 +145,7 @@ struct measure {
     uint32_t port;
     int cancel_fd; /* -1: nothing is sent yet */
     Drover__V1__Endpoint destination;
-    int64_t until_ms; /* asks again */
+    int64_t asked_ms; /* first */
     int64_t bandwidth;
     struct error err;
 };
@@ -202,8 +208,11 @@ static void measured(void *arg)
 static void on_port(const Drover__V1__ThroughputReply *reply, void *arg)
 {
     struct measure *m = arg;
-    bool unconnected = !reply && rpc_status()->code == STATUS_UNAVAILABLE && !m->all->closing;
-    if (unconnected && clock_monotonic_ms() < m->until_ms) { /* the mesh connects on first use */
+    enum status_code code = reply ? STATUS_OK : rpc_status()->code;
+    int64_t patience = code == STATUS_UNAVAILABLE          ? CONNECT_MS /* the mesh connects on first use */
+                       : code == STATUS_RESOURCE_EXHAUSTED ? BUSY_MS
+                                                           : 0;
+    if (!m->all->closing && clock_monotonic_ms() - m->asked_ms < patience) {
         loop_timer_start(m->all->agent->loop, AGAIN_MS, ask, m);
         return;
     }
@@ -228,8 +237,8 @@ static void ask(void *arg)
 {
     struct measure *m = arg;
     struct rpc_client *client = NULL;
-    if (!m->until_ms)
-        m->until_ms = clock_monotonic_ms() + CONNECT_MS;
+    if (!m->asked_ms)
+        m->asked_ms = clock_monotonic_ms();
     if (m->all->closing || transactions_moving(m->all))
         error_set(&m->err, STATUS_UNAVAILABLE, "%s", moving);
     else

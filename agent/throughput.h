@@ -1,6 +1,6 @@
 /* What a link carries, measured over the address that migration data takes: the source sends in a few short bursts to a port that the
  * destination opens for it (Peer.Throughput). Refused while a migration is on at either end, and given up when one begins; one at a
- * time from this host: who asks for the same destination meanwhile gets the same figure. Loop's. */
+ * time from this host, and into one: who asks for the same destination meanwhile gets the same figure. Loop's. */
 #pragma once
 
 #include "agent/transactions.h"

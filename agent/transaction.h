@@ -145,6 +145,9 @@ const char *transaction_guest_name(const struct transaction *txn); /* its UUID w
 /* Makes the record durable in that state. On failure the record is as it was. */
 int transaction_write(struct transaction *txn, enum participant_state state, struct error *err);
 
+/* Loop: another one sends from this host, memory or disks. */
+bool transaction_shares_link(const struct transaction *txn);
+
 /* A later one of the guest was prepared here. */
 bool transaction_is_superseded(const struct transaction *txn);
 

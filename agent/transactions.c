@@ -205,6 +205,14 @@ bool transactions_moving(const struct transactions *all)
     return false;
 }
 
+bool transaction_shares_link(const struct transaction *txn)
+{
+    for (const struct transaction *o = txn->all->list; o; o = o->next)
+        if (o != txn && (o->sender || o->state == PARTICIPANT_MIGRATING))
+            return true;
+    return false;
+}
+
 const char *transactions_of_guest(const struct transactions *all, const char *uuid)
 {
     for (const struct transaction *t = all->list; t; t = t->next)

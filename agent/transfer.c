@@ -3,6 +3,7 @@
 
 #include "agent/copies.h"
 #include "agent/core/harm.h"
+#include "agent/core/link_fact.h"
 #include "agent/core/stop.h"
 #include "agent/io/commit_point.h"
 #include "agent/io/migration.h"
@@ -24,9 +25,9 @@ struct transfer {
     struct ladder_run *ladder;
     Drover__V1__Forecast forecast; /* its texts are static, or forecast_why */
     char forecast_why[256];
+    struct link_fact link; /* what it may say of that */
     char *to;              /* the destination's name */
     bool foretold, learnt; /* there is one; its fact has taught */
-    bool limited;          /* the bandwidth, by the policy or by its share of the link */
     bool adopted;          /* and no sample yet: stopped_ms is only what the manifest says */
     struct ladder_start start;
     struct listeners listeners;
@@ -185,6 +186,7 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     t->adopted = false;
     int64_t stopped = t->stopped_ms ? clock_monotonic_ms() - t->stopped_ms : 0;
     harm_sample(&t->harm, sample->elapsed, sample->throttle);
+    t->link.shared |= transaction_shares_link(t->txn);
     note_sample(t, sample);
     /* While nobody knows whose the stop is, only the deadline holds. */
     bool open = t->stop.state == STOP_OPEN && !t->ours && !ladder_run_pauses(t->ladder);
@@ -206,15 +208,22 @@ static void on_sample(void *arg, const Drover__V1__Progress *sample)
     listeners_tell(&t->listeners, &event);
 }
 
-/* Only from what came to its end: the link, and once all is known of a transfer that nothing has disturbed, the forecast. */
+static void learn_link(struct transfer *t)
+{
+    int64_t figure = link_fact_figure(&t->link, ladder_run_carried(t->ladder));
+    if (figure && !t->was_broken)
+        samples_learn_link(t->txn->all->agent->samples, t->to, figure, "migration");
+}
+
+/* From what came to its end: the link, and once all is known of a transfer that nothing has disturbed, the forecast. */
 static void learn(struct transfer *t)
 {
     Drover__V1__Result result;
-    int64_t carried = ladder_run_carried(t->ladder);
-    if (carried && !t->limited && !t->was_broken && t->activation == PARTICIPANT_RUNS)
-        samples_learn_link(t->txn->all->agent->samples, t->to, carried, "migration");
-    if (t->learnt || t->was_broken || t->txn->others_pause || !t->foretold || t->forecast.disk_bytes ||
-        t->activation != PARTICIPANT_RUNS || !transfer_result(t->txn, &result))
+    if (t->activation != PARTICIPANT_RUNS)
+        return;
+    learn_link(t);
+    if (t->learnt || t->was_broken || t->txn->others_pause || t->harm.stood || !t->foretold ||
+        t->forecast.disk_bytes || !transfer_result(t->txn, &result))
         return;
     t->learnt = true;
     samples_learn_fact(t->txn->all->agent->samples, t->to, &t->forecast, &result);
@@ -255,7 +264,7 @@ void transfer_share(struct transaction *txn, uint64_t bandwidth, bool waits)
     txn->shared = true;
     if (!txn->transfer || !txn->transfer->migration)
         return; /* it is told when it begins */
-    txn->transfer->limited |= bandwidth != 0;
+    link_fact_limit(&txn->transfer->link, bandwidth);
     migration_set_bandwidth(txn->transfer->migration, bandwidth);
 }
 
@@ -312,7 +321,9 @@ void transfer_start(struct transaction *txn, bool adopt)
         story_foretell(txn->story, &t->forecast);
     t->foretold = r->guest && !adopt && t->forecast.way && t->forecast.way[0];
     t->to = xstrdup(r->peer->host);
-    t->limited = adopt || txn->begin_bandwidth || ladder_run_limit(txn); /* adopted: its share is not known */
+    t->link.unknown = adopt;
+    link_fact_limit(&t->link, txn->begin_bandwidth);
+    link_fact_limit(&t->link, ladder_run_limit(txn));
     t->ladder = ladder_run_new(txn, decision, set_downtime, t, adopt, &t->start);
     t->adopted = t->harm.late = adopt;
     t->stopped_ms = adopt ? ladder_run_paused_since(txn) : txn->suspended_ms;
@@ -345,7 +356,6 @@ void transfer_start(struct transaction *txn, bool adopt)
         drive_look(txn);
     } else {
         txn->calling = true;
-        samples_give_up(agent->samples);
         t->migration = migration_start(&config);
         if (txn->shared)
             transfer_share(txn, txn->share, txn->waits);
@@ -413,8 +423,11 @@ void transfer_stepped(struct transaction *txn)
                       : ladder_run_cancelled(t->ladder)
                           ? ladder_run_cancelled(t->ladder) /* of an adopted job nobody says why */
                           : "libvirt's job is gone, and the guest has not left");
-    else if (txn->state != PARTICIPANT_MIGRATING && txn->state != PARTICIPANT_FENCED)
+    else if (txn->state != PARTICIPANT_MIGRATING && txn->state != PARTICIPANT_FENCED) {
+        if (ladder_run_cancelled(t->ladder)) /* all that it has sent went over the link, too */
+            learn_link(t);
         transfer_free(steal(&txn->transfer));
+    }
 }
 
 void transfer_activated(struct transaction *txn, enum participant_answer answer, int64_t ran_for,
@@ -456,10 +469,10 @@ bool transfer_result(const struct transaction *txn, Drover__V1__Result *ret)
     ret->post_copy = txn->post_copy;
     ret->others_pause = txn->others_pause;
     if (runs && t->stopped_ms && !txn->others_pause) {
-        int64_t pause = t->activated_ms - t->ran_for - t->stopped_ms;
-        ret->pause = pause > 0 ? pause : 0;
+        ret->pause = harm_pause(&t->harm, t->stopped_ms, t->activated_ms - t->ran_for);
+        int64_t last = ret->pause - t->harm.stood;
         if (t->has_result)
-            ret->handover = ret->pause > ret->downtime ? ret->pause - ret->downtime : 0;
+            ret->handover = last > ret->downtime ? last - ret->downtime : 0;
     }
     return t->activation != PARTICIPANT_NO_ANSWER && t->has_result;
 }

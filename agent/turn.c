@@ -3,6 +3,7 @@
 
 #include "agent/io/guests.h"
 #include "agent/io/host_report.h"
+#include "agent/samples.h"
 #include "agent/throughput.h"
 #include "common/base/memory.h"
 
@@ -91,8 +92,10 @@ static void finished(void *arg)
     }
     if (txn)
         copy(txn);
-    if (transactions_moving(all))
+    if (transactions_moving(all)) {
         throughput_give_up(all);
+        samples_give_up(all->agent->samples);
+    }
     free(op->other);
     turn->first = op->next; /* before done, which frees it and may take another turn */
     if (!turn->first)

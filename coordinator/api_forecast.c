@@ -2,7 +2,6 @@
 #include "common/base/memory.h"
 #include "coordinator/api_methods.h"
 #include "coordinator/core/link_table.h"
-#include "coordinator/core/message.h"
 #include "coordinator/core/post_copy.h"
 #include "coordinator/core/preflight.h"
 #include "coordinator/io/agents.h"
@@ -14,36 +13,24 @@ struct forecast {
     struct rpc_call *call; /* NULL: nobody waits any more */
     Drover__V1__Forecast_Closure reply;
     struct rpc_client *client;
-    const struct fleet *fleet;
-    char *from, *to; /* owned */
     uint64_t id;
     bool sending, ended;
 };
-
-static void forecast_free(struct forecast *f)
-{
-    free(f->from);
-    free(f->to);
-    free(f);
-}
 
 static void ended(struct forecast *f)
 {
     f->ended = true;
     if (!f->sending)
-        forecast_free(f);
+        free(f);
 }
 
 static void on_forecast(const Drover__V1__Forecast *forecast, void *data)
 {
     struct forecast *f = data;
     struct rpc_call *call = steal(&f->call);
-    if (call && forecast) {
-        Drover__V1__Forecast *own = (Drover__V1__Forecast *)message_copy(&forecast->base);
-        link_delay_forecast(f->fleet, f->from, f->to, own);
-        f->reply(own, call);
-        drover__v1__forecast__free_unpacked(own, NULL);
-    } else if (call)
+    if (call && forecast)
+        f->reply(forecast, call);
+    else if (call)
         rpc_call_fail(call, rpc_status());
     ended(f);
 }
@@ -110,19 +97,14 @@ void api_forecast_move(Drover__V1__Coordinator_Service *service,
     ask.destination = &destination;
     ask.refresh = request->refresh;
     ask.disk_bytes = request->disk_bytes;
+    ask.delay = link_delay(api->config.fleet, guest->host->name, to->name);
     struct forecast *f = new0(struct forecast);
-    *f = (struct forecast){.call = call,
-                           .reply = reply,
-                           .client = client,
-                           .fleet = api->config.fleet,
-                           .from = xstrdup(guest->host->name),
-                           .to = xstrdup(to->name),
-                           .sending = true};
+    *f = (struct forecast){.call = call, .reply = reply, .client = client, .sending = true};
     rpc_call_on_cancel(call, on_cancel, f);
     struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = FORECAST_MS);
     drover__v1__agent__make_forecast(&stub.base, &ask, on_forecast, f);
     f->sending = false;
     f->id = stub.id;
     if (f->ended)
-        forecast_free(f);
+        free(f);
 }

@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/core/broker.h"
+#include "coordinator/core/link_table.h"
 #include "coordinator/move.h"
 
 enum {
@@ -228,6 +229,7 @@ static void on_begin(void *arg, const Drover__V1__Job *job, Drover__V1__MigrateR
     *told = (struct told){.job = job->id, .what = {.part = part, .unsure = again}};
     request->begin_bandwidth = part.rate;
     request->waits = part.waits;
+    request->delay = link_delay(b->fleet, job->source, job->destination);
     on_change(b);
 }
 

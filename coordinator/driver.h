@@ -65,7 +65,7 @@ const struct migration *driver_may_resolve(const struct driver *driver, uint64_t
 bool driver_gave_away(const struct driver *driver, uint64_t job);
 
 /* Told by the driver: a job has changed, or has ended; and asked what a transfer that begins now may use (begin_bandwidth and waits
- * of its request). Each may be NULL. */
+ * of its request), and how long its line is (delay). Each may be NULL. */
 struct driver_hooks {
     void (*changed)(void *arg);
     void (*begins)(void *arg, const Drover__V1__Job *job, Drover__V1__MigrateRequest *request);

@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "coordinator/core/explain.h"
+#include "coordinator/core/link_table.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/placement.h"
 #include "coordinator/core/places.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 
 /* For a destination: the shell waits a minute (cli/client.c), and the agents of the last one have PROBES_MS. */
-enum { LOOK_MS = 45000 };
+enum { LOOK_MS = 45000, LINK_MS = 3000 /* a measurement takes a second */ };
 
 int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
                 const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,
@@ -60,6 +61,12 @@ const Drover__V1__Job **move_open(const struct driver *driver, size_t *ret_n)
     return jobs;
 }
 
+struct link_ask {
+    struct move *move; /* NULL: nobody waits any more */
+    struct rpc_client *client;
+    uint64_t id;
+};
+
 /* First by what the agents have reported, then, with the same eyes, by what they prove when they are asked. */
 struct move {
     struct move_config config;
@@ -70,6 +77,8 @@ struct move {
     void *arg;
     struct loop_timer *begin;
     int64_t begun_ms;
+    struct link_ask *link; /* NULL: not asked now */
+    bool link_asked;       /* of this destination */
     struct probes *probes;
     char *source, *destination, *why; /* as chosen before the agents were asked; owned */
     Drover__V1__Guest *asked;         /* as it was when they were asked; owned */
@@ -98,9 +107,19 @@ static void forget(struct move *m)
     m->n_changes = 0;
 }
 
+static void drop_link(struct move *m)
+{
+    struct link_ask *ask = steal(&m->link);
+    if (!ask)
+        return;
+    ask->move = NULL;
+    rpc_client_cancel(ask->client, ask->id);
+}
+
 static void move_free(struct move *m)
 {
     forget(m);
+    drop_link(m);
     for (size_t i = 0; i < m->n_tried; i++) {
         findings_deinit((struct findings *)m->tried[i].findings);
         free((struct findings *)m->tried[i].findings);
@@ -261,6 +280,7 @@ static bool try_next(struct move *m)
     m->tried[m->n_tried++] = (struct placement_tried){m->in.destination, found};
     m->findings = (struct findings){0};
     forget(m);
+    m->link_asked = false;
     m->in.enough = clock_monotonic_ms() - m->begun_ms >= LOOK_MS;
     if (choose(m, "", &err) < 0)
         fail(m, &err);
@@ -303,10 +323,63 @@ static void on_proofs(void *arg, struct evidence *evidence)
         decide(m);
 }
 
+static void look(void *arg)
+{
+    struct move *m = arg;
+    struct error err = {0};
+    m->begin = NULL;
+    forget(m);
+    if (resolve(m, &err) < 0 || choose(m, m->request->to, &err) < 0)
+        fail(m, &err);
+    else
+        prove(m);
+}
+
+static void on_link(const Drover__V1__Forecast *forecast, void *data)
+{
+    struct link_ask *ask = data;
+    struct move *m = ask->move;
+    (void)forecast; /* the transfer makes its own, of what the source knows by then */
+    free(ask);
+    if (!m)
+        return;
+    m->link = NULL;
+    m->begin = loop_timer_start(m->config.loop, 0, look, m); /* it may have failed within the call */
+}
+
+/* So that the job of a guest that runs has a forecast, its source measures a link that it knows nothing of. Before the probes, which that
+ * would disturb; where the link is known it answers at once. True: it was asked, and look() comes again. */
+static bool ask_link(struct move *m)
+{
+    const struct fleet_host *to = m->in.destination;
+    struct rpc_client *client = agents_client(m->config.agents, m->in.source->name);
+    if (m->link_asked || m->request->dry_run || !client || !to->report || findings_block(&m->findings) ||
+        !fleet_guest_active(m->in.guest->guest))
+        return false;
+    Drover__V1__Endpoint destination = DROVER__V1__ENDPOINT__INIT;
+    destination.host = to->name;
+    destination.agent_url = to->report->agent_url;
+    Drover__V1__ForecastRequest q = DROVER__V1__FORECAST_REQUEST__INIT;
+    q.guest = m->in.guest->guest->uuid;
+    q.mode = m->in.mode;
+    q.destination = &destination;
+    q.delay = link_delay(m->in.fleet, m->in.source->name, to->name);
+    q.link = m->link_asked = true;
+    struct link_ask *ask = m->link = new0(struct link_ask);
+    *ask = (struct link_ask){.move = m, .client = client};
+    struct rpc_stub stub = rpc_stub(client, &drover__v1__agent__descriptor, .timeout_ms = LINK_MS);
+    drover__v1__agent__make_forecast(&stub.base, &q, on_link, ask);
+    if (m->link) /* else it has failed already */
+        m->link->id = stub.id;
+    return true;
+}
+
 /* Asks the agents about the destination, if there is one and anything to ask. */
 static void prove(struct move *m)
 {
     struct evidence evidence = {0};
+    if (m->in.destination && m->config.agents && ask_link(m))
+        return;
     if (m->in.destination && m->config.agents)
         plan_check(&evidence, m->in.fleet, m->in.source, m->in.destination, m->in.guest->guest, m->in.mode);
     free(steal(&m->why));
@@ -330,11 +403,10 @@ static void on_begin(void *arg)
     const Drover__V1__MigrateGuestRequest *request = m->request;
     struct error err = {0};
     m->begin = NULL;
-    if (accept_check(request->accept, request->n_accept, &err) < 0 || resolve(m, &err) < 0 ||
-        choose(m, request->to, &err) < 0)
+    if (accept_check(request->accept, request->n_accept, &err) < 0)
         fail(m, &err);
     else
-        prove(m);
+        look(m);
 }
 
 struct move *move_start(const struct move_config *config, const Drover__V1__MigrateGuestRequest *request,

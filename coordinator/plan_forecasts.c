@@ -59,10 +59,8 @@ static void on_forecast(const Drover__V1__Forecast *forecast, void *data)
     struct asked *a = data;
     struct plan_forecasts *f = a->all;
     if (f) {
-        if (forecast) {
+        if (forecast)
             a->step->forecast = (Drover__V1__Forecast *)message_copy(&forecast->base);
-            link_delay_forecast(f->config.fleet, a->step->from, a->step->to, a->step->forecast);
-        }
         for (size_t i = 0; i < f->n; i++)
             if (f->asked[i] == a)
                 f->asked[i] = NULL;
@@ -108,6 +106,7 @@ static void ask(struct plan_forecasts *f, const Drover__V1__PlanRequest *request
     question.known = f->known;
     question.destination = &destination;
     question.disk_bytes = step->disk_bytes;
+    question.delay = link_delay(f->config.fleet, step->from, step->to);
     struct asked *a = new0(struct asked);
     *a = (struct asked){f, step};
     f->asked[f->n++] = a;

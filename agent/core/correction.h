@@ -1,5 +1,6 @@
 /* What the facts say of the forecasts of one link: the fixed times that the model can't know (libvirt's start, the end of the
- * job, the handover between these two hosts), learnt from each migration and added to the next forecast. Pure. */
+ * job, the handover between these two hosts), learnt from each migration and added to the next forecast. What is off in proportion to
+ * a long transfer is its rate's error, and teaches nothing here. Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,11 +9,18 @@
 struct correction {
     int64_t time;  /* ms to add to the time outside the pause */
     int64_t pause; /* ms to add to a switch-over's overhead */
+    int64_t delay; /* ms of the line, one way, as configured; 0: none. Its round trips are added to both */
 };
 
 struct correction_case {
     int64_t time, pause; /* ms */
 };
+
+/* ms of the round trips while the guest stands still. What a TCP window carries over such a line is in the rate that is measured. */
+int64_t correction_round_trips(const struct correction *c);
+
+/* ms to add to the time outside the pause. */
+int64_t correction_time(const struct correction *c);
 
 /* ms of a switch-over besides the sending: `expected` is for forecasts, `safe` for limits that a pause must keep to. What was learnt
  * makes a limit lower, never higher. */

@@ -52,6 +52,8 @@ int dirty_rate_sample(virConnectPtr conn, const char *uuid, int seconds, const a
     int e = idle(domain, uuid, err);
     if (e < 0)
         return e;
+    if (*stop) /* QEMU measures to the end what has begun */
+        return error_set(err, STATUS_CANCELLED, "no longer wanted");
     if (virDomainStartDirtyRateCalc(domain, seconds, VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING) < 0)
         return error_libvirt(err, "cannot sample the dirty rate of guest %s", uuid);
     bool done = false;

@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What waits for an answer from the other end: libvirt's Begin, Prepare, Perform and the connections before them; while the guest
- * stands still, QEMU's last word with libvirt's Finish, and the word to run. The last data is on its way meanwhile. */
-enum { START_ROUNDS = 10, PAUSE_ROUNDS = 2 };
-
 uint64_t link_of_host(const struct fleet *fleet, const struct fleet_host *host)
 {
     return host && host->bandwidth ? host->bandwidth : fleet->bandwidth;
@@ -76,21 +72,12 @@ uint64_t link_limit(const struct fleet *fleet, const char *from, const char *to,
     return share && (!limit || share < limit) ? share : limit;
 }
 
-void link_delay_forecast(const struct fleet *fleet, const char *from, const char *to,
-                         Drover__V1__Forecast *forecast)
+int64_t link_delay(const struct fleet *fleet, const char *from, const char *to)
 {
     const struct fleet_host *a = fleet_host(fleet, from), *b = fleet_host(fleet, to);
     const struct fleet_site_link *l =
         a && b && !streq(a->site, b->site) ? between(fleet, a->site, b->site) : NULL;
-    if (!l || !l->delay_ms || !forecast->way[0])
-        return;
-    int64_t pause = 2 * PAUSE_ROUNDS * l->delay_ms;
-    forecast->pause += pause;
-    forecast->time += pause + 2 * START_ROUNDS * l->delay_ms;
-    _cleanup_free_ char *why =
-        xasprintf("%s%s%lld ms of the pause are round trips between %s and %s", forecast->why,
-                  forecast->why[0] ? "; " : "", (long long)pause, a->site, b->site);
-    set_text(&forecast->why, why);
+    return l ? l->delay_ms : 0;
 }
 
 void link_table_deinit(struct link_table *t)

@@ -18,10 +18,8 @@ void link_table_deinit(struct link_table *table);
 /* Bytes per second that moves may use from one host to another, all links together; 0: no limit is known. */
 uint64_t link_between(const struct fleet *fleet, const char *from, const char *to);
 
-/* Adds the round trips over the line between two sites (`delay:` of `links:`) to a forecast that was made from rates alone. What a TCP
- * window carries over that line is in the rate that the agents have measured. */
-void link_delay_forecast(const struct fleet *fleet, const char *from, const char *to,
-                         Drover__V1__Forecast *forecast);
+/* ms that the line between their sites takes, one way (`delay:` of `links:`); 0: none is configured. */
+int64_t link_delay(const struct fleet *fleet, const char *from, const char *to);
 
 /* The same of one host's network. */
 uint64_t link_of_host(const struct fleet *fleet, const struct fleet_host *host);

@@ -1,5 +1,6 @@
 """Forecasts on real guests: made from samples and the measured link, kept with the job, explained afterwards."""
 
+import os
 import subprocess
 
 import pytest
@@ -11,6 +12,31 @@ def check(drover, *options):
     return document(drover("check", "web1", "--to", "kvm2", "--json", *options))["forecast"]
 
 
+SAMPLES = "/var/lib/drover-agent/samples"
+
+
+def restart(fleet, forget=False):
+    kvm1 = fleet.node("kvm1")
+    fleet.programs.agent_stop(kvm1)
+    if forget:
+        os.unlink(kvm1.path(SAMPLES))
+    fleet.programs.agent_start(kvm1)
+    fleet.programs.sessions_wait()
+
+
+def check_after_a_restart(fleet, drover):
+    """The forecast that the source's agent makes as soon as it knows its guests again."""
+    restart(fleet)
+    seen = {}
+
+    def told():
+        seen.update(document(drover("check", "web1", "--to", "kvm2", "--json", check=False)).get("forecast") or {})
+        return seen
+
+    wait_for(told, 30, "a forecast after the restart")
+    return seen
+
+
 def test_an_idle_guest_is_forecast_to_stay_live(fleet, drover):
     fleet.guest_add("web1", on="kvm1", tick_ms=100)
     fleet.tick_wait("web1")
@@ -19,8 +45,16 @@ def test_an_idle_guest_is_forecast_to_stay_live(fleet, drover):
     assert forecast["bandwidth"] > 0 and forecast["bandwidth_source"] in ("measured", "migration")
     assert forecast["samples"] == 2
     assert "forecast: live" in drover("migrate", "web1", "--to", "kvm2", "--dry-run").stdout
+    again = check_after_a_restart(fleet, drover)
+    same = ("bandwidth", "bandwidth_source", "dirtied", "samples")
+    assert [again[key] for key in same] == [forecast[key] for key in same] and again["samples_age"] > forecast["samples_age"]
     assert_runs_only_on(fleet, "web1", "kvm1")
-    assert_goes_on(fleet, "web1", "kvm1")
+    # A link that nobody has asked for is measured by the first move over it.
+    restart(fleet, forget=True)
+    drover("migrate", "web1", "--to", "kvm2")
+    job = job_state(drover, document(drover("history", "--json"))["jobs"][0]["id"])
+    assert job["forecast"]["bandwidth"] > 0 and job["forecast"]["bandwidth_source"] == "measured", job["forecast"]
+    assert_goes_on(fleet, "web1", "kvm2")
 
 
 @pytest.mark.parametrize("allowed", [True, False])
@@ -43,6 +77,10 @@ def test_a_hopeless_guest_is_forecast_to_be_paused(fleet, drover, allowed):
     assert "Beforehand" in why and "PASS" in why and "What it cost the guest: a pause of" in why
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_goes_on(fleet, "web1", "kvm2")
+    fleet.guest_add("web2", on="kvm1", tick_ms=200)
+    fleet.tick_wait("web2")
+    learnt = document(drover("check", "web2", "--to", "kvm2", "--json"))["forecast"]
+    assert learnt["bandwidth_source"] == "migration" and learnt["bandwidth"] < 1.1 * 400e6 / 8, learnt
 
 
 def being_sampled(host):

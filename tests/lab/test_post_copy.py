@@ -31,7 +31,7 @@ def test_it_needs_the_policys_word(fleet, drover):
 
 def test_a_hopeless_guest_goes_over_without_a_long_pause(fleet, drover):
     guest(fleet)
-    drover("check", "web1", "--to", "kvm2")  # samples it
+    drover("check", "web1", "--to", "kvm2", "--refresh")  # samples it, and measures the link as it is now
     with fleet.tick_watch("web1") as watch:
         watch.wait(3, host="kvm1")
         drover("migrate", "web1", "--to", "kvm2", "--allow", "post-copy")
