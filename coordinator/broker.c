@@ -67,8 +67,7 @@ static struct told *told_of(const struct broker *b, uint64_t job)
     return NULL;
 }
 
-/* A definition's move has only disks to send, by a program that can't be told another rate (agent/send_disks.c).
- * `transfers`: this job counts as transferring already. */
+/* A definition's move has nothing but disks to send. `transfers`: this job counts as transferring already. */
 static void share(const struct broker *b, uint64_t transfers, struct shares *ret)
 {
     size_t n;
@@ -80,9 +79,9 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
         const Drover__V1__Job *j = jobs[i];
         bool flows = streq(j->phase, "transfer"), prepares = streq(j->phase, "preparing");
         const Drover__V1__Policy *policy = driver_policy(b->driver, j->id);
-        bool once = j->mode == DROVER__V1__MODE__MODE_DEFINITION;
+        bool copies = driver_copies(b->driver, j->id), once = broker_keeps(j, copies);
         const struct told *told = told_of(b, j->id);
-        if ((once && !driver_copies(b->driver, j->id)) || !(flows || prepares))
+        if ((j->mode == DROVER__V1__MODE__MODE_DEFINITION && !copies) || !(flows || prepares))
             continue;
         ret->jobs[ret->n] = j;
         ret->moves[ret->n++] =

@@ -281,6 +281,13 @@ void migration_set_bandwidth(struct migration *m, uint64_t bytes)
     migration_sample(m);
 }
 
+/* To each disk that it copies, libvirt gives all that the call says. */
+static uint64_t one_of(size_t n, uint64_t mib)
+{
+    uint64_t part = n > 1 ? mib / n : mib;
+    return mib && !part ? 1 : part;
+}
+
 /* ---- the owner's ------------------------------------------------------------------------------------------------- */
 
 static struct migration *watch(const struct migration_config *config)
@@ -337,7 +344,9 @@ struct migration *migration_start(const struct migration_config *config)
     c->flags = flags_of(config);
     if (config->relocation)
         c->relocation = (Drover__V1__Relocation *)message_copy(&config->relocation->base);
-    c->bandwidth_mib = mib_of(config->bandwidth);
+    size_t copies = config->relocation ? config->relocation->n_copies : 0;
+    m->speed = copies > 1 ? mib_of(config->bandwidth) : 0;
+    c->bandwidth_mib = one_of(copies, mib_of(config->bandwidth));
     m->downtime_ms = config->live ? config->downtime_ms : 0;
     c->joinable = pthread_create(&c->thread, NULL, call_thread, c) == 0;
     if (!c->joinable) {
