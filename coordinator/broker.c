@@ -59,6 +59,12 @@ static uint64_t bytes_left(const Drover__V1__Progress *p)
     return p->bytes_left + (p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0);
 }
 
+/* Or it waits for each page that is not there yet, which is post-copy. */
+static bool stands_still(const Drover__V1__Progress *p)
+{
+    return p && (p->paused || p->post_copy);
+}
+
 static struct told *told_of(const struct broker *b, uint64_t job)
 {
     for (size_t i = 0; i < b->n_told; i++)
@@ -90,7 +96,7 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
                                  .transfers = flows || j->id == transfers,
                                  .bytes_left = bytes_left(j->progress),
                                  .rate_max = policy ? policy->bandwidth : 0,
-                                 .paused = j->progress && j->progress->paused,
+                                 .paused = stands_still(j->progress),
                                  .once = once,
                                  .keeps = once && flows && told ? told->what.part.rate : 0};
     }

@@ -181,11 +181,28 @@ static void a_copy_of_disks_keeps_its_even_part_until_memory_flows(void **state)
     fleet_deinit(&fleet);
 }
 
+/* At the least of the link its pages would come one by one. */
+static void a_guest_in_post_copy_goes_first(void **state)
+{
+    (void)state;
+    struct fleet fleet;
+    setup(&fleet);
+    struct broker *b = broker_new(w.loop, &fleet, NULL, NULL, NULL);
+    w.progress[1].post_copy = true;
+    w.hooks.changed(w.hooks.arg);
+    run_until(2);
+    assert_true(w.rate[1] > 80 * MIB && w.rate[0] > 0 && w.rate[0] + w.rate[1] <= 100 * MIB);
+    broker_free(b);
+    loop_free(w.loop);
+    fleet_deinit(&fleet);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sum_stays_within_the_link_when_an_agent_fails),
         cmocka_unit_test(a_copy_of_disks_keeps_its_even_part_until_memory_flows),
+        cmocka_unit_test(a_guest_in_post_copy_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
