@@ -141,12 +141,12 @@ static void on_set(const Drover__V1__SetBandwidthReply *reply, void *data)
         struct told *told = told_of(b, a->job);
         if (told && told->what.is_asked && told->call == a->call) {
             told->what.is_asked = false;
-            if (reply) {
+            if (reply && reply->set) {
                 told->what.part = told->what.asked;
                 told->what.unsure = false;
                 on_change(b); /* others may have waited for this */
             } else {
-                ask_again(b, told, rpc_status()->text);
+                ask_again(b, told, reply ? "its source knows nothing of it" : rpc_status()->text);
             }
         }
     }

@@ -21,7 +21,7 @@ static struct {
     Drover__V1__Job jobs[2];
     Drover__V1__Progress progress[2];
     struct driver_hooks hooks;
-    bool refuses[2]; /* the agent of the job's source */
+    bool refuses[2], knows_not[2]; /* the agent of the job's source */
     bool copies[2];
     size_t answers, stop_after;
     uint64_t rate[2], most; /* as the agents were told; the largest sum since it was set to 0 */
@@ -82,7 +82,8 @@ void rpc_stub_invoke(ProtobufCService *service, unsigned method, const ProtobufC
     const Drover__V1__SetBandwidthRequest *r = (const Drover__V1__SetBandwidthRequest *)input;
     int i = strcmp(r->step->guest, "b") == 0;
     Drover__V1__SetBandwidthReply reply = DROVER__V1__SET_BANDWIDTH_REPLY__INIT;
-    if (!w.refuses[i])
+    reply.set = !w.knows_not[i];
+    if (!w.refuses[i] && reply.set)
         w.rate[i] = r->bandwidth;
     if (w.rate[0] + w.rate[1] > w.most)
         w.most = w.rate[0] + w.rate[1];
@@ -146,8 +147,13 @@ static void the_sum_stays_within_the_link_when_an_agent_fails(void **state)
     w.hooks.changed(w.hooks.arg);
     run_until(2);
     assert_true(w.rate[0] > 80 * MIB && w.most <= 100 * MIB);
-    /* It is asked again, and takes it: then the other one has its turn. */
+    /* Nor when it is asked again, and knows of no such move yet. */
     w.refuses[0] = false;
+    w.knows_not[0] = true;
+    run_until(1);
+    assert_true(w.rate[0] > 80 * MIB && w.most <= 100 * MIB);
+    /* It is asked again, and takes it: then the other one has its turn. */
+    w.knows_not[0] = false;
     run_until(2);
     assert_true(w.rate[1] > 80 * MIB && w.rate[0] > 0 && w.most <= 100 * MIB);
     broker_free(b);
