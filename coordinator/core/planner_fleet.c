@@ -83,6 +83,7 @@ static void add_host(struct view *v, uint32_t i)
     out->huge_free[PLANNER_HUGE_2M] = pages_free(h, &promised, UINT64_C(2) << 20);
     out->huge_free[PLANNER_HUGE_1G] = pages_free(h, &promised, UINT64_C(1) << 30);
     out->cpus = r->cpu ? r->cpu->online : 0;
+    out->vcpus = (uint32_t)promised.vcpus;
 }
 
 /* ---- guests ----------------------------------------------------------------------------------------------------- */
@@ -229,6 +230,13 @@ static int by_uuid(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* Where a guest is on its way to. */
+static void add_copy(struct view *v, const struct fleet_guest *guest)
+{
+    if (fleet_guest_active(guest->guest))
+        v->hosts[guest->host - v->of.fleet->hosts].vcpus += guest->guest->vcpus;
+}
+
 static void add_guests(struct view *v, const struct fleet *fleet)
 {
     uint32_t n = 0, i = 0;
@@ -247,8 +255,10 @@ static void add_guests(struct view *v, const struct fleet *fleet)
     qsort(all, n, sizeof(*all), by_uuid);
     for (i = 0; i < n; i++) {
         const char *uuid = all[i].guest->guest->uuid;
-        if (i && strcasecmp(uuid, all[i - 1].guest->guest->uuid) == 0)
+        if (i && strcasecmp(uuid, all[i - 1].guest->guest->uuid) == 0) {
+            add_copy(v, all[i].guest);
             continue;
+        }
         v->by_uuid[v->view.fleet.n_guests] = (struct named){uuid, v->view.fleet.n_guests};
         add_guest(v, all[i].guest);
     }

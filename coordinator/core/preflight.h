@@ -3,10 +3,11 @@
 
 #include "coordinator/core/evidence.h"
 
-/* What moves bring to a host and its free memory does not tell yet, in bytes. */
+/* What moves bring to a host and its report does not tell yet: bytes, and vCPUs. */
 struct promised {
     uint64_t memory;
     uint64_t pages_2m, pages_1g; /* of huge pages */
+    uint64_t vcpus;
 };
 
 struct preflight {
