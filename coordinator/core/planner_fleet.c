@@ -93,21 +93,17 @@ static char *finding_text(const Drover__V1__Finding *f)
     return xasprintf("%s: %s (%s)", f->subject, f->seen, f->id);
 }
 
-/* What the rules have against the guest wherever it goes. */
+/* What the rules have against the guest wherever it goes: not that it is busy, which passes, as its step waits for that. */
 static char *own_fault(const struct view *v, const struct fleet_guest *guest)
 {
-    /* Not that it is busy, which passes: its step waits for that. */
-    static const char *const ids[] = {"guest-state",        "mode-allowed",   "host-device",
-                                      "snapshots",          "checkpoints",    "managed-save",
-                                      "firmware-variables", "disk-transient", NULL};
     struct preflight in = view_move(v, guest, guest->host);
     struct findings findings = {0};
     char *text = NULL;
+    in.own = true;
     preflight_run(&in, &findings);
     accept_apply(&findings, v->of.accept, v->of.n_accept);
     for (size_t i = 0; i < findings.n && !text; i++)
-        if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK &&
-            view_one_of(findings.list[i]->id, ids))
+        if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK)
             text = finding_text(findings.list[i]);
     findings_deinit(&findings);
     return text;

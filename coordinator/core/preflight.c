@@ -1,6 +1,5 @@
 #include "coordinator/core/preflight.h"
 
-#include "common/model/need.h"
 #include "coordinator/core/mapping.h"
 #include "coordinator/core/rules.h"
 
@@ -83,10 +82,10 @@ static const struct rule rules[] = {
      "Something works on the guest already: a job of Drover, a transaction that its agent holds, or a job of "
      "libvirt.",
      false},
-    {"guest-state", B, ALWAYS, rule_guest_state,
+    {"guest-state", B, OWN, rule_guest_state,
      "Guests move while they run, or as a definition while they are shut off; not paused, crashed or asleep.",
      false},
-    {"mode-allowed", B, ALWAYS, rule_mode_allowed,
+    {"mode-allowed", B, OWN, rule_mode_allowed,
      "Post-copy was asked for, and the policy's allow does not have it.", false},
     {"post-copy-handover", W, MOVING, rule_post_copy_handover,
      "A migration that may go on as post-copy can't start paused: libvirt runs the guest at the "
@@ -110,17 +109,17 @@ static const struct rule rules[] = {
      "Another host has a definition of the same guest, or had it when it was last heard of. It must not be "
      "started there.",
      false},
-    {"host-device", B, MOVING, rule_hostdevs,
+    {"host-device", B, MOVING | OWN, rule_hostdevs,
      "A device of the host was given to the guest. QEMU can't move the state that is in the device.", false},
     {"host-device-defined", W, AT_REST, rule_hostdevs,
      "The definition names a device of the host. At the destination the guest starts only if the same device "
      "is there.",
      false},
-    {"snapshots", B, MOVING, rule_snapshots, "libvirt refuses to migrate a running guest that has snapshots.",
-     false},
-    {"checkpoints", B, ALWAYS, rule_checkpoints,
+    {"snapshots", B, MOVING | OWN, rule_snapshots,
+     "libvirt refuses to migrate a running guest that has snapshots.", false},
+    {"checkpoints", B, OWN, rule_checkpoints,
      "Backup checkpoints are kept by the libvirt that made them and would be lost by a move.", false},
-    {"managed-save", B, AT_REST, rule_managed_save,
+    {"managed-save", B, AT_REST | OWN, rule_managed_save,
      "The guest's memory is saved on the source (virsh managedsave). Moving just its definition would lose "
      "it.",
      false},
@@ -128,7 +127,7 @@ static const struct rule rules[] = {
      "The guest's definition, which goes along, names disks or networks that the guest does not have while "
      "it runs. They were not checked, and its next start at the destination needs them.",
      false},
-    {"firmware-variables", B, AT_REST, rule_nvram,
+    {"firmware-variables", B, AT_REST | OWN, rule_nvram,
      "UEFI variables are in a file that only the source has. A running guest takes them along; a definition "
      "does not.",
      false},
@@ -385,7 +384,7 @@ static const struct rule rules[] = {
      "QEMU takes over raw and qcow2 images of a running guest with certainty; others (vmdk, qed, ...) are "
      "not made for it.",
      false},
-    {"disk-transient", B, MOVING, rule_disk_transient,
+    {"disk-transient", B, MOVING | OWN, rule_disk_transient,
      "What the guest wrote to a transient disk is in an overlay that only the source has; libvirt refuses to "
      "migrate it.",
      false},
@@ -430,6 +429,8 @@ static bool asked(const struct rule *rule, const struct preflight *in)
                              evidence_silent(in->evidence, in->destination));
     if (((rule->when & PROBED) && (!probed || silent)) || ((rule->when & SILENT) && !silent))
         return false;
+    if (in->own && !(rule->when & OWN))
+        return false;
     bool moving = in->mode != DROVER__V1__MODE__MODE_DEFINITION;
     if ((rule->when & (REPORTS | LIBVIRT)) && (!from || !to))
         return false;
@@ -463,13 +464,13 @@ void preflight_run(const struct preflight *in, struct findings *out)
     refresh(in, &guest, &now);
     with.guest = &guest;
     Drover__V1__Mapping *mapping = mapping_between(in->fleet->mappings, in->source, in->destination);
-    Drover__V1__Guest *there = mapping_guest(mapping, in->guest->guest);
-    with.there = there;
+    Drover__V1__Guest *mapped = mapping ? mapping_guest(mapping, in->guest->guest) : NULL;
+    with.there = mapped ? mapped : in->guest->guest;
     for (size_t i = 0; i < N_RULES; i++)
         if (asked(&rules[i], &with))
             rules[i].look(&with, &rules[i], out);
     storage_mark_elsewhere(&with, out);
-    drover__v1__guest__free_unpacked(there, NULL);
+    drover__v1__guest__free_unpacked(mapped, NULL);
     drover__v1__mapping__free_unpacked(mapping, NULL);
 }
 
@@ -481,18 +482,4 @@ Drover__V1__Mode preflight_mode(Drover__V1__Mode asked_for, const Drover__V1__Gu
     case DROVER__V1__MODE__MODE_OFFLINE: return off ? DROVER__V1__MODE__MODE_DEFINITION : asked_for;
     default: return asked_for;
     }
-}
-
-uint64_t preflight_need(const Drover__V1__Guest *guest)
-{
-    return need_memory(guest->memory_max, guest->n_hugepages);
-}
-
-int64_t preflight_room(const struct fleet_host *destination, const struct promised *promised,
-                       const Drover__V1__Guest *guest)
-{
-    const Drover__V1__HostReport *r = destination->report;
-    /* Once prepared, a promised guest is in the agent's own count of reservations. */
-    uint64_t held = r->memory_reserved > promised->memory ? r->memory_reserved : promised->memory;
-    return (int64_t)r->memory_free - (int64_t)held - (int64_t)preflight_need(guest);
 }

@@ -22,6 +22,7 @@ struct preflight {
     size_t n_open;
     uint64_t open_job; /* on this guest; 0: none */
     bool copy_storage; /* disks that the hosts don't share are copied */
+    bool own;          /* only the rules that are of the guest itself, wherever it goes, are asked */
     const struct evidence
         *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
     const Drover__V1__Guest
