@@ -96,6 +96,13 @@ static struct migration_config job_of(struct transfer *t)
     };
 }
 
+/* What was told beside a call that begins, or to one that is watched by another now. */
+static void share_again(struct transfer *t)
+{
+    if (t->txn->shared)
+        transfer_share(t->txn, t->txn->share, t->txn->waits);
+}
+
 /* libvirt's call failed after post-copy was asked for. Its job stays, and may even complete by itself when the path is back:
  * it is watched on. `ended` comes again when there is no job any more. */
 static void watch_on(struct transfer *t, const struct error *why)
@@ -112,6 +119,7 @@ static void watch_on(struct transfer *t, const struct error *why)
     t->next_try_ms = clock_monotonic_ms() + TAKE_UP_MS;
     migration_free(t->migration);
     t->migration = migration_adopt(&config);
+    share_again(t);
 }
 
 /* Neither end may be ended now, so a broken stream is taken up again, for as long as it takes. libvirt refuses that while QEMU
@@ -141,6 +149,7 @@ static void post_copy_sample(struct transfer *t, const Drover__V1__Progress *sam
     t->txn->calling = true;
     migration_free(t->migration);
     t->migration = migration_start(&config);
+    share_again(t);
 }
 
 /* ---- what happens ---- */
@@ -357,8 +366,7 @@ void transfer_start(struct transaction *txn, bool adopt)
     } else {
         txn->calling = true;
         t->migration = migration_start(&config);
-        if (txn->shared)
-            transfer_share(txn, txn->share, txn->waits);
+        share_again(t);
     }
 }
 

@@ -60,6 +60,12 @@ static uint64_t bytes_left(const Drover__V1__Progress *p)
     return p->bytes_left + (p->disk_total > p->disk_done ? p->disk_total - p->disk_done : 0);
 }
 
+/* Or it waits for each page that is not there yet, which is post-copy. */
+static bool stands_still(const Drover__V1__Progress *p)
+{
+    return p && (p->paused || p->post_copy);
+}
+
 static struct told *told_of(const struct broker *b, uint64_t job)
 {
     for (size_t i = 0; i < b->n_told; i++)
@@ -68,8 +74,7 @@ static struct told *told_of(const struct broker *b, uint64_t job)
     return NULL;
 }
 
-/* A definition's move has only disks to send, by a program that can't be told another rate (agent/send_disks.c).
- * `transfers`: this job counts as transferring already. */
+/* A definition's move has nothing but disks to send. `transfers`: this job counts as transferring already. */
 static void share(const struct broker *b, uint64_t transfers, struct shares *ret)
 {
     size_t n;
@@ -81,9 +86,9 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
         const Drover__V1__Job *j = jobs[i];
         bool flows = streq(j->phase, "transfer"), prepares = streq(j->phase, "preparing");
         const Drover__V1__Policy *policy = driver_policy(b->driver, j->id);
-        bool once = j->mode == DROVER__V1__MODE__MODE_DEFINITION;
+        bool copies = driver_copies(b->driver, j->id), once = broker_keeps(j, copies);
         const struct told *told = told_of(b, j->id);
-        if ((once && !driver_copies(b->driver, j->id)) || !(flows || prepares))
+        if ((j->mode == DROVER__V1__MODE__MODE_DEFINITION && !copies) || !(flows || prepares))
             continue;
         ret->jobs[ret->n] = j;
         ret->moves[ret->n++] =
@@ -92,7 +97,7 @@ static void share(const struct broker *b, uint64_t transfers, struct shares *ret
                                  .transfers = flows || j->id == transfers,
                                  .bytes_left = bytes_left(j->progress),
                                  .rate_max = policy ? policy->bandwidth : 0,
-                                 .paused = j->progress && j->progress->paused,
+                                 .paused = stands_still(j->progress),
                                  .once = once,
                                  .keeps = once && flows && told ? told->what.part.rate : 0};
     }
@@ -137,12 +142,12 @@ static void on_set(const Drover__V1__SetBandwidthReply *reply, void *data)
         struct told *told = told_of(b, a->job);
         if (told && told->what.is_asked && told->call == a->call) {
             told->what.is_asked = false;
-            if (reply) {
+            if (reply && reply->set) {
                 told->what.part = told->what.asked;
                 told->what.unsure = false;
                 on_change(b); /* others may have waited for this */
             } else {
-                ask_again(b, told, rpc_status()->text);
+                ask_again(b, told, reply ? "its source knows nothing of it" : rpc_status()->text);
             }
         }
     }

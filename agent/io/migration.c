@@ -39,6 +39,7 @@ struct migration {
     char *guest;
     int64_t downtime_ms; /* to be set once the job is on; 0: set */
     uint64_t speed; /* the same, once memory flows: what is said before, libvirt forgets; MiB/s, 0: set */
+    bool post_copy; /* it may be asked for, and has a limit of its own */
     bool again;     /* a sample is wanted right after the one that is being taken */
     struct loop_timer *timer;
     struct sample *sampling;
@@ -124,7 +125,10 @@ static int migrate(struct call *c, struct error *err)
     _cleanup_(params_deinit) struct params p = {0};
     if (virTypedParamsAddString(&p.list, &p.n, &p.max, VIR_MIGRATE_PARAM_URI, c->uri) < 0 ||
         (c->bandwidth_mib &&
-         virTypedParamsAddULLong(&p.list, &p.n, &p.max, VIR_MIGRATE_PARAM_BANDWIDTH, c->bandwidth_mib) < 0))
+         virTypedParamsAddULLong(&p.list, &p.n, &p.max, VIR_MIGRATE_PARAM_BANDWIDTH, c->bandwidth_mib) < 0) ||
+        (c->bandwidth_mib && (c->flags & VIR_MIGRATE_POSTCOPY) &&
+         virTypedParamsAddULLong(&p.list, &p.n, &p.max, VIR_MIGRATE_PARAM_BANDWIDTH_POSTCOPY,
+                                 c->bandwidth_mib) < 0))
         return error_libvirt(err, "cannot ask for the migration of guest %s", c->guest);
     int r = add_relocation(c, domain, &p, err);
     if (r < 0)
@@ -170,12 +174,22 @@ struct sample {
     char *guest;
     int64_t downtime_ms;
     uint64_t speed;
+    bool post_copy;      /* may be asked for */
     bool on, asked;      /* out: the job is on; libvirt answered */
     bool set, speed_set; /* out: the downtime is; the speed is */
     Drover__V1__Progress progress;
 };
 
 static void sample_later(struct migration *m);
+
+/* Of a broken stream libvirt might keep the sample waiting. */
+static bool set_speed(const struct sample *s, virDomainPtr domain)
+{
+    const unsigned later = VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY;
+    return !s->progress.broken &&
+           (s->progress.post_copy || virDomainMigrateSetMaxSpeed(domain, s->speed, 0) == 0) &&
+           (!s->post_copy || virDomainMigrateSetMaxSpeed(domain, s->speed, later) == 0);
+}
 
 static void sample_take(void *arg)
 {
@@ -203,8 +217,7 @@ static void sample_take(void *arg)
         s->progress.paused = paused && !s->progress.post_copy;
         s->set = s->downtime_ms &&
                  virDomainMigrateSetMaxDowntime(domain, (unsigned long long)s->downtime_ms, 0) == 0;
-        s->speed_set =
-            s->speed && s->progress.bytes_total && virDomainMigrateSetMaxSpeed(domain, s->speed, 0) == 0;
+        s->speed_set = s->speed && s->progress.bytes_total && set_speed(s, domain);
     }
     virTypedParamsFree(params, n);
 }
@@ -243,7 +256,8 @@ static void sample_now(void *arg)
                          .libvirt = m->libvirt,
                          .guest = xstrdup(m->guest),
                          .downtime_ms = m->downtime_ms,
-                         .speed = m->speed};
+                         .speed = m->speed,
+                         .post_copy = m->post_copy};
     drover__v1__progress__init(&s->progress);
     workers_submit(m->workers, sample_take, sample_done, s);
 }
@@ -281,6 +295,13 @@ void migration_set_bandwidth(struct migration *m, uint64_t bytes)
     migration_sample(m);
 }
 
+/* To each disk that it copies, libvirt gives all that the call says. */
+static uint64_t one_of(size_t n, uint64_t mib)
+{
+    uint64_t part = n > 1 ? mib / n : mib;
+    return mib && !part ? 1 : part;
+}
+
 /* ---- the owner's ------------------------------------------------------------------------------------------------- */
 
 static struct migration *watch(const struct migration_config *config)
@@ -290,6 +311,7 @@ static struct migration *watch(const struct migration_config *config)
     m->workers = config->workers;
     m->libvirt = config->libvirt;
     m->guest = xstrdup(config->guest);
+    m->post_copy = config->post_copy;
     m->sample = config->sample;
     m->ended = config->ended;
     m->arg = config->arg;
@@ -337,7 +359,9 @@ struct migration *migration_start(const struct migration_config *config)
     c->flags = flags_of(config);
     if (config->relocation)
         c->relocation = (Drover__V1__Relocation *)message_copy(&config->relocation->base);
-    c->bandwidth_mib = mib_of(config->bandwidth);
+    size_t copies = config->relocation ? config->relocation->n_copies : 0;
+    m->speed = copies > 1 ? mib_of(config->bandwidth) : 0;
+    c->bandwidth_mib = one_of(copies, mib_of(config->bandwidth));
     m->downtime_ms = config->live ? config->downtime_ms : 0;
     c->joinable = pthread_create(&c->thread, NULL, call_thread, c) == 0;
     if (!c->joinable) {

@@ -43,6 +43,12 @@ static bool waits(const struct whole *whole, const struct schedule_move *m, uint
     return rate < alone / WAITS_BELOW;
 }
 
+bool broker_keeps(const Drover__V1__Job *job, bool copies)
+{
+    bool memory_flows = job->progress && job->progress->bytes_total;
+    return copies && (job->mode == DROVER__V1__MODE__MODE_DEFINITION || !memory_flows);
+}
+
 static bool is_set(const struct broker_move *m)
 {
     return m->once && m->transfers;

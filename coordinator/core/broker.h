@@ -21,6 +21,10 @@ struct broker_part {
     bool waits;    /* for its turn: others have the links, and it only a little of them */
 };
 
+/* What the move begins with it keeps as long as it `copies` disks: qemu-img can't be told another rate (agent/send_disks.c), nor can
+ * libvirt before a running guest's memory flows. */
+bool broker_keeps(const Drover__V1__Job *job, bool copies);
+
 /* For each its part. */
 void broker_share(const struct fleet *fleet, const struct broker_move *moves, size_t n,
                   struct broker_part *ret);

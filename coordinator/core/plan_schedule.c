@@ -1,6 +1,7 @@
 #include "coordinator/core/plan_schedule.h"
 
 #include "common/base/memory.h"
+#include "coordinator/core/broker.h"
 #include "coordinator/core/guest_rules.h"
 
 #include <stdlib.h>
@@ -138,10 +139,16 @@ static uint64_t disks_besides(uint64_t bytes, const Drover__V1__Forecast *foreca
     return bytes > counted ? bytes - counted : 0;
 }
 
-/* Disks of a guest that is shut off begin with half of their links at most, and keep that (core/broker.h). */
+/* A copy of disks begins with half of its links at most, and keeps that (core/broker.h). */
 static uint64_t most_of_copy(const struct building *b, const char *from, const char *to)
 {
     return link_between(b->fleet, from, to) / 2;
+}
+
+/* Of two limits, 0 being none. */
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+    return !a || (b && b < a) ? b : a;
 }
 
 static struct schedule_move of_step(struct building *b, const Drover__V1__Job *job, const Step *s)
@@ -161,9 +168,9 @@ static struct schedule_move of_step(struct building *b, const Drover__V1__Job *j
         m.rate_max = known ? s->forecast->bandwidth : 0;
         m.dirty_rate = known ? s->forecast->dirtied : 0;
         take_groups(b->fleet, s->guest, &m);
-    } else if (s->disk_bytes) {
-        m.rate_max = most_of_copy(b, s->from, s->to);
     }
+    if (s->disk_bytes)
+        m.rate_max = lower(m.rate_max, most_of_copy(b, s->from, s->to));
     take_state(b, s, &m);
     b->touched[m.from] = b->touched[m.to] = true;
     return m;
@@ -181,7 +188,8 @@ static void take_other(struct building *b, const Drover__V1__Job *job)
     struct plan_schedule *out = b->out;
     struct schedule_move m = {.after = SCHEDULE_NONE, .end_ms = END_MS, .start_ms = START_MS};
     bool live = job->mode != DROVER__V1__MODE__MODE_DEFINITION;
-    m.rate_max = live ? 0 : most_of_copy(b, job->source, job->destination);
+    m.rate_max =
+        broker_keeps(job, !live || job->disk_bytes) ? most_of_copy(b, job->source, job->destination) : 0;
     m.bytes = disks_besides(job->disk_bytes, job->forecast) + (job->forecast ? job->forecast->bytes : 0);
     m.dirty_rate = job->forecast ? job->forecast->dirtied : 0;
     take_links(b, job->source, job->destination, false, &m);
@@ -200,11 +208,12 @@ static void take_measured(struct plan_schedule *s, const Drover__V1__Job *job)
     uint64_t *measured = xcalloc(s->links.n + 1, sizeof(*measured));
     for (size_t i = 0; i < job->n_steps; i++) {
         const struct schedule_move *m = &s->moves[i];
-        bool is_of_link = m->rate_max && job->steps[i]->active &&
-                          !streq(job->steps[i]->forecast->bandwidth_source, "limit");
+        const Step *step = job->steps[i];
+        bool is_of_link =
+            step->active && plan_step_known(step) && !streq(step->forecast->bandwidth_source, "limit");
         for (uint32_t k = 0; is_of_link && k < m->n_links; k++)
-            if (m->rate_max > measured[m->links[k]])
-                measured[m->links[k]] = m->rate_max;
+            if (step->forecast->bandwidth > measured[m->links[k]])
+                measured[m->links[k]] = step->forecast->bandwidth;
     }
     for (uint32_t k = 0; k < s->links.n; k++)
         if (!s->links.list[k].capacity)

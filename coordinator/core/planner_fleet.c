@@ -83,6 +83,7 @@ static void add_host(struct view *v, uint32_t i)
     out->huge_free[PLANNER_HUGE_2M] = pages_free(h, &promised, UINT64_C(2) << 20);
     out->huge_free[PLANNER_HUGE_1G] = pages_free(h, &promised, UINT64_C(1) << 30);
     out->cpus = r->cpu ? r->cpu->online : 0;
+    out->vcpus = (uint32_t)promised.vcpus;
 }
 
 /* ---- guests ----------------------------------------------------------------------------------------------------- */
@@ -92,21 +93,17 @@ static char *finding_text(const Drover__V1__Finding *f)
     return xasprintf("%s: %s (%s)", f->subject, f->seen, f->id);
 }
 
-/* What the rules have against the guest wherever it goes. */
+/* What the rules have against the guest wherever it goes: not that it is busy, which passes, as its step waits for that. */
 static char *own_fault(const struct view *v, const struct fleet_guest *guest)
 {
-    /* Not that it is busy, which passes: its step waits for that. */
-    static const char *const ids[] = {"guest-state",        "mode-allowed",   "host-device",
-                                      "snapshots",          "checkpoints",    "managed-save",
-                                      "firmware-variables", "disk-transient", NULL};
     struct preflight in = view_move(v, guest, guest->host);
     struct findings findings = {0};
     char *text = NULL;
+    in.own = true;
     preflight_run(&in, &findings);
     accept_apply(&findings, v->of.accept, v->of.n_accept);
     for (size_t i = 0; i < findings.n && !text; i++)
-        if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK &&
-            view_one_of(findings.list[i]->id, ids))
+        if (findings.list[i]->severity == DROVER__V1__SEVERITY__BLOCK)
             text = finding_text(findings.list[i]);
     findings_deinit(&findings);
     return text;
@@ -229,6 +226,13 @@ static int by_uuid(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* Where a guest is on its way to. */
+static void add_copy(struct view *v, const struct fleet_guest *guest)
+{
+    if (fleet_guest_active(guest->guest))
+        v->hosts[guest->host - v->of.fleet->hosts].vcpus += guest->guest->vcpus;
+}
+
 static void add_guests(struct view *v, const struct fleet *fleet)
 {
     uint32_t n = 0, i = 0;
@@ -247,8 +251,10 @@ static void add_guests(struct view *v, const struct fleet *fleet)
     qsort(all, n, sizeof(*all), by_uuid);
     for (i = 0; i < n; i++) {
         const char *uuid = all[i].guest->guest->uuid;
-        if (i && strcasecmp(uuid, all[i - 1].guest->guest->uuid) == 0)
+        if (i && strcasecmp(uuid, all[i - 1].guest->guest->uuid) == 0) {
+            add_copy(v, all[i].guest);
             continue;
+        }
         v->by_uuid[v->view.fleet.n_guests] = (struct named){uuid, v->view.fleet.n_guests};
         add_guest(v, all[i].guest);
     }

@@ -85,6 +85,7 @@ static bool with_aside(struct search *search, struct trail *t, uint32_t unit, ui
     struct state *s = search->state;
     uint32_t start = t->n;
     bool ok = true;
+    search->effort -= n + 1;
     for (uint32_t i = 0; i < n && ok; i++)
         ok = put(s, t, aside[i], state_nowhere(s));
     ok = ok && state_obstacle(s, unit, host) == FITS && planner_fits(s->planner, unit, host) &&
@@ -132,7 +133,7 @@ static bool find_room(struct search *search, struct trail *t, uint32_t unit, int
                                                                                       several_aside};
     for (int level = 1; level <= depth; level++)
         for (int way = 0; way < 2; way++)
-            for (uint32_t h = 0; h < s->planner->n_hosts && search->effort > 0; h++)
+            for (uint32_t h = 0; h < s->planner->n_hosts && search->effort > 0; h++, search->effort--)
                 if (s->takes[h] && may_clear(state_obstacle(s, unit, h)) &&
                     planner_fits(s->planner, unit, h) && ways[way](search, t, unit, h, level))
                     return true;

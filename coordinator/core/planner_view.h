@@ -30,7 +30,6 @@ bool view_accepts(const struct view *v, const char *id);
 /* Whether a pin, a label or a group that is to be apart forbids anything. */
 bool view_rules_bind(const struct view *v);
 
-bool view_one_of(const char *id, const char *const *list); /* which ends with NULL */
 struct preflight view_move(const struct view *v, const struct fleet_guest *guest,
                            const struct fleet_host *to);
 

@@ -23,7 +23,7 @@ bool view_rules_bind(const struct view *v)
     return !view_accepts(v, "guest-rules");
 }
 
-bool view_one_of(const char *id, const char *const *list)
+static bool one_of(const char *id, const char *const *list)
 {
     while (*list && !streq(*list, id))
         list++;
@@ -113,7 +113,7 @@ const char *view_why_not(void *arg, uint32_t guest, uint32_t host)
     accept_apply(&findings, v->of.accept, v->of.n_accept);
     for (size_t i = 0; i < findings.n; i++) {
         const Drover__V1__Finding *f = findings.list[i];
-        if (f->severity != DROVER__V1__SEVERITY__BLOCK || view_one_of(f->id, others) ||
+        if (f->severity != DROVER__V1__SEVERITY__BLOCK || one_of(f->id, others) ||
             (v->guests[guest].pages && streq(f->id, "hugepages")))
             continue;
         /* Alike for all hosts that lack the same thing. */

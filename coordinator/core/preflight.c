@@ -78,10 +78,10 @@ static const struct rule rules[] = {
      "Something works on the guest already: a job of Drover, a transaction that its agent holds, or a job of "
      "libvirt.",
      false},
-    {"guest-state", B, ALWAYS, rule_guest_state,
+    {"guest-state", B, OWN, rule_guest_state,
      "Guests move while they run, or as a definition while they are shut off; not paused, crashed or asleep.",
      false},
-    {"mode-allowed", B, ALWAYS, rule_mode_allowed,
+    {"mode-allowed", B, OWN, rule_mode_allowed,
      "Post-copy was asked for, and the policy's allow does not have it.", false},
     {"post-copy-handover", W, MOVING, rule_post_copy_handover,
      "A migration that may go on as post-copy can't start paused: libvirt runs the guest at the "
@@ -105,17 +105,17 @@ static const struct rule rules[] = {
      "Another host has a definition of the same guest, or had it when it was last heard of. It must not be "
      "started there.",
      false},
-    {"host-device", B, MOVING, rule_hostdevs,
+    {"host-device", B, MOVING | OWN, rule_hostdevs,
      "A device of the host was given to the guest. QEMU can't move the state that is in the device.", false},
     {"host-device-defined", W, AT_REST, rule_hostdevs,
      "The definition names a device of the host. At the destination the guest starts only if the same device "
      "is there.",
      false},
-    {"snapshots", B, MOVING, rule_snapshots, "libvirt refuses to migrate a running guest that has snapshots.",
-     false},
-    {"checkpoints", B, ALWAYS, rule_checkpoints,
+    {"snapshots", B, MOVING | OWN, rule_snapshots,
+     "libvirt refuses to migrate a running guest that has snapshots.", false},
+    {"checkpoints", B, OWN, rule_checkpoints,
      "Backup checkpoints are kept by the libvirt that made them and would be lost by a move.", false},
-    {"managed-save", B, AT_REST, rule_managed_save,
+    {"managed-save", B, AT_REST | OWN, rule_managed_save,
      "The guest's memory is saved on the source (virsh managedsave). Moving just its definition would lose "
      "it.",
      false},
@@ -123,7 +123,7 @@ static const struct rule rules[] = {
      "The guest's definition, which goes along, names disks or networks that the guest does not have while "
      "it runs. They were not checked, and its next start at the destination needs them.",
      false},
-    {"firmware-variables", B, AT_REST, rule_nvram,
+    {"firmware-variables", B, AT_REST | OWN, rule_nvram,
      "UEFI variables are in a file that only the source has. A running guest takes them along; a definition "
      "does not.",
      false},
@@ -394,7 +394,7 @@ static const struct rule rules[] = {
      "QEMU takes over raw and qcow2 images of a running guest with certainty; others (vmdk, qed, ...) are "
      "not made for it.",
      false},
-    {"disk-transient", B, MOVING, rule_disk_transient,
+    {"disk-transient", B, MOVING | OWN, rule_disk_transient,
      "What the guest wrote to a transient disk is in an overlay that only the source has; libvirt refuses to "
      "migrate it.",
      false},

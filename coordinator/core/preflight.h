@@ -3,10 +3,11 @@
 
 #include "coordinator/core/evidence.h"
 
-/* What moves bring to a host and its free memory does not tell yet, in bytes. */
+/* What moves bring to a host and its report does not tell yet: bytes, and vCPUs. */
 struct promised {
     uint64_t memory;
     uint64_t pages_2m, pages_1g; /* of huge pages */
+    uint64_t vcpus;
 };
 
 struct preflight {
@@ -21,6 +22,7 @@ struct preflight {
     size_t n_open;
     uint64_t open_job; /* on this guest; 0: none */
     bool copy_storage; /* disks that the hosts don't share are copied */
+    bool own;          /* only the rules that are of the guest itself, wherever it goes, are asked */
     const struct evidence
         *evidence; /* what the agents proved; NULL: they were not asked, and those rules keep still */
     const Drover__V1__Guest

@@ -1,7 +1,6 @@
 /* Asks the rules of preflight.c, each when its facts are there. */
 #include "coordinator/core/preflight.h"
 
-#include "common/model/need.h"
 #include "coordinator/core/mapping.h"
 #include "coordinator/core/rules.h"
 
@@ -19,6 +18,8 @@ static bool asked(const struct rule *rule, const struct preflight *in)
     bool silent = probed && (evidence_silent(in->evidence, in->source) ||
                              evidence_silent(in->evidence, in->destination));
     if (((rule->when & PROBED) && (!probed || silent)) || ((rule->when & SILENT) && !silent))
+        return false;
+    if (in->own && !(rule->when & OWN))
         return false;
     bool moving = in->mode != DROVER__V1__MODE__MODE_DEFINITION;
     if ((rule->when & (REPORTS | LIBVIRT)) && (!from || !to))
@@ -53,14 +54,14 @@ void preflight_run(const struct preflight *in, struct findings *out)
     refresh(in, &guest, &now);
     with.guest = &guest;
     Drover__V1__Mapping *mapping = mapping_between(in->fleet->mappings, in->source, in->destination);
-    Drover__V1__Guest *there = mapping_guest(mapping, in->guest->guest);
-    with.there = there;
+    Drover__V1__Guest *mapped = mapping ? mapping_guest(mapping, in->guest->guest) : NULL;
+    with.there = mapped ? mapped : in->guest->guest;
     const struct rule *rule;
     for (size_t i = 0; (rule = preflight_rule(i)); i++)
         if (asked(rule, &with))
             rule->look(&with, rule, out);
     storage_mark_elsewhere(&with, out);
-    drover__v1__guest__free_unpacked(there, NULL);
+    drover__v1__guest__free_unpacked(mapped, NULL);
     drover__v1__mapping__free_unpacked(mapping, NULL);
 }
 
@@ -72,18 +73,4 @@ Drover__V1__Mode preflight_mode(Drover__V1__Mode asked_for, const Drover__V1__Gu
     case DROVER__V1__MODE__MODE_OFFLINE: return off ? DROVER__V1__MODE__MODE_DEFINITION : asked_for;
     default: return asked_for;
     }
-}
-
-uint64_t preflight_need(const Drover__V1__Guest *guest)
-{
-    return need_memory(guest->memory_max, guest->n_hugepages);
-}
-
-int64_t preflight_room(const struct fleet_host *destination, const struct promised *promised,
-                       const Drover__V1__Guest *guest)
-{
-    const Drover__V1__HostReport *r = destination->report;
-    /* Once prepared, a promised guest is in the agent's own count of reservations. */
-    uint64_t held = r->memory_reserved > promised->memory ? r->memory_reserved : promised->memory;
-    return (int64_t)r->memory_free - (int64_t)held - (int64_t)preflight_need(guest);
 }

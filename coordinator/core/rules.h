@@ -20,6 +20,7 @@ enum {
         1
         << 4, /* only when the agents were asked (struct preflight.evidence), and both of the hosts answered */
     SILENT = 1 << 5, /* only when they were asked, and one of the hosts did not */
+    OWN = 1 << 6,    /* of the guest itself, wherever it goes (struct preflight.own) */
 };
 
 struct rule {

@@ -73,6 +73,7 @@ void promised_add(struct promised *promised, const struct fleet_guest *guest)
 {
     uint64_t size = 0, bytes = preflight_pages(guest, &size), *pages = promised_pages(promised, size);
     promised->memory += preflight_need(guest->guest);
+    promised->vcpus += guest->guest->vcpus;
     if (pages)
         *pages += bytes;
 }
@@ -129,7 +130,7 @@ RULE(vcpu_limit)
     const Drover__V1__HostReport *r = in->destination->report;
     const Drover__V1__Guest *g = in->guest->guest;
     uint64_t limit = r->cpu ? (uint64_t)r->cpu->online * in->policy->vcpu_percent / 100 : 0;
-    uint64_t sum = r->vcpus_guests + (uint64_t)g->vcpus;
+    uint64_t sum = r->vcpus_guests + in->promised.vcpus + g->vcpus;
     if (limit && sum > limit)
         found(("host %s", in->destination->name),
               ("its running guests would have %llu vCPUs then, on %u logical CPUs", (unsigned long long)sum,

@@ -1,4 +1,5 @@
 /* Rules about what the guest needs to find at the destination. */
+#include "common/model/need.h"
 #include "coordinator/core/probe_plan.h"
 #include "coordinator/core/rules.h"
 
@@ -9,6 +10,20 @@
 static const Drover__V1__HostReport *there(const struct preflight *in)
 {
     return in->destination->report;
+}
+
+uint64_t preflight_need(const Drover__V1__Guest *guest)
+{
+    return need_memory(guest->memory_max, guest->n_hugepages);
+}
+
+int64_t preflight_room(const struct fleet_host *destination, const struct promised *promised,
+                       const Drover__V1__Guest *guest)
+{
+    const Drover__V1__HostReport *r = destination->report;
+    /* Once prepared, a promised guest is in the agent's own count of reservations. */
+    uint64_t held = r->memory_reserved > promised->memory ? r->memory_reserved : promised->memory;
+    return (int64_t)r->memory_free - (int64_t)held - (int64_t)preflight_need(guest);
 }
 
 RULE(memory_free)

@@ -76,7 +76,7 @@ def test_without_userfaultfd_it_is_no_rung(fleet, drover, undo):
 
 def test_a_link_cut_in_post_copy_is_waited_out(fleet, drover):
     guest(fleet)
-    started = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", "--allow", "post-copy", "--detach", "--json")
+    started = drover("migrate", "web1", "--to", "kvm2", "--mode", "post-copy", "--allow", "post-copy", "--bandwidth", "20MiB/s", "--detach", "--json")
     job = document(started)["jobs"][0]["id"]
 
     def progress():
@@ -84,6 +84,7 @@ def test_a_link_cut_in_post_copy_is_waited_out(fleet, drover):
 
     wait_for(lambda: progress().get("post_copy"), 60, "post-copy", poll=0.1)
     kvm1 = fleet.node("kvm1")
+    assert kvm1.virsh("migrate-getspeed", "web1", "--postcopy") == "20"
     fleet.link("kvm2", up=False)
     kvm1.virsh("domjobabort", "web1", "--postcopy")  # else it takes libvirt half a minute to see that the path is gone
     wait_for(lambda: progress().get("broken"), 60, "the broken stream to be seen", poll=0.1)

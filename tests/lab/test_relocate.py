@@ -1,5 +1,6 @@
 """A guest whose place at the destination is another: mapped paths and bridges, and disks that are copied."""
 
+import json
 import os
 import signal
 from threading import Thread
@@ -147,6 +148,26 @@ def test_a_local_disk_is_copied_there_and_back(fleet, drover, images):
     moved(drover, "web1", "--copy-storage", to="kvm1")
     assert_goes_on(fleet, "web1", "kvm1")
     assert content(kvm1, f"{IMAGES}/web1-0.raw", "back") == content(kvm1, left, "here")
+
+
+def test_all_disks_of_a_running_guest_are_copied_within_its_bandwidth(fleet, drover, images):
+    kvm1, _ = images
+    fleet.guest_add("web1", on="kvm1", disks=["local", "local"], tick_ms=100, size=64)
+    for path in (f"{IMAGES}/web1-0.raw", f"{IMAGES}/web1-1.raw"):
+        with open(kvm1.path(path), "r+b") as image:
+            image.seek(8 << 20)
+            image.write(MARK * 128)
+    known(drover, "web1")
+
+    def rates():
+        jobs = json.loads(kvm1.virsh("qemu-monitor-command", "web1", '{"execute": "query-block-jobs"}', check=False) or "{}")
+        return [job["speed"] for job in jobs.get("return", [])]
+
+    job = document(drover("migrate", "web1", "--to", "kvm2", "--copy-storage", "--bandwidth", "8MiB/s", "--detach", "--json"))["jobs"][0]["id"]
+    wait_for(lambda: len(rates()) == 2, 30, "both disks to be copied", poll=0.1)
+    assert rates() == [4 << 20] * 2
+    wait_for_job(drover, job, ("done",), deadline=120)
+    assert_runs_only_on(fleet, "web1", "kvm2")
 
 
 @pytest.mark.parametrize("same, deep", [(True, False), (False, False), (True, True), (False, True)])

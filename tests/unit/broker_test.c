@@ -196,6 +196,21 @@ static void what_keeps_its_rate_has_an_even_part_and_the_others_the_rest(void **
     fleet_deinit(&fleet);
 }
 
+static void a_running_guests_copy_keeps_its_rate_until_its_memory_flows(void **state)
+{
+    (void)state;
+    Drover__V1__Job job = DROVER__V1__JOB__INIT;
+    Drover__V1__Progress progress = DROVER__V1__PROGRESS__INIT;
+    assert_true(broker_keeps(&job, true) && !broker_keeps(&job, false));
+    job.progress = &progress;
+    progress.disk_total = progress.disk_done = 500 * MIB;
+    assert_true(broker_keeps(&job, true));
+    progress.bytes_total = 100 * MIB;
+    assert_false(broker_keeps(&job, true));
+    job.mode = DROVER__V1__MODE__MODE_DEFINITION;
+    assert_true(broker_keeps(&job, true) && !broker_keeps(&job, false));
+}
+
 /* What one begins with is for good, so that no later one may be left with nothing. */
 static void one_that_begins_alone_leaves_half_of_the_link(void **state)
 {
@@ -274,6 +289,7 @@ int main(void)
         cmocka_unit_test(one_alone_has_it_all_again),
         cmocka_unit_test(who_may_use_more_waits_for_those_that_use_less),
         cmocka_unit_test(what_keeps_its_rate_has_an_even_part_and_the_others_the_rest),
+        cmocka_unit_test(a_running_guests_copy_keeps_its_rate_until_its_memory_flows),
         cmocka_unit_test(one_that_begins_alone_leaves_half_of_the_link),
         cmocka_unit_test(what_is_told_beside_copies_that_have_it_all_is_a_limit),
         cmocka_unit_test(a_lines_delay_is_that_between_two_sites),

@@ -136,11 +136,12 @@ static void room_counts_what_is_promised_and_held(void **state)
     r->memory_free = 6 * GIB;
     r->memory_reserved = GIB;
     made_host(&fleet, "kvm3");
-    const struct promised promised[3] = {[1] = {.memory = 2 * GIB}};
+    const struct promised promised[3] = {[1] = {.memory = 2 * GIB, .vcpus = 3}};
     const bool closed[] = {false, false, true};
     struct planner_view *view = planner_view_new(&(struct planner_view_of){
         .fleet = &fleet, .policy = &policy, .promised = promised, .closed = closed, .busy = busy});
     assert_int_equal(view->fleet.hosts[1].memory_free, 4 * GIB);
+    assert_int_equal(view->fleet.hosts[1].vcpus, 3);
     struct planner_plan plan = emptied(view);
     assert_int_equal(plan.n_stuck, 2);
     assert_string_equal(plan.stuck[0].why, "kvm2: less than 4300 MiB of memory free; kvm3: in maintenance");
@@ -159,6 +160,7 @@ static void each_guest_is_there_once_where_it_runs(void **state)
         DROVER__V1__GUEST_STATE__GUEST_SHUTOFF;
     made_guest(made_host(&fleet, "kvm2"), "web1", UUID_A);
     made_guest(made_host(&fleet, "kvm3"), "web1", UUID_B);
+    made_guest(made_host(&fleet, "kvm4"), "web1", UUID_A);
     struct planner_view *view =
         planner_view_new(&(struct planner_view_of){.fleet = &fleet, .policy = &policy});
     assert_int_equal(view->fleet.n_guests, 2);
@@ -166,6 +168,9 @@ static void each_guest_is_there_once_where_it_runs(void **state)
     assert_int_equal(view->fleet.guests[web1].host, 1);
     assert_int_equal(planner_view_guest(view, UUID_C), PLANNER_NONE);
     assert_int_equal(planner_view_host(view, "kvm9"), PLANNER_NONE);
+    /* One that is on its way is counted at both ends. */
+    assert_int_equal(view->fleet.hosts[0].vcpus, 0);
+    assert_int_equal(view->fleet.hosts[3].vcpus, 2);
     /* Two guests of one name can't be on one host. */
     assert_int_equal(view->fleet.guests[web1].n_groups, 1);
     assert_true(view->fleet.groups[view->fleet.guests[web1].groups[0]].apart);
@@ -200,6 +205,7 @@ static void huge_pages_count_what_is_promised_and_held(void **state)
     struct promised promised[2] = {{0}};
     promised_add(&promised[1], fleet_guest_on(fleet_host(&fleet, "kvm1"), UUID_A));
     assert_int_equal(promised[1].pages_2m, 4 * GIB);
+    assert_int_equal(promised[1].vcpus, 2);
     const struct planner_view_of of = {.fleet = &fleet, .policy = &policy, .promised = promised};
     struct planner_view *view = planner_view_new(&of);
     assert_int_equal(view->fleet.hosts[1].huge_free[PLANNER_HUGE_2M], 4 * GIB);

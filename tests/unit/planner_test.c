@@ -1,6 +1,7 @@
 #include "coordinator/core/planner.h"
 
 #include "common/base/memory.h"
+#include "coordinator/core/planner_search.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,7 +123,7 @@ static void what_is_stuck_says_why_host_by_host(void **state)
     free(m);
 }
 
-static const char *host_of(const struct made *m, const struct planner_plan *plan, const char *guest)
+static const char *place_of(const struct made *m, const struct planner_plan *plan, const char *guest)
 {
     const char *host = "nowhere";
     for (uint32_t i = 0; i < m->fleet.n_guests; i++)
@@ -162,6 +163,33 @@ static void others_make_room_for_a_large_guest(void **state)
     free(m);
 }
 
+/* However many ways there are to make too little room. */
+static void room_that_is_sought_in_vain_costs_effort(void **state)
+{
+    (void)state;
+    struct made *m = made_new(3, 1);
+    made_guest(m, 0, 8);
+    for (uint32_t i = 0; i < 8; i++)
+        made_guest(m, 1 + i % 2, 1);
+    const struct planner_request request = {.goal = PLANNER_EVACUATE, .from = first_host};
+    struct planner *planner = planner_new(&m->fleet);
+    struct state s;
+    state_init(&s, planner, &request);
+    uint32_t unit = planner->unit_of[planner->guest_rank[0]];
+    bool wanted[16] = {0};
+    wanted[unit] = s.open[unit] = true;
+    struct search search = {.state = &s, .wanted = wanted, .todo = &unit, .n_todo = 1, .effort = 1000};
+    search_make_room(&search);
+    assert_true(s.open[unit]);
+    assert_in_range(search.effort, 800, 900);
+    search.effort = 10;
+    search_make_room(&search);
+    assert_true(search.effort <= 0 && search.effort > -10);
+    state_deinit(&s);
+    planner_free(planner);
+    free(m);
+}
+
 /* Two full hosts whose guests are better off on the other one: by way of the third. */
 static void guests_change_places_by_a_third_host(void **state)
 {
@@ -179,8 +207,8 @@ static void guests_change_places_by_a_third_host(void **state)
     assert_int_equal(plan.moves[0].to, 2);
     assert_true(plan.moves[1].waits);
     assert_int_equal(plan.moves[2].after, 0);
-    assert_string_equal(host_of(m, &plan, "vm00"), "kvm2");
-    assert_string_equal(host_of(m, &plan, "vm01"), "kvm1");
+    assert_string_equal(place_of(m, &plan, "vm00"), "kvm2");
+    assert_string_equal(place_of(m, &plan, "vm01"), "kvm1");
     planner_plan_deinit(&plan);
     free(m);
 }
@@ -204,8 +232,8 @@ static void busy_guests_change_places_where_memory_is_tight(void **state)
     assert_int_equal(plan.moves[0].reason, PLANNER_STOPOVER);
     assert_int_equal(plan.moves[0].to, 2);
     assert_int_equal(plan.moves[2].after, 0);
-    assert_string_not_equal(host_of(m, &plan, "vm00"), host_of(m, &plan, "vm01"));
-    assert_string_not_equal(host_of(m, &plan, "vm02"), host_of(m, &plan, "vm03"));
+    assert_string_not_equal(place_of(m, &plan, "vm00"), place_of(m, &plan, "vm01"));
+    assert_string_not_equal(place_of(m, &plan, "vm02"), place_of(m, &plan, "vm03"));
     planner_plan_deinit(&plan);
 
     /* Without that room they can't, and one of them alone would make nothing better. */
@@ -230,8 +258,8 @@ static void huge_pages_are_counted_by_size(void **state)
     struct planner_plan plan =
         planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
     assert_int_equal(plan.n_moves, 2);
-    assert_string_equal(host_of(m, &plan, "vm00"), "kvm2");
-    assert_string_equal(host_of(m, &plan, "vm02"), "kvm3");
+    assert_string_equal(place_of(m, &plan, "vm00"), "kvm2");
+    assert_string_equal(place_of(m, &plan, "vm02"), "kvm3");
     assert_string_equal(plan.stuck[0].why,
                         "kvm2, kvm3, kvm4: less than 4096 MiB of huge pages of 2 MiB free");
     planner_plan_deinit(&plan);
@@ -286,8 +314,8 @@ static void groups_stay_together_and_apart(void **state)
     struct planner_plan plan =
         planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
     assert_int_equal(plan.n_moves, 4);
-    assert_string_equal(host_of(m, &plan, "vm00"), host_of(m, &plan, "vm01"));
-    assert_string_not_equal(host_of(m, &plan, "vm02"), host_of(m, &plan, "vm03"));
+    assert_string_equal(place_of(m, &plan, "vm00"), place_of(m, &plan, "vm01"));
+    assert_string_not_equal(place_of(m, &plan, "vm02"), place_of(m, &plan, "vm03"));
     planner_plan_deinit(&plan);
 
     m->guests[1].stays = "it has a snapshot";
@@ -428,6 +456,7 @@ int main(void)
         cmocka_unit_test(an_evacuation_spreads_the_guests),
         cmocka_unit_test(what_is_stuck_says_why_host_by_host),
         cmocka_unit_test(others_make_room_for_a_large_guest),
+        cmocka_unit_test(room_that_is_sought_in_vain_costs_effort),
         cmocka_unit_test(guests_change_places_by_a_third_host),
         cmocka_unit_test(busy_guests_change_places_where_memory_is_tight),
         cmocka_unit_test(huge_pages_are_counted_by_size),

@@ -105,6 +105,12 @@ SPOIL(too_many_vcpus)
     m->policy.vcpu_percent = 150; /* of 16 */
     m->to->vcpus_guests = 23;
 }
+SPOIL(promised_vcpus)
+{
+    m->policy.vcpu_percent = 150;
+    m->to->vcpus_guests = 20;
+    m->in.promised.vcpus = 3;
+}
 SPOIL(old_libvirt_by_policy)
 {
     m->policy.block_older = true;
@@ -398,6 +404,7 @@ const struct spoiled preflight_hardware[] = {
     {no_such_pages, "hugepages", "0 of its 0 huge pages of 1048576 KiB", ONLY, B},
     {few_pages_at_rest, "hugepages-to-start", "1 of its 1", ONLY, W},
     {too_many_vcpus, "vcpu-limit", "25 vCPUs then, on 16", ONLY, B},
+    {promised_vcpus, "vcpu-limit", "25 vCPUs then, on 16", ONLY, B},
     {old_libvirt_by_policy, "libvirt-version", "8.0.0", ONLY, B},
     {no_hyperv, "hypervisor-feature", "hyperv-relaxed", ONLY, B},
     {no_swtpm, "hypervisor-feature", "tpm-emulator", ONLY, B},

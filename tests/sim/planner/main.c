@@ -10,7 +10,7 @@
 
 struct tally {
     uint64_t moves, stuck, stopovers, rooms, waits, emptied, better, first_fit_moves, played, huge_moves,
-        huge_stuck;
+        huge_stuck, dropped;
 };
 
 static const char *worse(const struct random_fleet *f, const struct planner_plan *plan, struct tally *tally)
@@ -82,12 +82,12 @@ static const char *try_one(uint64_t seed, struct tally *tally)
     const char *fault = check_plan(&f, &plan);
     if (!fault)
         fault = worse(&f, &plan, tally);
-    if (!fault && seed % 4 == 0)
+    if (!fault)
         fault = differs(&f, &plan, seed);
     if (!fault)
         fault = goes_on(&f, &plan);
     if (!fault && plan.n_moves) {
-        fault = play(&f, &plan, seed);
+        fault = play(&f, &plan, seed, &tally->dropped);
         tally->played++;
     }
     tally->moves += plan.n_moves;
@@ -127,14 +127,14 @@ int main(int argc, char **argv)
         }
     }
     printf("fleets=%llu moves=%llu stuck=%llu stopovers=%llu makes_room=%llu waits=%llu emptied=%llu "
-           "better_than_first_fit=%llu played=%llu huge_moves=%llu huge_stuck=%llu\n",
+           "better_than_first_fit=%llu played=%llu dropped=%llu huge_moves=%llu huge_stuck=%llu\n",
            (unsigned long long)n, (unsigned long long)t.moves, (unsigned long long)t.stuck,
            (unsigned long long)t.stopovers, (unsigned long long)t.rooms, (unsigned long long)t.waits,
            (unsigned long long)t.emptied, (unsigned long long)t.better, (unsigned long long)t.played,
-           (unsigned long long)t.huge_moves, (unsigned long long)t.huge_stuck);
+           (unsigned long long)t.dropped, (unsigned long long)t.huge_moves, (unsigned long long)t.huge_stuck);
     /* A test that never meets what it is for says nothing. */
     if (n >= 10000 && !(t.moves && t.stuck && t.stopovers && t.rooms && t.waits && t.emptied && t.better &&
-                        t.huge_moves && t.huge_stuck)) {
+                        t.dropped && t.huge_moves && t.huge_stuck)) {
         fprintf(stderr, "some kind of plan never came up\n");
         return 1;
     }

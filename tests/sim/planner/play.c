@@ -22,6 +22,8 @@ struct player {
     uint64_t rng;
     double left[MOVES]; /* bytes, or ms */
     bool hasty;         /* moves don't wait as the plan says: only the room that there is holds them back */
+    bool fails;         /* some move before its switch-over */
+    uint64_t dropped;   /* those that did */
 };
 
 static void make_links(struct player *p)
@@ -90,6 +92,11 @@ static bool runs(const struct schedule_move *m)
     return flows(m) || m->state == SCHEDULE_ENDING;
 }
 
+static bool is_over(const struct schedule_move *m)
+{
+    return m->state == SCHEDULE_DONE || m->state == SCHEDULE_DROPPED;
+}
+
 static const char *rates_fault(const struct player *p, const uint64_t *shares)
 {
     for (uint32_t l = 0; l < LINKS; l++) {
@@ -141,7 +148,7 @@ static const char *moves_fault(const struct player *p)
                     if (p->moves[i].apart[a] == p->moves[k].apart[b])
                         return "two of an anti-affinity group on the move";
         for (uint32_t k = 0; k < p->schedule.n_moves; k++)
-            if (p->moves[k].turn < p->moves[i].turn && p->moves[k].state != SCHEDULE_DONE)
+            if (p->moves[k].turn < p->moves[i].turn && !is_over(&p->moves[k]))
                 return "a move before its turn";
     }
     return pairs_fault(p);
@@ -172,9 +179,12 @@ static void enter(struct player *p, uint32_t i, enum schedule_state state)
         p->left[i] = (double)m->end_ms;
     } else {
         p->world.coming[guest] = PLANNER_NONE;
+    }
+    if (state == SCHEDULE_DONE) {
         p->world.at[guest] = m->to;
         p->world.away[guest] = true;
     }
+    p->dropped += state == SCHEDULE_DROPPED;
 }
 
 static double time_left(const struct player *p, uint32_t i, const uint64_t *shares)
@@ -199,6 +209,12 @@ static double time_to_near(const struct player *p, uint32_t i, const uint64_t *s
                : left * 1000 / (double)shares[i];
 }
 
+static enum schedule_state after(struct player *p, uint32_t i)
+{
+    bool drops = p->fails && flows(&p->moves[i]) && !random_below(&p->rng, 8);
+    return drops ? SCHEDULE_DROPPED : p->moves[i].state + 1;
+}
+
 /* False when nothing runs. */
 static bool advance(struct player *p, const uint64_t *shares, double *now)
 {
@@ -213,7 +229,7 @@ static bool advance(struct player *p, const uint64_t *shares, double *now)
         if (!runs(&p->moves[i]))
             continue;
         if (time_left(p, i, shares) <= soonest) {
-            enter(p, i, p->moves[i].state + 1);
+            enter(p, i, after(p, i));
         } else if (p->moves[i].state == SCHEDULE_TRANSFER) {
             p->left[i] -= soonest * (double)shares[i] / 1000;
             p->moves[i].bytes_left = (uint64_t)p->left[i];
@@ -250,26 +266,31 @@ static const char *play_on(struct player *p)
             fault = hosts_fault(p);
     } while (!fault && advance(p, shares, &now));
     for (uint32_t i = 0; !fault && i < p->schedule.n_moves; i++) {
-        if (p->hasty)
+        if (p->hasty || p->dropped)
             break;
         if (p->moves[i].state != SCHEDULE_DONE)
             fault = "a move never got to run, though nothing failed";
         else if (slots[i].end_ms < 0)
             fault = "the forecast says never, and it was done";
     }
-    if (!fault && !p->hasty && (now > (double)forecast.finish_ms + 2 || now < (double)forecast.finish_ms - 2))
+    if (!fault && !p->hasty && !p->dropped &&
+        (now > (double)forecast.finish_ms + 2 || now < (double)forecast.finish_ms - 2))
         fault = "the end is not when the forecast said";
     return fault;
 }
 
-const char *play(const struct random_fleet *fleet, const struct planner_plan *plan, uint64_t seed)
+const char *play(const struct random_fleet *fleet, const struct planner_plan *plan, uint64_t seed,
+                 uint64_t *dropped)
 {
     struct player p = {.plan = plan, .rng = seed ^ 0x91a7};
     world_init(&p.world, fleet);
     p.hasty = seed % 3 == 0 && !fleet->fleet.n_groups && fleet->fleet.vcpu_ratio == 0;
     for (uint32_t i = 0; i < fleet->fleet.n_guests; i++)
         p.hasty &= !fleet->guests[i].huge;
+    p.fails = seed % 4 == 1;
     make_links(&p);
     make_moves(&p);
-    return play_on(&p);
+    const char *fault = play_on(&p);
+    *dropped += p.dropped;
+    return fault;
 }

@@ -3,5 +3,6 @@
 
 #include "check.h"
 
-/* What went wrong; NULL if nothing did. */
-const char *play(const struct random_fleet *fleet, const struct planner_plan *plan, uint64_t seed);
+/* What went wrong; NULL if nothing did. `dropped` is counted up. */
+const char *play(const struct random_fleet *fleet, const struct planner_plan *plan, uint64_t seed,
+                 uint64_t *dropped);
