@@ -430,6 +430,12 @@ static struct participant_step destination_abort(const struct participant *p,
     }
     if (p->state == PARTICIPANT_NONE && !is_lost(p))
         return s;
+    if (is_lost(p) && f->guest == PARTICIPANT_UNASKED)
+        return doubt(p, "libvirt can't be asked");
+    if (is_lost(p) && f->guest != PARTICIPANT_ABSENT && !alive(f))
+        return doubt(p,
+                     "the guest is the source's, and is defined here without a record of this transaction: "
+                     "if nothing needs it here, undefine it (virsh undefine)");
     if (f->guest == PARTICIPANT_UNASKED) {
         s.answer = PARTICIPANT_IN_DOUBT;
         s.why = "libvirt can't be asked whether an image is left over";
@@ -448,12 +454,8 @@ static struct participant_step destination_taken(const struct participant *p,
         return doubt(
             p, "the guest was taken back to the source, and a QEMU of it is here: two copies of one guest "
                "destroy its disks; end this one (virsh destroy)");
-    if ((owned || is_lost(p)) && f->guest == PARTICIPANT_UNASKED)
+    if (owned && f->guest == PARTICIPANT_UNASKED)
         return doubt(p, "libvirt can't be asked");
-    if (is_lost(p) && f->guest != PARTICIPANT_ABSENT && !alive(f))
-        return doubt(p, "the guest was taken back to the source, and is defined here without a record of "
-                        "this transaction: "
-                        "if nothing needs it here, undefine it (virsh undefine)");
     if (!owned)
         return destination_abort(p, f);
     struct participant_step s = to(PARTICIPANT_TOMBSTONE, PARTICIPANT_DONE);

@@ -550,11 +550,13 @@ end:
 #ifdef LOST_RECORDS
     :: atomic { FREE && GOT(ACTIVATE) && D_LOST && up[h] && COMPLETE(h) -> printf("D17\n"); take(ACTIVATE, RUNS);
         image[t] = true; destination_is(OWNER); DO(D_DEFINE | D_RESUME) }
-    :: atomic { FREE && GOT(ABORT) && D_LOST -> printf("D17\n"); take(ABORT, ABORT_OK); image[t] = true; destination_is(TOMBSTONE);
+    :: atomic { FREE && GOT(ABORT) && D_LOST && up[h] ->
+        printf("D17\n"); take(ABORT, ABORT_OK);
         if
-        :: up[h] -> DO(D_UNDO)
-        :: else -> reply = 0
-        fi }
+        :: vm[h] == OFF && defined[h] -> defined[h] = false /* in doubt until an operator has undefined it */
+        :: else
+        fi;
+        image[t] = true; destination_is(TOMBSTONE); DO(D_UNDO) }
     :: atomic { FREE && GOT(RELEASE_D) && D_LOST -> printf("D17\n"); take(RELEASE_D, RELEASED_D); destination_is(RELEASED); say() }
     :: atomic { faults > 0 && FREE && transferred[t] && n == t && !lost_d[t] &&
         (D_OPEN(t) || (D[t] == TOMBSTONE && !image[t] && !definition[t])) ->

@@ -77,6 +77,7 @@ void disk_power_cut(struct world *w, int host)
         if (a->unsure[t] && world_chance(w, 500)) {
             world_saw(w, SEEN_WRITE_UNDONE);
             world_trace(w, "%d: what was not synced of %d is undone", host, t);
+            w->noted &= a->disk.records[t].others_pause == a->older[t].others_pause;
             a->disk.records[t] = a->older[t];
         }
         a->unsure[t] = false;

@@ -128,8 +128,7 @@ static bool may_be_in_doubt(struct world *w)
     bool resumed =
         there->domain.by_hand && there->domain.qemu == Q_RUN; /* it may be old, and is to be ended */
     bool lone = w->hosts[source].domain.post_copy && there->domain.qemu == Q_OFF; /* died in post-copy */
-    bool unrecorded =
-        c->txn.taken_back && w->spoilt && !there->agent.records[c->current].exists && there->domain.defined;
+    bool unrecorded = w->spoilt && !there->agent.records[c->current].exists && there->domain.defined;
     return (c->txn.state == TXN_TRANSFER && lone) || (c->txn.state == TXN_RELEASING && paused) ||
            (c->txn.state == TXN_SETTLING && source_cannot_tell(w, source)) ||
            (c->txn.state == TXN_ACTIVATING && (lost || resumed)) ||

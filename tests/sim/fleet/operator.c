@@ -217,7 +217,7 @@ static void look(struct world *w)
             end_resumed(w, 1 - source);
         break;
     case TXN_COLD_START:
-        if (c->txn.taken_back && c->txn.cold_started && !record_of(w, 1 - source)->exists)
+        if (c->txn.cold_started && !record_of(w, 1 - source)->exists)
             w->hosts[1 - source].domain.defined = false; /* virsh undefine, as the answer says */
         run_by_hand(w, source, Q_PAUSED);
         if (record_of(w, source)->exists && is_unexplained(w, source)) { /* as the answer says */
