@@ -430,17 +430,14 @@ static struct participant_step destination_abort(const struct participant *p,
     }
     if (p->state == PARTICIPANT_NONE && !is_lost(p))
         return s;
-    if (is_lost(p) && f->guest == PARTICIPANT_UNASKED)
-        return doubt(p, "libvirt can't be asked");
-    if (is_lost(p) && f->guest != PARTICIPANT_ABSENT && !alive(f))
-        return doubt(p,
-                     "the guest is the source's, and is defined here without a record of this transaction: "
-                     "if nothing needs it here, undefine it (virsh undefine)");
     if (f->guest == PARTICIPANT_UNASKED) {
-        s.answer = PARTICIPANT_IN_DOUBT;
-        s.why = "libvirt can't be asked whether an image is left over";
+        s = doubt(p, "libvirt can't be asked whether an image is left over");
+        s.first = s.then = is_lost(p) ? PARTICIPANT_NONE : PARTICIPANT_TOMBSTONE;
         return s;
     }
+    if (is_lost(p) && f->guest != PARTICIPANT_ABSENT && !alive(f))
+        return doubt(p, "the guest is the source's, and is defined here, without a record of this "
+                        "transaction: if nothing needs it here, undefine it (virsh undefine)");
     s.actions = PARTICIPANT_UNDO;
     return s;
 }
