@@ -398,6 +398,12 @@ static void on_damaged(void *arg, const struct error *why)
     log_error("%s; what it was about has to be settled by looking at both hosts", why->text);
 }
 
+/* What was refused has raised no fence (transaction_write): an earlier one's debts are still its own. */
+static bool had_begun(const struct transaction *t)
+{
+    return t->state != PARTICIPANT_KEPT || (t->record->vote && t->record->vote->yes);
+}
+
 int transactions_new(struct agent *agent, struct transactions **ret, struct error *err)
 {
     struct transactions *all = new0(struct transactions);
@@ -413,7 +419,7 @@ int transactions_new(struct agent *agent, struct transactions **ret, struct erro
     if (e == 0 && warning.code) {
         log_error("%s; the highest epoch and generations are taken from the records", warning.text);
         for (struct transaction *t = all->list; t && e == 0; t = t->next)
-            e = records_raise(all->records, t->epoch, t->guest, t->generation, err);
+            e = records_raise(all->records, t->epoch, t->guest, had_begun(t) ? t->generation : 0, err);
     }
     if (e < 0) {
         transactions_unref(all);

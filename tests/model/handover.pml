@@ -206,7 +206,9 @@ bool transferred[2], lost_s[2], lost_d[2];
 #define HAS_PEER (!lost_s[t])
 #define FOUND_S lost_s[t] = false
 #define FOUND_D lost_d[t] = false
+#define REMADE_D lost_d[t]
 #else
+#define REMADE_D false
 #define FOUND_S skip
 #define FOUND_D skip
 #define S_LOST false
@@ -601,12 +603,12 @@ act:
             :: else
             fi;
             if
-            :: UNDOES && definition[t] && (reply == ABORT_OK || !lost_d[t]) -> defined[h] = false; vm[h] = OFF; held[h] = false
+            :: UNDOES && definition[t] && (reply == ABORT_OK || !REMADE_D) -> defined[h] = false; vm[h] = OFF; held[h] = false
             :: else
             fi;
             image[t] = false;
             if
-            :: reply == ABORT_OK || !lost_d[t] -> definition[t] = false
+            :: reply == ABORT_OK || !REMADE_D -> definition[t] = false
             :: else /* LOST, with a record that was made anew: it may be the only one, until ABORT says that the source has the guest */
             fi
         fi }

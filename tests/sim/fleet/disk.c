@@ -132,7 +132,8 @@ void disk_read(struct world *w, int host)
         a->unsure[t] &= !a->alive; /* it is synced when an agent starts */
         if (!r->exists)
             continue;
-        if (a->disk.epoch == 0 && a->generation < r->generation)
+        bool begun = r->state != PARTICIPANT_KEPT || r->vote > 0;
+        if (a->disk.epoch == 0 && begun && a->generation < r->generation)
             a->generation = r->generation;
         if (a->disk.epoch == 0 && a->epoch < r->epoch)
             a->epoch = r->epoch;

@@ -298,7 +298,7 @@ bool libvirt_deed(struct world *w, int host, int txn, enum participant_action ac
         d->defined = d->migrated = d->autostart = false;
         return true;
     case PARTICIPANT_START:
-        if (d->qemu == Q_OFF && hypervisor_is_locked(w, host))
+        if (d->qemu == Q_OFF && (hypervisor_is_locked(w, host) || !images_can_start(w, host)))
             return false;
         if (d->qemu == Q_OFF) {
             d->stale = w->suspended = w->noted = false;

@@ -76,6 +76,11 @@ void images_run(struct world *w, int host)
     i->content = ++w->content;
 }
 
+bool images_can_start(const struct world *w, int host)
+{
+    return !w->copies || w->hosts[host].image.there;
+}
+
 bool images_are_incomplete(const struct world *w, const struct record *r)
 {
     return w->definition_only && r->copies && !r->whole;

@@ -14,6 +14,8 @@ bool images_send(struct world *w, int source, int txn);
 void images_switched(struct world *w, int source);
 /* The guest runs there from now on, and writes. */
 void images_run(struct world *w, int host);
+/* What is missing can't be opened: a guest does not start from it. */
+bool images_can_start(const struct world *w, int host);
 bool images_are_incomplete(const struct world *w, const struct record *record);
 void images_stepped(const struct world *w, struct record *record, enum participant_state first);
 /* Deeds. `abort`: it is for an ABORT. */
