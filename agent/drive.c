@@ -111,6 +111,14 @@ static void look(struct transaction *txn, virConnectPtr *conn, struct participan
     f->job |= calling;
 }
 
+/* The record is lost, and the fence says how far it had come: the image was about to be ended, or is. What is here may be the guest. */
+static bool had_begun_anew(const struct transaction *txn)
+{
+    uint64_t cold = txn->record->cold_generation;
+    return txn->role == PARTICIPANT_DESTINATION && transaction_state(txn) == PARTICIPANT_NONE && cold &&
+           records_generation(txn->all->records, txn->guest) == cold;
+}
+
 static struct participant half_of(const struct transaction *txn)
 {
     const Drover__V1__Definition *d = txn->record->definition;
@@ -125,8 +133,9 @@ static struct participant half_of(const struct transaction *txn)
         .owes_resume = transaction_has_made(txn, DROVER__V1__MADE__KIND__RESUME),
         .others_pause = transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE),
         .from_disks = transaction_had_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS),
-        .image_ended = transaction_had_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS) &&
-                       !transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS),
+        .image_ended = (transaction_had_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS) &&
+                        !transaction_has_made(txn, DROVER__V1__MADE__KIND__FROM_DISKS)) ||
+                       had_begun_anew(txn),
         .copies = transaction_has_made(txn, DROVER__V1__MADE__KIND__IMAGE),
         .incomplete = txn->record->mode == DROVER__V1__MODE__MODE_DEFINITION && copies_incomplete(txn),
         .copied = transaction_had_made(txn, DROVER__V1__MADE__KIND__IMAGE),
@@ -213,11 +222,16 @@ static int note_pause(struct transaction *txn, struct error *err)
     if (transaction_state(txn) != PARTICIPANT_MIGRATING ||
         is == transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE))
         return 0;
+    size_t n;
+    _cleanup_free_ bool *undone = transaction_manifest(txn, &n);
     if (is)
         transaction_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE, txn->guest);
     else
         transaction_undone(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
-    return transaction_write(txn, PARTICIPANT_MIGRATING, err);
+    int e = transaction_write(txn, PARTICIPANT_MIGRATING, err);
+    if (e < 0)
+        transaction_manifest_back(txn, undone, n);
+    return e;
 }
 
 int drive_step(struct operation *op, enum participant_event event, int64_t deadline_ms, struct outcome *ret,

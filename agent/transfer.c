@@ -354,11 +354,11 @@ void transfer_start(struct transaction *txn, bool adopt)
     if (!peers_client(txn->all->peers, r->peer, &err))
         log_warn("transaction %s: %s", txn->id, err.text);
     if (adopt) {
-        log_info("transaction %s: libvirt's migration of guest %s goes on; it is watched again", txn->id,
-                 transaction_guest_name(txn));
+        log_info("transaction %s: libvirt's migration goes on; it is watched again", txn->id);
         t->migration = migration_adopt(&config);
         if (t->start.downtime && !t->start.paused)
             migration_set_downtime(t->migration, t->start.downtime);
+        share_again(t);
     } else if (t->start.refused) {
         error_set(&t->why, STATUS_FAILED_PRECONDITION, "%s", t->start.why);
         t->back = true;

@@ -31,7 +31,8 @@ void unary_work(struct unary *u, enum participant_event event, enum admission ho
         return;
     }
     if (!u->op.txn)
-        u->op.txn = transaction_new(u->op.all, u->step, u->role);
+        if ((u->op.txn = transaction_new(u->op.all, u->step, u->role)))
+            u->op.txn->record->cold_generation = u->op.cold_generation;
     u->stepped = drive_step(&u->op, event, clock_monotonic_ms() + wait, &u->out, &u->err) == 0;
 }
 

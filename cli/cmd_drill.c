@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/drill.h"
+#include "cli/job.h"
 #include "cli/json.h"
 #include "cli/render.h"
 #include "cli/text.h"
@@ -26,7 +27,7 @@ int drill(struct cli *cli, const char *host, const Drover__V1__PlanRequest *how,
     const Drover__V1__Job *job = (const Drover__V1__Job *)reply;
     size_t stuck = 0;
     for (size_t i = 0; i < job->n_steps; i++)
-        stuck += job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED;
+        stuck += job_step_stays(job->steps[i]);
     if (cli->json) {
         json_array_append_new(all, json_of_message(reply));
         return stuck ? EXIT_REFUSED : EXIT_DONE;

@@ -37,7 +37,7 @@ static int dry_exit(const Drover__V1__Job *job)
 {
     size_t stay = 0;
     for (size_t i = 0; i < job->n_steps; i++)
-        stay += job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED;
+        stay += job_step_stays(job->steps[i]);
     if (stay && stay == job->n_steps)
         return EXIT_REFUSED;
     bool late = job->outlook && job->outlook->window && !job->outlook->fits;

@@ -52,6 +52,12 @@ int job_waits_for_word(const Drover__V1__Job *job)
     return job_is_open(job) && job->paused && job_ill(job);
 }
 
+bool job_step_stays(const Drover__V1__PlanStep *step)
+{
+    return step->state == DROVER__V1__STEP_STATE__STEP_FAILED ||
+           (step->state == DROVER__V1__STEP_STATE__STEP_SKIPPED && step->todo[0]);
+}
+
 /* Nothing of a plan was done: because a check said no to each guest? */
 static bool all_refused(const Drover__V1__Job *job)
 {

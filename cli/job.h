@@ -3,6 +3,7 @@
 
 #include "proto/coordinator.pb-c.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Many moves in one job, with steps and without a guest of its own. */
@@ -21,6 +22,9 @@ int job_waits_for_word(const Drover__V1__Job *job);
 
 /* The exit code that tells how it ended; EXIT_DONE for a job that is still open, EXIT_IN_DOUBT for one in doubt. */
 int job_exit(const Drover__V1__Job *job);
+
+/* Its guest can't move, or only after another that can't: not one that is no longer there. */
+bool job_step_stays(const Drover__V1__PlanStep *step);
 
 /* The exit code for several guests from those of each: EXIT_PARTLY when some are done and some are not; a doubt outweighs
  * everything. */

@@ -95,10 +95,7 @@ static void forecast_cells(struct table *table, const Drover__V1__PlanStep *s)
     table_cell(table, known && s->end_after ? text_ms(s->start_after, a) : NULL);
     table_cell(table, known ? text_ms(f->time, a) : NULL);
     table_cell(table, known ? text_ms(f->pause, a) : NULL);
-    if (known && !f->allowed)
-        table_cellf(table, "%s, NOT ALLOWED", f->way);
-    else
-        table_cell(table, known ? f->way : NULL);
+    table_cell(table, known ? f->way : NULL);
 }
 
 void render_plan(const Drover__V1__Job *job, FILE *out)

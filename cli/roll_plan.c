@@ -181,7 +181,7 @@ static void on_dry_run(struct roll_task *t, const void *reply, const struct erro
     size_t stay = 0;
     char took[TEXT_MAX];
     for (size_t i = 0; i < job->n_steps; i++)
-        stay += job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED;
+        stay += job_step_stays(job->steps[i]);
     if (stay) {
         tell_left(t, job);
         if (rolling_no_room(&roll->rolling, (size_t)(t - roll->tasks))) {

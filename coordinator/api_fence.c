@@ -295,7 +295,8 @@ static int may_open(const struct listing *l, const Drover__V1__Closure *c, struc
 { /* model: C23 */
     const struct fleet *fleet = l->api->config.fleet;
     const struct fleet_host *source = fleet_host(fleet, c->source), *to = fleet_host(fleet, c->destination);
-    struct fence_copies copies = {.asked = source && fleet_host_tells(source), .off = l->source_off};
+    bool up = source && source->up; /* a host whose agent answers is not off, whatever its libvirt does */
+    struct fence_copies copies = {.asked = source && fleet_host_tells(source), .off = l->source_off && !up};
     copies.here = copies.asked && active_on(source, c->guest);
     copies.elsewhere = !to || !fleet_host_tells(to);
     for (size_t i = 0; i < fleet->n_hosts; i++)
@@ -304,11 +305,11 @@ static int may_open(const struct listing *l, const Drover__V1__Closure *c, struc
     if (fence_may_open(&copies))
         return 0;
     if (!copies.asked)
-        return error_set(
-            err, STATUS_FAILED_PRECONDITION,
-            "whether a copy of %s is left on %s is not known, because its %s can't be asked: start it; or "
-            "if the host is switched off for good, add --source-is-off",
-            c->guest_name, c->source, source && source->up ? "libvirt" : "agent");
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "whether a copy of %s is left on %s is not known, because its %s can't be asked: "
+                         "start it%s",
+                         c->guest_name, c->source, up ? "libvirt" : "agent",
+                         up ? "" : "; or if the host is switched off for good, add --source-is-off");
     return error_set(
         err, STATUS_FAILED_PRECONDITION,
         "a copy of %s is left on %s, which was given to %s: end it first (virsh destroy %s on %s)",

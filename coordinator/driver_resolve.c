@@ -62,15 +62,27 @@ static bool may_be_old(const struct driver *d, const struct migration *m)
     return shared && !m->txn.definition_only && !runs_there(d, m);
 }
 
+/* It is to be off, and its agent answers. */
+static int refuse_answers(const struct driver *d, const char *host, const char *guest, const char *plain,
+                          struct error *err)
+{
+    if (is_asked(d, host))
+        return error_set(err, STATUS_FAILED_PRECONDITION,
+                         "%s's agent answers: `%s` alone asks it, which is safer", host, plain);
+    return error_set(
+        err, STATUS_FAILED_PRECONDITION,
+        "%s's agent answers, and its libvirt doesn't: start libvirtd there. If that can't be: see that "
+        "no QEMU of %s is left there, stop drover-agent, and say this again",
+        host, guest);
+}
+
 /* Without the source's answer. */
 static int may_grant(const struct driver *d, const struct migration *m, bool from_disks, struct error *err)
 { /* model: C16 C17 */
     const Drover__V1__Job *job = m->job;
     const Drover__V1__Guest *there = seen_on(d, job->destination, job->guest_uuid);
     if (is_up(d, job->source))
-        return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "%s's agent answers: `--resolve destination` alone asks it, which is safer",
-                         job->source);
+        return refuse_answers(d, job->source, job->guest, "--resolve destination", err);
     if (m->txn.post_copy)
         return error_set(
             err, STATUS_FAILED_PRECONDITION,
@@ -122,7 +134,9 @@ static int may_ask(const struct driver *d, const struct migration *m, enum resol
         return error_set(
             err, STATUS_FAILED_PRECONDITION,
             "whether %s runs on %s is not known, as its libvirt can't be asked, and a copy that is paused "
-            "on %s would run again: two copies destroy its disks. Start libvirtd on %s",
+            "on %s would run again: two copies destroy its disks. Start libvirtd on %s; if that can't be: "
+            "see that no QEMU of it is left "
+            "there, stop drover-agent, and add --destination-is-off",
             job->guest, job->destination, job->source, job->destination);
     if (how == RESOLVE_SOURCE && !is_asked(d, job->destination) && may_be_resumed(d, m))
         return error_set(
@@ -132,9 +146,7 @@ static int may_ask(const struct driver *d, const struct migration *m, enum resol
             "switched off for good, add --destination-is-off",
             job->guest, job->destination, job->source, job->destination);
     if (how == RESOLVE_DESTINATION_OFF && is_up(d, job->destination))
-        return error_set(err, STATUS_FAILED_PRECONDITION,
-                         "%s's agent answers: `--resolve source` alone asks it, which is safer",
-                         job->destination);
+        return refuse_answers(d, job->destination, job->guest, "--resolve source", err);
     const char *contrary = to_source ? job->destination : job->source;
     const Drover__V1__Guest *there = told_on(d, contrary, job->guest_uuid);
     /* A paused image at the destination contradicts nothing: it is dropped. */

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* For a destination: the shell waits a minute (cli/client.c), and the agents of the last one have PROBES_MS. */
-enum { LOOK_MS = 45000, LINK_MS = 3000 /* a measurement takes a second */ };
+enum { LOOK_MS = 45000, LINK_MS = 10000 /* a measurement takes a second, and may wait 8 for others */ };
 
 int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
                 const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,

@@ -25,7 +25,7 @@ static void learn_bandwidth(struct ladder *l, const struct ladder_sample *s)
         return;
     double now = sent / ms * 1e3, share = 1 - exp(-ms / 1000);
     l->bandwidth = l->bandwidth > 0 ? l->bandwidth + share * (now - l->bandwidth) : now;
-    if (l->began_at < 0 || s->post_copy)
+    if (l->began_at < 0 || s->post_copy || sent == 0) /* a link that is down says nothing of its rate */
         return;
     l->carried += sent;
     l->carrying += ms;

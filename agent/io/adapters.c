@@ -112,7 +112,9 @@ static void read_iscsi(const char *sysfs, struct found *f)
     for (size_t i = 0; i < n; i++) {
         const char *h = hosts[i];
         Drover__V1__Adapter *a = add(f, h, "iscsi");
-        xml_set(&a->port_name, tree_text("%s/class/iscsi_host/%s/initiatorname", sysfs, h));
+        _cleanup_free_ char *name = tree_text("%s/class/iscsi_host/%s/initiatorname", sysfs, h);
+        if (name && !streq(name, "(null)")) /* so the kernel prints one that it doesn't have */
+            xml_set(&a->port_name, steal(&name));
         xml_set(&a->interface, tree_text("%s/class/iscsi_host/%s/netdev", sysfs, h));
         xml_set(&a->speed, tree_text("%s/class/iscsi_host/%s/port_speed", sysfs, h));
         for (size_t k = 0; k < n_sessions; k++) {

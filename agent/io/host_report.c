@@ -187,6 +187,11 @@ static void put_state(const struct agent *a, Drover__V1__HostReport *r, const st
     struct error why = {0};
     r->libvirt_up = libvirt_up(a->libvirt, &since, &why);
     r->libvirt_since = (uint64_t)since;
+    /* What is told of guests is of before: nobody may take it for what libvirt says now. */
+    if (r->libvirt_up && a->guests && !guests_synced(a->guests)) {
+        r->libvirt_up = false;
+        error_set(&why, STATUS_UNAVAILABLE, "libvirt has come up, and its guests are being read");
+    }
     if (!why.code && err->code)
         why = *err; /* it is up, but does not tell its capabilities */
     if (why.code)

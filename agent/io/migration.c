@@ -315,6 +315,7 @@ static struct migration *watch(const struct migration_config *config)
     m->sample = config->sample;
     m->ended = config->ended;
     m->arg = config->arg;
+    m->speed = config->relocation && config->relocation->n_copies > 1 ? mib_of(config->bandwidth) : 0;
     sample_later(m);
     return m;
 }
@@ -360,7 +361,6 @@ struct migration *migration_start(const struct migration_config *config)
     if (config->relocation)
         c->relocation = (Drover__V1__Relocation *)message_copy(&config->relocation->base);
     size_t copies = config->relocation ? config->relocation->n_copies : 0;
-    m->speed = copies > 1 ? mib_of(config->bandwidth) : 0;
     c->bandwidth_mib = one_of(copies, mib_of(config->bandwidth));
     m->downtime_ms = config->live ? config->downtime_ms : 0;
     c->joinable = pthread_create(&c->thread, NULL, call_thread, c) == 0;

@@ -30,11 +30,12 @@ static bool fill(int fd)
 {
     static unsigned char noise[4096];
     unsigned x = 1;
-    for (size_t i = 0; i < sizeof(noise); i++)
-        noise[i] = (unsigned char)((x = x * 1103515245u + 12345u) >> 16);
-    for (unsigned n = 0; n < BALLAST_BYTES / sizeof(noise); n++)
+    for (unsigned n = 0; n < BALLAST_BYTES / sizeof(noise); n++) {
+        for (size_t i = 0; i < sizeof(noise); i++)
+            noise[i] = (unsigned char)((x = x * 1103515245u + 12345u) >> 16);
         if (write(fd, noise, sizeof(noise)) != (ssize_t)sizeof(noise))
             return false;
+    }
     return fsync(fd) == 0;
 }
 

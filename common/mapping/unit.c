@@ -19,10 +19,11 @@ bool unit_is_unnamed(const char *identity)
     return begins(identity, "designator IET ");
 }
 
-/* The SCSI id "IET     <target><unit>", as the kernel and as scsi_id name it, and tgt's NAA, which is made of its hexadecimal digits. */
+/* The SCSI id "IET     <target><unit>", as the kernel and as scsi_id name it, and tgt's NAA, which it makes of any id's hexadecimal digits,
+ * with a company of 0: ids of two servers may give one. */
 static bool is_tgts(const char *wwid)
 {
-    return begins(wwid, "naa.60000000000000000e000000") || begins(wwid, "t10.IET ") || begins(wwid, "1IET");
+    return begins(wwid, "naa.6000000") || begins(wwid, "t10.IET ") || begins(wwid, "1IET");
 }
 
 /* What sysfs makes of a disk's model and serial: of disks that are no LUN of a storage network (a virtual machine's ATA disks are all

@@ -88,10 +88,12 @@ static void refuse(Step *s)
     _cleanup_free_ char *why =
         xasprintf("its policy would cancel the move, by the forecast %lld ms with a pause of %lld ms: %s",
                   (long long)f->time, (long long)f->pause, f->why);
+    const char *more = "allow more (--max-pause, --deadline, --allow, or its policy)";
     _cleanup_free_ char *todo =
-        xasprintf("allow more (--max-pause, --deadline, --allow, or its policy), or pause it for its whole "
-                  "transfer: drover migrate %s --to %s --mode offline",
-                  s->guest, s->to);
+        s->mode == DROVER__V1__MODE__MODE_OFFLINE
+            ? xstrdup(more)
+            : xasprintf("%s, or pause it for its whole transfer: drover migrate %s --to %s --mode offline",
+                        more, s->guest, s->to);
     plan_end_step(s, FAILED, why, todo);
 }
 

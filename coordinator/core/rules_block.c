@@ -82,16 +82,29 @@ static bool is_volume(const Drover__V1__Lun *l)
     return l && strncmp(l->wwid, "LVM-", 4) == 0;
 }
 
+/* Of units without a name of their own: one target's, at portals that may be two servers'. */
+static bool same_place(const char *a, const char *b)
+{
+    const char *at_a = strstr(a, " at "), *at_b = strstr(b, " at ");
+    size_t n_a = at_a ? (size_t)(at_a - a) : strlen(a), n_b = at_b ? (size_t)(at_b - b) : strlen(b);
+    return (at_a || at_b) && n_a == n_b && strncmp(a, b, n_a) == 0;
+}
+
 /* A logical volume's UUID is in its units: a replica of them at another site, or hosts made from one image, have it, too. A multipath map
  * of units without a WWID of their own has them by their places. */
 static enum lun_identity compare_units(const Drover__V1__Lun *a, const Drover__V1__Lun *b)
 {
     if (!a->n_units || !b->n_units)
         return LUN_NOT_TOLD;
-    bool same = a->n_units == b->n_units;
-    for (size_t i = 0; i < a->n_units && same; i++)
-        same = streq(a->units[i], b->units[i]);
-    return same ? SAME_LUN : OTHER_LUN;
+    size_t same = 0, places = 0;
+    for (size_t i = 0; i < a->n_units; i++)
+        for (size_t k = 0; k < b->n_units; k++) {
+            same += streq(a->units[i], b->units[k]);
+            places += same_place(a->units[i], b->units[k]);
+        }
+    if (same == a->n_units && same == b->n_units)
+        return SAME_LUN;
+    return places && (!is_volume(a) || places == a->n_units) ? LUN_NOT_TOLD : OTHER_LUN;
 }
 
 /* All but the units says that it is one. */
@@ -223,10 +236,11 @@ RULE(block_unproven)
             continue;
         const struct ask *silent = !p.here ? here : !p.there ? there : NULL;
         bool told = silent && silent->state == ASK_ANSWERED;
-        _cleanup_free_ char *todo = todo_of(
-            in, p.disk,
-            "use storage that has one: FC, iSCSI, SRP or multipath; of tgt, give the unit one (tgtadm: "
-            "scsi_id), or let both hosts log in at one portal; a device of one host alone can't move along");
+        _cleanup_free_ char *todo =
+            todo_of(in, p.disk,
+                    "use storage that has one: FC, iSCSI, SRP or multipath; of tgt, whose units have none of "
+                    "their own, let "
+                    "both hosts log in at one portal; a device of one host alone can't move along");
         found(
             ("disk %s", p.disk->target),
             ("%s: %s", p.disk->source,

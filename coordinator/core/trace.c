@@ -99,7 +99,11 @@ static char *mount_servers(const Drover__V1__Mount *m)
         return NULL;
     const char *user = strstr(m->fs_type, "sshfs") ? memchr(m->source, '@', (size_t)(end - m->source)) : NULL;
     const char *start = user ? user + 1 : m->source;
-    return xasprintf("%.*s", (int)(end - start), start);
+    char *list = xasprintf("%.*s", (int)(end - start), start);
+    if (streq(m->fs_type, "lustre")) /* "mgs1@tcp:mgs2@tcp:/fs": the second takes over for the first */
+        for (char *colon = list; (colon = strchr(colon, ':'));)
+            *colon = ',';
+    return list;
 }
 
 const struct fleet_host *trace_brick(const struct preflight *in, const char *brick)

@@ -403,8 +403,7 @@ const struct spoiled preflight_storage[] = {
     {target_at_two_portals, "block-device-unproven", "mpatha", MORE, B},
     {target_at_each_hosts_own_portal, "block-device-unproven", "mpatha", MORE, B},
     {unit_of_another_target, "block-device-differs", "iqn.2026-01.lab:two, unit 1 on kvm2", MORE, B},
-    {map_of_a_unit_elsewhere, "block-device-differs", "1IET_00010001 (iqn.2026-01.lab:one 1 at 10.0.0.98",
-     ONLY, B},
+    {map_of_a_unit_elsewhere, "block-device-unproven", "mpatha", ONLY, B},
     {map_that_does_not_tell_its_units, "block-device-unproven", "mpatha", ONLY, B},
     {unit_closed_to_the_destination, "export-closed", "no initiator of it", ONLY, B},
 };

@@ -85,6 +85,7 @@ static void make_record(struct agent *a, const struct message *m, bool voted_aut
     r->image = m->transferred && m->role == PARTICIPANT_DESTINATION;
     r->autostart = m->transferred && voted_autostart;
     r->autostart_off = r->autostart && m->role == PARTICIPANT_SOURCE;
+    r->image_ended = m->from_disks && a->generation == m->generation + 1; /* had_begun_anew */
 }
 
 /* The first of the two writes of a new record or a new generation. What was never prepared supersedes nothing. */
