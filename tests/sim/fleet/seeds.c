@@ -55,5 +55,11 @@ const struct seed seeds[] = {
     {209104659, SOUND,
      "paused by an operator at the switch-over, and shut off where it went: what is left at the source is "
      "ended by hand"},
+    {316194131, SOUND,
+     "a torn fence is taken from a move that was refused: an earlier one's autostart was never given back"},
+    {330970371, SOUND, "a guest does not start from disks that were put aside"},
+    {229864030, SOUND,
+     "a definition is left where the record that would undo it is lost: in doubt, and an operator's"},
+    {233342746, SOUND, "a note of a pause that a cut of the power has undone binds nobody"},
 };
 const size_t seeds_n = sizeof(seeds) / sizeof(seeds[0]);
