@@ -92,7 +92,14 @@ static uint32_t count_listened(const char *proc, uint32_t min, uint32_t max)
     return n;
 }
 
-int port_open(const char *proc, const char *address, uint32_t min, uint32_t max, Drover__V1__ProbeResult *r)
+enum { PORTS = 65536 };
+
+/* By port_reserve: the program that will listen there does not yet, and a probe that sat there would answer in its place. */
+static pthread_mutex_t reserved_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool reserved[PORTS];
+
+static int open_free(const char *proc, const char *address, uint32_t min, uint32_t max,
+                     Drover__V1__ProbeResult *r)
 {
     _cleanup_addresses_ struct addrinfo *at = NULL;
     if (!resolve(address, AI_PASSIVE, &at, r))
@@ -103,6 +110,8 @@ int port_open(const char *proc, const char *address, uint32_t min, uint32_t max,
     /* From the top: libvirt takes ports from the bottom, looks whether one is free, and has QEMU listen on it a moment later; a
      * probe that sat there meanwhile would make a migration fail. */
     for (uint32_t port = max; port >= min; port--) {
+        if (port < PORTS && reserved[port])
+            continue;
         int fd = try_listen(at, port);
         if (fd >= 0) {
             r->port = port;
@@ -123,35 +132,25 @@ int port_open(const char *proc, const char *address, uint32_t min, uint32_t max,
     return -1;
 }
 
+int port_open(const char *proc, const char *address, uint32_t min, uint32_t max, Drover__V1__ProbeResult *r)
+{
+    pthread_mutex_lock(&reserved_lock);
+    int fd = open_free(proc, address, min, max, r);
+    pthread_mutex_unlock(&reserved_lock);
+    return fd;
+}
+
 /* ---- for another program, which listens a moment later ---- */
-
-enum { PORTS = 65536 };
-
-static pthread_mutex_t reserved_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool reserved[PORTS];
 
 uint32_t port_reserve(const char *proc, const char *address, uint32_t min, uint32_t max,
                       Drover__V1__ProbeResult *r)
 {
-    uint32_t port = 0, top = max < PORTS ? max : PORTS - 1;
     pthread_mutex_lock(&reserved_lock);
-    for (;;) {
-        while (top >= min && reserved[top])
-            top--;
-        if (top < min) {
-            probe_say(r, REFUTED, "range-full", "all ports %u to %u of %s are taken", min, max, address);
-            break;
-        }
-        int fd = port_open(proc, address, min, top, r);
-        if (fd < 0)
-            break;
+    int fd = open_free(proc, address, min, max, r);
+    uint32_t port = fd < 0 ? 0 : r->port;
+    reserved[port] = port != 0;
+    if (fd >= 0)
         close(fd);
-        top = r->port;
-        if (!reserved[top]) {
-            reserved[port = top] = true;
-            break;
-        }
-    }
     pthread_mutex_unlock(&reserved_lock);
     return port;
 }
