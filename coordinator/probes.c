@@ -2,6 +2,7 @@
 
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 #include "coordinator/core/probe_plan.h"
 
 #include <protobuf-c/protobuf-c.h>
@@ -39,16 +40,6 @@ static int64_t realtime_us(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static void *copy(const ProtobufCMessage *message)
-{
-    size_t size = protobuf_c_message_get_packed_size(message);
-    uint8_t *bytes = xcalloc(1, size + 1);
-    protobuf_c_message_pack(message, bytes);
-    void *same = protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
-    free(bytes);
-    return same;
 }
 
 /* ---- end --------------------------------------------------------------------------------------------------------- */
@@ -171,16 +162,14 @@ static void take_answer(struct ask *a, const ProtobufCMessage *reply)
 {
     a->answered_us = realtime_us();
     if (reply && a->probe)
-        a->result = copy(reply);
+        a->result = (Drover__V1__ProbeResult *)message_copy(reply);
     else if (reply)
-        a->inspection = copy(reply);
-    if (a->result || a->inspection) {
-        a->state = ASK_ANSWERED;
+        a->inspection = (Drover__V1__Inspection *)message_copy(reply);
+    a->state = reply ? ASK_ANSWERED : ASK_FAILED;
+    if (reply)
         return;
-    }
-    a->state = ASK_FAILED;
-    a->code = reply ? STATUS_INTERNAL : rpc_status()->code;
-    a->why = xstrdup(reply ? "its answer can't be read" : rpc_status()->text);
+    a->code = rpc_status()->code;
+    a->why = xstrdup(rpc_status()->text);
 }
 
 static void on_answer(const ProtobufCMessage *reply, void *data)

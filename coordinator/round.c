@@ -1,6 +1,7 @@
 #include "coordinator/round.h"
 
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <string.h>
 
@@ -28,14 +29,6 @@ static void look(struct round *r)
         r->end = loop_timer_start(r->loop, 0, on_end, r);
 }
 
-static ProtobufCMessage *copy(const ProtobufCMessage *message)
-{
-    size_t size = protobuf_c_message_get_packed_size(message);
-    _cleanup_free_ uint8_t *bytes = xcalloc(1, size + 1);
-    protobuf_c_message_pack(message, bytes);
-    return protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
-}
-
 static void on_answer(const ProtobufCMessage *reply, void *data)
 {
     struct round_answer *a = data;
@@ -45,7 +38,7 @@ static void on_answer(const ProtobufCMessage *reply, void *data)
         return;
     }
     if (reply)
-        a->reply = copy(reply);
+        a->reply = message_copy(reply);
     else
         a->err = *rpc_status();
     look(a->round);

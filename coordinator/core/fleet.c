@@ -2,6 +2,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 #include "coordinator/core/near.h"
 #include "coordinator/core/text.h"
 
@@ -107,15 +108,6 @@ void fleet_session(struct fleet_host *host, bool up, int64_t now_ms, const char 
             host->guests[g].told = false;
 }
 
-/* Deep copies go through the wire format: what was received could be unpacked, so its copy can be. */
-static ProtobufCMessage *copy_of(const ProtobufCMessage *message)
-{
-    size_t size = protobuf_c_message_get_packed_size(message);
-    _cleanup_free_ uint8_t *bytes = xcalloc(size ? size : 1, 1);
-    protobuf_c_message_pack(message, bytes);
-    return protobuf_c_message_unpack(message->descriptor, NULL, size, bytes);
-}
-
 static struct fleet_guest *guest_on(const struct fleet_host *host, const char *uuid)
 {
     uint64_t key = key_of(uuid);
@@ -159,7 +151,7 @@ static void put_guest(struct fleet_host *host, const Drover__V1__Guest *guest)
 {
     if (!guest->uuid[0])
         return;
-    Drover__V1__Guest *copy = (Drover__V1__Guest *)copy_of(&guest->base);
+    Drover__V1__Guest *copy = (Drover__V1__Guest *)message_copy(&guest->base);
     if (!copy)
         return;
     struct fleet_guest *old = guest_on(host, guest->uuid);
@@ -199,7 +191,7 @@ static void put_measured(struct fleet_host *host, const Drover__V1__Measured *me
 void fleet_event(struct fleet_host *host, const Drover__V1__AgentEvent *event)
 {
     if (event->host) {
-        Drover__V1__HostReport *copy = (Drover__V1__HostReport *)copy_of(&event->host->base);
+        Drover__V1__HostReport *copy = (Drover__V1__HostReport *)message_copy(&event->host->base);
         if (copy) {
             drover__v1__host_report__free_unpacked(host->report, NULL);
             host->report = copy;
