@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { ASK_MS = 5000, DEED_MS = 30000, MOST_DEEDS = 6 };
+enum { ASK_MS = 5000, DEED_MS = 30000, MOST_DEEDS = 6, LOOK_AGAIN_MS = 250, MOST_LOOKS = 60 };
 
 struct freeing_call {
     const struct api *api;
@@ -25,14 +25,16 @@ struct freeing_call {
     const Drover__V1__CopiedImages *source_images, *destination_images; /* NULL: not told */
     enum freeing_deed deed;
     const char *untold; /* a host whose guests may use the images of this deed; NULL: none */
-    unsigned deeds;
+    unsigned deeds, looks;
     char *done; /* what was, in words */
     struct round *round;
+    struct loop_timer *again;
 };
 
 static void freeing_free(struct freeing_call *f)
 {
     round_free(f->round);
+    loop_timer_cancel(f->again);
     if (f->open)
         drover__v1__open_transaction__free_unpacked(f->open, NULL);
     free(f->host);
@@ -249,6 +251,30 @@ static int is_nobodys(const struct freeing_call *f, struct error *err)
     return 0;
 }
 
+static void on_again(void *arg)
+{
+    struct freeing_call *f = arg;
+    f->again = NULL;
+    ask_both(f);
+}
+
+/* Its agent has just come up (as after the crash that is cleared away), and is about to tell its guests. */
+static bool is_about_to_tell(const struct fleet *fleet, const struct freeing_side *side)
+{
+    const struct fleet_host *host = side->host ? fleet_host(fleet, side->host) : NULL;
+    return side->asked && side->seen == FREEING_UNKNOWN && host && host->up;
+}
+
+static bool look_again(struct freeing_call *f)
+{
+    const struct fleet *fleet = f->api->config.fleet;
+    if ((!is_about_to_tell(fleet, &f->seen.source) && !is_about_to_tell(fleet, &f->seen.destination)) ||
+        ++f->looks > MOST_LOOKS)
+        return false;
+    f->again = loop_timer_start(f->api->config.loop, LOOK_AGAIN_MS, on_again, f);
+    return true;
+}
+
 static void on_both(void *arg)
 {
     struct freeing_call *f = arg;
@@ -260,6 +286,8 @@ static void on_both(void *arg)
     }
     look(f);
     bool refused = freeing_next(&f->seen, &f->deed, &err) < 0;
+    if (refused && look_again(f))
+        return;
     bool free_here = !(f->host_is_source ? f->seen.source.state : f->seen.destination.state);
     if (refused && f->done && free_here)
         succeed(f, err.text);

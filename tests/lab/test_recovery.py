@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
@@ -35,10 +36,14 @@ def autostart(host):
     return "Autostart:      enable" in host.virsh("dominfo", "web1")
 
 
+def findings(drover):
+    """{host: its findings}"""
+    return {host["host"]: host.get("findings", []) for host in document(drover("doctor", "--json", check=False))["hosts"]}
+
+
 def doctor(drover, finding="guest-held"):
     """{host: what it is told to hold}"""
-    hosts = document(drover("doctor", "--json", check=False))["hosts"]
-    return {host["host"]: f["seen"] for host in hosts for f in host.get("findings", []) if f["id"] == finding}
+    return {host: f["seen"] for host, found in findings(drover).items() for f in found if f["id"] == finding}
 
 
 @pytest.fixture
@@ -131,6 +136,19 @@ def test_the_destination_has_it_and_one_has_forgotten_the_move(fleet, drover, le
     left(states, f"agent.{holds}.RELEASED.before_write", node=on)
     done = drover("free", "web1", "--on", on)
     assert f"{on} holds nothing for web1 any more" in done.stdout, done.stdout
+    assert_runs_only_on(fleet, "web1", "kvm2")
+    assert_moves_again(fleet, drover, "kvm1")
+
+
+def test_a_host_that_is_about_to_tell_is_waited_for(fleet, drover, left):
+    left({"kvm1": "FENCED", "kvm2": "ACTIVATED"}, "coordinator.settling.before_write")
+    kvm2 = fleet.node("kvm2")
+    kvm2.libvirtd_stop()
+    wait_for(lambda: "libvirt-up" in {f["id"] for f in findings(drover)["kvm2"]}, 20, "the coordinator to know of it")
+    with ThreadPoolExecutor(1) as pool:
+        freed = pool.submit(drover, "free", "web1", "--on", "kvm2")
+        kvm2.libvirtd_start()
+        assert "kvm2 holds nothing for web1 any more" in freed.result().stdout
     assert_runs_only_on(fleet, "web1", "kvm2")
     assert_moves_again(fleet, drover, "kvm1")
 

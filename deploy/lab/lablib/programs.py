@@ -204,13 +204,15 @@ class Programs:
         self.start()
 
     def sessions_wait(self, deadline=20):
-        """Waits until the coordinator says of every host that it is up."""
+        """Waits until the coordinator says of every host that it is up, and its libvirt (unless that does not run)."""
 
         def all_up():
             done = self.drover("hosts", "--json", check=False, timeout=deadline)
             if done.returncode != 0:
                 raise LabError(done.stderr.strip() or done.stdout.strip())
-            return hosts_up(done.stdout) >= {node.name for node in self.fleet.agents()}
+            up, telling = hosts_up(done.stdout)
+            agents = self.fleet.agents()
+            return all(node.name in (telling if node.at_work("libvirtd") else up) for node in agents)
 
         wait_for(all_up, deadline, "the coordinator to hear from every agent", poll=0.1)
 
@@ -230,10 +232,11 @@ class Programs:
 
 
 def hosts_up(text):
-    """Names of the hosts that 'drover hosts --json' says are up."""
+    """Names of the hosts that 'drover hosts --json' says are up, and of those whose libvirt has told its guests, too."""
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
         raise LabError(f"'drover hosts --json' printed no JSON: {error}: {text[:200]}") from error
     rows = found.get("hosts", []) if isinstance(found, dict) else found
-    return {row["name"] for row in rows if str(row.get("state", "")).lower() == "up"}
+    up = [row for row in rows if str(row.get("state", "")).lower() == "up"]
+    return {row["name"] for row in up}, {row["name"] for row in up if row.get("report", {}).get("libvirt_up")}
