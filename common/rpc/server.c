@@ -247,6 +247,8 @@ int rpc_server_listen(struct rpc_server *s, const char *url, struct error *err)
     if (r == 0 &&
         l->url.kind == URL_IPC) /* who may call is decided by uid and group, not by the file's mode */
         nng_stream_listener_set_int(l->listener, NNG_OPT_IPC_PERMISSIONS, 0666);
+    if (r == 0 && l->url.kind != URL_IPC) /* as the client's */
+        nng_stream_listener_set_bool(l->listener, NNG_OPT_TCP_NODELAY, true);
     if (r == 0 && (e = nng_stream_listener_listen(l->listener)) != 0)
         r = error_set(err, e == NNG_EADDRINUSE ? STATUS_ALREADY_EXISTS : STATUS_UNAVAILABLE,
                       "cannot listen on %s: %s%s", url, nng_strerror(e),
