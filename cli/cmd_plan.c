@@ -13,7 +13,10 @@
 #include "common/base/memory.h"
 #include "common/config/yaml.h"
 
+#include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 static int take_order(const struct args *args, const struct order *order, Drover__V1__PlanRequest *q,
                       struct error *err)
@@ -155,32 +158,51 @@ static int run_move(struct cli *cli, const struct args *args)
 }
 
 static int run_better(struct cli *cli, const struct args *args, const struct command *command,
-                      const char *kind)
+                      const char *kind, int32_t headroom)
 {
     Drover__V1__PlanRequest q = DROVER__V1__PLAN_REQUEST__INIT;
     const char *site = args_value(args, "site");
     q.kind = (char *)kind;
     q.from_site = (char *)(site ? site : "");
+    q.headroom = headroom;
     return run_plan(cli, args, command, &q);
 }
 
 static int run_balance(struct cli *cli, const struct args *args)
 {
-    return run_better(cli, args, &cmd_balance, "balance");
+    return run_better(cli, args, &cmd_balance, "balance", 0);
+}
+
+/* As in a request: 0 is the default, -1 is none. */
+static int option_headroom(const struct args *args, int32_t *ret, struct error *err)
+{
+    const char *text = args_value(args, "headroom");
+    int percent = 0, end = 0;
+    *ret = 0;
+    if (!text)
+        return 0;
+    if (sscanf(text, "%2d%n", &percent, &end) != 1 || end == 0 || !isdigit((unsigned char)text[0]) ||
+        (text[end] && strcmp(text + end, "%") != 0))
+        return error_set(err, STATUS_INVALID_ARGUMENT, "--headroom is '%s'; expected 0%% to 99%%, e.g. 20%%",
+                         text);
+    *ret = percent ? percent : -1;
+    return 0;
 }
 
 static int run_consolidate(struct cli *cli, const struct args *args)
 {
     struct error err;
     int64_t timeout;
+    int32_t headroom;
     if (args_flag(args, "detach") && args_value(args, "power-off-hook")) {
         error_set(&err, STATUS_INVALID_ARGUMENT,
                   "--power-off-hook is run by this command, which --detach ends; expected one of them");
         return cli_usage(cli, &cmd_consolidate, &err);
     }
-    if (option_time(args, "exec-timeout", EXEC_TIMEOUT, &timeout, &err) < 0)
+    if (option_time(args, "exec-timeout", EXEC_TIMEOUT, &timeout, &err) < 0 ||
+        option_headroom(args, &headroom, &err) < 0)
         return cli_usage(cli, &cmd_consolidate, &err);
-    return run_better(cli, args, &cmd_consolidate, "consolidate");
+    return run_better(cli, args, &cmd_consolidate, "consolidate", headroom);
 }
 
 /* ---- help -------------------------------------------------------------------------------------------------------- */
@@ -304,16 +326,17 @@ static const struct option_spec consolidate_options[] = {
      false},
     {"exec-timeout", "TIME", "how long CMD may take (default: " EXEC_TIMEOUT ")", false},
     {"site", "SITE", "only the guests of this site", false},
+    {"headroom", "PERCENT", "how much of each host's memory and CPU time stays free (default: 10%)", false},
     PLAN_OPTIONS,
 };
 
 const struct command cmd_consolidate = {
     .name = "consolidate",
-    .usage = "[--site SITE] [--power-off-hook CMD [--exec-timeout TIME]] [--dry-run] [--detach]",
+    .usage = "[--site SITE] [--headroom PERCENT] [--power-off-hook CMD [--exec-timeout TIME]] [--dry-run] "
+             "[--detach]",
     .summary = "bring the guests together on as few hosts as there is room",
-    .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free. The hosts "
-            "that have no guest afterwards "
-            "are listed (not\n"
+    .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free (--headroom: "
+            "another part). The hosts that have no guest afterwards are listed (not\n"
             "those that had none before); what is done with them is yours to say. With --power-off-hook, "
             "each of them goes into maintenance, so "
             "that it gets no\n"

@@ -130,6 +130,7 @@ void plan_goal_run(const struct plan_making *in, const struct plan_goal *goal, D
                                             .to = goal->to,
                                             .guests = goal->wanted ? r.wanted : NULL,
                                             .across_sites = goal->across_sites,
+                                            .headroom = goal->headroom,
                                             .weights =
                                                 r.view->measured ? by_use : (struct planner_weights){0}};
     struct planner *planner = planner_new(fleet);

@@ -11,6 +11,7 @@ struct plan_goal {
     bool (*wanted)(const struct plan_making *in, const Drover__V1__Guest *guest, const struct fleet_host *at,
                    uint32_t *ret_group); /* of MOVE */
     bool across_sites;
+    double headroom; /* of CONSOLIDATE, as the planner's */
 };
 
 /* Adds a step for each move that the planner finds, and a FAILED one for each guest that should move and can't. `emptied` (may be

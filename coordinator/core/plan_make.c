@@ -216,8 +216,11 @@ static int make_move(const struct plan_making *in, Drover__V1__Job *job, struct 
 static int make_better(const struct plan_making *in, enum planner_goal what, Drover__V1__Job *job,
                        struct error *err)
 {
-    struct plan_goal goal = {.goal = what};
+    struct plan_goal goal = {.goal = what, .headroom = in->request->headroom / 100.0};
     _cleanup_free_ char *emptied = NULL;
+    if (in->request->headroom >= 100)
+        return error_set(err, STATUS_INVALID_ARGUMENT, "headroom %d %%; expected less than 100",
+                         in->request->headroom);
     if (in->request->from_site[0] && !site_exists(in->fleet, in->request->from_site))
         return error_set(err, STATUS_NOT_FOUND, "no host is at site '%s'; `drover hosts` lists the sites",
                          in->request->from_site);

@@ -146,6 +146,9 @@ static void usage(void **state)
         {"maintenance --roling hv1 --exec x", "Usage: drover maintenance"},
         {"consolidate --power-off-hook x --detach", "which --detach ends"},
         {"consolidate --power-off-hook x --exec-timeout 0s", "more than nothing"},
+        {"consolidate --headroom 100", "0% to 99%"},
+        {"consolidate --headroom much", "0% to 99%"},
+        {"consolidate --headroom -5", "0% to 99%"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct cli_run r;

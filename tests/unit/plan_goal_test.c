@@ -38,12 +38,13 @@ static void make_fleet(struct fleet *fleet, bool measured)
         fleet->hosts[h].usage = (struct fleet_usage){.known = true, .cpu = 14300, .cpu_other = 200};
 }
 
-static Drover__V1__Job *planned(const struct fleet *fleet, const char *kind,
-                                bool (*recent)(void *arg, const char *uuid))
+static Drover__V1__Job *planned_with(const struct fleet *fleet, const char *kind, int32_t headroom,
+                                     bool (*recent)(void *arg, const char *uuid))
 {
     Drover__V1__PlanRequest request = DROVER__V1__PLAN_REQUEST__INIT;
     struct error err = {0};
     request.kind = (char *)kind;
+    request.headroom = headroom;
     const struct plan_making making = {
         .fleet = fleet, .request = &request, .policy = &policy, .recent = recent};
     Drover__V1__Job *job = new0(Drover__V1__Job);
@@ -51,6 +52,12 @@ static Drover__V1__Job *planned(const struct fleet *fleet, const char *kind,
     if (plan_make(&making, job, &err) < 0)
         fail_msg("%s", err.text);
     return job;
+}
+
+static Drover__V1__Job *planned(const struct fleet *fleet, const char *kind,
+                                bool (*recent)(void *arg, const char *uuid))
+{
+    return planned_with(fleet, kind, 0, recent);
 }
 
 /* Whatever tells of a plan tells it in one message. */
@@ -174,9 +181,15 @@ static void hosts_are_not_emptied_onto_busy_ones(void **state)
     Drover__V1__Job *job = planned(&fleet, "consolidate", both_busy);
     assert_string_equal(job->emptied, "kvm2"); /* 14.3 of 16 CPUs, and a tenth stays free */
     drover__v1__job__free_unpacked(job, NULL);
+    job = planned_with(&fleet, "consolidate", 20, both_busy);
+    assert_string_equal(job->emptied, "");
+    drover__v1__job__free_unpacked(job, NULL);
     fleet.hosts[0].usage.cpu_other = fleet.hosts[1].usage.cpu_other = 400;
     job = planned(&fleet, "consolidate", NULL);
     assert_string_equal(job->emptied, "");
+    drover__v1__job__free_unpacked(job, NULL);
+    job = planned_with(&fleet, "consolidate", -1, NULL);
+    assert_string_equal(job->emptied, "kvm2");
     drover__v1__job__free_unpacked(job, NULL);
     fleet_deinit(&fleet);
 }

@@ -109,8 +109,10 @@ static bool is_unexplained(const struct world *w, int source)
 static bool is_left_over(const struct world *w, int source)
 {
     const struct domain *d = &w->hosts[source].domain, *there = &w->hosts[1 - source].domain;
+    const struct txn *t = &w->coordinator.txn;
     bool taken =
-        record_of(w, 1 - source)->state == PARTICIPANT_RELEASED; /* and shut down there since, it may be */
+        record_of(w, 1 - source)->state == PARTICIPANT_RELEASED || /* and shut down there since, it may be */
+        (t->state == TXN_RELEASING && (t->answered & TXN_BIT(TXN_DESTINATION))); /* more than a day ago */
     return is_unexplained(w, source) &&
            (d->stale || taken || there->qemu == Q_PAUSED || there->qemu == Q_RUN);
 }

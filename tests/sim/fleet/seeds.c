@@ -61,5 +61,7 @@ const struct seed seeds[] = {
     {229864030, SOUND,
      "a definition is left where the record that would undo it is lost: in doubt, and an operator's"},
     {233342746, SOUND, "a note of a pause that a cut of the power has undone binds nobody"},
+    {500962777, SOUND,
+     "the destination's record is tidied up after a day: the job still knows that it has released"},
 };
 const size_t seeds_n = sizeof(seeds) / sizeof(seeds[0]);
