@@ -360,12 +360,13 @@ static struct participant_step own_off(void)
 /* The image is ended, then the guest started from its disks; each is noted before the next, so that what is ended is never the guest. */
 static struct participant_step own_from_disks(const struct participant *p, const struct participant_facts *f)
 { /* model: D18 D19 */
-    if (f->guest == PARTICIPANT_RUNNING && !p->image_ended && !f->by_hand)
-        return own(p, f);
     if (f->guest == PARTICIPANT_RUNNING && !p->image_ended)
-        return doubt(p,
-                     "somebody has resumed its image here, which may be older than the disks: end it (virsh "
-                     "destroy), then it is started from them");
+        return !f->by_hand ? own(p, f)
+                           : doubt(p, "somebody has resumed its image here, which may be older than the "
+                                      "disks: end it (virsh destroy), then it is started from them");
+    if (f->guest == PARTICIPANT_PAUSED && p->image_ended && is_lost(p))
+        return doubt(p, "a QEMU is paused here, and no record says whether the image was ended: if it has "
+                        "not run here, end it (virsh destroy), then start the guest (virsh start)");
     bool off = f->guest == PARTICIPANT_OFF || f->guest == PARTICIPANT_ABSENT;
     if (p->state != PARTICIPANT_OWNER && off && p->copies)
         return lose();

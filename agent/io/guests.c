@@ -9,6 +9,9 @@
 enum {
     JOB_MS = 3000,   /* libvirt tells the end of a job before it has ended: a guest with one is read again */
     LIST_MS = 60000, /* libvirt has no event for autostart and snapshots: all are read anew, once a minute */
+    /* A libvirtd that comes up answers while it still connects with its QEMUs, and has no event for those that it ends then (what a
+     * migration had left half done): so many lists more, JOB_MS apart. */
+    EARLY_LISTS = 3,
 };
 
 struct entry {
@@ -26,6 +29,7 @@ struct guests {
     struct entry **entries;
     size_t n;
     bool listing, list_again, synced;
+    unsigned early;
     struct loop_timer *job_timer, *list_timer;
 };
 
@@ -248,6 +252,13 @@ static void list_soon(void *arg)
     list_start(g);
 }
 
+static int64_t next_list_ms(struct guests *g, bool ok)
+{
+    if (!ok)
+        return JOB_MS;
+    return g->early && g->early-- ? JOB_MS : LIST_MS;
+}
+
 static void list_done(void *arg)
 {
     struct listing *l = arg;
@@ -260,7 +271,7 @@ static void list_done(void *arg)
         if (up && again)
             list_start(g);
         else if (up)
-            g->list_timer = loop_timer_start(g->config.loop, l->ok ? LIST_MS : JOB_MS, list_soon, g);
+            g->list_timer = loop_timer_start(g->config.loop, next_list_ms(g, l->ok), list_soon, g);
         for (size_t i = 0; i < g->n && !g->listing; i++) {
             struct entry *e = g->entries[i];
             if (!e->again || e->reading)
@@ -298,7 +309,10 @@ static void on_event(void *arg, const struct libvirt_event *event)
     struct guests *g = arg;
     const Drover__V1__Guest *known;
     switch (event->kind) {
-    case LIBVIRT_UP: list_start(g); break;
+    case LIBVIRT_UP:
+        g->early = EARLY_LISTS;
+        list_start(g);
+        break;
     case LIBVIRT_DOWN:
         g->synced = false;
         g->list_timer = loop_timer_cancel(g->list_timer);
@@ -323,6 +337,7 @@ struct guests *guests_new(const struct guests_config *config)
     g->refs = 1;
     g->config = *config;
     g->events = libvirt_subscribe(config->libvirt, on_event, g);
+    g->early = EARLY_LISTS;
     if (libvirt_up(config->libvirt, NULL, NULL))
         list_start(g);
     return g;

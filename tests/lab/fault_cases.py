@@ -156,6 +156,9 @@ class Run:
             if job.get("guest") == GUEST and job["created"] >= self.since
         ]
 
+    def seen_on(self):
+        return [row["host"] for row in self.drover("vms").get("guests", []) if row["guest"]["name"] == GUEST]
+
     def job(self):
         found = self.jobs()
         return found[0] if found else {}
@@ -179,6 +182,7 @@ class Run:
         self.since = time.time() * 1000
         if not self.has_guest:
             guest_add(fleet, self.source, slow, case.scenario)
+            wait_for(lambda: self.seen_on() == [self.source], 20, f"the coordinator to know {GUEST}, and nothing of the case before", poll=0.1)
         self.images = images(fleet)
         self.boots = fleet.tick_report(GUEST)["boots"]
         if slow:
@@ -219,6 +223,8 @@ class Run:
         def reached():
             if not os.path.exists(file):
                 return True
+            if self.order.poll():
+                raise LabError(f"the order was refused: {self.order.stdout.read()}")
             job = self.job()
             log = "; ".join(entry["text"] for entry in job.get("log", []))
             raise LabError(f"job {job.get('state', 'is none')}: {job.get('text')}; {job.get('progress')}; {log}")
@@ -250,9 +256,13 @@ class Run:
             self.process(target).kill()
             wait_for(lambda: not self.process(target).alive(), 10, "the killed process to be gone")
         elif what.endswith("libvirtd"):
+            if case.scenario == "following":  # before that libvirtd ends it when it comes back: a hole of libvirt's (doc/handover.md)
+                there = self.fleet.node(self.destination)
+                wait_for(lambda: "post-copy" in there.virsh("domstate", GUEST, "--reason", check=False), 10, "libvirt to know of the post-copy")
             node.libvirtd_stop(signal.SIGKILL)
         elif what.endswith("QEMU"):
-            self.kill_qemu(node.name)
+            if self.kill_qemu(node.name) and what.startswith("destination"):  # a job that ends before libvirt has seen it can't tell of it
+                wait_for(lambda: node.domains().get(GUEST) not in ("running", "paused"), 10, "libvirt to see that QEMU has ended")
         elif what.endswith("link"):
             self.fleet.link(node.name, up=False)
         elif what.endswith("disk"):

@@ -125,6 +125,20 @@ static void what_is_here_decides_whether_it_can(void **state)
     assert_int_equal(given(PARTICIPANT_PREPARED, PARTICIPANT_UNASKED, false).answer, PARTICIPANT_IN_DOUBT);
 }
 
+/* Found by tests/sim: the fence was raised, and the agent died before its record was written. The image would have been run at the second
+ * asking. What is started from the disks by now, and paused, must not be ended either. */
+static void what_is_paused_without_a_record_is_left_alone(void **state)
+{
+    (void)state;
+    const struct participant p = {
+        .role = PARTICIPANT_DESTINATION, .state = PARTICIPANT_NONE, .transferred = true, .image_ended = true};
+    const struct participant_facts f = {.guest = PARTICIPANT_PAUSED};
+    struct participant_step s = participant_step(&p, PARTICIPANT_ACTIVATE_COLD, &f);
+    assert_int_equal(s.answer, PARTICIPANT_IN_DOUBT);
+    assert_int_equal(s.first, PARTICIPANT_NONE);
+    assert_int_equal(s.actions, 0);
+}
+
 /* Found by tests/sim: post-copy was allowed, libvirt let the guest run here, and its libvirtd was killed at the source. To end
  * the only copy by hand, as the answer had asked for, would have been to lose the guest's memory for nothing. */
 static void what_libvirt_itself_lets_run_is_the_guest(void **state)
@@ -185,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_starts_from_its_disks_whatever_crashes),
         cmocka_unit_test(what_is_here_decides_whether_it_can),
+        cmocka_unit_test(what_is_paused_without_a_record_is_left_alone),
         cmocka_unit_test(what_libvirt_itself_lets_run_is_the_guest),
         cmocka_unit_test(what_came_with_its_disks_and_is_off_stays),
         cmocka_unit_test(what_is_shut_off_is_taken_over_only_with_all_of_its_disks),

@@ -106,7 +106,8 @@ static bool may_be_in_doubt(struct world *w)
     const struct coordinator *c = &w->coordinator;
     int source = w->source_of[c->current];
     const struct host *there = &w->hosts[1 - source];
-    bool lost = w->spoilt && !there->agent.records[c->current].exists && there->domain.qemu == Q_OFF;
+    bool unclear = there->domain.qemu == Q_OFF || (c->txn.from_disks && there->domain.qemu == Q_PAUSED);
+    bool lost = w->spoilt && !there->agent.records[c->current].exists && unclear;
     /* A pause that no record has. */
     const struct record *here = &w->hosts[source].agent.records[c->current];
     bool late = w->hosts[source].domain.suspended && !here->our_pause && !here->others_pause;

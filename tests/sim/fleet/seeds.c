@@ -61,6 +61,9 @@ const struct seed seeds[] = {
     {229864030, SOUND,
      "a definition is left where the record that would undo it is lost: in doubt, and an operator's"},
     {233342746, SOUND, "a note of a pause that a cut of the power has undone binds nobody"},
+    {544982493, SOUND,
+     "the fence was raised to a cold start's generation, its record never written: what is paused is not "
+     "run"},
     {500962777, SOUND,
      "the destination's record is tidied up after a day: the job still knows that it has released"},
 };
