@@ -193,6 +193,26 @@ static void a_write_that_fails_leaves_the_manifest_as_it_was(void **state)
     assert_true(owes(f, DROVER__V1__MADE__KIND__IMAGE));
 }
 
+/* As long as it is open: others would be given the room, else. */
+static void a_write_that_fails_leaves_the_memory_reserved(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome out;
+    struct error err = {0};
+    f->txn.record->state = (char *)"PREPARED";
+    assert_int_equal(transaction_reserve(&f->txn, 1000, 1000), 0);
+    assert_int_equal(transaction_reserve_hugepages(&f->txn, 500, 500), 0);
+    seen = PARTICIPANT_ABSENT;
+    disk_is_full = true;
+    assert_true(drive_step(&f->op, PARTICIPANT_ABORT, 0, &out, &err) < 0);
+    assert_int_equal(f->all.memory_reserved, 1000);
+    assert_int_equal(f->all.hugepages_reserved, 500);
+    disk_is_full = false;
+    assert_int_equal(drive_step(&f->op, PARTICIPANT_ABORT, 0, &out, &err), 0);
+    assert_int_equal(f->all.memory_reserved, 0);
+    assert_int_equal(f->all.hugepages_reserved, 0);
+}
+
 static void an_owners_disks_are_its_guests(void **state)
 {
     struct fixture *f = *state;
@@ -209,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_write_that_fails_leaves_the_manifest_as_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_write_that_fails_leaves_the_memory_reserved, setup, teardown),
         cmocka_unit_test_setup_teardown(an_owners_disks_are_its_guests, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
