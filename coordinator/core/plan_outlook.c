@@ -97,6 +97,27 @@ static void refuse(Step *s)
     plan_end_step(s, FAILED, why, todo);
 }
 
+/* Whose room at `to` the step at `index` would take, and that stays there; NULL: nobody. */
+static const Step *room_kept_by(const Drover__V1__Job *job, size_t index)
+{
+    const Step *s = job->steps[index];
+    for (size_t i = 0; s->waits && i < index; i++) {
+        const Step *earlier = job->steps[i];
+        if (streq(earlier->from, s->to) && (earlier->state == FAILED || earlier->state == SKIPPED))
+            return earlier;
+    }
+    return NULL;
+}
+
+static void refuse_room(Step *s, const Step *kept_by)
+{
+    _cleanup_free_ char *why = xasprintf(
+        "it is to have the room that %s leaves on %s, and that one would stay", kept_by->guest, s->to);
+    _cleanup_free_ char *todo =
+        xasprintf("see to %s; a real run looks for another place when it comes to that", kept_by->guest);
+    plan_end_step(s, FAILED, why, todo);
+}
+
 void plan_outlook_refuse(Drover__V1__Job *job)
 {
     for (size_t i = 0; i < job->n_steps; i++) {
@@ -106,6 +127,8 @@ void plan_outlook_refuse(Drover__V1__Job *job)
             continue;
         if (first && (first->state == FAILED || first->state == SKIPPED))
             plan_end_step(s, SKIPPED, "the move before it can't be done", "see to that one");
+        else if (room_kept_by(job, i))
+            refuse_room(s, room_kept_by(job, i));
         else if (s->forecast && s->forecast->way[0] && !s->forecast->allowed)
             refuse(s);
     }

@@ -422,6 +422,27 @@ static void what_the_policy_would_cancel_can_not_move(void **state)
     teardown(&w);
 }
 
+static void room_that_nobody_leaves_can_not_be_moved_into(void **state)
+{
+    (void)state;
+    struct world w;
+    setup(&w);
+    Drover__V1__PlanStep *wild = step(&w, "wild", "kvm2", 100), *into = step(&w, "into", "kvm1", 100),
+                         *besides = step(&w, "besides", "kvm1", 100);
+    into->forecast->allowed = besides->forecast->allowed = true;
+    set_text(&wild->forecast->way, "pause");
+    set_text(&into->from, "kvm3");
+    set_text(&besides->from, "kvm3");
+    into->waits = true;
+    plan_outlook_refuse(&w.plan);
+    assert_int_equal(wild->state, FAILED);
+    assert_int_equal(into->state, FAILED);
+    assert_string_equal(into->why,
+                        "it is to have the room that wild leaves on kvm1, and that one would stay");
+    assert_int_equal(besides->state, WAITING);
+    teardown(&w);
+}
+
 static void a_link_without_a_share_has_what_was_measured(void **state)
 {
     (void)state;
@@ -455,6 +476,7 @@ int main(void)
         cmocka_unit_test(without_samples_no_end_is_promised),
         cmocka_unit_test(after_a_stopover_it_takes_as_long_again),
         cmocka_unit_test(what_the_policy_would_cancel_can_not_move),
+        cmocka_unit_test(room_that_nobody_leaves_can_not_be_moved_into),
         cmocka_unit_test(a_link_without_a_share_has_what_was_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,7 @@ void tick_main(const struct multiboot *boot)
     for (;;) {
         uint64_t now = rdtsc();
         uint32_t due = 0;
+        tlb_flush();
         bool dirties = tick >= options.dirty_from && (options.dirty_until == 0 || tick < options.dirty_until);
 
         if (now >= next_tick) {

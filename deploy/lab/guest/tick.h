@@ -26,6 +26,16 @@ static inline uint64_t rdtsc(void)
     return value;
 }
 
+/* QEMU before 9.0 without KVM clears dirty bits in a migration and leaves this CPU's TLB as it was: what is written by an entry that is there
+ * already is left behind. The stack of before under the registers of now has no way back. Changing CR0.WP empties its TLB. */
+static inline void tlb_flush(void)
+{
+    enum { WP = 1 << 16 };
+    uint32_t cr0;
+
+    __asm__ volatile("movl %%cr0, %0; xorl %1, %0; movl %0, %%cr0; xorl %1, %0; movl %0, %%cr0" : "=&r"(cr0) : "i"(WP) : "memory");
+}
+
 /* COM1 */
 void serial_init(void);
 void serial_text(const char *text);
