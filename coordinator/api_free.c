@@ -225,12 +225,16 @@ static void look(struct freeing_call *f)
     f->seen.guest = f->name;
     f->seen.source = f->host_is_source ? here : there;
     f->seen.destination = f->host_is_source ? there : here;
-    f->seen.third = NULL;
+    f->seen.third = f->seen.maybe = NULL;
     for (size_t i = 0; i < fleet->n_hosts; i++) {
-        const char *name = fleet->hosts[i].name;
-        if (!streq(name, f->host) && !(f->peer && streq(name, f->peer)) &&
-            seen_on(fleet, name, f->guest) == FREEING_RUNNING)
-            f->seen.third = name;
+        const struct fleet_host *host = &fleet->hosts[i];
+        if (streq(host->name, f->host) || (f->peer && streq(host->name, f->peer)))
+            continue;
+        const struct fleet_guest *g = fleet_guest_on(host, f->guest);
+        if (seen_on(fleet, host->name, f->guest) == FREEING_RUNNING)
+            f->seen.third = host->name;
+        else if (!fleet_host_tells(host) && g && fleet_guest_active(g->guest))
+            f->seen.maybe = host->name;
     }
 }
 

@@ -36,9 +36,16 @@ static int refuse(const struct freeing *f, struct error *err, const char *why, c
     char source[200], destination[200];
     say(&f->source, source, sizeof(source));
     say(&f->destination, destination, sizeof(destination));
+    const char *elsewhere = f->third   ? "; it runs on "
+                            : f->maybe ? "; it was last seen to be active on "
+                                       : "";
     return error_set(err, STATUS_FAILED_PRECONDITION,
                      "%s (source %s; destination %s%s%s). Nothing was touched. %s", why, source, destination,
-                     f->third ? "; it runs on " : "", f->third ? f->third : "", todo);
+                     elsewhere,
+                     f->third   ? f->third
+                     : f->maybe ? f->maybe
+                                : "",
+                     todo);
 }
 
 static const char *const look = "Look at both hosts (virsh list --all), and at their agents' logs";
@@ -113,6 +120,11 @@ static int of_destination(const struct freeing *f, enum freeing_deed *ret, struc
         return refuse(f, err, "the guest is the destination's, whose agent is not done with it", look);
     if (!f->released && (!s->asked || s->seen == FREEING_UNKNOWN))
         return refuse(f, err, "the guest is the destination's, and the source can't be asked", up_first);
+    if (f->maybe && !f->third)
+        return refuse(f, err,
+                      "the guest is the destination's, and a host that can't be asked may have it, too",
+                      "Make that one's agent and libvirt reachable, or take it out of coordinator.yaml if it "
+                      "is gone for good; then try again");
     if ((!f->released && s->seen != FREEING_ABSENT) || f->third)
         return refuse(f, err, "the guest is the destination's, and it is elsewhere, too",
                       "Keep the one that is right, and undefine the other (virsh undefine); then try again");

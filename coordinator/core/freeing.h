@@ -39,8 +39,10 @@ struct freeing {
     const char *guest; /* name */
     struct freeing_side source, destination;
     const char *third; /* a host that is neither, and runs the guest; NULL: none is known */
-    bool kept;         /* the source has answered KEPT since the operator's word */
-    bool released;     /* the source was released since then */
+    const char
+        *maybe;    /* one that can't be asked, and had a QEMU of it when it last told; NULL: none is known */
+    bool kept;     /* the source has answered KEPT since the operator's word */
+    bool released; /* the source was released since then */
 };
 
 enum freeing_deed {

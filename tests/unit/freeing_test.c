@@ -25,7 +25,7 @@ enum { NO = -1 }; /* nothing may be done */
 static const struct row {
     struct freeing_side source, destination;
     int deed;
-    const char *third;
+    const char *third, *maybe;
     bool kept, released;
 } rows[] = {
     /* The source still has the right to keep it: it is asked. */
@@ -78,6 +78,7 @@ static const struct row {
     {SILENT("kvm1"), SIDE("kvm2", "ACTIVATED", RUNNING), NO},
     {SIDE("kvm1", NULL, ABSENT), SIDE("kvm2", "ACTIVATED", ABSENT), NO},
     {SIDE("kvm1", NULL, ABSENT), SIDE("kvm2", "ACTIVATED", RUNNING), NO, .third = "kvm3"},
+    {SIDE("kvm1", NULL, ABSENT), SIDE("kvm2", "ACTIVATED", OFF), NO, .maybe = "kvm3"},
     {SIDE("kvm1", NULL, ABSENT), SIDE("kvm2", "OWNER", RUNNING), NO},
     {SIDE("kvm1", "HOVERING", OFF), SIDE("kvm2", NULL, RUNNING), NO},
     {SIDE("kvm1", NULL, RUNNING), SIDE("kvm2", NULL, ABSENT), FREEING_NOTHING},
@@ -93,6 +94,7 @@ static void each_pair_of_states_has_its_deed(void **state)
                                   .source = r->source,
                                   .destination = r->destination,
                                   .third = r->third,
+                                  .maybe = r->maybe,
                                   .kept = r->kept,
                                   .released = r->released};
         enum freeing_deed deed = FREEING_NOTHING;
