@@ -58,7 +58,9 @@ const struct command cmd_free = {
         "refused while a\n"
         "job of this coordinator carries the move on, and where a newer coordinator has taken over. A "
         "coordinator that is\n"
-        "older drives nothing any more; what it had begun is freed by this.\n",
+        "older drives nothing any more; what it had begun is freed by this. A host whose agent has just come "
+        "up is\n"
+        "waited for, up to 15 s.\n",
     .examples = "  drover free web1 --on kvm2\n",
     .exits = "  0  done\n  2  usage\n  3  refused, or nothing is held\n  5  coordinator not reachable\n",
     .options = options,
