@@ -182,7 +182,7 @@ class Run:
         self.since = time.time() * 1000
         if not self.has_guest:
             guest_add(fleet, self.source, slow, case.scenario)
-            wait_for(lambda: self.seen_on() == [self.source], 20, f"the coordinator to know {GUEST}, and nothing of the case before", poll=0.1)
+        wait_for(lambda: self.seen_on() == [self.source], 20, f"the coordinator to know {GUEST}, and nothing of the case before", poll=0.1)
         self.images = images(fleet)
         self.boots = fleet.tick_report(GUEST)["boots"]
         if slow:
@@ -224,7 +224,7 @@ class Run:
             if not os.path.exists(file):
                 return True
             if self.order.poll():
-                raise LabError(f"the order was refused: {self.order.stdout.read()}")
+                raise Refuted(f"the order was refused: {self.order.stdout.read()}")
             job = self.job()
             log = "; ".join(entry["text"] for entry in job.get("log", []))
             raise LabError(f"job {job.get('state', 'is none')}: {job.get('text')}; {job.get('progress')}; {log}")
