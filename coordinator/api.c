@@ -27,7 +27,25 @@ static Drover__V1__Usage *usage_message(const struct fleet_usage *usage, Drover_
     return usage->known ? ret : NULL;
 }
 
-static Drover__V1__HostStatus host_status(const struct fleet_host *h, Drover__V1__Usage *usage)
+/* The sums of its guests as they are told now: the report's own may be a second old. NULL: it has not reported. */
+static Drover__V1__HostReport *report_message(const struct fleet_host *h, Drover__V1__HostReport *ret)
+{
+    if (!h->report)
+        return NULL;
+    *ret = *h->report; /* its strings and lists are the fleet's */
+    if (!h->told)
+        return ret;
+    ret->memory_guests = ret->vcpus_guests = 0;
+    for (size_t i = 0; i < h->n_guests; i++) {
+        const Drover__V1__Guest *g = h->guests[i].guest;
+        ret->memory_guests += fleet_guest_active(g) ? g->memory_max : 0;
+        ret->vcpus_guests += fleet_guest_active(g) ? g->vcpus : 0;
+    }
+    return ret;
+}
+
+static Drover__V1__HostStatus host_status(const struct fleet_host *h, Drover__V1__Usage *usage,
+                                          Drover__V1__HostReport *report)
 {
     Drover__V1__HostStatus status = DROVER__V1__HOST_STATUS__INIT;
     status.name = h->name;
@@ -39,7 +57,7 @@ static Drover__V1__HostStatus host_status(const struct fleet_host *h, Drover__V1
     status.since = (uint64_t)h->since_ms;
     if (h->why)
         status.why = h->why;
-    status.report = h->report;
+    status.report = report_message(h, report);
     status.usage = usage_message(&h->usage, usage);
     status.guests_total = (uint32_t)h->n_guests;
     for (size_t g = 0; g < h->n_guests; g++)
@@ -59,12 +77,13 @@ static void list_hosts(Drover__V1__Coordinator_Service *service, const Drover__V
     }
     _cleanup_free_ Drover__V1__HostStatus *hosts = xcalloc(fleet->n_hosts + 1, sizeof(*hosts));
     _cleanup_free_ Drover__V1__Usage *usages = xcalloc(fleet->n_hosts + 1, sizeof(*usages));
+    _cleanup_free_ Drover__V1__HostReport *reports = xcalloc(fleet->n_hosts + 1, sizeof(*reports));
     _cleanup_free_ Drover__V1__HostStatus **list = xcalloc(fleet->n_hosts + 1, sizeof(*list));
     size_t n = 0, i = request->from;
     for (size_t bytes = 0; i < fleet->n_hosts && bytes < PAGE_BYTES; i++) {
         if (only && only != &fleet->hosts[i])
             continue;
-        hosts[n] = host_status(&fleet->hosts[i], &usages[n]);
+        hosts[n] = host_status(&fleet->hosts[i], &usages[n], &reports[n]);
         bytes += drover__v1__host_status__get_packed_size(&hosts[n]);
         list[n] = &hosts[n];
         n++;

@@ -11,8 +11,13 @@ static void the_fleet_is_listed(void **state)
     fleet_session(fleet_host(&w.fleet, "kvm2"), false, 77, "no route to host");
     made_driver_job(w.driver, 9, "web1", UUID_A);
     Drover__V1__ListHostsRequest hosts = DROVER__V1__LIST_HOSTS_REQUEST__INIT;
+    fleet_host(&w.fleet, "kvm1")->report->memory_guests = 99; /* of before its last guest came */
+    fleet_host(&w.fleet, "kvm1")->told = true;
     const Drover__V1__ListHostsReply *h = api_call(&w, "ListHosts", &hosts);
     assert_int_equal(h->n_hosts, 3);
+    assert_true(h->hosts[0]->report->memory_guests ==
+                fleet_host(&w.fleet, "kvm1")->guests[0].guest->memory_max);
+    assert_int_equal(h->hosts[0]->report->vcpus_guests, fleet_host(&w.fleet, "kvm1")->guests[0].guest->vcpus);
     assert_true(h->hosts[0]->up);
     assert_int_equal(h->hosts[0]->guests_running, 1);
     assert_string_equal(h->hosts[0]->report->name, "kvm1");
