@@ -21,6 +21,23 @@ SANITIZER = re.compile(r"\w+Sanitizer:|\w+Sanitizer CHECK|runtime error:")
 BUILD = os.environ.get("DROVER_BUILD", f"{TOP}/build")
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed:
+        item.stash[FAILED] = True
+
+
+def restore(fleet, request):
+    """As good as new: what a test that failed has left in stores and records is not the next one's failure."""
+    fleet.heal()
+    if request.node.stash.get(FAILED, False) and fleet.has_programs:
+        fleet.programs.reset()
+
+
 @pytest.fixture(scope="session")
 def lab():
     """The path of the lab command."""
@@ -76,12 +93,12 @@ def session_fleet():
 
 
 @pytest.fixture
-def fleet(session_fleet):
+def fleet(session_fleet, request):
     """The fleet, without guests, every link whole and every daemon running."""
     fleet, complaints = session_fleet
     yield fleet
     found = complaints.new()
-    fleet.heal()
+    restore(fleet, request)
     assert found == []
 
 
@@ -110,10 +127,10 @@ def module_fleet():
 
 
 @pytest.fixture
-def three_hosts(module_fleet):
+def three_hosts(module_fleet, request):
     """That fleet, without guests, every link whole and every daemon running."""
     yield module_fleet
-    module_fleet.heal()
+    restore(module_fleet, request)
 
 
 @pytest.fixture
