@@ -15,7 +15,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int take_order(const struct args *args, const struct order *order, Drover__V1__PlanRequest *q,
@@ -177,15 +177,15 @@ static int run_balance(struct cli *cli, const struct args *args)
 static int option_headroom(const struct args *args, int32_t *ret, struct error *err)
 {
     const char *text = args_value(args, "headroom");
-    int percent = 0, end = 0;
+    char *end;
     *ret = 0;
     if (!text)
         return 0;
-    if (sscanf(text, "%2d%n", &percent, &end) != 1 || end == 0 || !isdigit((unsigned char)text[0]) ||
-        (text[end] && strcmp(text + end, "%") != 0))
+    unsigned long percent = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || percent > 99 || (*end && strcmp(end, "%") != 0))
         return error_set(err, STATUS_INVALID_ARGUMENT, "--headroom is '%s'; expected 0%% to 99%%, e.g. 20%%",
                          text);
-    *ret = percent ? percent : -1;
+    *ret = percent ? (int32_t)percent : -1;
     return 0;
 }
 

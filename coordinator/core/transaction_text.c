@@ -61,8 +61,8 @@ static void half_there(const struct txn *t, char *text, size_t size, char *todo,
 {
     const char *guest = t->guest, *from = t->host[TXN_SOURCE], *to = t->host[TXN_DESTINATION];
     snprintf(text, size,
-             "%s went over to %s in post-copy, and a part of its memory is still on %s: neither is stopped", guest,
-             to, from);
+             "%s went over to %s in post-copy, and a part of its memory is still on %s: neither is stopped",
+             guest, to, from);
     snprintf(
         todo, todo_size,
         "make %s and %s reach each other; it goes on by itself. If its QEMU on either has died, its memory "

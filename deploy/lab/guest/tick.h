@@ -33,7 +33,10 @@ static inline void tlb_flush(void)
     enum { WP = 1 << 16 };
     uint32_t cr0;
 
-    __asm__ volatile("movl %%cr0, %0; xorl %1, %0; movl %0, %%cr0; xorl %1, %0; movl %0, %%cr0" : "=&r"(cr0) : "i"(WP) : "memory");
+    __asm__ volatile("movl %%cr0, %0; xorl %1, %0; movl %0, %%cr0; xorl %1, %0; movl %0, %%cr0"
+                     : "=&r"(cr0)
+                     : "i"(WP)
+                     : "memory");
 }
 
 /* COM1 */
