@@ -195,7 +195,7 @@ def test_the_doctor_on_listening(fleet, drover, undo, changed):
     set_lines(kvm2, conf, finding["todo"].split("libvirtd.conf:")[1])
     restarted(fleet, kvm2)
     well(drover, "kvm2", "libvirt-listening")
-    finding = judged(drover, "kvm2")[0]["libvirt-unencrypted"]
+    finding = ailing(drover, "kvm2", "libvirt-unencrypted")
     assert finding["severity"] == "info" and "listen_tcp = 0" in finding["todo"]
 
 

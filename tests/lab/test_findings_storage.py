@@ -121,8 +121,9 @@ def test_a_backing_file_of_each_hosts_own(fleet, drover, undo, off):
     if not off:
         kvm1.virsh("start", "web1")
         wait_for(lambda: "running" in drover("vms").stdout, 20, "the coordinator to know that web1 runs")
-    found = wait_for_finding(drover, "web1", "storage-not-shared")
-    assert heavy(found) == {"storage-not-shared": "block"}
+    unshared = {"storage-not-shared": "block"}
+    wait_for(lambda: heavy(check(drover, "web1")) == unshared, 20, "kvm2 to see the new header, and both bases to be compared")
+    found = check(drover, "web1")
     assert base in found["storage-not-shared"]["subject"]
     assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
     # On storage that both share, in a directory of its own, it is proven there.
