@@ -103,6 +103,7 @@ def wait_for_heavy(drover, guest, expected):
         wait_for(told, 20, f"the findings {expected}")
     except LabError as error:
         raise AssertionError(f"{error}; seen: {last}") from error
+    return last
 
 
 def edited(fleet, name, *changes):

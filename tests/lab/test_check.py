@@ -236,8 +236,7 @@ def test_a_smaller_mtu(fleet, drover, undo):
     kvm2 = fleet.node("kvm2")
     kvm2.run(["ip", "link", "set", "br0", "mtu", "1400"])
     undo(lambda: kvm2.run(["ip", "link", "set", "br0", "mtu", "1500"]))
-    found = wait_for_finding(drover, "web1", "mtu-smaller")
-    assert heavy(found) == {"mtu-smaller": "block"}
+    found = wait_for_heavy(drover, "web1", {"mtu-smaller": "block"})
     assert "1400" in found["mtu-smaller"]["seen"]
 
 

@@ -23,8 +23,7 @@ def with_cpu(xml):
 def test_a_cpu_that_the_destination_lacks(fleet, drover):
     fleet.guest_add("web1", on="kvm1", disks=["gluster"], off=True)
     redefined(fleet, "web1", with_cpu)
-    found = wait_for_finding(drover, "web1", "cpu-incompatible")
-    assert heavy(found) == {"cpu-incompatible": "block"}
+    found = wait_for_heavy(drover, "web1", {"cpu-incompatible": "block"})
     assert "avx512f" in found["cpu-incompatible"]["seen"]
     assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
     assert copies(fleet, "web1") == {"kvm1": "shut off"}

@@ -20,8 +20,7 @@ def test_what_a_guest_that_runs_has(fleet, drover):
     edited(fleet, "web1", ("</devices>", "<filesystem type='mount'><source dir='/srv/given'/><target dir='given'/></filesystem></devices>"))
     kvm1.virsh("start", "web1")
     kvm1.virsh("snapshot-create-as", "web1", "seen", "--disk-only")
-    found = wait_for_finding(drover, "web1", "snapshots")
-    assert heavy(found) == {"host-device": "block", "snapshots": "block"}
+    found = wait_for_heavy(drover, "web1", {"host-device": "block", "snapshots": "block"})
     assert "given" in found["host-device"]["subject"]
     fleet.guest_add("web2", on="kvm1", disks=["gluster"], format="qcow2")
     kvm1.virsh("checkpoint-create-as", "web2", "monday")
@@ -124,8 +123,7 @@ def test_a_tpm_goes_with_the_guest_that_runs_and_not_with_its_definition(fleet, 
     assert kvm2.run(["sha256sum", file]).stdout.split()[0] == keys
     drover("migrate", "web1", "--to", "kvm1")
     kvm1.virsh("destroy", "web1")
-    found = wait_for_finding(drover, "web1", "tpm-state")
-    assert heavy(found) == {"tpm-state": "block"}
+    found = wait_for_heavy(drover, "web1", {"tpm-state": "block"})
     assert f"{SWTPM}/{uuid}" in found["tpm-state"]["seen"]
     assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
     assert states(kvm1) == [uuid]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import pytest
-from checks import check, doctor, document, heavy, wait_for_finding
+from checks import check, doctor, document, heavy, wait_for_finding, wait_for_heavy
 from conftest import BUILD
 from lablib import wait_for
 
@@ -75,8 +75,7 @@ def test_another_host_has_a_definition_of_it(small_fleets):
     kvm3 = fleet.node("kvm3")
     kvm3.write("/run/same.xml", fleet.node("kvm1").virsh("dumpxml", "--inactive", "web1"))
     kvm3.virsh("define", "/run/same.xml")
-    found = wait_for_finding(fleet.drover, "kvm1/web1", "guest-remembered")
-    assert heavy(found) == {"guest-remembered": "warn"}
+    found = wait_for_heavy(fleet.drover, "kvm1/web1", {"guest-remembered": "warn"})
     assert "virsh undefine web1 on kvm3" in found["guest-remembered"]["todo"]
 
 
@@ -258,7 +257,7 @@ def test_the_doctor_on_names_and_addresses(fleet, drover, undo, changed):
     kvm2.write("/etc/libvirt/qemu.conf", kvm2.read("/etc/libvirt/qemu.conf") + 'migration_address = "10.99.0.1"\nmigrate_tls_force = 1\n')
     assert "migrate_tls_force = 1" in ailing(drover, "kvm2", "migrate-tls-force")["seen"]
     fleet.guest_add("web1", on="kvm1")
-    assert heavy(wait_for_finding(drover, "web1", "migration-listen")) == {"migration-listen": "block"}  # from there nothing would move
+    wait_for_heavy(drover, "web1", {"migration-listen": "block"})  # from there nothing would move
     kvm2.write("/etc/libvirt/qemu.conf", re.sub("(?m)^(migration_address|migrate_tls_force)", r"#\1", kvm2.read("/etc/libvirt/qemu.conf")))
     well(drover, "kvm2", "migration-listen")
     hosts = kvm2.read("/etc/hosts")

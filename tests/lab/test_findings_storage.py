@@ -5,7 +5,7 @@ import re
 import signal
 
 import pytest
-from checks import check, doctor, edited, heavy, wait_for_finding
+from checks import check, doctor, edited, heavy, wait_for_finding, wait_for_heavy
 from lablib import proc, wait_for
 
 GLUSTER, IMAGES = "/srv/gluster", "/var/lib/libvirt/images"
@@ -121,9 +121,7 @@ def test_a_backing_file_of_each_hosts_own(fleet, drover, undo, off):
     if not off:
         kvm1.virsh("start", "web1")
         wait_for(lambda: "running" in drover("vms").stdout, 20, "the coordinator to know that web1 runs")
-    unshared = {"storage-not-shared": "block"}
-    wait_for(lambda: heavy(check(drover, "web1")) == unshared, 20, "kvm2 to see the new header, and both bases to be compared")
-    found = check(drover, "web1")
+    found = wait_for_heavy(drover, "web1", {"storage-not-shared": "block"})
     assert base in found["storage-not-shared"]["subject"]
     assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
     # On storage that both share, in a directory of its own, it is proven there.
@@ -143,7 +141,7 @@ def test_a_read_only_disk_of_each_hosts_own(fleet, drover):
     kvm2.write("/srv/seed.raw", "y" * 4096)
     disk = "<disk type='file' device='disk'><source file='/srv/seed.raw'/><target dev='vdb' bus='virtio'/><readonly/></disk>"
     edited(fleet, "web1", ("</devices>", f"{disk}</devices>"))
-    assert heavy(wait_for_finding(drover, "web1", "storage-not-shared")) == {"storage-not-shared": "block"}
+    wait_for_heavy(drover, "web1", {"storage-not-shared": "block"})
     assert "storage-not-shared" in check(drover, "web1", "--copy-storage")
     kvm2.write("/srv/seed.raw", "x" * 4096)
     assert heavy(check(drover, "web1")) == {}
@@ -355,7 +353,7 @@ def test_a_file_system_that_libvirt_does_not_take_for_shared(fleet, drover, undo
     edited(fleet, "web1", (f"{IMAGES}/", "/srv/shared/"))
     wait_for(lambda: heavy(check(drover, "web1")) == {}, 20, "the definition alone to be free to move")
     kvm1.virsh("start", "web1")
-    assert heavy(wait_for_finding(drover, "web1", "migration-unsafe")) == {"migration-unsafe": "block"}
+    wait_for_heavy(drover, "web1", {"migration-unsafe": "block"})
     assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
     refused = kvm1.run(["virsh", "migrate", "--live", "web1", f"qemu+tcp://{kvm2.address}/system"], check=False)
     assert "without shared storage is unsafe" in refused.stderr, refused
@@ -364,8 +362,7 @@ def test_a_file_system_that_libvirt_does_not_take_for_shared(fleet, drover, undo
 def test_an_export_of_a_machine_without_an_agent(fleet, drover):
     fleet.guest_add("web1", on="kvm1", disks=["nfs"], off=True)
     renamed_server(fleet, "web1", "10.77.0.5")
-    found = wait_for_finding(drover, "web1", "export-untraced")
-    assert heavy(found) == {"export-untraced": "warn", "image-unreachable": "block"}
+    found = wait_for_heavy(drover, "web1", {"export-untraced": "warn", "image-unreachable": "block"})
     assert "roles: [storage]" in found["export-untraced"]["todo"]
 
 
