@@ -215,17 +215,6 @@ static void manifest(struct transaction *txn, const struct participant_step *s,
         transaction_unreserve(txn);
 }
 
-/* Nothing of it has become durable. */
-static void manifest_back(struct transaction *txn, const bool *undone, size_t n, uint64_t memory,
-                          uint64_t hugepages)
-{
-    transaction_manifest_back(txn, undone, n);
-    if (txn->record->memory != memory)
-        transaction_reserve(txn, memory, UINT64_MAX);
-    if (txn->record->hugepages != hugepages)
-        transaction_reserve_hugepages(txn, hugepages, UINT64_MAX);
-}
-
 /* Durable as soon as it is known: a restart of the agent forgets what libvirt told. */
 static int note_pause(struct transaction *txn, struct error *err)
 {
@@ -233,15 +222,15 @@ static int note_pause(struct transaction *txn, struct error *err)
     if (transaction_state(txn) != PARTICIPANT_MIGRATING ||
         is == transaction_has_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE))
         return 0;
-    size_t n;
-    _cleanup_free_ bool *undone = transaction_manifest(txn, &n);
+    const struct manifest_was was = transaction_manifest(txn);
+    _cleanup_free_ bool *undone = was.undone;
     if (is)
         transaction_made(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE, txn->guest);
     else
         transaction_undone(txn, DROVER__V1__MADE__KIND__OTHERS_PAUSE);
     int e = transaction_write(txn, PARTICIPANT_MIGRATING, err);
     if (e < 0)
-        transaction_manifest_back(txn, undone, n);
+        transaction_manifest_back(txn, &was);
     return e;
 }
 
@@ -283,14 +272,13 @@ int drive_step(struct operation *op, enum participant_event event, int64_t deadl
         _cleanup_free_ char *seen = xstrdup(ret->text);
         snprintf(ret->text, sizeof(ret->text), seen[0] ? "%s; seen: %s" : "%s", s.why, seen);
     }
-    size_t n;
-    uint64_t memory = txn->record->memory, hugepages = txn->record->hugepages;
-    _cleanup_free_ bool *undone = transaction_manifest(txn, &n);
+    const struct manifest_was was = transaction_manifest(txn);
+    _cleanup_free_ bool *undone = was.undone;
     manifest(txn, &s, &f);
     ret->off = f.guest == PARTICIPANT_OFF || f.guest == PARTICIPANT_OFF_MIGRATED;
     bool write = s.first != half.state || s.actions & PARTICIPANT_AUTOSTART_OFF;
     if (write && (e = transaction_write(txn, s.first, err)) < 0) {
-        manifest_back(txn, undone, n, memory, hugepages);
+        transaction_manifest_back(txn, &was);
         return e;
     }
     if (act(txn, conn, &s, ret) < 0)

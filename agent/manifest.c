@@ -42,23 +42,27 @@ void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind)
             txn->record->made[i]->undone = true;
 }
 
-bool *transaction_manifest(const struct transaction *txn, size_t *ret_n)
+struct manifest_was transaction_manifest(const struct transaction *txn)
 {
     const Drover__V1__Record *r = txn->record;
-    bool *undone = xcalloc(r->n_made + 1, sizeof(*undone));
+    struct manifest_was was = {xcalloc(r->n_made + 1, sizeof(*was.undone)), r->n_made, r->memory,
+                               r->hugepages};
     for (size_t i = 0; i < r->n_made; i++)
-        undone[i] = r->made[i]->undone;
-    *ret_n = r->n_made;
-    return undone;
+        was.undone[i] = r->made[i]->undone;
+    return was;
 }
 
-void transaction_manifest_back(struct transaction *txn, const bool *undone, size_t n)
+void transaction_manifest_back(struct transaction *txn, const struct manifest_was *was)
 {
     Drover__V1__Record *r = txn->record;
-    while (r->n_made > n)
+    while (r->n_made > was->n)
         drover__v1__made__free_unpacked(r->made[--r->n_made], NULL);
-    for (size_t i = 0; i < n; i++)
-        r->made[i]->undone = undone[i];
+    for (size_t i = 0; i < was->n; i++)
+        r->made[i]->undone = was->undone[i];
+    if (r->memory != was->memory)
+        transaction_reserve(txn, was->memory, UINT64_MAX);
+    if (r->hugepages != was->hugepages)
+        transaction_reserve_hugepages(txn, was->hugepages, UINT64_MAX);
 }
 
 void transaction_keep(struct transaction *txn, char *const *paths, size_t n, bool known)

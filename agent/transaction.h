@@ -161,9 +161,14 @@ bool transaction_has_made(const struct transaction *txn, Drover__V1__Made__Kind 
 bool transaction_had_made(const struct transaction *txn, Drover__V1__Made__Kind kind); /* undone or not */
 void transaction_undone(struct transaction *txn, Drover__V1__Made__Kind kind);
 
-/* As it was before a write that failed: what was made since was not, and what was undone is still owed. */
-bool *transaction_manifest(const struct transaction *txn, size_t *ret_n);
-void transaction_manifest_back(struct transaction *txn, const bool *undone, size_t n);
+/* As it was before a write that failed: what was made since was not, and what was undone or given back is still owed. */
+struct manifest_was {
+    bool *undone; /* owned */
+    size_t n;
+    uint64_t memory, hugepages;
+};
+struct manifest_was transaction_manifest(const struct transaction *txn);
+void transaction_manifest_back(struct transaction *txn, const struct manifest_was *was);
 
 /* Worker, around a step: what the coordinator said of images that others use; borrowed. NULL is fine. */
 void transaction_keep(struct transaction *txn, char *const *paths, size_t n, bool known);

@@ -36,16 +36,11 @@ static int refuse(const struct freeing *f, struct error *err, const char *why, c
     char source[200], destination[200];
     say(&f->source, source, sizeof(source));
     say(&f->destination, destination, sizeof(destination));
-    const char *elsewhere = f->third   ? "; it runs on "
-                            : f->maybe ? "; it was last seen to be active on "
-                                       : "";
+    const char *elsewhere = f->third ? f->third : f->maybe;
+    const char *how = f->third ? "; it runs on " : f->maybe ? "; it was last seen to be active on " : "";
     return error_set(err, STATUS_FAILED_PRECONDITION,
                      "%s (source %s; destination %s%s%s). Nothing was touched. %s", why, source, destination,
-                     elsewhere,
-                     f->third   ? f->third
-                     : f->maybe ? f->maybe
-                                : "",
-                     todo);
+                     how, elsewhere ? elsewhere : "", todo);
 }
 
 static const char *const look = "Look at both hosts (virsh list --all), and at their agents' logs";

@@ -122,13 +122,13 @@ void plan_outlook_refuse(Drover__V1__Job *job)
 {
     for (size_t i = 0; i < job->n_steps; i++) {
         Step *s = job->steps[i];
-        const Step *first = plan_first_of(job, s);
+        const Step *first = plan_first_of(job, s), *kept_by = room_kept_by(job, i);
         if (s->state != WAITING)
             continue;
         if (first && (first->state == FAILED || first->state == SKIPPED))
             plan_end_step(s, SKIPPED, "the move before it can't be done", "see to that one");
-        else if (room_kept_by(job, i))
-            refuse_room(s, room_kept_by(job, i));
+        else if (kept_by)
+            refuse_room(s, kept_by);
         else if (s->forecast && s->forecast->way[0] && !s->forecast->allowed)
             refuse(s);
     }

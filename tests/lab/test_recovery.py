@@ -6,7 +6,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from checks import assert_goes_on, assert_runs_only_on, copies, document, job_state, wait_for_job
+from checks import assert_goes_on, assert_runs_only_on, copies, doctor, document, job_state, wait_for_job
 from conftest import BUILD
 from fault_leftovers import records, steps
 from lablib import proc, wait_for
@@ -36,14 +36,9 @@ def autostart(host):
     return "Autostart:      enable" in host.virsh("dominfo", "web1")
 
 
-def findings(drover):
-    """{host: its findings}"""
-    return {host["host"]: host.get("findings", []) for host in document(drover("doctor", "--json", check=False))["hosts"]}
-
-
-def doctor(drover, finding="guest-held"):
-    """{host: what it is told to hold}"""
-    return {host: f["seen"] for host, found in findings(drover).items() for f in found if f["id"] == finding}
+def held(drover):
+    """{host: what the doctor says that it holds}"""
+    return {host: found["guest-held"]["seen"] for host, found in doctor(drover)[0].items() if "guest-held" in found}
 
 
 @pytest.fixture
@@ -70,7 +65,7 @@ def left(fleet, drover):
             fleet.programs.agent_start(where)
         lose_the_store(fleet)
         assert open_states(fleet) == states
-        assert set(doctor(drover)) == set(states)
+        assert set(held(drover)) == set(states)
 
     return make
 
@@ -78,7 +73,7 @@ def left(fleet, drover):
 def assert_moves_again(fleet, drover, destination):
     """Nothing holds the guest: it goes where it was to go, or back."""
     assert open_states(fleet) == {}
-    assert doctor(drover) == {}
+    assert held(drover) == {}
     fleet.link("kvm2", clear=True)
     drover("migrate", "web1", "--to", destination, "--max-pause", "30s")
     assert list(copies(fleet, "web1")) == [destination]
@@ -94,7 +89,7 @@ def refused(drover, host, *words):
 @pytest.mark.parametrize("host", ["kvm1", "kvm2"])
 def test_the_source_still_has_it(fleet, drover, left, host):
     left({"kvm1": "PREPARED", "kvm2": "PREPARED"}, "coordinator.transfer.before_write")
-    told = doctor(drover, "guest-held")
+    told = held(drover)
     assert "the source (PREPARED) of a move of web1" in told["kvm1"] and "the destination (PREPARED)" in told["kvm2"], told
     done = drover("free", "web1", "--on", host)
     assert "kvm1 keeps web1; kvm2 holds nothing for web1 any more" in done.stdout, done.stdout
@@ -144,7 +139,7 @@ def test_a_host_that_is_about_to_tell_is_waited_for(fleet, drover, left):
     left({"kvm1": "FENCED", "kvm2": "ACTIVATED"}, "coordinator.settling.before_write")
     kvm2 = fleet.node("kvm2")
     kvm2.libvirtd_stop()
-    wait_for(lambda: "libvirt-up" in {f["id"] for f in findings(drover)["kvm2"]}, 20, "the coordinator to know of it")
+    wait_for(lambda: "libvirt-up" in doctor(drover)[0]["kvm2"], 20, "the coordinator to know of it")
     with ThreadPoolExecutor(1) as pool:
         freed = pool.submit(drover, "free", "web1", "--on", "kvm2")
         kvm2.libvirtd_start()
@@ -225,9 +220,7 @@ def test_a_newer_coordinator_takes_over(fleet, drover, undo):
     assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
     assert drover("free", "web1", "--on", "kvm1", check=False).returncode == 3
     assert job_state(drover, job)["state"] not in {"done", "failed", "cancelled"}
-    held = {row["host"] for row in document(second.drover("doctor", "--json", check=False))["hosts"]
-            for f in row.get("findings", []) if f["id"] == "guest-held"}
-    assert held == {"kvm1", "kvm2"}
+    assert set(held(second.drover)) == {"kvm1", "kvm2"}
     freed = second.drover("free", "web1", "--on", "kvm1")
     assert "kvm1 keeps web1; kvm2 holds nothing for web1 any more" in freed.stdout, freed.stdout
     fleet.link("kvm2", clear=True)
