@@ -351,7 +351,7 @@ static void sweep_all(struct probes *p)
 void probes_stale(struct probes *p, const char *nonce)
 {
     message_append_text(&p->stale, &p->n_stale, nonce);
-    if (!p->sweep_timer && !p->freed)
+    if (!p->freed)
         sweep_all(p);
 }
 

@@ -118,6 +118,9 @@ def test_an_agent_killed_in_mid_probe_leaves_nothing(fleet, agents):
     fleet.programs.agent_stop(kvm1, signal.SIGKILL)
     fleet.programs.agent_start(kvm1)
     wait_for(lambda: left_behind(fleet) == [], 20, "the restarted agent to remove what its predecessor left")
+    # Two files in one directory were one after the other: that one had to wait holds up nothing later.
+    assert agents.probe("kvm1", WRITE, nonce=nonce(), path=f"{GLUSTER}/vm.img", lease=1).outcome == "PROVEN"
+    wait_for(lambda: left_behind(fleet) == [], 20, "the lease of the next file to end")
     fleet.programs.sessions_wait()
 
 

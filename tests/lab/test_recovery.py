@@ -36,9 +36,9 @@ def autostart(host):
     return "Autostart:      enable" in host.virsh("dominfo", "web1")
 
 
-def held(drover):
-    """{host: what the doctor says that it holds}"""
-    return {host: found["guest-held"]["seen"] for host, found in doctor(drover)[0].items() if "guest-held" in found}
+def seen(drover, id):
+    """{host: what the doctor has seen there}"""
+    return {host: found[id]["seen"] for host, found in doctor(drover)[0].items() if id in found}
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def left(fleet, drover):
             fleet.programs.agent_start(where)
         lose_the_store(fleet)
         assert open_states(fleet) == states
-        assert set(held(drover)) == set(states)
+        assert set(seen(drover, "guest-held")) == set(states)
 
     return make
 
@@ -73,7 +73,7 @@ def left(fleet, drover):
 def assert_moves_again(fleet, drover, destination):
     """Nothing holds the guest: it goes where it was to go, or back."""
     assert open_states(fleet) == {}
-    assert held(drover) == {}
+    assert seen(drover, "guest-held") == {}
     fleet.link("kvm2", clear=True)
     drover("migrate", "web1", "--to", destination, "--max-pause", "30s")
     assert list(copies(fleet, "web1")) == [destination]
@@ -89,7 +89,7 @@ def refused(drover, host, *words):
 @pytest.mark.parametrize("host", ["kvm1", "kvm2"])
 def test_the_source_still_has_it(fleet, drover, left, host):
     left({"kvm1": "PREPARED", "kvm2": "PREPARED"}, "coordinator.transfer.before_write")
-    told = held(drover)
+    told = seen(drover, "guest-held")
     assert "the source (PREPARED) of a move of web1" in told["kvm1"] and "the destination (PREPARED)" in told["kvm2"], told
     done = drover("free", "web1", "--on", host)
     assert "kvm1 keeps web1; kvm2 holds nothing for web1 any more" in done.stdout, done.stdout
@@ -220,7 +220,7 @@ def test_a_newer_coordinator_takes_over(fleet, drover, undo):
     assert drover("migrate", "web1", "--to", "kvm2", check=False).returncode == 3
     assert drover("free", "web1", "--on", "kvm1", check=False).returncode == 3
     assert job_state(drover, job)["state"] not in {"done", "failed", "cancelled"}
-    assert set(held(second.drover)) == {"kvm1", "kvm2"}
+    assert set(seen(second.drover, "guest-held")) == {"kvm1", "kvm2"}
     freed = second.drover("free", "web1", "--on", "kvm1")
     assert "kvm1 keeps web1; kvm2 holds nothing for web1 any more" in freed.stdout, freed.stdout
     fleet.link("kvm2", clear=True)
