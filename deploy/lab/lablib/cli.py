@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from . import images, ticks
+from . import images
 from .errors import LabError
 from .fleet import Fleet, fleets
 from .guests import DISKS, FORMATS, KINDS
