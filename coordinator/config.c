@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define DAY_MS INT64_C(86400000)
 enum allow { AUTO_CONVERGE = 1, POST_COPY = 2, OFFLINE = 4 };
 
 struct raw_policy {
@@ -32,7 +33,7 @@ struct raw_tls {
 struct raw {
     char **listen;
     unsigned listen_count;
-    char *store, *group;
+    char *store, *history, *group;
     struct {
         char *ca, *cert;
     } * tls;
@@ -107,6 +108,7 @@ static const cyaml_strval_t log_words[] = {{"error", LOG_LEVEL_ERROR},
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | OPTIONAL, struct raw, listen, &text_value, 1, 16),
     TEXT("store", OPTIONAL, struct raw, store),
+    TEXT("history", OPTIONAL, struct raw, history),
     TEXT("group", OPTIONAL, struct raw, group),
     CYAML_FIELD_MAPPING_PTR("tls", CYAML_FLAG_POINTER | OPTIONAL, struct raw, tls, tls_fields),
     CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | OPTIONAL, struct raw, hosts, &host_value, 0,
@@ -365,6 +367,16 @@ static int take_policies(const struct config_source *s, const struct raw *raw, s
     return r;
 }
 
+/* Balance leaves alone what moved within the last half hour, which it knows from there. */
+static int take_history(const struct config_source *s, const char *text, struct coordinator_config *c)
+{
+    c->history_ms = 400 * DAY_MS;
+    int r = take_value(s, "history", text, parse_duration_ms, &c->history_ms);
+    if (r == 0 && (c->history_ms < DAY_MS || c->history_ms > 36500 * DAY_MS))
+        return config_bad(s, "history", "'%s': expected 1d to 36500d", text);
+    return r;
+}
+
 /* Relative names in a file are next to it, wherever the program was started. */
 static char *next_to(const char *file, const char *name)
 {
@@ -391,7 +403,9 @@ int coordinator_config_parse(const char *file, const char *text, size_t length,
         c->tls_ca = next_to(file, raw->tls->ca);
         c->tls_cert = next_to(file, raw->tls->cert);
     }
-    r = take_listen(&s, raw, c);
+    r = take_history(&s, raw->history, c);
+    if (r == 0)
+        r = take_listen(&s, raw, c);
     if (r == 0)
         r = take_hosts(&s, raw, c);
     if (r == 0)

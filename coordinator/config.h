@@ -30,6 +30,7 @@ struct coordinator_config {
     char **listen; /* ipc://, tls+tcp://, tcp://; default ipc:///run/drover/coordinator.sock */
     size_t n_listen;
     char *store;             /* default /var/lib/drover/coordinator.db */
+    int64_t history_ms;      /* how long ended jobs are kept */
     char *tls_ca, *tls_cert; /* NULL without TLS; relative names are next to the file */
     struct config_host *hosts;
     size_t n_hosts;

@@ -18,14 +18,21 @@
 
 #define DEFAULT_CONFIG "/etc/drover/coordinator.yaml"
 
-enum { CERTIFICATES_MS = 60000, EXIT_USAGE = 2 };
+enum {
+    CERTIFICATES_MS = 60000,
+    PRUNE_MS = 3600000, /* between looks for jobs that are too old for the history */
+    PRUNE_MORE_MS = 1000,
+    PRUNE_MAX = 50, /* at once: the loop waits for the disk */
+    KEPT_ANYHOW = 1000,
+    EXIT_USAGE = 2
+};
 
 struct coordinator {
     struct coordinator_config *config;
     struct loop *loop;
     struct rpc_tls *tls;
     bool tls_bad; /* said so already */
-    struct loop_timer *tls_timer;
+    struct loop_timer *tls_timer, *prune_timer;
     struct store *store;
     struct fleet fleet;
     char **said; /* per host: its session as it was logged last; NULL: up */
@@ -114,6 +121,20 @@ static void on_tls_timer(void *arg)
     struct coordinator *c = arg;
     check_certificates(c);
     c->tls_timer = loop_timer_start(c->loop, CERTIFICATES_MS, on_tls_timer, c);
+}
+
+static void on_prune_timer(void *arg)
+{
+    struct coordinator *c = arg;
+    struct error err = {0};
+    int64_t before = clock_realtime_ms() - c->config->history_ms;
+    int n = store_prune(c->store, before, KEPT_ANYHOW, PRUNE_MAX, &err);
+    if (n < 0)
+        log_warn("the history keeps jobs that are older than its time: %s", err.text);
+    else if (n > 0)
+        log_info("the history has forgotten %d job%s: %s keeps them no longer", n, n == 1 ? "" : "s",
+                 c->config->file);
+    c->prune_timer = loop_timer_start(c->loop, n == PRUNE_MAX ? PRUNE_MORE_MS : PRUNE_MS, on_prune_timer, c);
 }
 
 static void on_hangup(void *arg, int signo)
@@ -251,6 +272,7 @@ static int start(struct coordinator *c, struct error *err)
                                    .agents = c->agents,
                                    .plans = c->plans};
     c->api = api_new(&api);
+    c->prune_timer = loop_timer_start(c->loop, CERTIFICATES_MS, on_prune_timer, c);
     return serve(c, err);
 }
 
@@ -264,6 +286,7 @@ static void stop(struct coordinator *c)
     driver_free(c->driver);
     agents_free(c->agents);
     loop_timer_cancel(c->tls_timer);
+    loop_timer_cancel(c->prune_timer);
     loop_free(c->loop);
     store_free(c->store);
     rpc_tls_free(c->tls);

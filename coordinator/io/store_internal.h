@@ -16,6 +16,9 @@ struct store {
 /* SQLite's last error as one for an operator. */
 int store_fail(const struct store *store, struct error *err);
 
+/* The job of a row whose columns are id and job. DATA_LOSS. */
+int store_unpack_job(const struct store *store, sqlite3_stmt *stmt, Drover__V1__Job **ret, struct error *err);
+
 /* The guest is at that host: it is not away from there any more, nor from hosts that it was taken from since. SQLite's code. */
 int store_is_home(struct store *store, const char *host, const char *guest_uuid);
 

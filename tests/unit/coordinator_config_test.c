@@ -29,6 +29,7 @@ static void a_full_file_loads(void **state)
     _cleanup_(coordinator_config_freep) struct coordinator_config *c = load(
         "listen: [ipc:///run/a.sock, tls+tcp://10.0.0.5:7461]\n"
         "store: /srv/jobs.db\n"
+        "history: 30d\n"
         "tls: {ca: ca.pem, cert: /etc/pki/coordinator.pem}\n"
         "group: herders\n"
         "hosts:\n"
@@ -41,6 +42,7 @@ static void a_full_file_loads(void **state)
     assert_int_equal(c->n_listen, 2);
     assert_string_equal(c->listen[1], "tls+tcp://10.0.0.5:7461");
     assert_string_equal(c->store, "/srv/jobs.db");
+    assert_int_equal(c->history_ms, 30 * INT64_C(86400000));
     assert_string_equal(c->tls_ca, "/etc/drover/ca.pem");
     assert_string_equal(c->tls_cert, "/etc/pki/coordinator.pem");
     assert_string_equal(c->group, "herders");
@@ -103,6 +105,7 @@ static void what_is_left_out_has_defaults(void **state)
     assert_int_equal(c->n_listen, 1);
     assert_string_equal(c->listen[0], "ipc:///run/drover/coordinator.sock");
     assert_string_equal(c->store, "/var/lib/drover/coordinator.db");
+    assert_int_equal(c->history_ms, 400 * INT64_C(86400000));
     assert_null(c->tls_ca);
     assert_string_equal(c->group, "drover");
     assert_false(c->group_given);
@@ -147,6 +150,8 @@ static void errors_name_the_place(void **state)
         {"policies: {default: {vcpu_ratio: 0}}\n", ":1:34: policies[0].vcpu_ratio: '0'", "1.5"},
         {"policies: {default: {vcpu_ratio: 2.505}}\n", ":1:34: policies[0].vcpu_ratio: '2.505'", "1.5"},
         {"policies: {default: {older_versions: no}}\n", ":1:38: ", "warn, block"},
+        {"history: 1h\n", ":1:10: history: '1h': expected 1d", "36500d"},
+        {"history: 90\n", ":1:10: history: ", "no unit"},
         {"log: loud\n", ":1:6: log: ", "debug"},
         {TWO "mappings:\n  - {from: a, to: c, paths: [{from: /a, to: /b}]}\n",
          ":5:19: mappings[0].to: 'c' is neither", "site"},
