@@ -19,6 +19,7 @@ struct handover {
     struct loop_timer *timer;
     struct attempt *attempt;
     int64_t retry_ms;
+    char *said;               /* why not, as it was logged last; NULL: nothing yet */
     bool paused;              /* an operator paused it in mid-transfer */
     uint64_t cold_generation; /* from its disks, by an operator's word */
 };
@@ -27,8 +28,12 @@ static void send(void *arg);
 
 static void again(struct handover *h, const char *why)
 {
-    log_warn("transaction %s: %s does not take the guest over yet: %s", h->step.transaction, h->peer.host,
-             why);
+    if (!h->said || !streq(h->said, why)) { /* a host may be off for days */
+        log_warn("transaction %s: %s does not take the guest over yet: %s", h->step.transaction, h->peer.host,
+                 why);
+        free(h->said);
+        h->said = xstrdup(why);
+    }
     h->timer = loop_timer_start(h->txn->all->agent->loop, h->retry_ms, send, h);
     h->retry_ms = h->retry_ms * 2 < RETRY_MAX_MS ? h->retry_ms * 2 : RETRY_MAX_MS;
 }
@@ -42,7 +47,12 @@ static void on_answer(const Drover__V1__ActivateReply *reply, void *arg)
         return;
     h->attempt = NULL;
     struct transaction *txn = h->txn;
-    if (!reply) {
+    if (!reply && rpc_status()->code == STATUS_ABORTED) { /* it has no other answer for this message */
+        log_warn("transaction %s: %s leaves it to the coordinator: %s", h->step.transaction, h->peer.host,
+                 rpc_status()->text);
+        txn->handover = NULL;
+        handover_free(h);
+    } else if (!reply) {
         again(h, rpc_status()->text);
     } else if (reply->activation == DROVER__V1__ACTIVATION__RUNNING) {
         transfer_activated(txn, PARTICIPANT_RUNS, reply->ran_for, reply->text);
@@ -111,6 +121,7 @@ void handover_free(struct handover *h)
     loop_timer_cancel(h->timer);
     if (h->attempt)
         h->attempt->owner = NULL;
+    free(h->said);
     free(h->peer.agent_url);
     free(h->peer.host);
     free(h->step.transaction);

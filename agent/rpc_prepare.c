@@ -250,6 +250,7 @@ void rpc_prepare(Drover__V1__Agent_Service *service, const Drover__V1__PrepareRe
     *p = (struct prepare){.request = request, .reply = reply, .call = call};
     p->op.work = work;
     p->op.done = done;
+    p->op.votes = true;
     p->role = request->role == DROVER__V1__ROLE__SOURCE ? PARTICIPANT_SOURCE : PARTICIPANT_DESTINATION;
     operation_init(&p->op, agent->transactions, request->step, &p->err);
     if (!p->err.code && request->role != DROVER__V1__ROLE__SOURCE &&

@@ -82,6 +82,8 @@ struct transactions {
     struct workers *hook_workers; /* for hooks after the vote: a slow one must not hold up a guest */
     int stop_fd;                  /* readable once `closing` */
     struct workers *workers; /* of its own: a guest that is paused must not wait for somebody else's work */
+    struct workers
+        *voters; /* nor for somebody's vote, with its hooks and its looks at storage that may hang */
     struct records *records;
     struct transaction *list; /* loop's */
     struct turn *turns;       /* loop's */
@@ -113,6 +115,7 @@ struct operation {
     void (*begin)(struct operation *op); /* may be NULL */
     void (*work)(struct operation *op);
     void (*done)(struct operation *op); /* frees it */
+    bool votes;                         /* nothing is paused for it: `voters` do it */
 
     /* Set when its turn has come. */
     struct transaction

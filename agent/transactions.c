@@ -426,6 +426,7 @@ int transactions_new(struct agent *agent, struct transactions **ret, struct erro
         return e;
     }
     all->workers = workers_new(agent->loop, TRANSACTION_WORKERS);
+    all->voters = workers_new(agent->loop, TRANSACTION_WORKERS);
     all->copiers = workers_new(agent->loop, TRANSACTION_COPIERS);
     all->hook_workers = workers_new(agent->loop, HOOK_WORKERS);
     all->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -458,6 +459,7 @@ static void stop(struct transactions *all)
     workers_free(steal(&all->copiers));
     peers_free(steal(&all->peers));
     workers_free(steal(&all->hook_workers));
+    workers_free(steal(&all->voters));
     workers_free(steal(&all->workers));
 }
 

@@ -131,7 +131,7 @@ static void begin(struct operation *op)
     op->autostart = owes_autostart(all, op->guest);
     if (op->begin)
         op->begin(op);
-    workers_submit(all->workers, work, finished, op);
+    workers_submit(op->votes ? all->voters : all->workers, work, finished, op);
 }
 
 int operation_init(struct operation *op, struct transactions *all, const Drover__V1__Step *step,

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { BEAT_MS = 15000 };
+
 struct watcher {
     struct watcher *next;
     struct watches *owner;
@@ -33,6 +35,7 @@ struct admission {
 struct watches {
     struct agent *agent;
     struct watcher *first;
+    struct loop_timer *beat;
     struct workers *workers; /* for admissions */
     struct admission *admissions;
 };
@@ -169,6 +172,18 @@ void watches_guest_changed(struct watches *ws, const char *uuid)
     }
 }
 
+/* An event with nothing in it says that this loop still turns: the connection's own ping is answered by another thread. */
+static void on_beat(void *arg)
+{
+    struct watches *ws = arg;
+    const Drover__V1__AgentEvent nothing = DROVER__V1__AGENT_EVENT__INIT;
+    ws->beat = loop_timer_start(ws->agent->loop, BEAT_MS, on_beat, ws);
+    for (struct watcher *w = ws->first, *next; w; w = next) {
+        next = w->next;
+        rpc_call_item(w->call, &nothing.base);
+    }
+}
+
 /* ---- made and freed ---- */
 
 static void begin(struct watches *ws, struct rpc_call *call, uint64_t epoch)
@@ -254,6 +269,7 @@ struct watches *watches_new(struct agent *agent)
     struct watches *ws = new0(struct watches);
     ws->agent = agent;
     ws->workers = workers_new(agent->loop, 1);
+    ws->beat = loop_timer_start(agent->loop, BEAT_MS, on_beat, ws);
     return ws;
 }
 
@@ -263,6 +279,7 @@ void watches_free(struct watches *ws)
         return;
     for (struct admission *a = ws->admissions; a; a = a->next)
         a->owner = NULL;
+    loop_timer_cancel(ws->beat);
     workers_free(ws->workers);
     while (ws->first) {
         struct rpc_call *call = ws->first->call;

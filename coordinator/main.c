@@ -127,8 +127,7 @@ static void on_prune_timer(void *arg)
 {
     struct coordinator *c = arg;
     struct error err = {0};
-    int64_t before = clock_realtime_ms() - c->config->history_ms;
-    int n = store_prune(c->store, before, KEPT_ANYHOW, PRUNE_MAX, &err);
+    int n = store_prune(c->store, clock_realtime_ms(), c->config->history_ms, KEPT_ANYHOW, PRUNE_MAX, &err);
     if (n < 0)
         log_warn("the history keeps jobs that are older than its time: %s", err.text);
     else if (n > 0)

@@ -258,8 +258,19 @@ static void work(struct plan_run *run)
     plan_run_tell(run);
 }
 
+static bool is_queued(const struct plan_run *run, enum plan_event_kind kind)
+{
+    for (const struct plan_queued *q = run->first; q; q = q->next)
+        if (q->event.kind == kind)
+            return true;
+    return false;
+}
+
 void plan_run_feed(struct plan_run *run, const struct plan_event *event, Drover__V1__SurveyReply *survey)
 {
+    /* It says only that there is something to see: while the disk refuses writes, hours of them would wait here. */
+    if (event->kind == PLAN_EVENT_FLEET && is_queued(run, PLAN_EVENT_FLEET))
+        return;
     struct plan_queued *q = new0(struct plan_queued);
     q->event = *event;
     q->event.text = q->text = xstrdup(event->text);

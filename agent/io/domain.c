@@ -78,9 +78,17 @@ int domain_look(virConnectPtr conn, const char *uuid, enum participant_role role
         /* fall through */
     default: facts->guest = PARTICIPANT_RUNNING;
     }
-    /* A domain that ends in between has no job. */
-    if (virDomainGetJobInfo(domain, &job) == 0)
+    /* libvirt refuses the question for a domain that came (it has the statistics at the source only), and for one that is off. At the source it
+     * fails while QEMU's monitor is busy, and where the domain has ended since: neither says that there is no job. */
+    bool active = facts->guest == PARTICIPANT_RUNNING || facts->guest == PARTICIPANT_PAUSED;
+    if (virDomainGetJobInfo(domain, &job) == 0) {
         facts->job = job.type != VIR_DOMAIN_JOB_NONE;
+    } else if (role == PARTICIPANT_SOURCE && active) {
+        facts->guest = PARTICIPANT_UNASKED;
+        error_libvirt(&why, "cannot ask whether guest %s has a job", uuid);
+        snprintf(text, size, "%s", why.text);
+        return error_set(err, why.code, "%s", why.text);
+    }
     snprintf(text, size, "the guest %s (libvirt's state %d, reason %d%s)", state_word(state), state, reason,
              facts->job ? ", with a job" : "");
     return 0;

@@ -117,7 +117,11 @@ static virConnectPtr open_new(struct libvirt_pool *p, struct error *err)
     struct opening *o = new0(struct opening);
     pthread_t thread;
     struct timespec until;
-    pthread_cond_init(&o->ready, NULL);
+    pthread_condattr_t attr; /* the clock may be set meanwhile */
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&o->ready, &attr);
+    pthread_condattr_destroy(&attr);
     o->pool = p;
     pthread_mutex_lock(&lock);
     p->refs++;
@@ -131,7 +135,7 @@ static virConnectPtr open_new(struct libvirt_pool *p, struct error *err)
                   p->uri);
         return NULL;
     }
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += OPEN_S;
     while (!o->back && pthread_cond_timedwait(&o->ready, &lock, &until) == 0)
         ;

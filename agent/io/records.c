@@ -2,6 +2,7 @@
 
 #include "common/base/ballast.h"
 #include "common/base/memory.h"
+#include "common/message/message.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +23,9 @@ struct records {
     int dir_fd, transactions_fd, archive_fd, damaged_fd, lock_fd;
     struct ballast ballast;
     pthread_mutex_t
-        lock; /* guards the fence, the ballast, and that temporary names are used by one writer at a time */
+        lock; /* the writer's: of the ballast, of temporary names, of what is to be the next fence */
+    pthread_mutex_t
+        seen; /* guards the fence, and is never held while the disk is waited for: the loop asks, too */
     Drover__V1__Fence *fence;
     bool unsure; /* the fence was written, and nobody knows whether it stays */
 };
@@ -183,6 +186,7 @@ int records_open(const char *dir, struct records **ret, struct error *ret_warnin
     r->dir = xstrdup(dir);
     r->dir_fd = r->transactions_fd = r->archive_fd = r->damaged_fd = r->lock_fd = -1;
     pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->seen, NULL);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return error_errno(err, errno, "state_dir: cannot make %s", dir);
     int e = open_dir(AT_FDCWD, dir, &r->dir_fd);
@@ -235,6 +239,7 @@ void records_free(struct records *r)
         if (fds[i] >= 0)
             close(fds[i]);
     pthread_mutex_destroy(&r->lock);
+    pthread_mutex_destroy(&r->seen);
     ballast_deinit(&r->ballast);
     free(r->dir);
     free(r);
@@ -327,49 +332,82 @@ static Drover__V1__Fence__Generation *find(const Drover__V1__Fence *fence, const
 
 uint64_t records_epoch(struct records *r)
 {
-    pthread_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->seen);
     uint64_t epoch = r->fence->epoch;
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->seen);
     return epoch;
+}
+
+static uint64_t generation_in(const Drover__V1__Fence *fence, const char *guest)
+{
+    const Drover__V1__Fence__Generation *g = find(fence, guest);
+    return g ? g->generation : 0;
 }
 
 uint64_t records_generation(struct records *r, const char *guest)
 {
-    pthread_mutex_lock(&r->lock);
-    Drover__V1__Fence__Generation *g = find(r->fence, guest);
-    uint64_t generation = g ? g->generation : 0;
-    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_lock(&r->seen);
+    uint64_t generation = generation_in(r->fence, guest);
+    pthread_mutex_unlock(&r->seen);
     return generation;
+}
+
+/* A copy of the fence with what is higher in it; NULL if nothing is. */
+static Drover__V1__Fence *raised(struct records *r, uint64_t epoch, const char *guest, uint64_t generation,
+                                 bool *ret_unsure)
+{
+    Drover__V1__Fence *f = NULL;
+    pthread_mutex_lock(&r->seen);
+    *ret_unsure = r->unsure;
+    if (epoch > r->fence->epoch || (guest && generation > generation_in(r->fence, guest)))
+        f = (Drover__V1__Fence *)message_copy(&r->fence->base);
+    pthread_mutex_unlock(&r->seen);
+    if (!f)
+        return NULL;
+    if (epoch > f->epoch)
+        f->epoch = epoch;
+    Drover__V1__Fence__Generation *g = guest ? find(f, guest) : NULL;
+    if (guest && !g) {
+        g = new0(Drover__V1__Fence__Generation);
+        drover__v1__fence__generation__init(g);
+        g->guest = xstrdup(guest);
+        message_append(&f->generations, &f->n_generations, g);
+    }
+    if (g && generation > g->generation)
+        g->generation = generation;
+    return f;
+}
+
+/* The writer's. What is not durable was not seen: the old fence holds until the new one is. */
+static int raise_fence(struct records *r, uint64_t epoch, const char *guest, uint64_t generation)
+{
+    bool unsure;
+    Drover__V1__Fence *f = raised(r, epoch, guest, generation, &unsure);
+    int e = unsure ? UNSURE : f ? put_message(r, r->dir_fd, "fence", &f->base) : 0;
+    if (f && !unsure && e >= 0) {
+        pthread_mutex_lock(&r->seen);
+        Drover__V1__Fence *old = r->fence;
+        r->fence = f;
+        f = old;
+        r->unsure = e == UNSURE;
+        pthread_mutex_unlock(&r->seen);
+    }
+    if (f)
+        drover__v1__fence__free_unpacked(f, NULL);
+    return e;
 }
 
 int records_raise(struct records *r, uint64_t epoch, const char *guest, uint64_t generation,
                   struct error *err)
 {
+    pthread_mutex_lock(&r->seen);
+    bool nothing =
+        !r->unsure && epoch <= r->fence->epoch && (!guest || generation <= generation_in(r->fence, guest));
+    pthread_mutex_unlock(&r->seen);
+    if (nothing)
+        return 0;
     pthread_mutex_lock(&r->lock);
-    Drover__V1__Fence *f = r->fence;
-    Drover__V1__Fence__Generation *g = guest ? find(f, guest) : NULL;
-    uint64_t old_epoch = f->epoch, old_generation = g ? g->generation : 0;
-    bool higher = epoch > old_epoch || (guest && generation > old_generation);
-    int e = r->unsure ? UNSURE : 0;
-    if (higher && !e) {
-        if (guest && !g) {
-            f->generations = xrealloc(f->generations, f->n_generations + 1, sizeof(*f->generations));
-            g = f->generations[f->n_generations++] = new0(Drover__V1__Fence__Generation);
-            drover__v1__fence__generation__init(g);
-            g->guest = xstrdup(guest);
-        }
-        if (epoch > old_epoch)
-            f->epoch = epoch;
-        if (g && generation > old_generation)
-            g->generation = generation;
-        e = put_message(r, r->dir_fd, "fence", &f->base);
-        if (e < 0) { /* what is not durable was not seen */
-            f->epoch = old_epoch;
-            if (g)
-                g->generation = old_generation;
-        }
-        r->unsure = e == UNSURE;
-    }
+    int e = raise_fence(r, epoch, guest, generation);
     pthread_mutex_unlock(&r->lock);
     return e ? cannot_write(r, e, "", "fence", err) : 0;
 }

@@ -13,6 +13,8 @@ enum {
     BACKOFF_MIN_MS = 200,
     BACKOFF_MAX_MS = 5000,
     QUIET_MS = 10000, /* longest wait for the next event while not all is told */
+    SILENT_MS =
+        60000, /* and after that: an agent whose loop turns sends one every 15 s, if only an empty one */
 };
 
 struct session {
@@ -20,7 +22,7 @@ struct session {
     struct fleet_host *host;
     struct rpc_client *client;
     struct watch *watch;      /* the stream that counts; NULL: none */
-    struct loop_timer *timer; /* without a watch: to the next one; with one: patience until all is told */
+    struct loop_timer *timer; /* without a watch: to the next one; with one: patience */
     int64_t backoff_ms;
 };
 
@@ -81,13 +83,23 @@ static void lost_patience(void *arg)
     s->timer = NULL;
     end_session(
         s, BACKOFF_MIN_MS,
-        "the agent is connected, but said nothing for 10 s before it had told all its guests; see its log");
+        s->host->synced
+            ? "the agent is connected, but says nothing any more: it hangs; see its log, and restart it"
+            : "the agent is connected, but said nothing for 10 s before it had told all its guests; see its "
+              "log");
 }
 
 static void be_patient(struct session *s)
 {
+    const struct agents_config *config = &s->agents->config;
+    int64_t silent = config->silent_ms ? config->silent_ms : SILENT_MS;
     loop_timer_cancel(s->timer);
-    s->timer = loop_timer_start(s->agents->config.loop, QUIET_MS, lost_patience, s);
+    s->timer = loop_timer_start(config->loop, s->host->synced ? silent : QUIET_MS, lost_patience, s);
+}
+
+static bool is_empty(const Drover__V1__AgentEvent *e)
+{
+    return !e->host && !e->guest && !e->guest_gone[0] && !e->measured && !e->synced;
 }
 
 /* False when the agent is not the one that the inventory means; the session has then been ended. */
@@ -134,6 +146,11 @@ static void on_event(const Drover__V1__AgentEvent *event, void *arg)
     }
     if (!ours || s->agents->stopping)
         return;
+    if (is_empty(event)) {
+        if (s->host->synced)
+            be_patient(s);
+        return;
+    }
     if (event->host && !accept_report(s, event->host))
         return;
     if (!s->host->up) {
@@ -142,12 +159,9 @@ static void on_event(const Drover__V1__AgentEvent *event, void *arg)
         return;
     }
     fleet_event(s->host, event);
-    if (s->host->synced) {
-        s->timer = loop_timer_cancel(s->timer);
+    be_patient(s);
+    if (s->host->synced)
         s->backoff_ms = BACKOFF_MIN_MS;
-    } else {
-        be_patient(s);
-    }
     changed(s);
 }
 

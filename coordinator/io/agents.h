@@ -11,6 +11,7 @@ struct agents_config {
     struct rpc_tls *tls; /* borrowed; NULL without TLS */
     struct fleet *fleet; /* hosts already added; borrowed */
     uint64_t epoch;      /* this coordinator's: a host that has heard of a newer one refuses the session */
+    int64_t silent_ms;   /* after which an agent hangs that is connected and says nothing; 0: 60 s */
     /* After each change of a host or its guests. May be NULL. */
     void (*changed)(void *arg, struct fleet_host *host);
     void *arg;

@@ -45,6 +45,8 @@ int store_list_ended(struct store *store, uint32_t limit, const char *guest, Dro
 /* Open or ended; NOT_FOUND. Freed with drover__v1__job__free_unpacked(job, NULL). */
 int store_get_job(struct store *store, uint64_t id, Drover__V1__Job **ret, struct error *err);
 
-/* Forgets jobs that ended before `before_ms` (since 1970), the oldest first, up to the first that is younger, and `max` at most; never
- * one of the `newest`, so that a clock that was ahead for a day does not cost the whole history. Returns how many. */
-int store_prune(struct store *store, int64_t before_ms, unsigned newest, unsigned max, struct error *err);
+/* Forgets jobs that ended `keep_ms` before `now_ms` (since 1970), the oldest first, up to the first that is younger, and `max` at most;
+ * never one of the `newest`, so that a clock that was ahead for a day does not cost the whole history. One that ended in the future, by
+ * such a clock, counts as old: it would hold up all after it. Returns how many. */
+int store_prune(struct store *store, int64_t now_ms, int64_t keep_ms, unsigned newest, unsigned max,
+                struct error *err);

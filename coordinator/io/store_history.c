@@ -74,7 +74,8 @@ static int delete_job(struct store *s, int64_t id, struct error *err)
     return sqlite3_step(stmt) == SQLITE_DONE ? 0 : store_fail(s, err);
 }
 
-int store_prune(struct store *s, int64_t before_ms, unsigned newest, unsigned max, struct error *err)
+int store_prune(struct store *s, int64_t now_ms, int64_t keep_ms, unsigned newest, unsigned max,
+                struct error *err)
 {
     _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
     if (sqlite3_prepare_v2(s->db,
@@ -91,7 +92,7 @@ int store_prune(struct store *s, int64_t before_ms, unsigned newest, unsigned ma
         int r = store_unpack_job(s, stmt, &job, err);
         if (r)
             return r;
-        old = (int64_t)job->ended < before_ms;
+        old = (int64_t)job->ended < now_ms - keep_ms || (int64_t)job->ended > now_ms;
         if (old)
             ids[n++] = sqlite3_column_int64(stmt, 0);
         drover__v1__job__free_unpacked(job, NULL);

@@ -30,6 +30,9 @@ struct world {
     struct agents *agents;
     bool (*condition)(const struct world *w);
     struct loop_timer *limit;
+    int64_t silent_ms;
+    struct loop_timer *beat;
+    unsigned beats;
     struct made_agent agent;
     char url[256];
 };
@@ -152,8 +155,12 @@ static void sessions_start(struct world *w)
 {
     struct error err = {0};
     fleet_add_host(&w->fleet, "kvm1", "", w->url);
-    const struct agents_config config = {
-        .loop = w->loop, .fleet = &w->fleet, .epoch = 7, .changed = on_change, .arg = w};
+    const struct agents_config config = {.loop = w->loop,
+                                         .fleet = &w->fleet,
+                                         .epoch = 7,
+                                         .silent_ms = w->silent_ms,
+                                         .changed = on_change,
+                                         .arg = w};
     if (agents_new(&config, &w->agents, &err) < 0)
         fail_msg("%s", err.text);
 }
@@ -190,6 +197,10 @@ static bool deposed(const struct world *w)
 {
     return w->fleet.hosts[0].why && strstr(w->fleet.hosts[0].why, "epoch 7 is over. This coordinator") &&
            !w->fleet.hosts[0].up;
+}
+static bool hangs(const struct world *w)
+{
+    return w->fleet.hosts[0].why && strstr(w->fleet.hosts[0].why, "it hangs");
 }
 static bool tried_thrice(const struct world *w)
 {
@@ -296,6 +307,47 @@ static void an_older_coordinator_learns_that_it_is_one(void **state)
     teardown(&w);
 }
 
+/* Connected, and its loop stands still: what it told once is not taken for true for ever. */
+static void an_agent_that_says_nothing_any_more_is_down(void **state)
+{
+    (void)state;
+    struct world w;
+    setup(&w);
+    w.silent_ms = 300;
+    sessions_start(&w);
+    UNTIL(&w, synced);
+    UNTIL(&w, hangs);
+    UNTIL(&w, synced); /* it is asked again */
+    teardown(&w);
+}
+
+static void beat(void *arg)
+{
+    struct world *w = arg;
+    const Drover__V1__AgentEvent nothing = DROVER__V1__AGENT_EVENT__INIT;
+    if (++w->beats > 40)
+        loop_stop(w->loop, 0);
+    else if (w->agent.stream)
+        assert_int_equal(rpc_call_item(w->agent.stream, &nothing.base), 0);
+    w->beat = loop_timer_start(w->loop, 100, beat, w);
+}
+
+static void one_that_has_nothing_to_say_is_up(void **state)
+{
+    (void)state;
+    struct world w;
+    setup(&w);
+    w.silent_ms = 3000;
+    sessions_start(&w);
+    UNTIL(&w, synced);
+    beat(&w);
+    assert_int_equal(loop_run(w.loop), 0);
+    assert_true(synced(&w));
+    assert_int_equal(w.agent.watches, 1);
+    loop_timer_cancel(w.beat);
+    teardown(&w);
+}
+
 static void sessions_end_in_any_state(void **state)
 {
     (void)state;
@@ -319,6 +371,8 @@ int main(void)
         cmocka_unit_test(an_agent_of_another_name_is_refused),
         cmocka_unit_test(a_refused_watch_is_tried_again),
         cmocka_unit_test(an_older_coordinator_learns_that_it_is_one),
+        cmocka_unit_test(an_agent_that_says_nothing_any_more_is_down),
+        cmocka_unit_test(one_that_has_nothing_to_say_is_up),
         cmocka_unit_test(sessions_end_in_any_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,9 +83,9 @@ static void what_ended_before_is_forgotten_and_what_is_open_stays(void **state)
     put(f, FAILED, 199);
     put(f, DONE, 200);
     put(f, DONE, 300);
-    assert_int_equal(store_prune(f->store, 200, 0, 10, NULL), 2);
+    assert_int_equal(store_prune(f->store, 1200, 1000, 0, 10, NULL), 2);
     expect(f, 6, "2 3 5 6");
-    assert_int_equal(store_prune(f->store, 200, 0, 10, NULL), 0);
+    assert_int_equal(store_prune(f->store, 1200, 1000, 0, 10, NULL), 0);
     expect(f, 6, "2 3 5 6");
 }
 
@@ -94,28 +94,39 @@ static void a_few_at_a_time(void **state)
     struct fixture *f = *state;
     for (int i = 0; i < 5; i++)
         put(f, DONE, 100);
-    assert_int_equal(store_prune(f->store, 200, 0, 2, NULL), 2);
+    assert_int_equal(store_prune(f->store, 1200, 1000, 0, 2, NULL), 2);
     expect(f, 5, "3 4 5");
-    assert_int_equal(store_prune(f->store, 200, 0, 2, NULL), 2);
-    assert_int_equal(store_prune(f->store, 200, 0, 2, NULL), 1);
+    assert_int_equal(store_prune(f->store, 1200, 1000, 0, 2, NULL), 2);
+    assert_int_equal(store_prune(f->store, 1200, 1000, 0, 2, NULL), 1);
     expect(f, 5, "");
 }
 
 static void a_clock_that_is_far_ahead_leaves_the_newest(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(store_prune(f->store, INT64_MAX, 3, 10, NULL), 0); /* none at all */
+    assert_int_equal(store_prune(f->store, INT64_MAX, 1000, 3, 10, NULL), 0); /* none at all */
     for (int i = 0; i < 5; i++)
         put(f, DONE, 100);
-    assert_int_equal(store_prune(f->store, INT64_MAX, 3, 10, NULL), 2);
+    assert_int_equal(store_prune(f->store, INT64_MAX, 1000, 3, 10, NULL), 2);
     expect(f, 5, "3 4 5");
+}
+
+static void a_job_of_a_clock_that_was_ahead_holds_up_nothing(void **state)
+{
+    struct fixture *f = *state;
+    put(f, DONE, 100);
+    put(f, DONE, 9000);
+    put(f, DONE, 150);
+    put(f, DONE, 300);
+    assert_int_equal(store_prune(f->store, 1200, 1000, 0, 10, NULL), 3);
+    expect(f, 4, "4");
 }
 
 static void no_number_is_given_again(void **state)
 {
     struct fixture *f = *state;
     put(f, DONE, 100);
-    assert_int_equal(store_prune(f->store, 200, 0, 10, NULL), 1);
+    assert_int_equal(store_prune(f->store, 1200, 1000, 0, 10, NULL), 1);
     put(f, DONE, 300);
     expect(f, 2, "2");
 }
@@ -127,6 +138,7 @@ int main(void)
         story(what_ended_before_is_forgotten_and_what_is_open_stays),
         story(a_few_at_a_time),
         story(a_clock_that_is_far_ahead_leaves_the_newest),
+        story(a_job_of_a_clock_that_was_ahead_holds_up_nothing),
         story(no_number_is_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,7 @@ struct made_world {
     struct made_agent *agents;
     struct made_guest *guests; /* those of one home together */
     unsigned n_agents, per_agent;
+    struct loop_timer *beat;
     unsigned transfer_ms; /* that the memory of a running guest takes */
 };
 
@@ -44,6 +45,9 @@ const char *made_url(const struct made_agent *agent);
 
 /* The guest is at that agent from now on; who watches the one or the other is told. */
 void made_moved(struct made_guest *guest, unsigned to);
+
+/* Says to all who watch that the loop turns, and again in 15 s. */
+void made_beat(void *unused);
 
 /* watch.c: Watch, GetHost, GetGuest, Survey; proofs.c: Inspect, Probe, Look, MakeForecast, HookNotes; moves.c: the others. */
 void made_serve_watch(Drover__V1__Agent_Service *service);

@@ -88,10 +88,12 @@ static int serve(const char *dir)
         fprintf(stderr, "%s/coordinator.yaml: %s\n", dir, strerror(-r));
         goto out;
     }
+    made_beat(NULL);
     puts("ready");
     fflush(stdout);
     code = loop_run(loop) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 out:
+    loop_timer_cancel(world.beat);
     for (unsigned i = 0; i < hosts; i++)
         rpc_server_free(agents[i].server);
     free(agents);

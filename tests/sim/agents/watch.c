@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BEAT_MS = 15000 };
+
 /* In a watcher's queue, else a guest's index. */
 enum { TELL_HOST = -1, TELL_MEASURED = -2, TELL_SYNCED = -3 };
 
@@ -116,6 +118,16 @@ void made_moved(struct made_guest *g, unsigned to)
     g->at = to;
     tell_all(&world.agents[from], index);
     tell_all(&world.agents[to], index);
+}
+
+void made_beat(void *arg)
+{
+    (void)arg;
+    const Drover__V1__AgentEvent nothing = DROVER__V1__AGENT_EVENT__INIT;
+    for (unsigned i = 0; i < world.n_agents; i++)
+        for (struct watcher *w = world.agents[i].watchers; w; w = w->next)
+            rpc_call_item(w->call, &nothing.base);
+    world.beat = loop_timer_start(world.loop, BEAT_MS, made_beat, NULL);
 }
 
 static void on_cancel(void *arg)
