@@ -26,6 +26,9 @@ static int take_order(const struct args *args, const struct order *order, Drover
     q->dry_run = args_flag(args, "dry-run");
     if (!window)
         return 0;
+    if (!q->dry_run)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "--window goes with --dry-run, which says whether it fits; no move is held to it");
     int result = parse_duration_ms(window, &q->window, err);
     if (result < 0)
         return error_prefix(err, "--window");
@@ -197,6 +200,11 @@ static int run_consolidate(struct cli *cli, const struct args *args)
     if (args_flag(args, "detach") && args_value(args, "power-off-hook")) {
         error_set(&err, STATUS_INVALID_ARGUMENT,
                   "--power-off-hook is run by this command, which --detach ends; expected one of them");
+        return cli_usage(cli, &cmd_consolidate, &err);
+    }
+    if (args_value(args, "exec-timeout") && !args_value(args, "power-off-hook")) {
+        error_set(&err, STATUS_INVALID_ARGUMENT,
+                  "--exec-timeout goes with --power-off-hook: it is how long that CMD may take");
         return cli_usage(cli, &cmd_consolidate, &err);
     }
     if (option_time(args, "exec-timeout", EXEC_TIMEOUT, &timeout, &err) < 0 ||

@@ -146,9 +146,14 @@ static void usage(void **state)
         {"maintenance --roling hv1 --exec x", "Usage: drover maintenance"},
         {"consolidate --power-off-hook x --detach", "which --detach ends"},
         {"consolidate --power-off-hook x --exec-timeout 0s", "more than nothing"},
+        {"consolidate --exec-timeout 1m", "--exec-timeout goes with --power-off-hook"},
         {"consolidate --headroom 100", "0% to 99%"},
         {"consolidate --headroom much", "0% to 99%"},
         {"consolidate --headroom -5", "0% to 99%"},
+        {"evacuate hv1 --window 30m", "--window goes with --dry-run"},
+        {"move --from a --to b --window 2h --detach", "--window goes with --dry-run"},
+        {"check web1 --to hv2 --markdown", "--markdown goes with --explain all"},
+        {"check --explain memory-free --markdown", "--markdown goes with --explain all"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct cli_run r;
