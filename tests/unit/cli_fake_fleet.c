@@ -1,7 +1,8 @@
 /* A coordinator with four hosts that can be emptied, for tests of a rolling maintenance: cli_fake_fleet SOCKET. Files beside
  * the socket say what the hosts are like at this moment:
  *   HOST.boot      its boot id is what stands in it      HOST.down     its agent has no session
- *   HOST.blocked   a finding of the doctor blocks        HOST.stuck    a dry run says that a guest would stay
+ *   HOST.blocked   a finding of the doctor blocks        HOST.silent   the doctor can't be asked of it
+ *   HOST.stuck     a dry run says that a guest would stay
  *   HOST.stays     a guest stays when it is emptied      HOST.crowded  it can't be emptied while another is in maintenance
  *   HOST.ill       a guest that has left it is not well
  *   HOST.lost      the coordinator is lost when it is asked of it
@@ -275,6 +276,11 @@ static void doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__D
     const struct host *h = find(request->host, call);
     if (!h)
         return;
+    if (is(h, "silent")) {
+        const struct error err = {.code = STATUS_DEADLINE_EXCEEDED, .text = "no answer in 60 s"};
+        rpc_call_fail(call, &err);
+        return;
+    }
     Drover__V1__Finding finding = DROVER__V1__FINDING__INIT, *findings[] = {&finding};
     finding.id = (char *)"mount-hangs";
     finding.severity = DROVER__V1__SEVERITY__BLOCK;

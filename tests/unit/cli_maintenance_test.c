@@ -189,6 +189,37 @@ static void nothing_moves_when_a_host_is_not_as_it_must_be(void **state)
     assert_noted("");
 }
 
+/* Such a host would be emptied, and then be waited for in vain. */
+static void nothing_begins_while_the_doctor_has_something_against_a_host(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", REBOOT);
+    put("hv2.blocked", "", 0644);
+    _cleanup_free_ char *line = rolling("hv1,hv2", "--reboots"),
+                        *json = rolling("hv1,hv2", "--reboots --json");
+    const char *const lines[] = {line, "maintenance --rolling hv1,hv2 --dry-run"};
+    for (size_t i = 0; i < 2; i++) {
+        run(&r, lines[i]);
+        assert_int_equal(r.exit, EXIT_REFUSED);
+        assert_string_equal(r.out, "");
+        assert_has(r.err, "mount-hangs");
+        assert_has(r.err, "Do: mend it");
+        assert_has(r.err, "hv2 would not count as back afterwards: the doctor has mount-hangs against it");
+    }
+    run(&r, json);
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    json_t *document = json_of(&r);
+    assert_has(json_string_value(json_object_get(json_object_get(document, "error"), "text")), "mount-hangs");
+    json_decref(document);
+    drop("hv2.blocked");
+    put("hv2.silent", "", 0644);
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_UNREACHABLE);
+    assert_has(r.err, "hv2: the doctor can't be asked whether it would count as back");
+    assert_noted("");
+}
+
 static void a_dry_run_says_the_order_and_who_is_stuck(void **state)
 {
     (void)state;
@@ -276,7 +307,7 @@ static void a_guest_that_is_not_well_stops_it(void **state)
     put("hv1.ill", "", 0644);
     _cleanup_free_ char *line = rolling("hv1,hv2", "");
     run(&r, line);
-    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_int_equal(r.exit, EXIT_PARTLY);
     assert_has(r.out, "hv1:   web1 is not well on hv4: disk vda: no space");
     assert_has(r.out, "hv1: STOPPED: web1 is not well on hv4: disk vda: no space");
     assert_noted("");
@@ -475,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup(usage, clean),
         cmocka_unit_test_setup(hosts_one_after_the_other, clean),
         cmocka_unit_test_setup(nothing_moves_when_a_host_is_not_as_it_must_be, clean),
+        cmocka_unit_test_setup(nothing_begins_while_the_doctor_has_something_against_a_host, clean),
         cmocka_unit_test_setup(a_dry_run_says_the_order_and_who_is_stuck, clean),
         cmocka_unit_test_setup(a_drill_refuses_what_it_does_not_know, clean),
         cmocka_unit_test_setup(a_host_that_cannot_be_emptied_stops_it_before_the_command, clean),
