@@ -7,6 +7,8 @@
  *   HOST.ill       a guest that has left it is not well
  *   HOST.lost      the coordinator is lost when it is asked of it
  *   HOST.slow      emptying it ends when the file is gone
+ *   hv3.bare       a consolidation empties no host       hv3.stayed    a guest has stayed there
+ *   hv3.cancelled  a consolidation was cancelled
  * Each has two guests. It prints "ready" when it listens. */
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
@@ -229,6 +231,13 @@ static void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1
         job.emptied = (char *)(is(&hosts[2], "bare") ? "" : "hv3,hv4");
         for (size_t i = 2; i < HOSTS; i++)
             hosts[i].guests = 0;
+        if (is(&hosts[2], "cancelled"))
+            job.state = DROVER__V1__JOB_STATE__JOB_CANCELLED;
+        Drover__V1__PlanStep stayed = DROVER__V1__PLAN_STEP__INIT, *steps[] = {&stayed};
+        stayed.from = (char *)"hv3";
+        stayed.state = DROVER__V1__STEP_STATE__STEP_FAILED;
+        job.steps = steps;
+        job.n_steps = is(&hosts[2], "stayed");
         reply(&job, call);
         return;
     }

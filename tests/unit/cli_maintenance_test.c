@@ -493,7 +493,24 @@ static void a_hook_powers_off_what_is_proven_empty(void **state)
     put("hv3.bare", "", 0644); /* no host that had guests has none now */
     run(&r, line);
     assert_int_equal(r.exit, EXIT_DONE);
-    assert_has(r.out, "No host is to be powered off.");
+    assert_has(r.out, "no host is to be powered off");
+    assert_noted("");
+    _cleanup_free_ char *json = xasprintf("%s --json", line);
+    run(&r, json);
+    assert_has(r.out, "\"event\":\"not-run\",\"text\":\"no host is to be powered off\"");
+    drop("hv3.bare");
+    put("hv3.stayed", "", 0644);
+    run(&r, json);
+    assert_in_order(r.out, (const char *const[]){"\"emptied\": \"hv3,hv4\"",
+                                                 "\"host\":\"hv3\",\"event\":\"not-run\",\"text\":\"has a "
+                                                 "guest that stayed: the hook is not run for it\"",
+                                                 "\"event\":\"end\"", NULL});
+    assert_noted("hv4 10.0.0.11 tokyo\n");
+    drop("noted");
+    put("hv3.cancelled", "", 0644);
+    run(&r, json);
+    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_has(r.out, "\"event\":\"not-run\",\"text\":\"the power-off hook is not run");
     assert_noted("");
     run(&r, "consolidate --dry-run");
     assert_noted("");
