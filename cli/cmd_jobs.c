@@ -303,7 +303,9 @@ const struct command cmd_history = {
     .text =
         "TOOK is the time in all, PAUSED what the guest felt, SENT the bytes that were moved. With "
         "--forecast:\n"
-        "TIME and PAUSE are what was expected when the transfer began, TOOK and PAUSED what came of it.\n",
+        "TIME and PAUSE are what was expected when the transfer began, TOOK and PAUSED what came of it (with "
+        "--json: ms, in\n"
+        "`jobs`, beside what all come to).\n",
     .examples = "  drover history\n  drover history --vm web1 --limit 5\n"
                 "  drover history --json | jq '.jobs[] | {guest, pause: .result.pause}'\n",
     .exits = "  0  done\n  2  usage\n  5  coordinator not reachable\n",

@@ -213,6 +213,10 @@ static int run_check(struct cli *cli, const struct args *args)
 {
     struct error err;
     const char *id = args_value(args, "explain");
+    if (args_flag(args, "markdown") && !(id && streq(id, "all"))) {
+        error_set(&err, STATUS_INVALID_ARGUMENT, "--markdown goes with --explain all");
+        return cli_usage(cli, &cmd_check, &err);
+    }
     if (id)
         return explain(cli, id, args_flag(args, "markdown"));
     if (!args->n_rest) {

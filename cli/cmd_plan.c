@@ -7,6 +7,7 @@
 #include "cli/order.h"
 #include "cli/power_off.h"
 #include "cli/render.h"
+#include "cli/roll.h"
 #include "cli/rolling_options.h"
 #include "cli/text.h"
 #include "cli/watch.h"
@@ -26,6 +27,9 @@ static int take_order(const struct args *args, const struct order *order, Drover
     q->dry_run = args_flag(args, "dry-run");
     if (!window)
         return 0;
+    if (!q->dry_run)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "--window goes with --dry-run, which says whether it fits; no move is held to it");
     int result = parse_duration_ms(window, &q->window, err);
     if (result < 0)
         return error_prefix(err, "--window");
@@ -63,10 +67,11 @@ static int hook(struct cli *cli, const struct args *args, const Drover__V1__Plan
     bool ended = !job_is_open(job) && (exit == EXIT_DONE || exit == EXIT_PARTLY);
     if (!args_value(args, "power-off-hook"))
         return exit;
-    if (!ended && !cli->json)
-        fputs("The power-off hook is not run: the consolidation has not ended.\n", cli->out);
-    if (!ended)
+    if (!ended) {
+        roll_say(cli, NULL, "not-run", job->id,
+                 "the power-off hook is not run: the consolidation has not ended well");
         return exit;
+    }
     int both[] = {exit, power_off(cli, args, q, job)};
     return both[1] == EXIT_INTERRUPTED ? both[1] : exits_join(both, 2);
 }
@@ -197,6 +202,11 @@ static int run_consolidate(struct cli *cli, const struct args *args)
     if (args_flag(args, "detach") && args_value(args, "power-off-hook")) {
         error_set(&err, STATUS_INVALID_ARGUMENT,
                   "--power-off-hook is run by this command, which --detach ends; expected one of them");
+        return cli_usage(cli, &cmd_consolidate, &err);
+    }
+    if (args_value(args, "exec-timeout") && !args_value(args, "power-off-hook")) {
+        error_set(&err, STATUS_INVALID_ARGUMENT,
+                  "--exec-timeout goes with --power-off-hook: it is how long that CMD may take");
         return cli_usage(cli, &cmd_consolidate, &err);
     }
     if (option_time(args, "exec-timeout", EXEC_TIMEOUT, &timeout, &err) < 0 ||
@@ -335,16 +345,22 @@ const struct command cmd_consolidate = {
     .usage = "[--site SITE] [--headroom PERCENT] [--power-off-hook CMD [--exec-timeout TIME]] [--dry-run] "
              "[--detach]",
     .summary = "bring the guests together on as few hosts as there is room",
-    .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free (--headroom: "
-            "another part). The hosts that have no guest afterwards are listed (not\n"
-            "those that had none before); what is done with them is yours to say. With --power-off-hook, "
-            "each of them goes into maintenance, so "
-            "that it gets no\n"
-            "guests any more, libvirt there is asked whether it is empty, and CMD is run for it with "
-            "DROVER_HOST,\n"
-            "DROVER_ADDRESS and DROVER_SITE, as by `drover maintenance --rolling`. It stays in maintenance "
-            "until\n"
-            "`drover maintenance off HOST`.\n",
+    .text =
+        "A tenth of each host's memory and, as far as it is measured, CPU time stays free (--headroom: "
+        "another part). The hosts that have no guest afterwards are listed (not\n"
+        "those that had none before); what is done with them is yours to say. With --power-off-hook, "
+        "each of them goes into maintenance, so "
+        "that it gets no\n"
+        "guests any more, libvirt there is asked whether it is empty, and CMD is run for it with "
+        "DROVER_HOST,\n"
+        "DROVER_ADDRESS and DROVER_SITE, as by `drover maintenance --rolling`. It stays in maintenance "
+        "until\n"
+        "`drover maintenance off HOST`.\n"
+        "With --json the job is printed first, and then, with the hook, one object per event and line, as "
+        "by `drover\n"
+        "maintenance --rolling`. The event \"not-run\" is of a host for which the hook is not run, or "
+        "says (\"host\" is empty)\n"
+        "that it is run for none.\n",
     .examples = "  drover consolidate --dry-run --json | jq -r .emptied\n"
                 "  drover consolidate --power-off-hook 'ssh root@$DROVER_ADDRESS poweroff'\n",
     .exits = PLAN_EXITS,

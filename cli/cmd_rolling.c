@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/drill.h"
 #include "cli/order.h"
+#include "cli/render.h"
 #include "cli/roll.h"
 #include "cli/rolling.h"
 #include "cli/rolling_options.h"
@@ -139,6 +140,44 @@ static int judge(const struct roll_order *o, const Drover__V1__HostStatus *s, st
     return 0;
 }
 
+/* A host that is not ready now would be emptied, and not count as back: what CMD will mend is not known. */
+static int ask_doctor(struct cli *cli, const char *host)
+{
+    struct error err = {0}, why = {0};
+    Drover__V1__DoctorRequest request = DROVER__V1__DOCTOR_REQUEST__INIT;
+    _cleanup_reply_ ProtobufCMessage *reply = NULL;
+    _cleanup_free_ char *ids = NULL;
+    request.host = (char *)host;
+    int exit = client_try(cli, "Doctor", &request.base, false, EXIT_REFUSED, &reply, &why);
+    const Drover__V1__DoctorReply *d = (const Drover__V1__DoctorReply *)reply;
+    if (exit || !d->n_hosts) {
+        error_set(
+            &err, exit ? why.code : STATUS_NOT_FOUND,
+            "%s: the doctor can't be asked whether it would count as back afterwards, so nothing begins: "
+            "%s",
+            host, exit ? why.text : "the doctor does not know it");
+        return cli_fail(cli, exit ? exit : EXIT_REFUSED, &err);
+    }
+    for (size_t i = 0; i < d->hosts[0]->n_findings; i++) {
+        const Drover__V1__Finding *f = d->hosts[0]->findings[i];
+        if (f->severity != DROVER__V1__SEVERITY__BLOCK)
+            continue;
+        if (!cli->json)
+            render_finding(f, cli->err);
+        char *longer = xasprintf("%s%s%s", ids ? ids : "", ids ? ", " : "", f->id);
+        free(ids);
+        ids = longer;
+    }
+    if (!ids)
+        return EXIT_DONE;
+    error_set(
+        &err, STATUS_FAILED_PRECONDITION,
+        "%s would not count as back afterwards: the doctor has %s against it. Mend that first (`drover "
+        "doctor %s` says how), or leave the host out; by hand: drover evacuate %s, CMD, drover return %s",
+        host, ids, host, host, host);
+    return cli_fail(cli, EXIT_REFUSED, &err);
+}
+
 static int check(struct cli *cli, const struct roll_order *o)
 {
     for (size_t i = 0; i < o->n; i++) {
@@ -158,6 +197,9 @@ static int check(struct cli *cli, const struct roll_order *o)
             error_set(&err, STATUS_NOT_FOUND, "no host '%s': `drover hosts` lists them", o->hosts[i]);
         if (!s || judge(o, s, &err) < 0)
             return cli_fail(cli, EXIT_REFUSED, &err);
+        exit = ask_doctor(cli, o->hosts[i]);
+        if (exit)
+            return exit;
     }
     return EXIT_DONE;
 }
@@ -219,12 +261,11 @@ const struct command cmd_rolling = {
         "that it is\n"
         "empty, and when the host is truly back (its agent, its libvirt, no finding of `drover doctor` that "
         "blocks) its\n"
-        "guests come back (as `drover return`). It stops at the first host that can't be emptied, whose CMD "
-        "fails, or that\n"
-        "doesn't come back in time, and says how each host is left and how to go on. CMD never runs for a "
-        "host "
-        "that isn't\n"
-        "proven empty.\n\n"
+        "guests come back (as `drover return`). Nothing begins while there is such a finding of one of them. "
+        "It stops at the\n"
+        "first host that can't be emptied, whose CMD fails, or that doesn't come back in time, and says how "
+        "each host is left\n"
+        "and how to go on. CMD never runs for a host that isn't proven empty.\n\n"
         "CMD is run here, by sh -c, without a terminal, with DROVER_HOST, DROVER_ADDRESS (of its agent) and "
         "DROVER_SITE set;\n"
         "what it says is shown behind the host's name. A reboot command that returns at once is no proof: "
@@ -244,8 +285,9 @@ const struct command cmd_rolling = {
         "  drover maintenance --rolling kvm1,kvm2 --exec 'ansible-playbook -l $DROVER_HOST upgrade.yaml'\n",
     .exits =
         "  0  all hosts are done\n  1  CMD failed, or a host did not come back; the guests run elsewhere\n"
-        "  2  usage\n  3  refused: a host can't be emptied, or there is no such host\n"
-        "  4  partly done: some hosts are done, or some guests stayed\n"
+        "  2  usage\n"
+        "  3  refused: a host can't be emptied, is not ready (`drover doctor`), or there is no such host\n"
+        "  4  partly done: some hosts are done, some guests stayed, or one is not well where it arrived\n"
         "  5  coordinator not reachable\n  130  interrupted; nothing more begins\n",
     .options = options,
     .max_words = 1000,

@@ -57,7 +57,8 @@ void help_program(FILE *out)
           "  1  failed; the guest is safe where it was. Also: you may not command this coordinator\n"
           "  2  usage\n"
           "  3  refused by a check\n"
-          "  4  partly done (several guests); or a plan waits, for a guest is not well where it arrived\n"
+          "  4  partly done (several guests); or a guest is not well where it arrived: its plan waits, or "
+          "ends\n"
           "  5  coordinator not reachable\n"
           "  6  in doubt: a host can't be asked; the coordinator keeps asking\n"
           "  130  Ctrl-C on a watch; the job goes on\n",

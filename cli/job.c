@@ -58,13 +58,19 @@ bool job_step_stays(const Drover__V1__PlanStep *step)
            (step->state == DROVER__V1__STEP_STATE__STEP_SKIPPED && step->todo[0]);
 }
 
-/* Nothing of a plan was done: because a check said no to each guest? */
+/* Nothing of a plan was done: because each guest was refused, by the planner (then it never had a migration) or by a check? */
 static bool all_refused(const Drover__V1__Job *job)
 {
-    for (size_t i = 0; i < job->n_steps; i++)
-        if (job->steps[i]->state == DROVER__V1__STEP_STATE__STEP_FAILED && !job->steps[i]->n_findings)
+    size_t stay = 0;
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = job->steps[i];
+        if (!job_step_stays(s))
+            continue;
+        if (!s->n_findings && (s->job || s->last_job))
             return false;
-    return job->n_steps;
+        stay++;
+    }
+    return stay;
 }
 
 int job_exit(const Drover__V1__Job *job)

@@ -2,7 +2,6 @@
 
 #include "cli/roll.h"
 #include "cli/rolling_options.h"
-#include "cli/text.h"
 #include "common/base/memory.h"
 
 #include <string.h>
@@ -34,16 +33,13 @@ int power_off(struct cli *cli, const struct args *args, const Drover__V1__PlanRe
         return cli_fail(cli, EXIT_USAGE, &err); /* it was checked before the consolidation */
     char *rest = NULL;
     for (char *name = strtok_r(list, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
-        char clean[256];
         if (!somebody_stayed(job, name))
             hosts[order.n++] = name;
-        else if (!cli->json)
-            fprintf(cli->out, "%s has a guest that stayed: the hook is not run for it.\n",
-                    text_clean(name, clean, sizeof(clean)));
+        else
+            roll_say(cli, name, "not-run", job->id, "has a guest that stayed: the hook is not run for it");
     }
     if (!order.n) {
-        if (!cli->json)
-            fputs("No host is to be powered off.\n", cli->out);
+        roll_say(cli, NULL, "not-run", job->id, "no host is to be powered off");
         return EXIT_DONE;
     }
     return roll_run(cli, &order);

@@ -75,12 +75,32 @@ struct accuracy accuracy_of(const Drover__V1__ListJobsReply *reply)
     return a;
 }
 
+/* Times in ms; of one that was given up, what it took and how long the guest was paused are null. */
+static json_t *row_json(const Drover__V1__Job *job)
+{
+    char guest[256], from[256], to[256], way[64];
+    bool gave_up = given_up(job);
+    json_t *took = gave_up ? json_null() : json_integer(fact_time(job->result)),
+           *paused = gave_up ? json_null() : json_integer(pause_of(job));
+    return json_pack("{s:I,s:s,s:s,s:s,s:s,s:b,s:b,s:I,s:o,s:I,s:o}", "id", (json_int_t)job->id, "guest",
+                     text_clean(job->guest, guest, sizeof(guest)), "source",
+                     text_clean(job->source, from, sizeof(from)), "destination",
+                     text_clean(job->destination, to, sizeof(to)), "way",
+                     text_clean(job->forecast->way, way, sizeof(way)), "allowed", job->forecast->allowed,
+                     "given_up", gave_up, "time", (json_int_t)job->forecast->time, "took", took, "pause",
+                     (json_int_t)job->forecast->pause, "paused", paused);
+}
+
 json_t *render_accuracy_json(const Drover__V1__ListJobsReply *reply)
 {
     struct accuracy a = accuracy_of(reply);
-    return json_pack("{s:i,s:i,s:i,s:f,s:f,s:f}", "n", (int)a.n, "mode_right", (int)a.mode_right, "given_up",
-                     (int)a.given_up, "time_error", a.time_error, "pause_error", a.pause_error,
-                     "pause_error_ms", a.pause_error_ms);
+    json_t *jobs = json_array();
+    for (size_t i = 0; i < reply->n_jobs; i++)
+        if (counts(reply->jobs[i]))
+            json_array_append_new(jobs, row_json(reply->jobs[i]));
+    return json_pack("{s:o,s:i,s:i,s:i,s:f,s:f,s:f}", "jobs", jobs, "n", (int)a.n, "mode_right",
+                     (int)a.mode_right, "given_up", (int)a.given_up, "time_error", a.time_error,
+                     "pause_error", a.pause_error, "pause_error_ms", a.pause_error_ms);
 }
 
 void render_accuracy(const Drover__V1__ListJobsReply *reply, FILE *out)

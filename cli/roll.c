@@ -11,12 +11,32 @@ enum { TICK_MS = 500, LOST_MS = 120000, SETTLE_MS = 10000 };
 
 /* ---- telling ----------------------------------------------------------------------------------------------------- */
 
-static void put_event(const struct roll *roll, json_t *event)
+static void put_event(struct cli *cli, json_t *event)
 {
-    json_dumpf(event, roll->cli->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    fputc('\n', roll->cli->out);
-    fflush(roll->cli->out);
+    json_dumpf(event, cli->out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    fputc('\n', cli->out);
+    fflush(cli->out);
     json_decref(event);
+}
+
+void roll_say(struct cli *cli, const char *host, const char *event, uint64_t job, const char *text)
+{
+    size_t size = strlen(text) * 4 + 1;
+    _cleanup_free_ char *clean = xcalloc(1, size);
+    char name[256], clock[TEXT_MAX];
+    text_clean(text, clean, size);
+    text_clean(host ? host : "", name, sizeof(name));
+    int64_t now = clock_realtime_ms();
+    if (cli->json) {
+        put_event(cli, json_pack("{s:I,s:s,s:s,s:s,s:I}", "at", (json_int_t)now, "host", name, "event", event,
+                                 "text", clean, "job", (json_int_t)job));
+        return;
+    }
+    if (streq(event, "output"))
+        fprintf(cli->out, "%s | %s\n", name, clean);
+    else
+        fprintf(cli->out, "%s %s%s%s\n", text_clock(now, clock), name, host ? ": " : "", clean);
+    fflush(cli->out);
 }
 
 void roll_tell(const struct roll *roll, const char *host, const char *event, uint64_t job, const char *fmt,
@@ -28,23 +48,7 @@ void roll_tell(const struct roll *roll, const char *host, const char *event, uin
     if (vasprintf(&text, fmt, ap) < 0)
         abort();
     va_end(ap);
-    size_t size = strlen(text) * 4 + 1;
-    _cleanup_free_ char *clean = xcalloc(1, size);
-    char name[256], clock[TEXT_MAX];
-    text_clean(text, clean, size);
-    text_clean(host ? host : "", name, sizeof(name));
-    int64_t now = clock_realtime_ms();
-    FILE *out = roll->cli->out;
-    if (roll->cli->json) {
-        put_event(roll, json_pack("{s:I,s:s,s:s,s:s,s:I}", "at", (json_int_t)now, "host", name, "event",
-                                  event, "text", clean, "job", (json_int_t)job));
-        return;
-    }
-    if (streq(event, "output"))
-        fprintf(out, "%s | %s\n", name, clean);
-    else
-        fprintf(out, "%s %s%s%s\n", text_clock(now, clock), name, host ? ": " : "", clean);
-    fflush(out);
+    roll_say(roll->cli, host, event, job, text);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
@@ -87,8 +91,9 @@ static void tell_end(const struct roll *roll, int exit)
             put_clean(out, "    Do: ", todo, "\n");
     }
     if (roll->cli->json)
-        put_event(roll, json_pack("{s:I,s:s,s:i,s:o,s:s}", "at", (json_int_t)clock_realtime_ms(), "event",
-                                  "end", "exit", exit, "hosts", hosts, "again", go_on ? go_on : ""));
+        put_event(roll->cli,
+                  json_pack("{s:I,s:s,s:i,s:o,s:s}", "at", (json_int_t)clock_realtime_ms(), "event", "end",
+                            "exit", exit, "hosts", hosts, "again", go_on ? go_on : ""));
     else
         json_decref(hosts);
     if (!roll->cli->json && go_on)

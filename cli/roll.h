@@ -18,5 +18,8 @@ struct roll_order {
     const char *again_before, *again_after;  /* the command line that goes on, around the hosts; NULL: none */
 };
 
-/* Returns the exit code. With --json, one JSON object per line: {"at", "host", "event", "text", "job"}. */
+/* Returns the exit code. Tells what happens by roll_say. */
 int roll_run(struct cli *cli, const struct roll_order *order);
+
+/* A line for the operator; with --json an object: {"at", "host", "event", "text", "job"}. `host` may be NULL. */
+void roll_say(struct cli *cli, const char *host, const char *event, uint64_t job, const char *text);

@@ -56,7 +56,7 @@ static bool stops_for_the_ill(struct roll_task *t, const Drover__V1__Job *job)
                                      "` lets the others follow, `drover cancel %" PRIu64 "` ends the plan",
                                      ill->guest, job->id, job->id)
                          : xasprintf("look at %s", ill->guest);
-    roll_host_stop(t, EXIT_FAILED, why, todo);
+    roll_host_stop(t, EXIT_PARTLY, why, todo);
     return true;
 }
 

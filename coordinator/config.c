@@ -265,6 +265,16 @@ static int take_value(const struct config_source *s, const char *path, const cha
     return 0;
 }
 
+/* 0 means no limit to an agent, and whoever writes it means the opposite. */
+static int take_limit(const struct config_source *s, const char *path, const char *text, const char *expected,
+                      int64_t *ret)
+{
+    int r = take_value(s, path, text, parse_duration_ms, ret);
+    if (r == 0 && text && *ret <= 0)
+        return config_bad(s, path, "'%s': expected more than nothing, %s", text, expected);
+    return r;
+}
+
 /* "4" or "1.5" -> 400 or 150. */
 static int parse_ratio(const char *text, int64_t *ret_percent, struct error *err)
 {
@@ -290,9 +300,12 @@ static int take_policy(const struct config_source *s, const struct raw_policy *p
     _cleanup_free_ char *deadline_path = xasprintf("policies[%u].deadline", i);
     _cleanup_free_ char *ratio_path = xasprintf("policies[%u].vcpu_ratio", i);
     _cleanup_free_ char *bandwidth_path = xasprintf("policies[%u].bandwidth", i);
-    int r = take_value(s, pause_path, p->max_pause, parse_duration_ms, &policy->max_pause);
+    int r =
+        take_limit(s, pause_path, p->max_pause,
+                   "such as 500ms: a live move pauses its guest at the end, too; `allow: []` keeps it live",
+                   &policy->max_pause);
     if (r == 0)
-        r = take_value(s, deadline_path, p->deadline, parse_duration_ms, &policy->deadline);
+        r = take_limit(s, deadline_path, p->deadline, "such as 30m", &policy->deadline);
     if (r == 0)
         r = take_value(s, bandwidth_path, p->bandwidth, parse_rate, &bandwidth);
     if (r == 0)

@@ -36,6 +36,12 @@ static bool is_site(const struct coordinator_config *c, const char *name)
     return false;
 }
 
+static bool joins(const struct raw_link *l, const char *a, const char *b)
+{
+    return (streq(l->sites[0], a) && streq(l->sites[1], b)) ||
+           (streq(l->sites[0], b) && streq(l->sites[1], a));
+}
+
 int config_take_links(const struct config_source *s, const struct raw_link *list, unsigned n,
                       struct coordinator_config *c)
 {
@@ -50,6 +56,12 @@ int config_take_links(const struct config_source *s, const struct raw_link *list
                                   list[i].sites[k]);
         if (streq(list[i].sites[0], list[i].sites[1]))
             return config_bad(s, sites_path, "'%s' twice; a link is between two sites", list[i].sites[0]);
+        for (unsigned j = 0; j < i; j++)
+            if (joins(&list[j], list[i].sites[0], list[i].sites[1]))
+                return config_bad(s, sites_path,
+                                  "a second link between %s and %s (the first is links[%u]); one holds for "
+                                  "both directions: keep one of them",
+                                  list[i].sites[0], list[i].sites[1], j);
         int r = config_take_rate(s, rate_path, list[i].bandwidth, &rate);
         if (r < 0)
             return r;

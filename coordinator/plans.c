@@ -370,6 +370,10 @@ int plans_cancel(struct plans *p, uint64_t id, bool now, const char *by, char **
                           now            ? "cancelled where that is still possible"
                           : running == 1 ? "goes on to its end"
                                          : "go on to their end");
+    if (now) {
+        free(run->canceller);
+        run->canceller = xstrdup(by);
+    }
     plan_run_feed(run, &(struct plan_event){.kind = PLAN_EVENT_CANCEL, .now = now, .text = by}, NULL);
     return 0;
 }

@@ -42,6 +42,7 @@ struct plan_run {
     size_t n_steps;
     struct plan_call *survey;
     struct plan_forecasts *forecasts; /* what is known is asked for first: events wait */
+    char *canceller;                  /* who cancelled its running moves, the last of them */
 
     struct plan_queued *first, **last;
     struct plan_actions actions;

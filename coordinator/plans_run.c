@@ -53,6 +53,7 @@ void plan_run_free(struct plan_run *run)
         drop_event(q);
     }
     plan_actions_deinit(&run->actions);
+    free(run->canceller);
     drover__v1__job__free_unpacked(run->job, NULL);
     drover__v1__plan_request__free_unpacked(run->request, NULL);
     free(run);

@@ -143,7 +143,7 @@ static void cancel_job(struct step_run *s, uint64_t job)
 {
     _cleanup_free_ char *text = NULL;
     struct error err = {0};
-    if (driver_cancel(s->run->plans->config.driver, job, s->run->job->operator_, &text, &err) < 0) {
+    if (driver_cancel(s->run->plans->config.driver, job, s->run->canceller, &text, &err) < 0) {
         _cleanup_free_ char *line = xasprintf("%s goes on: %s", step_of(s)->guest, err.text);
         plan_run_log(s->run, line);
     }

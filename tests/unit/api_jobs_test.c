@@ -2,6 +2,7 @@
 #include "api_fixture.h"
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
+#include "coordinator/plans.h"
 
 #include <stdlib.h>
 
@@ -72,6 +73,52 @@ static void jobs_are_listed_and_shown(void **state)
     assert_int_equal(api_status(&w, "ResolveJob", &resolve), STATUS_INVALID_ARGUMENT);
     resolve.to = (char *)"elsewhere";
     assert_int_equal(api_status(&w, "ResolveJob", &resolve), STATUS_INVALID_ARGUMENT);
+    api_teardown(&w);
+}
+
+/* A plan that oncall has begun, with a move that runs. */
+static uint64_t store_plan(struct world *w)
+{
+    Drover__V1__PlanRequest request = DROVER__V1__PLAN_REQUEST__INIT;
+    Drover__V1__PlanStep step = DROVER__V1__PLAN_STEP__INIT, *steps[] = {&step};
+    Drover__V1__Job job = DROVER__V1__JOB__INIT;
+    request.kind = job.kind = (char *)"evacuate";
+    request.host = job.source = step.from = (char *)"kvm1";
+    job.operator_ = (char *)"oncall";
+    job.state = DROVER__V1__JOB_STATE__JOB_RUNNING;
+    step.guest = (char *)"web1";
+    step.guest_uuid = (char *)UUID_A;
+    step.to = (char *)"kvm2";
+    step.state = DROVER__V1__STEP_STATE__STEP_RUNNING;
+    step.job = 100;
+    job.steps = steps;
+    job.n_steps = 1;
+    uint8_t packed[256];
+    size_t size = drover__v1__plan_request__pack(&request, packed);
+    struct error err = {0};
+    if (store_put_job(w->store, &job, packed, size, &err) < 0)
+        fail_msg("%s", err.text);
+    return job.id;
+}
+
+static void a_move_is_cancelled_by_who_cancelled_its_plan(void **state)
+{
+    (void)state;
+    struct world w;
+    struct error err = {0};
+    api_setup(&w);
+    uint64_t plan = store_plan(&w);
+    made_driver_job(w.driver, 100, "web1", UUID_A)->plan = plan;
+    const struct move_config config = {w.loop, &w.fleet, w.driver, w.store, &w.policy, NULL, NULL};
+    struct plans *plans = NULL;
+    if (plans_new(&config, &plans, &err) < 0)
+        fail_msg("%s", err.text);
+    _cleanup_free_ char *running = NULL, *all = NULL;
+    assert_int_equal(plans_cancel(plans, plan, false, "carol", &running, &err), 0);
+    assert_null(made_order.cancelled_by);
+    assert_int_equal(plans_cancel(plans, plan, true, "dave", &all, &err), 0);
+    assert_string_equal(made_order.cancelled_by, "dave");
+    plans_free(plans);
     api_teardown(&w);
 }
 
@@ -244,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_are_listed_and_shown),
+        cmocka_unit_test(a_move_is_cancelled_by_who_cancelled_its_plan),
         cmocka_unit_test(a_long_list_is_told_all_the_same),
         cmocka_unit_test(a_watched_job_is_told_to_its_end),
         cmocka_unit_test(a_slow_shell_still_hears_the_end),

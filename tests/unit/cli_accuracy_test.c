@@ -60,6 +60,18 @@ static void forecasts_are_summed_up(void **state)
     assert_int_equal(a.given_up, 2);
     assert_int_equal(a.mode_right, 3);
     assert_true(a.time_error > 0.199 && a.time_error < 0.201);
+    json_t *document = render_accuracy_json(&reply), *rows = json_object_get(document, "jobs");
+    assert_int_equal(json_integer_value(json_object_get(document, "n")), 5);
+    assert_int_equal(json_array_size(rows), 5); /* as many as the text has lines */
+    assert_string_equal(json_string_value(json_object_get(json_array_get(rows, 1), "way")), "pause");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 1), "time")), 4000);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 1), "took")), 5000);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 1), "pause")), 2000);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 1), "paused")), 2500);
+    assert_true(json_is_true(json_object_get(json_array_get(rows, 3), "given_up")));
+    assert_true(json_is_null(json_object_get(json_array_get(rows, 3), "took")));
+    assert_true(json_is_false(json_object_get(json_array_get(rows, 4), "allowed")));
+    json_decref(document);
     f[0].allowed = false; /* it was moved all the same */
     assert_int_equal(accuracy_of(&reply).mode_right, 2);
     reply.n_jobs = 0;

@@ -106,7 +106,7 @@ static void plans(void **state)
          "Do: `drover resume` lets it go on, `drover cancel` ends it\n"
          "evacuate ill1: job 78 waits. To see it: drover watch 78; to end it: drover cancel 78\n"},
         {"move --from tokyo", EXIT_USAGE, ""},
-        {"evacuate kvm1 --window soon", EXIT_USAGE, ""},
+        {"evacuate kvm1 --dry-run --window soon", EXIT_USAGE, ""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct cli_run r;

@@ -1,11 +1,14 @@
 /* A coordinator with four hosts that can be emptied, for tests of a rolling maintenance: cli_fake_fleet SOCKET. Files beside
  * the socket say what the hosts are like at this moment:
  *   HOST.boot      its boot id is what stands in it      HOST.down     its agent has no session
- *   HOST.blocked   a finding of the doctor blocks        HOST.stuck    a dry run says that a guest would stay
+ *   HOST.blocked   a finding of the doctor blocks        HOST.silent   the doctor can't be asked of it
+ *   HOST.stuck     a dry run says that a guest would stay
  *   HOST.stays     a guest stays when it is emptied      HOST.crowded  it can't be emptied while another is in maintenance
  *   HOST.ill       a guest that has left it is not well
  *   HOST.lost      the coordinator is lost when it is asked of it
  *   HOST.slow      emptying it ends when the file is gone
+ *   hv3.bare       a consolidation empties no host       hv3.stayed    a guest has stayed there
+ *   hv3.cancelled  a consolidation was cancelled
  * Each has two guests. It prints "ready" when it listens. */
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
@@ -228,6 +231,13 @@ static void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1
         job.emptied = (char *)(is(&hosts[2], "bare") ? "" : "hv3,hv4");
         for (size_t i = 2; i < HOSTS; i++)
             hosts[i].guests = 0;
+        if (is(&hosts[2], "cancelled"))
+            job.state = DROVER__V1__JOB_STATE__JOB_CANCELLED;
+        Drover__V1__PlanStep stayed = DROVER__V1__PLAN_STEP__INIT, *steps[] = {&stayed};
+        stayed.from = (char *)"hv3";
+        stayed.state = DROVER__V1__STEP_STATE__STEP_FAILED;
+        job.steps = steps;
+        job.n_steps = is(&hosts[2], "stayed");
         reply(&job, call);
         return;
     }
@@ -275,6 +285,11 @@ static void doctor(Drover__V1__Coordinator_Service *service, const Drover__V1__D
     const struct host *h = find(request->host, call);
     if (!h)
         return;
+    if (is(h, "silent")) {
+        const struct error err = {.code = STATUS_DEADLINE_EXCEEDED, .text = "no answer in 60 s"};
+        rpc_call_fail(call, &err);
+        return;
+    }
     Drover__V1__Finding finding = DROVER__V1__FINDING__INIT, *findings[] = {&finding};
     finding.id = (char *)"mount-hangs";
     finding.severity = DROVER__V1__SEVERITY__BLOCK;

@@ -1,9 +1,10 @@
-/* drover maintenance --rolling and consolidate --power-off-hook, against the hosts of cli_fake_fleet.c: what is run for
- * whom, what stops it, and how to go on. Scripts of the tests are the operator's commands. */
+/* drover maintenance --rolling, against the hosts of cli_fake_fleet.c: what is run for whom, what stops it, and how to go on.
+ * Scripts of the tests are the operator's commands. */
 #include "cli/exits.h"
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
 #include "common/base/memory.h"
+#include "tests/unit/cli_operator.h"
 #include "tests/unit/cli_run.h"
 
 #include <setjmp.h>
@@ -11,105 +12,12 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
-
-static char dir[128];
-
-static void put(const char *name, const char *text, mode_t mode)
-{
-    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    assert_int_equal(chmod(path, mode), 0);
-}
-
-static void drop(const char *name)
-{
-    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-    unlink(path);
-}
-
-static bool there(const char *name)
-{
-    _cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
-    return access(path, F_OK) == 0;
-}
-
-/* What the command noted: a line for each run. */
-static void read_noted(char noted[4096])
-{
-    noted[0] = 0;
-    _cleanup_free_ char *path = xasprintf("%s/noted", dir);
-    FILE *f = fopen(path, "re");
-    if (f) {
-        noted[fread(noted, 1, 4095, f)] = 0;
-        fclose(f);
-    }
-}
-
-static void assert_noted(const char *text)
-{
-    char noted[4096];
-    read_noted(noted);
-    assert_string_equal(noted, text);
-}
-
-static void script(const char *name, const char *text)
-{
-    _cleanup_free_ char *whole = xasprintf(
-        "#!/bin/sh\ncd %s\necho \"$DROVER_HOST $DROVER_ADDRESS $DROVER_SITE\" >>noted\n%s\n", dir, text);
-    put(name, whole, 0755);
-}
-
-/* Each test begins with all files gone and every host as at first. */
-static int clean(void **state)
-{
-    (void)state;
-    DIR *d = opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (e->d_name[0] != '.' && !streq(e->d_name, "socket"))
-            drop(e->d_name);
-    if (d)
-        closedir(d);
-    return 0;
-}
-
-static int set_up(void **state)
-{
-    int r = start_fake(state);
-    const char *url = getenv("DROVER_COORDINATOR");
-    if (r == 0 && url)
-        snprintf(dir, sizeof(dir), "%.*s", (int)(strlen(url) - strlen("ipc:///socket")),
-                 url + strlen("ipc://"));
-    return r;
-}
-
-static int tear_down(void **state)
-{
-    clean(state);
-    return stop_fake(state);
-}
 
 static char *rolling(const char *hosts, const char *more)
 {
     return xasprintf("maintenance --rolling %s --exec %s/reboot%s%s", hosts, dir, *more ? " " : "", more);
-}
-
-/* In this order, wherever else there is something between them. */
-static void assert_in_order(const char *text, const char *const *parts)
-{
-    const char *at = text;
-    for (; *parts; parts++) {
-        const char *found = strstr(at, *parts);
-        if (!found)
-            fail_msg("'%s' is not (in its place) in:\n%s", *parts, text);
-        at = found + strlen(*parts);
-    }
 }
 
 #define REBOOT "echo booting; echo second-boot-$$ >$DROVER_HOST.boot"
@@ -146,9 +54,14 @@ static void usage(void **state)
         {"maintenance --roling hv1 --exec x", "Usage: drover maintenance"},
         {"consolidate --power-off-hook x --detach", "which --detach ends"},
         {"consolidate --power-off-hook x --exec-timeout 0s", "more than nothing"},
+        {"consolidate --exec-timeout 1m", "--exec-timeout goes with --power-off-hook"},
         {"consolidate --headroom 100", "0% to 99%"},
         {"consolidate --headroom much", "0% to 99%"},
         {"consolidate --headroom -5", "0% to 99%"},
+        {"evacuate hv1 --window 30m", "--window goes with --dry-run"},
+        {"move --from a --to b --window 2h --detach", "--window goes with --dry-run"},
+        {"check web1 --to hv2 --markdown", "--markdown goes with --explain all"},
+        {"check --explain memory-free --markdown", "--markdown goes with --explain all"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct cli_run r;
@@ -181,6 +94,37 @@ static void nothing_moves_when_a_host_is_not_as_it_must_be(void **state)
     run(&r, old);
     assert_int_equal(r.exit, EXIT_REFUSED);
     assert_has(r.err, "does not tell the kernel's boot id");
+    assert_noted("");
+}
+
+/* Such a host would be emptied, and then be waited for in vain. */
+static void nothing_begins_while_the_doctor_has_something_against_a_host(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", REBOOT);
+    put("hv2.blocked", "", 0644);
+    _cleanup_free_ char *line = rolling("hv1,hv2", "--reboots"),
+                        *json = rolling("hv1,hv2", "--reboots --json");
+    const char *const lines[] = {line, "maintenance --rolling hv1,hv2 --dry-run"};
+    for (size_t i = 0; i < 2; i++) {
+        run(&r, lines[i]);
+        assert_int_equal(r.exit, EXIT_REFUSED);
+        assert_string_equal(r.out, "");
+        assert_has(r.err, "mount-hangs");
+        assert_has(r.err, "Do: mend it");
+        assert_has(r.err, "hv2 would not count as back afterwards: the doctor has mount-hangs against it");
+    }
+    run(&r, json);
+    assert_int_equal(r.exit, EXIT_REFUSED);
+    json_t *document = json_of(&r);
+    assert_has(json_string_value(json_object_get(json_object_get(document, "error"), "text")), "mount-hangs");
+    json_decref(document);
+    drop("hv2.blocked");
+    put("hv2.silent", "", 0644);
+    run(&r, line);
+    assert_int_equal(r.exit, EXIT_UNREACHABLE);
+    assert_has(r.err, "hv2: the doctor can't be asked whether it would count as back");
     assert_noted("");
 }
 
@@ -271,7 +215,7 @@ static void a_guest_that_is_not_well_stops_it(void **state)
     put("hv1.ill", "", 0644);
     _cleanup_free_ char *line = rolling("hv1,hv2", "");
     run(&r, line);
-    assert_int_equal(r.exit, EXIT_FAILED);
+    assert_int_equal(r.exit, EXIT_PARTLY);
     assert_has(r.out, "hv1:   web1 is not well on hv4: disk vda: no space");
     assert_has(r.out, "hv1: STOPPED: web1 is not well on hv4: disk vda: no space");
     assert_noted("");
@@ -431,38 +375,6 @@ static void events_as_json(void **state)
     run(&r, "maintenance off hv1");
 }
 
-static void a_hook_powers_off_what_is_proven_empty(void **state)
-{
-    (void)state;
-    struct cli_run r;
-    script("off", "touch $DROVER_HOST.down");
-    _cleanup_free_ char *line = xasprintf("consolidate --power-off-hook %s/off", dir);
-    run(&r, line);
-    assert_int_equal(r.exit, EXIT_DONE);
-    assert_in_order(
-        r.out, (const char *const[]){
-                   "to be powered off if you like: hv3,hv4", "hv3: hv3 is empty: libvirt there has no guest",
-                   "hv3: is in maintenance and empty; runs: ", "hv4: is in maintenance and empty; runs: ",
-                   "hv3: in maintenance and empty; the command has been run.",
-                   "once it is on again: drover maintenance off hv3", NULL});
-    assert_noted("hv3 10.0.0.11 tokyo\nhv4 10.0.0.11 tokyo\n");
-    assert_true(there("hv3.down") && there("hv4.down"));
-    clean(state);
-    script("off", "");
-    put("hv3.stays", "", 0644); /* something has appeared there, and does not leave */
-    run(&r, line);
-    assert_int_equal(r.exit, EXIT_PARTLY);
-    assert_has(r.out, "drover evacuate hv3 proves that it is empty");
-    assert_noted("");
-    put("hv3.bare", "", 0644); /* no host that had guests has none now */
-    run(&r, line);
-    assert_int_equal(r.exit, EXIT_DONE);
-    assert_has(r.out, "No host is to be powered off.");
-    assert_noted("");
-    run(&r, "consolidate --dry-run");
-    assert_noted("");
-}
-
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -470,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup(usage, clean),
         cmocka_unit_test_setup(hosts_one_after_the_other, clean),
         cmocka_unit_test_setup(nothing_moves_when_a_host_is_not_as_it_must_be, clean),
+        cmocka_unit_test_setup(nothing_begins_while_the_doctor_has_something_against_a_host, clean),
         cmocka_unit_test_setup(a_dry_run_says_the_order_and_who_is_stuck, clean),
         cmocka_unit_test_setup(a_drill_refuses_what_it_does_not_know, clean),
         cmocka_unit_test_setup(a_host_that_cannot_be_emptied_stops_it_before_the_command, clean),
@@ -480,7 +393,6 @@ int main(void)
         cmocka_unit_test_setup(hosts_in_parallel_where_there_is_room, clean),
         cmocka_unit_test_setup(an_interrupt_leaves_everything_as_it_is, clean),
         cmocka_unit_test_setup(events_as_json, clean),
-        cmocka_unit_test_setup(a_hook_powers_off_what_is_proven_empty, clean),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

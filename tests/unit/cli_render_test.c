@@ -460,23 +460,6 @@ static void json_has_every_field(void **state)
     assert_string_equal(enum_word(&drover__v1__severity__descriptor, 0), "unset");
 }
 
-static void exit_codes_of_several_guests(void **state)
-{
-    (void)state;
-    static const struct {
-        int exits[3], joined;
-    } cases[] = {
-        {{EXIT_DONE, EXIT_DONE, EXIT_DONE}, EXIT_DONE},
-        {{EXIT_REFUSED, EXIT_REFUSED, EXIT_REFUSED}, EXIT_REFUSED},
-        {{EXIT_REFUSED, EXIT_FAILED, EXIT_FAILED}, EXIT_FAILED},
-        {{EXIT_DONE, EXIT_REFUSED, EXIT_DONE}, EXIT_PARTLY},
-        {{EXIT_FAILED, EXIT_PARTLY, EXIT_FAILED}, EXIT_PARTLY},
-        {{EXIT_DONE, EXIT_IN_DOUBT, EXIT_FAILED}, EXIT_IN_DOUBT},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        assert_int_equal(exits_join(cases[i].exits, 3), cases[i].joined);
-}
-
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -488,7 +471,6 @@ int main(void)
         cmocka_unit_test(jobs),
         cmocka_unit_test(progress_fits_the_screen),
         cmocka_unit_test(json_has_every_field),
-        cmocka_unit_test(exit_codes_of_several_guests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,6 +143,10 @@ static void errors_name_the_place(void **state)
          ":3:32: policies[1].max_pause: ", "no unit"},
         {"policies: {db: {guests: x}}\n", ":1:25: policies.db.guests: ", "expected a list"},
         {"policies: {default: {deadline: 5}}\n", ":1:32: policies[0].deadline: ", "no unit"},
+        {"policies: {default: {max_pause: 0s}}\n",
+         ":1:33: policies[0].max_pause: '0s': expected more than nothing", "500ms"},
+        {"policies:\n  default: {}\n  db: {guests: [x], deadline: 0.4ms}\n",
+         ":3:31: policies[1].deadline: '0.4ms': expected more than nothing", "30m"},
         {"policies: {default: {bandwidth: fast}}\n", ":1:33: policies[0].bandwidth: ", "200mbit"},
         {"policies: {default: {allow: [offline, postcopy]}}\n",
          ":1:39: ", "auto-converge, post-copy, offline"},
@@ -168,6 +172,9 @@ static void errors_name_the_place(void **state)
         {TWO "mappings:\n  - {from: a, to: b, pools: [{from: x, to: y}]}\n"
              "  - {from: b, to: a, both: true, pools: [{from: x, to: y}]}\n",
          ":6:28: mappings[1].both: ", "already"},
+        {TWO "links:\n  - {sites: [tokyo, osaka], bandwidth: 1gbit}\n"
+             "  - {sites: [osaka, tokyo], bandwidth: 8mbit}\n",
+         ":6:13: links[1].sites: a second link between osaka and tokyo (the first is links[0])", "both"},
         {"hots: []\n", ":1:1: hots: unknown key", "hosts"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -231,9 +238,10 @@ static void lines_between_sites_load(void **state)
         load("hosts:\n"
              "  - {name: kvm1, agent: tcp://127.0.0.1:1, site: tokyo}\n"
              "  - {name: kvm2, agent: tcp://127.0.0.1:2, site: osaka}\n"
+             "  - {name: kvm3, agent: tcp://127.0.0.1:3, site: nara}\n"
              "links:\n"
              "  - {sites: [tokyo, osaka], bandwidth: 800mbit, delay: 40ms}\n"
-             "  - {sites: [osaka, tokyo], bandwidth: 8mbit}\n");
+             "  - {sites: [osaka, nara], bandwidth: 8mbit}\n");
     assert_int_equal(c->links[0].bandwidth, 100000000);
     assert_int_equal(c->links[0].delay_ms, 40);
     assert_int_equal(c->links[1].delay_ms, 0);

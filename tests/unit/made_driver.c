@@ -27,6 +27,7 @@ static void forget_order(void)
     free(made_order.source);
     free(made_order.destination);
     free(made_order.by);
+    free(made_order.cancelled_by);
     made_order = (struct made_order){0};
 }
 
@@ -110,6 +111,8 @@ int driver_cancel(struct driver *d, uint64_t job, const char *by, char **ret_tex
 {
     if (!driver_job(d, job))
         return error_set(err, STATUS_NOT_FOUND, "no open job %llu", (unsigned long long)job);
+    free(made_order.cancelled_by);
+    made_order.cancelled_by = xstrdup(by);
     *ret_text = xasprintf("cancelled by %s", by);
     return 0;
 }

@@ -5,7 +5,7 @@
 
 struct made_order { /* the last one */
     unsigned count;
-    char *guest, *source, *destination, *by;
+    char *guest, *source, *destination, *by, *cancelled_by;
     Drover__V1__Mode mode;
     Drover__V1__Policy policy;
     size_t n_findings;
