@@ -143,7 +143,9 @@ static void cancel_job(struct step_run *s, uint64_t job)
 {
     _cleanup_free_ char *text = NULL;
     struct error err = {0};
-    if (driver_cancel(s->run->plans->config.driver, job, s->run->canceller, &text, &err) < 0) {
+    /* Of one that was cancelled before a restart, who it was is not kept. */
+    const char *by = s->run->canceller ? s->run->canceller : s->run->job->operator_;
+    if (driver_cancel(s->run->plans->config.driver, job, by, &text, &err) < 0) {
         _cleanup_free_ char *line = xasprintf("%s goes on: %s", step_of(s)->guest, err.text);
         plan_run_log(s->run, line);
     }
