@@ -174,30 +174,23 @@ int plans_away(const struct plans *p, const struct fleet_host *host, size_t *ret
     return 0;
 }
 
-/* As the request says it; where it says nothing, the default. */
-static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Policy *ret,
-                     struct error *err)
+static int check_policy(const struct plans *p, const Drover__V1__PlanRequest *q, struct error *err)
 {
-    Drover__V1__MigrateGuestRequest as_move = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
-    as_move.policy = request->policy;
-    as_move.policy_given = request->policy_given;
-    as_move.n_policy_given = request->n_policy_given;
-    return move_policy(NULL, p->config.policy, NULL, &as_move, ret, NULL, err);
+    Drover__V1__Policy policy;
+    return policies_hold(NULL, p->config.policy, NULL, q->policy, q->policy_given, q->n_policy_given, &policy,
+                         NULL, err);
 }
 
 static void place(void *arg, const Drover__V1__PlanRequest *request, Drover__V1__Job *job,
                   Drover__V1__PlanStep *step)
 {
     const struct plans *p = arg;
-    Drover__V1__Policy policy;
-    struct error err = {0};
-    if (policy_of(p, request, &policy, &err) < 0)
-        policy = *p->config.policy; /* it was checked when the plan was made */
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
     plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
     const struct plan_making making = {.fleet = p->config.fleet,
                                        .request = request,
-                                       .policy = &policy,
+                                       .policy = p->config.policy,
+                                       .policies = p->config.policies,
                                        .open = besides.open.list,
                                        .n_open = besides.open.n,
                                        .emptied = besides.emptied};
@@ -223,9 +216,8 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
                struct error *err)
 {
     const struct move_config *c = &p->config;
-    Drover__V1__Policy policy;
     _cleanup_(away_deinit) struct away_list away = {0};
-    int r = policy_of(p, request, &policy, err);
+    int r = check_policy(p, request, err);
     if (r == 0 && streq(request->kind, "return"))
         r = store_each_away(c->store, request->host, add_away, &away, err);
     _cleanup_(moved_deinit) struct moved_list moved = {0};
@@ -237,7 +229,8 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
-                                       .policy = &policy,
+                                       .policy = p->config.policy,
+                                       .policies = p->config.policies,
                                        .open = besides.open.list,
                                        .n_open = besides.open.n,
                                        .emptied = besides.emptied,

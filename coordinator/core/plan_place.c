@@ -16,6 +16,14 @@
 
 typedef Drover__V1__PlanStep Step;
 
+void plan_policy(const struct plan_making *in, const Drover__V1__Guest *guest, Drover__V1__Policy *ret)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    *ret = *in->policy; /* the request was checked when the plan was made */
+    policies_hold(in->policies, in->policy, guest, q->policy, q->policy_given, q->n_policy_given, ret, NULL,
+                  NULL);
+}
+
 static void note(Step *s, char *text)
 {
     s->notes = xrealloc(s->notes, s->n_notes + 1, sizeof(*s->notes));
@@ -179,12 +187,14 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
     for (size_t i = 0; i < q->n_accept; i++)
         accept[i] = q->accept[i];
     accept[q->n_accept] = (char *)"guest-busy";
+    Drover__V1__Policy policy;
+    plan_policy(in, guest->guest, &policy);
     struct preflight move = {
         .fleet = in->fleet,
         .source = from,
         .guest = guest,
         .mode = s->mode,
-        .policy = in->policy,
+        .policy = &policy,
         .open = all.list,
         .n_open = all.n,
         .copy_storage = q->copy_storage,
@@ -239,15 +249,17 @@ void plan_note(const struct plan_making *in, Step *s)
     const struct fleet_host *from = fleet_host(in->fleet, s->from);
     const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
     struct findings findings = {0};
+    Drover__V1__Policy policy;
     const struct preflight move = {.fleet = in->fleet,
                                    .source = from,
                                    .destination = fleet_host(in->fleet, s->to),
                                    .guest = guest,
                                    .mode = s->mode,
-                                   .policy = in->policy,
+                                   .policy = &policy,
                                    .copy_storage = in->request->copy_storage};
     if (!guest || !move.destination)
         return;
+    plan_policy(in, guest->guest, &policy);
     preflight_run(&move, &findings);
     note_warnings(s, &findings);
     findings_deinit(&findings);
