@@ -314,7 +314,8 @@ const struct command cmd_balance = {
         "nothing is\n"
         "measured, by memory and vCPUs. A move is only made where it gains enough, and a guest that moved "
         "within the last\n"
-        "30 minutes stays where it is; nothing moves in a fleet that is balanced.\n",
+        "30 minutes stays where it is; nothing moves in a fleet that is balanced. A guest that its\n"
+        "destination refuses stays where it is, too, and the reason is told.\n",
     .examples = "  drover balance --dry-run\n",
     .exits = PLAN_EXITS,
     .options = better_options,
@@ -335,16 +336,19 @@ const struct command cmd_consolidate = {
     .usage = "[--site SITE] [--headroom PERCENT] [--power-off-hook CMD [--exec-timeout TIME]] [--dry-run] "
              "[--detach]",
     .summary = "bring the guests together on as few hosts as there is room",
-    .text = "A tenth of each host's memory and, as far as it is measured, CPU time stays free (--headroom: "
-            "another part). The hosts that have no guest afterwards are listed (not\n"
-            "those that had none before); what is done with them is yours to say. With --power-off-hook, "
-            "each of them goes into maintenance, so "
-            "that it gets no\n"
-            "guests any more, libvirt there is asked whether it is empty, and CMD is run for it with "
-            "DROVER_HOST,\n"
-            "DROVER_ADDRESS and DROVER_SITE, as by `drover maintenance --rolling`. It stays in maintenance "
-            "until\n"
-            "`drover maintenance off HOST`.\n",
+    .text =
+        "A tenth of each host's memory and, as far as it is measured, CPU time stays free (--headroom: "
+        "another part), also where\n"
+        "a guest goes that its first destination refused. The hosts that have no guest afterwards are listed "
+        "(not\n"
+        "those that had none before); what is done with them is yours to say. With --power-off-hook, "
+        "each of them goes into maintenance, so "
+        "that it gets no\n"
+        "guests any more, libvirt there is asked whether it is empty, and CMD is run for it with "
+        "DROVER_HOST,\n"
+        "DROVER_ADDRESS and DROVER_SITE, as by `drover maintenance --rolling`. It stays in maintenance "
+        "until\n"
+        "`drover maintenance off HOST`.\n",
     .examples = "  drover consolidate --dry-run --json | jq -r .emptied\n"
                 "  drover consolidate --power-off-hook 'ssh root@$DROVER_ADDRESS poweroff'\n",
     .exits = PLAN_EXITS,

@@ -36,7 +36,8 @@ struct plan_making {
 int plan_make(const struct plan_making *in, Drover__V1__Job *job, struct error *err);
 
 /* Chooses a destination for a step that has none (or checks the one that was asked for): `to`, `why`, `notes`; else `to` stays
- * empty, and `why`, `todo` and the findings that block are filled. */
+ * empty, and `why`, `todo` and the findings that block are filled. Of a balance there is no other; of a consolidation only those that
+ * the planner would have taken. */
 void plan_place(const struct plan_making *in, Drover__V1__Job *job, Drover__V1__PlanStep *step);
 
 /* What holds for the guest's move. */

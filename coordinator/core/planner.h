@@ -85,6 +85,8 @@ struct planner_weights {
     double guests;     /* number of guests */
 };
 
+#define PLANNER_HEADROOM 0.1 /* where none is asked for */
+
 struct planner_request {
     enum planner_goal goal;
     const bool
@@ -97,7 +99,7 @@ struct planner_request {
     double min_gain;    /* BALANCE: of the score, times the number of hosts, by each move; 0: 0.05 */
     uint32_t max_moves; /* BALANCE, CONSOLIDATE; 0: no limit */
     double
-        headroom; /* CONSOLIDATE: share of memory and of CPU time that each host keeps free; 0: 0.1; negative: none */
+        headroom; /* CONSOLIDATE: share of memory and of CPU time that each host keeps free; 0: PLANNER_HEADROOM; negative: none */
 };
 
 enum planner_reason {

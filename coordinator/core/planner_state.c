@@ -111,7 +111,7 @@ static void init_host(struct state *s, uint32_t i)
     const struct planner *p = s->planner;
     const struct planner_host *h = host_of(p, i);
     const struct planner_request *r = s->request;
-    double headroom = r->headroom == 0 ? 0.1 : r->headroom;
+    double headroom = r->headroom == 0 ? PLANNER_HEADROOM : r->headroom;
     struct load *l = &s->hosts[i];
     l->free[PLANNER_HUGE_NONE] = (int64_t)h->memory_free;
     l->free[PLANNER_HUGE_2M] = (int64_t)h->huge_free[PLANNER_HUGE_2M];
