@@ -174,6 +174,22 @@ int plans_away(const struct plans *p, const struct fleet_host *host, size_t *ret
     return 0;
 }
 
+/* The open plan beside which such an order is not begun; NULL: none. */
+static const struct plan_run *in_the_way(const struct plans *p, const Drover__V1__PlanRequest *request)
+{
+    for (const struct plan_run *r = p->runs; r; r = r->next)
+        if (streq(r->request->host, request->host) && streq(r->request->from_site, request->from_site))
+            return r;
+    return NULL;
+}
+
+/* The same guests wait in a plan for the same host: what that promises them at other hosts is not taken by others. */
+static void besides_order(const struct plans *p, const Drover__V1__PlanRequest *request,
+                          struct plan_besides *ret)
+{
+    plan_besides_take(p, request->host[0] ? in_the_way(p, request) : NULL, UNDER_WAY_OPEN, ret);
+}
+
 static int check_policy(const struct plans *p, const Drover__V1__PlanRequest *q, struct error *err)
 {
     Drover__V1__Policy policy;
@@ -186,7 +202,7 @@ static void place(void *arg, const Drover__V1__PlanRequest *request, Drover__V1_
 {
     const struct plans *p = arg;
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
-    plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
+    besides_order(p, request, &besides);
     const struct plan_making making = {.fleet = p->config.fleet,
                                        .request = request,
                                        .policy = p->config.policy,
@@ -212,6 +228,18 @@ struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__P
     return plan_forecasts_start(&p->config, request, false, job, done, arg);
 }
 
+/* Of a dry run: an order would be refused (no_other). */
+static void remark_other(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job *job)
+{
+    const struct plan_run *r = request->dry_run ? in_the_way(p, request) : NULL;
+    if (!r)
+        return;
+    job->remarks = xrealloc(job->remarks, job->n_remarks + 1, sizeof(*job->remarks));
+    job->remarks[job->n_remarks++] = xasprintf(
+        "job %llu (%s%s%s) is under way: until it has ended, this would be refused",
+        (unsigned long long)r->job->id, r->job->kind, r->request->host[0] ? " " : "", r->request->host);
+}
+
 int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job **ret,
                struct error *err)
 {
@@ -226,7 +254,7 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     if (r < 0)
         return r;
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
-    plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
+    besides_order(p, request, &besides);
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
                                        .policy = p->config.policy,
@@ -248,6 +276,7 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     r = plan_make(&making, job, err);
     if (host)
         host->maintenance = maintenance;
+    remark_other(p, request, job);
     if (r == 0)
         r = plan_fit(job, err);
     if (r < 0) {
@@ -260,14 +289,13 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
 
 static int no_other(const struct plans *p, const Drover__V1__PlanRequest *request, struct error *err)
 {
-    for (const struct plan_run *r = p->runs; r; r = r->next)
-        if (streq(r->request->host, request->host) && streq(r->request->from_site, request->from_site))
-            return error_set(
-                err, STATUS_FAILED_PRECONDITION,
-                "job %llu (%s %s) is under way: wait for it (`drover watch %llu`), or `drover cancel %llu`",
-                (unsigned long long)r->job->id, r->job->kind, r->request->host,
-                (unsigned long long)r->job->id, (unsigned long long)r->job->id);
-    return 0;
+    const struct plan_run *r = in_the_way(p, request);
+    return !r ? 0
+              : error_set(err, STATUS_FAILED_PRECONDITION,
+                          "job %llu (%s %s) is under way: wait for it (`drover watch %llu`), or `drover "
+                          "cancel %llu`",
+                          (unsigned long long)r->job->id, r->job->kind, r->request->host,
+                          (unsigned long long)r->job->id, (unsigned long long)r->job->id);
 }
 
 /* However they came back: by hand, or while no coordinator looked. */
