@@ -41,6 +41,7 @@ int drill(struct cli *cli, const char *host, const Drover__V1__PlanRequest *how,
                 job->n_steps);
     else
         fprintf(cli->out, "%s can't be emptied: %zu of %zu guests would stay.\n", clean, stuck, job->n_steps);
+    render_remarks(job, cli->out);
     render_left(job, cli->out);
     fflush(cli->out);
     return stuck ? EXIT_REFUSED : EXIT_DONE;
@@ -95,6 +96,7 @@ const struct command cmd_drill = {
     .summary = "whether each host could be emptied now, how long it would take, and who is stuck",
     .text = "As `drover evacuate HOST --dry-run` for one host after the other; nothing moves. For a timer:\n"
             "drover-drill.timer runs it each night, and its exit code tells.\n"
+            "Of a host that a job is emptying, that is told; its guests that wait are planned anew.\n"
             "With --json, a host that could not be planned is in the list with its `error`.\n",
     .examples = "  drover drill\n  drover drill kvm7 --json | jq '.hosts[0].outlook.finish'\n",
     .exits = "  0  each host can be emptied\n  2  usage\n  3  a host can't be emptied, is not known well "

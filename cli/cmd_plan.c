@@ -324,7 +324,8 @@ const struct command cmd_balance = {
         "nothing is\n"
         "measured, by memory and vCPUs. A move is only made where it gains enough, and a guest that moved "
         "within the last\n"
-        "30 minutes stays where it is; nothing moves in a fleet that is balanced.\n",
+        "30 minutes stays where it is; nothing moves in a fleet that is balanced. A guest that its\n"
+        "destination refuses stays where it is, too, and the reason is told.\n",
     .examples = "  drover balance --dry-run\n",
     .exits = PLAN_EXITS,
     .options = better_options,
@@ -347,7 +348,9 @@ const struct command cmd_consolidate = {
     .summary = "bring the guests together on as few hosts as there is room",
     .text =
         "A tenth of each host's memory and, as far as it is measured, CPU time stays free (--headroom: "
-        "another part). The hosts that have no guest afterwards are listed (not\n"
+        "another part), also where\n"
+        "a guest goes that its first destination refused. The hosts that have no guest afterwards are listed "
+        "(not\n"
         "those that had none before); what is done with them is yours to say. With --power-off-hook, "
         "each of them goes into maintenance, so "
         "that it gets no\n"

@@ -52,8 +52,8 @@ static int check(const struct api *api, const Drover__V1__MigrateGuestRequest *r
     if (r == 0)
         r = fleet_find_host(api->config.fleet, request->to, ret_to, err);
     if (r == 0)
-        r = move_policy(api->config.policies, api->config.policy, (*ret_guest)->guest, request, policy, NULL,
-                        err);
+        r = policies_hold(api->config.policies, api->config.policy, (*ret_guest)->guest, request->policy,
+                          request->policy_given, request->n_policy_given, policy, NULL, err);
     if (r < 0)
         return r;
     if (!fleet_guest_active((*ret_guest)->guest))

@@ -17,42 +17,6 @@
 /* For a destination: the shell waits a minute (cli/client.c), and the agents of the last one have PROBES_MS. */
 enum { LOOK_MS = 45000, LINK_MS = 10000 /* a measurement takes a second, and may wait 8 for others */ };
 
-int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
-                const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,
-                Drover__V1__Policy *ret, const struct intent **ret_intent, struct error *err)
-{
-    const struct intent *intent = policies_find(policies, guest);
-    static const Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
-    const Drover__V1__Policy *given = request->policy ? request->policy : &none;
-    Drover__V1__Policy p = intent ? intent->policy : *fallback;
-    for (size_t i = 0; i < request->n_policy_given; i++) {
-        const char *field = request->policy_given[i];
-        if (streq(field, "max_pause")) {
-            p.max_pause = given->max_pause;
-        } else if (streq(field, "deadline")) {
-            p.deadline = given->deadline;
-        } else if (streq(field, "bandwidth")) {
-            p.bandwidth = given->bandwidth;
-        } else if (streq(field, "allow")) {
-            p.auto_converge = given->auto_converge;
-            p.post_copy = given->post_copy;
-            p.offline = given->offline;
-        } else {
-            return error_set(
-                err, STATUS_INVALID_ARGUMENT,
-                "policy_given: unknown field '%s'; expected max_pause, deadline, bandwidth or allow", field);
-        }
-    }
-    if (p.max_pause < 0 || p.deadline < 0)
-        return error_set(err, STATUS_INVALID_ARGUMENT,
-                         "policy: %s is negative; expected milliseconds, 0 or more",
-                         p.max_pause < 0 ? "max_pause" : "deadline");
-    *ret = p;
-    if (ret_intent)
-        *ret_intent = intent;
-    return 0;
-}
-
 const Drover__V1__Job **move_open(const struct driver *driver, size_t *ret_n)
 {
     *ret_n = driver_jobs(driver, NULL, 0);
@@ -149,7 +113,8 @@ static int resolve(struct move *m, struct error *err)
     int r = fleet_find_guest(c->fleet, request->guest, &m->in.guest, err);
     if (r < 0)
         return r;
-    r = move_policy(c->policies, c->policy, m->in.guest->guest, request, &m->wanted, &m->intent, err);
+    r = policies_hold(c->policies, c->policy, m->in.guest->guest, request->policy, request->policy_given,
+                      request->n_policy_given, &m->wanted, &m->intent, err);
     if (r < 0)
         return r;
     if (request->mode < DROVER__V1__MODE__MODE_AUTO || request->mode > DROVER__V1__MODE__MODE_DEFINITION)

@@ -28,10 +28,5 @@ struct move *move_start(const struct move_config *config, const Drover__V1__Migr
 /* Nobody wants to know any more, and nothing moves: done is not called. NULL is fine, and returned. */
 struct move *move_cancel(struct move *move);
 
-/* The given fields over the guest's policy (without `policies`: over the fallback). *ret_intent (may be NULL): that policy, NULL if it is the default. */
-int move_policy(const struct policies *policies, const Drover__V1__Policy *fallback,
-                const Drover__V1__Guest *guest, const Drover__V1__MigrateGuestRequest *request,
-                Drover__V1__Policy *ret, const struct intent **ret_intent, struct error *err);
-
 /* The migrations that are under way. Freed by the caller; the jobs are the driver's, good until it changes. */
 const Drover__V1__Job **move_open(const struct driver *driver, size_t *ret_n);

@@ -86,7 +86,7 @@ static bool place_elsewhere(const struct plan_checks *c, Drover__V1__PlanStep *s
     _cleanup_free_ char *not_to = xasprintf("not to %s", step->why);
     plan_avoid(step, step->to);
     c->user.place(c->user.arg, c->request, c->job, step);
-    step->state = step->to[0] ? DROVER__V1__STEP_STATE__STEP_WAITING : DROVER__V1__STEP_STATE__STEP_FAILED;
+    step->state = step->to[0] ? DROVER__V1__STEP_STATE__STEP_WAITING : plan_unplaced(c->job);
     if (step->to[0] && step->n_avoid <= AVOIDED_TOLD)
         note(step, steal(&not_to));
     return step->to[0];

@@ -21,8 +21,8 @@ struct plan_checks_user {
     void *done_arg;
 };
 
-/* Waiting steps that a finding blocks go elsewhere, as they would when the plan is carried out; else they become failed ones, with
- * their findings and what to do. Warnings, and what could not be checked, are in a step's notes. Not checked: steps that count on
+/* Waiting steps that a finding blocks go elsewhere, as they would when the plan is carried out; else they become failed ones (of a
+ * balance: skipped ones), with their findings and what to do. Warnings, and what could not be checked, are in a step's notes. Not checked: steps that count on
  * others having made room. Job and request stay the caller's, and must stay until then. */
 struct plan_checks *plan_checks_start(const struct move_config *config,
                                       const Drover__V1__PlanRequest *request, Drover__V1__Job *job,

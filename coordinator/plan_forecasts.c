@@ -76,13 +76,9 @@ void plan_forecasts_policy(const struct move_config *config, const Drover__V1__P
     const struct fleet_host *from = fleet_host(config->fleet, step->from),
                             *to = fleet_host(config->fleet, step->to);
     const struct fleet_guest *guest = from ? fleet_guest_on(from, step->guest_uuid) : NULL;
-    Drover__V1__MigrateGuestRequest as_move = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
-    as_move.policy = request->policy;
-    as_move.policy_given = request->policy_given;
-    as_move.n_policy_given = request->n_policy_given;
     *ret = *config->policy; /* the request was checked when the plan was made */
-    move_policy(guest ? config->policies : NULL, config->policy, guest ? guest->guest : NULL, &as_move, ret,
-                NULL, NULL);
+    policies_hold(guest ? config->policies : NULL, config->policy, guest ? guest->guest : NULL,
+                  request->policy, request->policy_given, request->n_policy_given, ret, NULL, NULL);
     if (to && to->report)
         post_copy_fit(ret, step->mode, to->report);
     ret->bandwidth = link_limit(config->fleet, step->from, step->to, ret->bandwidth);

@@ -174,30 +174,39 @@ int plans_away(const struct plans *p, const struct fleet_host *host, size_t *ret
     return 0;
 }
 
-/* As the request says it; where it says nothing, the default. */
-static int policy_of(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Policy *ret,
-                     struct error *err)
+/* The open plan beside which such an order is not begun; NULL: none. */
+static const struct plan_run *in_the_way(const struct plans *p, const Drover__V1__PlanRequest *request)
 {
-    Drover__V1__MigrateGuestRequest as_move = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
-    as_move.policy = request->policy;
-    as_move.policy_given = request->policy_given;
-    as_move.n_policy_given = request->n_policy_given;
-    return move_policy(NULL, p->config.policy, NULL, &as_move, ret, NULL, err);
+    for (const struct plan_run *r = p->runs; r; r = r->next)
+        if (streq(r->request->host, request->host) && streq(r->request->from_site, request->from_site))
+            return r;
+    return NULL;
+}
+
+/* The same guests wait in a plan for the same host: what that promises them at other hosts is not taken by others. */
+static void besides_order(const struct plans *p, const Drover__V1__PlanRequest *request,
+                          struct plan_besides *ret)
+{
+    plan_besides_take(p, request->host[0] ? in_the_way(p, request) : NULL, UNDER_WAY_OPEN, ret);
+}
+
+static int check_policy(const struct plans *p, const Drover__V1__PlanRequest *q, struct error *err)
+{
+    Drover__V1__Policy policy;
+    return policies_hold(NULL, p->config.policy, NULL, q->policy, q->policy_given, q->n_policy_given, &policy,
+                         NULL, err);
 }
 
 static void place(void *arg, const Drover__V1__PlanRequest *request, Drover__V1__Job *job,
                   Drover__V1__PlanStep *step)
 {
     const struct plans *p = arg;
-    Drover__V1__Policy policy;
-    struct error err = {0};
-    if (policy_of(p, request, &policy, &err) < 0)
-        policy = *p->config.policy; /* it was checked when the plan was made */
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
-    plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
+    besides_order(p, request, &besides);
     const struct plan_making making = {.fleet = p->config.fleet,
                                        .request = request,
-                                       .policy = &policy,
+                                       .policy = p->config.policy,
+                                       .policies = p->config.policies,
                                        .open = besides.open.list,
                                        .n_open = besides.open.n,
                                        .emptied = besides.emptied};
@@ -219,13 +228,24 @@ struct plan_forecasts *plans_forecast(const struct plans *p, const Drover__V1__P
     return plan_forecasts_start(&p->config, request, false, job, done, arg);
 }
 
+/* Of a dry run: an order would be refused (no_other). */
+static void remark_other(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job *job)
+{
+    const struct plan_run *r = request->dry_run ? in_the_way(p, request) : NULL;
+    if (!r)
+        return;
+    job->remarks = xrealloc(job->remarks, job->n_remarks + 1, sizeof(*job->remarks));
+    job->remarks[job->n_remarks++] = xasprintf(
+        "job %llu (%s%s%s) is under way: until it has ended, this would be refused",
+        (unsigned long long)r->job->id, r->job->kind, r->request->host[0] ? " " : "", r->request->host);
+}
+
 int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Drover__V1__Job **ret,
                struct error *err)
 {
     const struct move_config *c = &p->config;
-    Drover__V1__Policy policy;
     _cleanup_(away_deinit) struct away_list away = {0};
-    int r = policy_of(p, request, &policy, err);
+    int r = check_policy(p, request, err);
     if (r == 0 && streq(request->kind, "return"))
         r = store_each_away(c->store, request->host, add_away, &away, err);
     _cleanup_(moved_deinit) struct moved_list moved = {0};
@@ -234,10 +254,11 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     if (r < 0)
         return r;
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
-    plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
+    besides_order(p, request, &besides);
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
-                                       .policy = &policy,
+                                       .policy = p->config.policy,
+                                       .policies = p->config.policies,
                                        .open = besides.open.list,
                                        .n_open = besides.open.n,
                                        .emptied = besides.emptied,
@@ -255,6 +276,7 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
     r = plan_make(&making, job, err);
     if (host)
         host->maintenance = maintenance;
+    remark_other(p, request, job);
     if (r == 0)
         r = plan_fit(job, err);
     if (r < 0) {
@@ -267,14 +289,13 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
 
 static int no_other(const struct plans *p, const Drover__V1__PlanRequest *request, struct error *err)
 {
-    for (const struct plan_run *r = p->runs; r; r = r->next)
-        if (streq(r->request->host, request->host) && streq(r->request->from_site, request->from_site))
-            return error_set(
-                err, STATUS_FAILED_PRECONDITION,
-                "job %llu (%s %s) is under way: wait for it (`drover watch %llu`), or `drover cancel %llu`",
-                (unsigned long long)r->job->id, r->job->kind, r->request->host,
-                (unsigned long long)r->job->id, (unsigned long long)r->job->id);
-    return 0;
+    const struct plan_run *r = in_the_way(p, request);
+    return !r ? 0
+              : error_set(err, STATUS_FAILED_PRECONDITION,
+                          "job %llu (%s %s) is under way: wait for it (`drover watch %llu`), or `drover "
+                          "cancel %llu`",
+                          (unsigned long long)r->job->id, r->job->kind, r->request->host,
+                          (unsigned long long)r->job->id, (unsigned long long)r->job->id);
 }
 
 /* However they came back: by hand, or while no coordinator looked. */

@@ -51,7 +51,8 @@ struct plan_making plan_run_making(const struct plan_run *run, const struct plan
 {
     return (struct plan_making){.fleet = run->plans->config.fleet,
                                 .request = run->request,
-                                .policy = &run->policy,
+                                .policy = run->plans->config.policy,
+                                .policies = run->plans->config.policies,
                                 .open = besides->open.list,
                                 .n_open = besides->open.n,
                                 .emptied = besides->emptied};

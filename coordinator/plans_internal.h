@@ -36,7 +36,6 @@ struct plan_run {
     struct plans *plans;
     Drover__V1__Job *job;             /* what the operator sees; its steps */
     Drover__V1__PlanRequest *request; /* as it was asked for: kept in the journal */
-    Drover__V1__Policy policy;
     struct plan plan;
     struct step_run **steps; /* as many as were needed; NULL: nothing is under way */
     size_t n_steps;

@@ -16,12 +16,6 @@ struct plan_run *plan_run_new(struct plans *plans, Drover__V1__Job *job, Drover_
     run->request = request;
     run->last = &run->first;
     run->plan = (struct plan){.job = job, .empties = streq(job->kind, "evacuate")};
-    Drover__V1__MigrateGuestRequest as_move = DROVER__V1__MIGRATE_GUEST_REQUEST__INIT;
-    as_move.policy = request->policy;
-    as_move.n_policy_given = request->n_policy_given;
-    as_move.policy_given = request->policy_given;
-    if (move_policy(NULL, plans->config.policy, NULL, &as_move, &run->policy, NULL, NULL) < 0)
-        run->policy = *plans->config.policy; /* it was checked when the plan was made */
     return run;
 }
 

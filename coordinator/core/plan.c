@@ -95,6 +95,11 @@ void plan_hold(Step *s, int64_t now, const char *why)
     set_text(&s->why, why);
 }
 
+Drover__V1__StepState plan_unplaced(const Drover__V1__Job *job)
+{
+    return streq(job->kind, "balance") ? SKIPPED : FAILED;
+}
+
 void plan_avoid(Step *s, const char *host)
 {
     s->avoid = xrealloc(s->avoid, s->n_avoid + 1, sizeof(*s->avoid));
@@ -283,7 +288,7 @@ static void on_fleet(struct plan *p, const struct plan_event *e, struct plan_act
     take_in_new(p, e->fleet, out);
 }
 
-static void on_placed(Step *s, const struct plan_event *e, struct plan_actions *out)
+static void on_placed(const struct plan *p, Step *s, const struct plan_event *e, struct plan_actions *out)
 {
     if (s->state != WAITING)
         return;
@@ -293,8 +298,8 @@ static void on_placed(Step *s, const struct plan_event *e, struct plan_actions *
     } else {
         _cleanup_free_ char *before = s->n_avoid ? xstrdup(s->why) : NULL;
         _cleanup_free_ char *todo = before ? xstrdup(s->todo) : NULL;
-        plan_end_step(s, FAILED, before ? before : e->text, before ? todo : e->todo);
-        plan_tell(out, "%s can't move: %s", s->guest, s->why);
+        plan_end_step(s, plan_unplaced(p->job), before ? before : e->text, before ? todo : e->todo);
+        plan_tell(out, s->state == SKIPPED ? "%s stays: %s" : "%s can't move: %s", s->guest, s->why);
     }
     plan_do(out, PLAN_ACTION_JOURNAL, e->step);
 }
@@ -460,7 +465,7 @@ void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *
     switch (e->kind) {
     case PLAN_EVENT_START: on_start(p, e, out); break;
     case PLAN_EVENT_FLEET: on_fleet(p, e, out); break;
-    case PLAN_EVENT_PLACED: on_placed(s, e, out); break;
+    case PLAN_EVENT_PLACED: on_placed(p, s, e, out); break;
     case PLAN_EVENT_STARTED:
         s->job = e->job;
         s->busy = 0;

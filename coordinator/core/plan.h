@@ -108,6 +108,9 @@ void plan_actions_deinit(struct plan_actions *actions);
 /* Adds a step for the guest, in the job's mode, without a destination. */
 Drover__V1__PlanStep *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char *from);
 
+/* What becomes of a step that has no destination any more: a balance, which only moves where that gains, leaves its guest alone. */
+Drover__V1__StepState plan_unplaced(const Drover__V1__Job *job);
+
 /* That host is not chosen for the step again. */
 void plan_avoid(Drover__V1__PlanStep *step, const char *host);
 

@@ -39,6 +39,11 @@ static bool recent(void *arg, const char *uuid)
     return in->recent && in->recent(in->arg, uuid);
 }
 
+static void policy_of(void *arg, const Drover__V1__Guest *guest, Drover__V1__Policy *ret)
+{
+    plan_policy(arg, guest, ret);
+}
+
 static struct planner_view *look(const struct plan_making *in)
 {
     const struct fleet *fleet = in->fleet;
@@ -48,6 +53,8 @@ static struct planner_view *look(const struct plan_making *in)
     struct promised *promised = under_way_promised(fleet, in->open, in->n_open, NULL);
     const struct planner_view_of of = {.fleet = fleet,
                                        .policy = in->policy,
+                                       .policy_of = policy_of,
+                                       .mode = in->request->mode,
                                        .accept = in->request->accept,
                                        .n_accept = in->request->n_accept,
                                        .copy_storage = in->request->copy_storage,

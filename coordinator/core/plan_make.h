@@ -2,6 +2,7 @@
 #pragma once
 
 #include "coordinator/core/plan.h"
+#include "coordinator/core/policies.h"
 #include "coordinator/core/preflight.h"
 
 struct plan_away {            /* a guest that an evacuation took from its host */
@@ -15,7 +16,9 @@ enum { PLAN_RECENT_MS = 30 * 60000 };
 struct plan_making {
     const struct fleet *fleet;
     const Drover__V1__PlanRequest *request;
-    const Drover__V1__Policy *policy;
+    const Drover__V1__Policy
+        *policy; /* what holds where neither the request nor the guest's own says anything */
+    const struct policies *policies;    /* of some guests; may be NULL */
     const Drover__V1__Job *const *open; /* moves outside the plan, under way and to come (under_way.h) */
     size_t n_open;
     const struct plan_away *away; /* of a return */
@@ -33,8 +36,12 @@ struct plan_making {
 int plan_make(const struct plan_making *in, Drover__V1__Job *job, struct error *err);
 
 /* Chooses a destination for a step that has none (or checks the one that was asked for): `to`, `why`, `notes`; else `to` stays
- * empty, and `why`, `todo` and the findings that block are filled. */
+ * empty, and `why`, `todo` and the findings that block are filled. Of a balance there is no other; of a consolidation only those that
+ * the planner would have taken. */
 void plan_place(const struct plan_making *in, Drover__V1__Job *job, Drover__V1__PlanStep *step);
+
+/* What holds for the guest's move. */
+void plan_policy(const struct plan_making *in, const Drover__V1__Guest *guest, Drover__V1__Policy *ret);
 
 /* Adds what the operator should know of a step that has its destination: warnings, and that the guest is a template. */
 void plan_note(const struct plan_making *in, Drover__V1__PlanStep *step);

@@ -8,6 +8,7 @@
 #include "coordinator/core/message.h"
 #include "coordinator/core/placement.h"
 #include "coordinator/core/plan_emptied.h"
+#include "coordinator/core/planner.h"
 #include "coordinator/core/text.h"
 #include "coordinator/core/under_way.h"
 
@@ -15,6 +16,14 @@
 #include <string.h>
 
 typedef Drover__V1__PlanStep Step;
+
+void plan_policy(const struct plan_making *in, const Drover__V1__Guest *guest, Drover__V1__Policy *ret)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    *ret = *in->policy; /* the request was checked when the plan was made */
+    policies_hold(in->policies, in->policy, guest, q->policy, q->policy_given, q->n_policy_given, ret, NULL,
+                  NULL);
+}
 
 static void note(Step *s, char *text)
 {
@@ -144,9 +153,54 @@ static void choose(const struct plan_making *making, const struct preflight *in,
     placement_deinit(&placement);
 }
 
-/* Those that refused it, and those that this plan or another one empties. The texts are borrowed. */
+/* Thousandths of a CPU there, with those that are on the way. */
+static uint64_t cpu_load_with(const struct preflight *move, const struct fleet_host *host)
+{
+    uint64_t load = (uint64_t)host->usage.cpu + move->guest->usage.cpu;
+    for (size_t i = 0; i < move->n_open; i++) {
+        const Drover__V1__Job *open = move->open[i];
+        const struct fleet_host *from =
+            streq(open->destination, host->name) ? fleet_host(move->fleet, open->source) : NULL;
+        const struct fleet_guest *comes = from ? fleet_guest_on(from, open->guest_uuid) : NULL;
+        if (comes && comes != move->guest && !fleet_guest_on(host, open->guest_uuid))
+            load += comes->usage.cpu;
+    }
+    return load;
+}
+
+/* As the planner takes hosts for a consolidation (planner_state.c, planner_goals.c): one without guests stays so, and each keeps its
+ * headroom. A load that is not measured there is not known to leave any. */
+static bool is_filled_up_by(const struct plan_making *in, const struct preflight *move,
+                            const struct promised *promised, const struct fleet_host *host)
+{
+    int32_t percent = in->request->headroom;
+    double headroom = percent == 0 ? PLANNER_HEADROOM : percent / 100.0;
+    const Drover__V1__HostReport *r = host->report;
+    const struct fleet_guest *g = move->guest;
+    if (!host->n_guests)
+        return false;
+    if (headroom < 0 || !r || !fleet_guest_active(g->guest))
+        return true;
+    if ((double)preflight_room(host, promised, g->guest) < headroom * (double)r->memory_total)
+        return false;
+    uint32_t cpus = r->cpu ? r->cpu->online : 0;
+    bool counts = cpus && g->usage.known && g->usage.cpu;
+    return !counts ||
+           (host->usage.known && (double)cpu_load_with(move, host) <= (1 - headroom) * 1000 * cpus);
+}
+
+static bool is_closed(const struct plan_making *in, const Drover__V1__Job *job, const struct preflight *move,
+                      const struct promised *sums, size_t host)
+{
+    const struct fleet_host *h = &in->fleet->hosts[host];
+    return (in->emptied && in->emptied[host]) || plan_empties(job, h->name) ||
+           (streq(in->request->kind, "consolidate") && !is_filled_up_by(in, move, &sums[host], h));
+}
+
+/* Those that refused it, those that this plan or another one empties, and those that a consolidation does not fill. The texts are
+ * borrowed. */
 static char **hosts_to_avoid(const struct plan_making *in, const Drover__V1__Job *job, const Step *s,
-                             size_t *ret_n)
+                             const struct preflight *move, const struct promised *sums, size_t *ret_n)
 {
     const struct fleet *fleet = in->fleet;
     char **list = xcalloc(s->n_avoid + fleet->n_hosts + 1, sizeof(*list));
@@ -154,7 +208,7 @@ static char **hosts_to_avoid(const struct plan_making *in, const Drover__V1__Job
     for (size_t i = 0; i < s->n_avoid; i++)
         list[n++] = s->avoid[i];
     for (size_t i = 0; i < fleet->n_hosts; i++)
-        if ((in->emptied && in->emptied[i]) || plan_empties(job, fleet->hosts[i].name))
+        if (is_closed(in, job, move, sums, i))
             list[n++] = fleet->hosts[i].name;
     *ret_n = n;
     return list;
@@ -170,6 +224,13 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
         set_text(&s->why, "it is not where it was");
         return;
     }
+    if (streq(q->kind, "balance")) {
+        if (!s->n_avoid) { /* else `why` still says how its destination refused */
+            set_text(&s->why, "its destination takes no guests now, and elsewhere it may gain nothing");
+            set_text(&s->todo, "drover balance, again");
+        }
+        return;
+    }
     const Drover__V1__Job *own = job;
     _cleanup_(under_way_deinit) struct under_way all;
     under_way_init(&all, in->open, in->n_open, &own, 1, UNDER_WAY_OPEN);
@@ -179,12 +240,14 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
     for (size_t i = 0; i < q->n_accept; i++)
         accept[i] = q->accept[i];
     accept[q->n_accept] = (char *)"guest-busy";
+    Drover__V1__Policy policy;
+    plan_policy(in, guest->guest, &policy);
     struct preflight move = {
         .fleet = in->fleet,
         .source = from,
         .guest = guest,
         .mode = s->mode,
-        .policy = in->policy,
+        .policy = &policy,
         .open = all.list,
         .n_open = all.n,
         .copy_storage = q->copy_storage,
@@ -196,7 +259,7 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
     if (!to[0] && !keeps_together(in, job, s, &together))
         return; /* `why` still says how that host refused */
     if (!to[0] && !together) {
-        _cleanup_free_ char **avoid = hosts_to_avoid(in, job, s, &move.n_avoid);
+        _cleanup_free_ char **avoid = hosts_to_avoid(in, job, s, &move, sums, &move.n_avoid);
         move.avoid = avoid;
         choose(in, &move, sums, s);
         return;
@@ -207,7 +270,16 @@ void plan_place(const struct plan_making *in, Drover__V1__Job *job, Step *s)
         set_text(&s->why, "its destination is not in the coordinator's configuration (`hosts:`)");
         return;
     }
-    move.promised = sums[move.destination - in->fleet->hosts];
+    size_t there = (size_t)(move.destination - in->fleet->hosts);
+    if (together && streq(q->kind, "consolidate") && is_closed(in, job, &move, sums, there)) {
+        _cleanup_free_ char *why = xasprintf(
+            "%s, where the others of its group are, would have less than the headroom, or is to be empty",
+            to);
+        if (!s->n_avoid) /* else `why` still says how the last one refused */
+            set_text(&s->why, why);
+        return;
+    }
+    move.promised = sums[there];
     for (size_t i = 0; i < s->n_avoid; i++)
         if (streq(s->avoid[i], to))
             return; /* `why` still says how it refused */
@@ -239,15 +311,17 @@ void plan_note(const struct plan_making *in, Step *s)
     const struct fleet_host *from = fleet_host(in->fleet, s->from);
     const struct fleet_guest *guest = from ? fleet_guest_on(from, s->guest_uuid) : NULL;
     struct findings findings = {0};
+    Drover__V1__Policy policy;
     const struct preflight move = {.fleet = in->fleet,
                                    .source = from,
                                    .destination = fleet_host(in->fleet, s->to),
                                    .guest = guest,
                                    .mode = s->mode,
-                                   .policy = in->policy,
+                                   .policy = &policy,
                                    .copy_storage = in->request->copy_storage};
     if (!guest || !move.destination)
         return;
+    plan_policy(in, guest->guest, &policy);
     preflight_run(&move, &findings);
     note_warnings(s, &findings);
     findings_deinit(&findings);

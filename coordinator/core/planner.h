@@ -38,8 +38,10 @@ struct planner_guest {
     uint64_t memory_now;    /* what is free at the source once it has left; at most `memory` */
     enum planner_huge huge; /* of which size its huge pages are */
     uint64_t pages;         /* bytes of them, beside `memory` */
-    uint64_t used;     /* bytes of memory that it really uses, wherever it is; 0: as the free memory tells */
-    uint32_t vcpus;    /* 0 if it is shut off */
+    uint64_t used;  /* bytes of memory that it really uses, wherever it is; 0: as the free memory tells */
+    uint32_t vcpus; /* 0 if it is shut off */
+    uint32_t
+        vcpu_percent; /* vCPUs per hundred CPUs that a host may have with it, where it moves to; 0: no limit */
     uint32_t cpu_load; /* thousandths of a CPU */
     const char *stays; /* why it can't move at all: "pinned by guests[2]", "it has snapshots"; NULL: it may */
     uint64_t require, prefer; /* labels that its host must have, should have */
@@ -60,7 +62,6 @@ struct planner_fleet {
     uint32_t n_hosts, n_guests, n_groups;
     const char *const *labels; /* up to PLANNER_LABELS names, for texts */
     uint32_t n_labels;
-    double vcpu_ratio; /* vCPUs per CPU at most; 0: no limit */
     /* What else stands in the way of this guest on that host (bridge, storage, CPU, ...); NULL: nothing. Must be a function of
      * its arguments. The text holds until the next call, and is the same for hosts that fail alike: "no bridge br5". May be
      * NULL. It is asked late, and only where the planner's own constraints allow the move. */
@@ -84,6 +85,8 @@ struct planner_weights {
     double guests;     /* number of guests */
 };
 
+#define PLANNER_HEADROOM 0.1 /* where none is asked for */
+
 struct planner_request {
     enum planner_goal goal;
     const bool
@@ -96,7 +99,7 @@ struct planner_request {
     double min_gain;    /* BALANCE: of the score, times the number of hosts, by each move; 0: 0.05 */
     uint32_t max_moves; /* BALANCE, CONSOLIDATE; 0: no limit */
     double
-        headroom; /* CONSOLIDATE: share of memory and of CPU time that each host keeps free; 0: 0.1; negative: none */
+        headroom; /* CONSOLIDATE: share of memory and of CPU time that each host keeps free; 0: PLANNER_HEADROOM; negative: none */
 };
 
 enum planner_reason {

@@ -94,9 +94,9 @@ static char *finding_text(const Drover__V1__Finding *f)
 }
 
 /* What the rules have against the guest wherever it goes: not that it is busy, which passes, as its step waits for that. */
-static char *own_fault(const struct view *v, const struct fleet_guest *guest)
+static char *own_fault(const struct view *v, uint32_t guest)
 {
-    struct preflight in = view_move(v, guest, guest->host);
+    struct preflight in = view_move(v, guest, v->view.guests[guest]->host);
     struct findings findings = {0};
     char *text = NULL;
     in.own = true;
@@ -149,7 +149,11 @@ static void add_guest(struct view *v, const struct fleet_guest *guest)
     uint32_t i = v->view.fleet.n_guests++;
     bool active = fleet_guest_active(g);
     struct planner_guest *out = &v->guests[i];
+    Drover__V1__Policy *policy = &v->policies[i];
     v->view.guests[i] = guest;
+    *policy = *v->of.policy;
+    if (v->of.policy_of)
+        v->of.policy_of(v->of.arg, g, policy);
     *out = (struct planner_guest){
         .name = g->name,
         .uuid = g->uuid,
@@ -157,6 +161,7 @@ static void add_guest(struct view *v, const struct fleet_guest *guest)
         .memory = active ? preflight_need(g) : 0,
         .memory_now = active ? g->memory : 0,
         .vcpus = active ? g->vcpus : 0,
+        .vcpu_percent = view_accepts(v, "vcpu-limit") ? 0 : policy->vcpu_percent,
         .stays = v->of.busy ? v->of.busy(v->of.arg, g->uuid) : NULL,
         .recent = v->of.recent && v->of.recent(v->of.arg, g->uuid),
     };
@@ -166,7 +171,7 @@ static void add_guest(struct view *v, const struct fleet_guest *guest)
         add_pages(out, guest);
     if (active && guest->usage.known)
         add_usage(out, &guest->usage);
-    char *fault = out->stays ? NULL : own_fault(v, guest);
+    char *fault = out->stays ? NULL : own_fault(v, i);
     if (fault)
         out->stays = keep(v, fault);
     obey(v, out);
@@ -240,6 +245,7 @@ static void add_guests(struct view *v, const struct fleet *fleet)
         n += (uint32_t)fleet->hosts[h].n_guests;
     struct seen *all = xcalloc(n ? n : 1, sizeof(*all));
     v->guests = xcalloc(n ? n : 1, sizeof(*v->guests));
+    v->policies = xcalloc(n ? n : 1, sizeof(*v->policies));
     v->view.guests = xcalloc(n ? n : 1, sizeof(*v->view.guests));
     v->by_uuid = xcalloc(n ? n : 1, sizeof(*v->by_uuid));
     v->groups_of = xcalloc(n ? n : 1, sizeof(*v->groups_of));
@@ -340,7 +346,6 @@ struct planner_view *planner_view_new(const struct planner_view_of *of)
     v->view.fleet.guests = v->guests;
     v->view.fleet.groups = v->groups;
     v->view.fleet.labels = v->labels;
-    v->view.fleet.vcpu_ratio = view_accepts(v, "vcpu-limit") ? 0 : of->policy->vcpu_percent / 100.0;
     v->view.fleet.why_not = view_why_not;
     v->view.fleet.arg = v;
     return &v->view;
@@ -359,6 +364,7 @@ void planner_view_free(struct planner_view *view)
         free(v->texts[i]);
     free(v->hosts);
     free(v->guests);
+    free(v->policies);
     free(v->groups);
     free(v->labels);
     free(v->by_uuid);

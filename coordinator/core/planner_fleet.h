@@ -9,6 +9,7 @@
 struct planner_view_of {
     const struct fleet *fleet;
     const Drover__V1__Policy *policy;
+    Drover__V1__Mode mode;              /* of guests that run */
     const struct guest_rules *rules;    /* NULL: the fleet's */
     const struct promised *promised;    /* by open jobs, to each host; NULL: nothing */
     const Drover__V1__Job *const *open; /* these */
@@ -20,6 +21,8 @@ struct planner_view_of {
     /* Why the guest is to be left alone ("job 7 works on it"; held until the view is freed), NULL if it isn't. May be NULL. */
     const char *(*busy)(void *arg, const char *uuid);
     bool (*recent)(void *arg, const char *uuid); /* it was moved a short while ago. May be NULL */
+    /* What holds for the guest's move instead of `policy`. May be NULL. */
+    void (*policy_of)(void *arg, const Drover__V1__Guest *guest, Drover__V1__Policy *ret);
     void *arg;
 };
 

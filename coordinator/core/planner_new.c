@@ -129,6 +129,7 @@ static void add_guest(struct planner *p, struct unit *u, uint32_t guest)
     u->used_at_home += g->pages + (g->used ? g->used : g->memory_now);
     u->most += g->pages + g->memory;
     u->vcpus += g->vcpus;
+    u->vcpu_percent = stricter(u->vcpu_percent, g->vcpus ? g->vcpu_percent : 0);
     u->cpu_load += g->cpu_load;
     u->require |= g->require;
     u->prefer |= g->prefer;

@@ -34,7 +34,6 @@ static bool must_wait(const struct order *o, const struct unit *u, uint32_t to)
 {
     const struct state *s = o->now;
     const struct load *l = &o->full[to];
-    double ratio = s->planner->fleet->vcpu_ratio;
     if (!o->left[to])
         return false;
     if (u->apart || (u->need[0] && l->free[0] - (int64_t)u->need[0] < s->spare[to]))
@@ -42,7 +41,7 @@ static bool must_wait(const struct order *o, const struct unit *u, uint32_t to)
     for (int k = 1; k < PLANNER_HUGE_SIZES; k++)
         if (u->need[k] && l->free[k] < (int64_t)u->need[k])
             return true;
-    if (ratio > 0 && u->vcpus && l->vcpus + u->vcpus > ratio * host_of(s->planner, to)->cpus)
+    if (too_many_vcpus(host_of(s->planner, to), l, u))
         return true;
     return s->busiest[to] > 0 && u->cpu_load && (double)(l->cpu_load + u->cpu_load) > s->busiest[to];
 }
@@ -52,6 +51,7 @@ static void arrive(struct load *l, const struct unit *u)
     for (int k = 0; k < PLANNER_HUGE_SIZES; k++)
         l->free[k] -= (int64_t)u->need[k];
     l->vcpus += u->vcpus;
+    l->vcpu_percent = stricter(l->vcpu_percent, u->vcpu_percent);
     l->cpu_load += u->cpu_load;
 }
 

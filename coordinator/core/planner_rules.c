@@ -82,7 +82,7 @@ enum obstacle state_obstacle(const struct state *s, uint32_t unit, uint32_t host
         return OTHER_SITE;
     if (u->require & ~h->labels)
         return NO_LABEL;
-    if (p->fleet->vcpu_ratio > 0 && u->vcpus && l->vcpus + u->vcpus > p->fleet->vcpu_ratio * h->cpus)
+    if (too_many_vcpus(h, l, u))
         return NO_CPU;
     if (u->need[0] && l->free[0] - (int64_t)u->need[0] < s->spare[host])
         return NO_MEMORY;
@@ -130,6 +130,13 @@ static char *huge_text(const struct state *s, const struct unit *u, uint32_t hos
                      sizes[k]);
 }
 
+static char *cpu_text(const struct unit *u, const struct load *l)
+{
+    uint32_t percent = stricter(u->vcpu_percent, l->vcpu_percent);
+    return xasprintf("no room for %u vCPUs at %g per CPU%s", u->vcpus, percent / 100.0,
+                     percent == u->vcpu_percent ? "" : ", which a guest that comes there asks for");
+}
+
 char *state_obstacle_text(const struct state *s, uint32_t unit, uint32_t host, enum obstacle obstacle)
 {
     const struct planner *p = s->planner;
@@ -143,7 +150,7 @@ char *state_obstacle_text(const struct state *s, uint32_t unit, uint32_t host, e
     case HOST_NOT_ASKED: return xstrdup("not among the destinations");
     case OTHER_SITE: return xstrdup("on another site");
     case NO_LABEL: return label_text(s, u->require & ~h->labels);
-    case NO_CPU: return xasprintf("no room for %u vCPUs at %g per CPU", u->vcpus, p->fleet->vcpu_ratio);
+    case NO_CPU: return cpu_text(u, &s->hosts[host]);
     case NO_MEMORY:
         return xasprintf("less than %llu MiB of memory free%s", (unsigned long long)(u->need[0] >> 20),
                          s->spare[host] ? " beside the headroom" : "");

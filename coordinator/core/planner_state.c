@@ -111,7 +111,7 @@ static void init_host(struct state *s, uint32_t i)
     const struct planner *p = s->planner;
     const struct planner_host *h = host_of(p, i);
     const struct planner_request *r = s->request;
-    double headroom = r->headroom == 0 ? 0.1 : r->headroom;
+    double headroom = r->headroom == 0 ? PLANNER_HEADROOM : r->headroom;
     struct load *l = &s->hosts[i];
     l->free[PLANNER_HUGE_NONE] = (int64_t)h->memory_free;
     l->free[PLANNER_HUGE_2M] = (int64_t)h->huge_free[PLANNER_HUGE_2M];
@@ -284,6 +284,15 @@ static void remeasure(struct state *s, uint32_t host)
     memcpy(l->x, x, sizeof(x));
 }
 
+static uint32_t strictest_that_came(const struct state *s, uint32_t host)
+{
+    uint32_t percent = 0;
+    for (uint32_t u = s->first[host]; u != PLANNER_NONE; u = s->next[u])
+        if (s->planner->units[u].home != host)
+            percent = stricter(percent, s->planner->units[u].vcpu_percent);
+    return percent;
+}
+
 void state_put(struct state *s, uint32_t unit, uint32_t host)
 {
     const struct unit *u = &s->planner->units[unit];
@@ -297,4 +306,9 @@ void state_put(struct state *s, uint32_t unit, uint32_t host)
     s->unliked += (double)unliked_at(s, u, host) - unliked_at(s, u, from);
     unlink_unit(s, unit);
     link_unit(s, unit, host);
+    struct load *left = &s->hosts[from], *to = &s->hosts[host];
+    if (u->home != from && u->vcpu_percent && u->vcpu_percent == left->vcpu_percent)
+        left->vcpu_percent = strictest_that_came(s, from);
+    if (u->home != host)
+        to->vcpu_percent = stricter(to->vcpu_percent, u->vcpu_percent);
 }

@@ -15,6 +15,7 @@ struct unit {
     uint64_t used, used_at_home; /* of all sizes, as counted in the score */
     uint64_t most;               /* what it may use, of all sizes */
     uint32_t vcpus, cpu_load;
+    uint32_t vcpu_percent; /* the strictest of its guests'; 0: no limit */
     uint64_t require, prefer;
     uint32_t
         kin; /* units of one affinity group (or of several that overlap) on different hosts; PLANNER_NONE */
@@ -44,6 +45,7 @@ struct load {
     int64_t used; /* counted in the score, which goes by what is really used */
     uint64_t most;
     uint32_t vcpus, guests;
+    uint32_t vcpu_percent; /* the strictest of the units that came; 0: no limit */
     uint64_t cpu_load;
     double x[METRICS];
     bool counted; /* in the score */
@@ -97,6 +99,19 @@ double state_score_if(const struct state *state, uint32_t unit, uint32_t host);
 double state_score_swapped(const struct state *state, uint32_t a, uint32_t b);
 
 void state_put(struct state *state, uint32_t unit, uint32_t host);
+
+/* Of two limits, 0 being none. */
+static inline uint32_t stricter(uint32_t a, uint32_t b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
+/* As the rule vcpu-limit counts one move. What came before keeps its own limit, too: the moves may run in another order. */
+static inline bool too_many_vcpus(const struct planner_host *h, const struct load *l, const struct unit *u)
+{
+    uint64_t percent = stricter(u->vcpu_percent, l->vcpu_percent);
+    return percent && u->vcpus && h->cpus && UINT64_C(100) * (l->vcpus + u->vcpus) > percent * h->cpus;
+}
 
 /* A place without limits that counts for nothing, to take a unit out for a moment. */
 static inline uint32_t state_nowhere(const struct state *state)

@@ -11,6 +11,7 @@ struct view {
         nobody; /* without hosts, so that no rule looks for the guest on all of them; with the mappings */
     struct planner_host *hosts;
     struct planner_guest *guests;
+    Drover__V1__Policy *policies; /* by guest */
     struct planner_group *groups;
     const char **labels;
     struct named {
@@ -30,8 +31,7 @@ bool view_accepts(const struct view *v, const char *id);
 /* Whether a pin, a label or a group that is to be apart forbids anything. */
 bool view_rules_bind(const struct view *v);
 
-struct preflight view_move(const struct view *v, const struct fleet_guest *guest,
-                           const struct fleet_host *to);
+struct preflight view_move(const struct view *v, uint32_t guest, const struct fleet_host *to);
 
 /* planner_fleet.why_not; `arg` is the view. */
 const char *view_why_not(void *arg, uint32_t guest, uint32_t host);

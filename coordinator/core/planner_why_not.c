@@ -30,15 +30,17 @@ static bool one_of(const char *id, const char *const *list)
     return *list;
 }
 
-struct preflight view_move(const struct view *v, const struct fleet_guest *guest, const struct fleet_host *to)
+struct preflight view_move(const struct view *v, uint32_t guest, const struct fleet_host *to)
 {
+    const struct fleet_guest *g = v->view.guests[guest];
+    Drover__V1__Mode mode = fleet_guest_active(g->guest) ? v->of.mode : DROVER__V1__MODE__MODE_AUTO;
     return (struct preflight){
         .fleet = &v->nobody,
-        .source = guest->host,
+        .source = g->host,
         .destination = to,
-        .guest = guest,
-        .mode = preflight_mode(DROVER__V1__MODE__MODE_AUTO, guest->guest),
-        .policy = v->of.policy,
+        .guest = g,
+        .mode = preflight_mode(mode, g->guest),
+        .policy = &v->policies[guest],
         .copy_storage = v->of.copy_storage,
     };
 }
@@ -94,7 +96,7 @@ const char *view_why_not(void *arg, uint32_t guest, uint32_t host)
     const struct fleet_guest *g = v->view.guests[guest];
     const struct fleet_host *to = &v->of.fleet->hosts[host];
     const struct guest_rule *rule = shut_out(v, g->guest->name, to->name);
-    struct preflight in = view_move(v, g, to);
+    struct preflight in = view_move(v, guest, to);
     struct findings findings = {0};
     free(steal(&v->why));
     if (another_copy(v, guest))

@@ -36,6 +36,43 @@ const struct intent *policies_find(const struct policies *p, const Drover__V1__G
     return NULL;
 }
 
+int policies_hold(const struct policies *policies, const Drover__V1__Policy *fallback,
+                  const Drover__V1__Guest *guest, const Drover__V1__Policy *given, char *const *fields,
+                  size_t n_fields, Drover__V1__Policy *ret, const struct intent **ret_intent,
+                  struct error *err)
+{
+    const struct intent *intent = policies_find(policies, guest);
+    static const Drover__V1__Policy none = DROVER__V1__POLICY__INIT;
+    given = given ? given : &none;
+    Drover__V1__Policy p = intent ? intent->policy : *fallback;
+    for (size_t i = 0; i < n_fields; i++) {
+        const char *field = fields[i];
+        if (streq(field, "max_pause")) {
+            p.max_pause = given->max_pause;
+        } else if (streq(field, "deadline")) {
+            p.deadline = given->deadline;
+        } else if (streq(field, "bandwidth")) {
+            p.bandwidth = given->bandwidth;
+        } else if (streq(field, "allow")) {
+            p.auto_converge = given->auto_converge;
+            p.post_copy = given->post_copy;
+            p.offline = given->offline;
+        } else {
+            return error_set(
+                err, STATUS_INVALID_ARGUMENT,
+                "policy_given: unknown field '%s'; expected max_pause, deadline, bandwidth or allow", field);
+        }
+    }
+    if (p.max_pause < 0 || p.deadline < 0)
+        return error_set(err, STATUS_INVALID_ARGUMENT,
+                         "policy: %s is negative; expected milliseconds, 0 or more",
+                         p.max_pause < 0 ? "max_pause" : "deadline");
+    *ret = p;
+    if (ret_intent)
+        *ret_intent = intent;
+    return 0;
+}
+
 static void say_patterns(char **text, const char *what, const struct names *names)
 {
     for (size_t i = 0; i < names->n; i++)

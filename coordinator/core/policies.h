@@ -2,6 +2,7 @@
  * (<drover:guest xmlns:drover="urn:drover:guest"><drover:label>TEXT</drover:label></drover:guest> in <metadata>). Pure. */
 #pragma once
 
+#include "common/base/error.h"
 #include "coordinator/core/guest_rules.h"
 #include "proto/types.pb-c.h"
 
@@ -20,6 +21,13 @@ void policies_deinit(struct policies *policies);
 
 /* The first that fits; NULL: the default holds. */
 const struct intent *policies_find(const struct policies *policies, const Drover__V1__Guest *guest);
+
+/* The fields that an order gives (their names; `given` NULL: all unset), over the guest's policy, or over `fallback` where none is its own
+ * (or `policies` is NULL). *ret_intent (may be NULL): that policy, NULL if it is the fallback. */
+int policies_hold(const struct policies *policies, const Drover__V1__Policy *fallback,
+                  const Drover__V1__Guest *guest, const Drover__V1__Policy *given, char *const *fields,
+                  size_t n_fields, Drover__V1__Policy *ret, const struct intent **ret_intent,
+                  struct error *err);
 
 /* "db (db-*): pause up to 200 ms, deadline 30 min, may use post-copy"; `intent` NULL: the default. Freed by the caller. */
 char *policies_say(const struct intent *intent, const Drover__V1__Policy *policy);

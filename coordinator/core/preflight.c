@@ -196,7 +196,7 @@ static const struct rule rules[] = {
      false},
     {"hugepages-to-start", W, LIBVIRT | AT_REST, rule_hugepages,
      "The destination has fewer free huge pages than the guest needs when it is started there.", false},
-    {"vcpu-limit", B, LIBVIRT, rule_vcpu_limit,
+    {"vcpu-limit", B, LIBVIRT | MOVING, rule_vcpu_limit,
      "The policy's vcpu_ratio limits the vCPUs of all guests on a host by its logical CPUs, and the move "
      "would exceed it.",
      true},

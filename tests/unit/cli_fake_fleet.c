@@ -254,6 +254,9 @@ static void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1
         made.partly = is(h, "stuck") || (is(h, "crowded") && others_are_out(h));
         fill(&made, &job, &first);
         job.id = 0;
+        char *remarks[] = {(char *)"job 7 is under way"};
+        job.remarks = remarks;
+        job.n_remarks = is(h, "leaving");
         reply(&job, call);
         return;
     }

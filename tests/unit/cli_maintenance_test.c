@@ -147,6 +147,9 @@ static void a_drill_refuses_what_it_does_not_know(void **state)
     run(&r, "drill hv1");
     assert_int_equal(r.exit, EXIT_DONE);
     assert_has(r.out, "hv1 can be emptied");
+    put("hv1.leaving", "", 0644);
+    run(&r, "drill hv1");
+    assert_has(r.out, "note: job 7 is under way\n");
     run(&r, "drill hv1x");
     assert_int_equal(r.exit, EXIT_REFUSED);
     assert_has(r.err, "there is no host 'hv1x'; near: hv1");

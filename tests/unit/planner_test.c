@@ -352,6 +352,33 @@ static void a_balance_pays_by_each_move_and_leaves_what_moved_lately(void **stat
     free(m);
 }
 
+/* Each guest's own policy limits the host that it comes to, whichever of those that move there comes first. */
+static void vcpus_are_limited_for_each_guest_that_comes(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t there, moves;
+        const char *why;
+    } cases[] = {
+        {15, 1, "kvm2: no room for 2 vCPUs at 1 per CPU"}, /* of 16 CPUs */
+        {13, 1, "kvm2: no room for 2 vCPUs at 1 per CPU, which a guest that comes there asks for"},
+        {12, 2, NULL},
+    };
+    struct made *m = made_new(2, 32);
+    made_guest(m, 0, 8)->vcpu_percent = 100;
+    made_guest(m, 0, 4)->vcpu_percent = 200;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        m->hosts[1].vcpus = cases[i].there;
+        struct planner_plan plan =
+            planned(m, &(struct planner_request){.goal = PLANNER_EVACUATE, .from = first_host});
+        assert_int_equal(plan.n_moves, cases[i].moves);
+        if (cases[i].why)
+            assert_string_equal(plan.stuck[0].why, cases[i].why);
+        planner_plan_deinit(&plan);
+    }
+    free(m);
+}
+
 /* What a balance did, another one right after it leaves alone. */
 static void a_balance_has_an_end(void **state)
 {
@@ -463,6 +490,7 @@ int main(void)
         cmocka_unit_test(memory_is_spread_by_what_is_used),
         cmocka_unit_test(groups_stay_together_and_apart),
         cmocka_unit_test(a_balance_pays_by_each_move_and_leaves_what_moved_lately),
+        cmocka_unit_test(vcpus_are_limited_for_each_guest_that_comes),
         cmocka_unit_test(a_balance_has_an_end),
         cmocka_unit_test(a_consolidation_empties_the_lightest_hosts),
         cmocka_unit_test(a_site_moves_to_another),

@@ -91,6 +91,7 @@ static void add_guest(struct fleet_text *f, struct text t)
         .memory = memory,
         .memory_now = memory,
         .vcpus = (uint32_t)strtoul(t.fields[3], NULL, 10),
+        .vcpu_percent = 200,
     };
     if (g->host >= f->n_nodes)
         die("an instance is on a node that is not there");
@@ -196,7 +197,6 @@ int main(int argc, char **argv)
         .n_hosts = f.n_nodes,
         .n_guests = f.n_guests,
         .n_groups = f.n_groups,
-        .vcpu_ratio = 2,
     };
     /* What hbal's score counts: memory and vCPUs at half weight, now and forthcoming; and the number of guests four times, as their
      * load on CPU, memory, disk and network, which is 1 where nothing is measured. */

@@ -48,8 +48,8 @@ const char *world_fault(const struct world *w, uint32_t host)
     const struct planner_host *h = &f->hosts[host];
     int64_t free_of[PLANNER_HUGE_SIZES] = {(int64_t)h->memory_free, (int64_t)h->huge_free[1],
                                            (int64_t)h->huge_free[2]};
-    bool came[PLANNER_HUGE_SIZES] = {false}, vcpus_came = false;
-    uint32_t vcpus = h->vcpus;
+    bool came[PLANNER_HUGE_SIZES] = {false};
+    uint32_t vcpus = h->vcpus, percent = 0;
     uint64_t load = h->cpu_load;
     bool headroom = f->request.goal == PLANNER_CONSOLIDATE && f->request.headroom == 0, load_came = false;
     for (uint32_t i = 0; i < f->fleet.n_guests; i++) {
@@ -64,7 +64,8 @@ const char *world_fault(const struct world *w, uint32_t host)
             free_of[g->huge] -= (int64_t)g->pages;
             came[0] |= g->memory > 0;
             came[g->huge] |= g->pages > 0;
-            vcpus_came |= g->vcpus > 0;
+            if (g->vcpus && g->vcpu_percent && (!percent || g->vcpu_percent < percent))
+                percent = g->vcpu_percent;
             load_came |= g->cpu_load > 0;
         }
         load += here || comes ? g->cpu_load : 0;
@@ -81,8 +82,8 @@ const char *world_fault(const struct world *w, uint32_t host)
         return "less memory left than the headroom";
     if (headroom && load_came && load > 900 * (uint64_t)h->cpus)
         return "less CPU time left than the headroom";
-    if (f->fleet.vcpu_ratio > 0 && vcpus_came && vcpus > f->fleet.vcpu_ratio * h->cpus)
-        return "more vCPUs than the ratio allows";
+    if (percent && 100 * vcpus > percent * h->cpus)
+        return "more vCPUs than the ratio of a guest that came allows";
     return NULL;
 }
 

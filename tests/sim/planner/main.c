@@ -55,12 +55,13 @@ static const char *differs(const struct random_fleet *f, const struct planner_pl
     return same ? NULL : "another plan for the same fleet in another order";
 }
 
-/* What a balance has done, another one right after it leaves as it is. */
+/* What a balance has done, another one right after it leaves as it is. Of guests with limits of their own it keeps the stricter ones
+ * content while it moves; who is there already is not asked. */
 static const char *goes_on(const struct random_fleet *f, const struct planner_plan *plan)
 {
     struct random_fleet then;
     struct planner_plan again;
-    if (!f->exact || f->request.goal != PLANNER_BALANCE || f->request.max_moves)
+    if (!f->exact || f->ratios == OWN_RATIOS || f->request.goal != PLANNER_BALANCE || f->request.max_moves)
         return NULL;
     random_carry_out(f, plan, &then);
     struct planner *planner = planner_new(&then.fleet);

@@ -284,9 +284,9 @@ const char *play(const struct random_fleet *fleet, const struct planner_plan *pl
 {
     struct player p = {.plan = plan, .rng = seed ^ 0x91a7};
     world_init(&p.world, fleet);
-    p.hasty = seed % 3 == 0 && !fleet->fleet.n_groups && fleet->fleet.vcpu_ratio == 0;
+    p.hasty = seed % 3 == 0 && !fleet->fleet.n_groups;
     for (uint32_t i = 0; i < fleet->fleet.n_guests; i++)
-        p.hasty &= !fleet->guests[i].huge;
+        p.hasty &= !fleet->guests[i].huge && !fleet->guests[i].vcpu_percent;
     p.fails = seed % 4 == 1;
     make_links(&p);
     make_moves(&p);

@@ -52,6 +52,7 @@ static void make_hosts(struct random_fleet *f, uint64_t *rng, uint32_t tightness
 
 static void make_guests(struct random_fleet *f, uint64_t *rng, uint32_t ease)
 {
+    static const uint32_t percents[] = {0, 150, 100, 225};
     for (uint32_t i = 0; i < f->fleet.n_guests; i++) {
         struct planner_guest *g = &f->guests[i];
         snprintf(f->guest_names[i], sizeof(f->guest_names[i]), "vm%02u", i);
@@ -71,6 +72,7 @@ static void make_guests(struct random_fleet *f, uint64_t *rng, uint32_t ease)
             g->used = 0;
         }
         g->vcpus = 1 + random_below(rng, 4);
+        g->vcpu_percent = percents[f->ratios != OWN_RATIOS ? f->ratios : random_below(rng, 4)];
         g->cpu_load = f->measured ? random_below(rng, 1500) : 0;
         if (random_below(rng, 12) == 0) {
             g->memory = g->memory_now = g->used = g->pages = g->vcpus = g->cpu_load = 0;
@@ -132,12 +134,12 @@ void random_fleet(struct random_fleet *f, uint64_t seed)
         .n_hosts = 2 + random_below(&rng, HOSTS - 1),
         .n_guests = random_below(&rng, GUESTS + 1),
         .n_groups = random_below(&rng, 2) ? random_below(&rng, GROUPS + 1) : 0,
-        .vcpu_ratio = random_below(&rng, 2) ? 1.5 : 0,
         .why_not = why_not,
         .arg = f,
     };
     for (uint32_t i = 0; i < f->fleet.n_groups; i++)
         f->groups[i] = (struct planner_group){.name = "group", .apart = random_below(&rng, 3) != 0};
+    f->ratios = random_below(&rng, 4);
     f->measured = random_below(&rng, 4) != 0;
     f->exact = random_below(&rng, 2);
     f->full = random_below(&rng, 8) == 0;

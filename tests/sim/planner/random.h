@@ -4,7 +4,7 @@
 
 #include "coordinator/core/planner.h"
 
-enum { HOSTS = 9, GUESTS = 28, GROUPS = 5, IN_GROUPS = 2 };
+enum { HOSTS = 9, GUESTS = 28, GROUPS = 5, IN_GROUPS = 2, OWN_RATIOS = 3 };
 
 struct random_fleet {
     struct planner_host hosts[HOSTS];
@@ -14,6 +14,8 @@ struct random_fleet {
     char host_names[HOSTS][16], guest_names[GUESTS][16];
     uint8_t forbidden[GUESTS][HOSTS]; /* what why_not says */
     struct planner_fleet fleet;
+    uint32_t
+        ratios;    /* OWN_RATIOS: each guest has its own limit of vCPUs or none; else all the same, or none */
     bool measured; /* what hosts and guests use; else every load is 0 */
     bool exact;    /* guests use all that they may use */
     bool full;     /* hosts so full that guests can only change places, by way of a third host */
