@@ -34,6 +34,8 @@ struct receive { /* the call */
     Drover__V1__ReceiveDiskReply_Closure reply;
     struct rpc_call *call;
     struct receiver *receiver; /* NULL: failed with err */
+    bool counted;              /* has a place among those that are received */
+    bool older;                /* one of this disk is under way; to be ended if this call may */
     bool empty;
     struct error err;
 };
@@ -69,6 +71,11 @@ static void drop(struct receiver *r)
     receiver_free(r);
 }
 
+static bool is_of(const struct receiver *r, const char *id, const char *target)
+{
+    return id && streq(r->id, id) && streq(r->target, target);
+}
+
 void receivers_stop(struct transactions *all, const char *id)
 {
     for (struct receiver *r = all->receivers, *next; r; r = next) {
@@ -97,6 +104,7 @@ static void receiver_done(void *arg)
     struct transactions *all = r->all;
     const struct transaction *txn = transactions_find(all, r->id);
     r->over = true;
+    all->receiving--;
     port_give_back(r->port);
     if (r->err.code && r->err.code != STATUS_CANCELLED)
         log_warn("transaction %s: taking in %s: %s", r->id, r->path, r->err.text);
@@ -142,12 +150,30 @@ static const Drover__V1__DiskCopy *copy_of(struct operation *op, struct rpc_call
     return NULL;
 }
 
+static void begin(struct operation *op)
+{
+    struct receive *c = (struct receive *)op;
+    for (const struct receiver *r = op->all->receivers; r; r = r->next)
+        c->older |= !r->over && is_of(r, op->id, c->request->target);
+    c->counted = !c->older && op->all->receiving < TRANSACTION_COPIERS;
+    op->all->receiving += c->counted;
+}
+
 static void work(struct operation *op)
 {
     struct receive *c = (struct receive *)op;
     struct transaction *txn = op->txn;
     const char *address = op->all->agent->config->migration_address;
     const Drover__V1__DiskCopy *copy = copy_of(op, c->call, c->request, &c->err);
+    c->older &= copy != NULL;
+    if (copy && !c->counted) {
+        if (c->older) /* its connection may be lost and not know it; two must not write one image */
+            error_set(&c->err, STATUS_UNAVAILABLE, "an earlier copy of disk %s is being ended", copy->target);
+        else
+            error_set(&c->err, STATUS_RESOURCE_EXHAUSTED,
+                      "%d disks are being taken in there, as many as can be", TRANSACTION_COPIERS);
+        return;
+    }
     uint32_t port = copy && address ? free_port(address, &c->err) : 0;
     if (!port)
         return;
@@ -174,7 +200,7 @@ static void done(struct operation *op)
         r->next = op->all->receivers;
         op->all->receivers = r;
         op->all->refs++;
-        workers_submit(op->all->copiers, receiver_work, receiver_done, r);
+        workers_submit(op->all->takers, receiver_work, receiver_done, r);
         bool v6 = strchr(r->address, ':');
         _cleanup_free_ char *url =
             xasprintf(v6 ? "nbd://[%s]:%u/%s" : "nbd://%s:%u/%s", r->address, r->port, r->name);
@@ -189,6 +215,10 @@ static void done(struct operation *op)
             port_give_back(r->port);
             receiver_free(r);
         }
+        op->all->receiving -= c->counted;
+        for (r = c->older ? op->all->receivers : NULL; r; r = r->next)
+            if (!r->over && is_of(r, op->id, c->request->target))
+                eventfd_write(r->limit.cancel_fd, 1);
         if (!c->err.code)
             error_set(&c->err, STATUS_UNAVAILABLE, "the agent is stopping");
         rpc_call_fail(c->call, &c->err);
@@ -203,6 +233,7 @@ void rpc_peer_receive_disk(Drover__V1__Peer_Service *service, const Drover__V1__
         (struct transactions *)((char *)service - offsetof(struct transactions, peer_service));
     struct receive *c = new0(struct receive);
     *c = (struct receive){.request = request, .reply = reply, .call = call};
+    c->op.begin = begin;
     c->op.work = work;
     c->op.done = done;
     if (operation_init(&c->op, all, request->step, &c->err) < 0) {
@@ -219,7 +250,7 @@ static void received_begin(struct operation *op)
 {
     struct received *c = (struct received *)op;
     for (const struct receiver *r = op->all->receivers; r && !c->there; r = r->next) /* the newest first */
-        if (op->id && streq(r->id, op->id) && streq(r->target, c->request->target)) {
+        if (is_of(r, op->id, c->request->target)) {
             c->there = true;
             c->over = r->over;
             if (r->over) /* else its worker may be writing it */
@@ -235,9 +266,12 @@ static void received_work(struct operation *op)
         c->whole = copy && copies_is_whole(op->txn, copy);
         return;
     }
-    if (!c->there || c->why.code)
-        error_set(&c->err, STATUS_FAILED_PRECONDITION, "disk %s is not whole: %s", copy->target,
-                  c->there ? c->why.text : "nobody takes it in any more; was the agent restarted?");
+    if (!c->there)
+        error_set(&c->err, STATUS_NOT_FOUND,
+                  "disk %s is not whole: nobody takes it in any more; was the agent restarted?",
+                  copy->target);
+    else if (c->why.code)
+        error_set(&c->err, STATUS_FAILED_PRECONDITION, "disk %s is not whole: %s", copy->target, c->why.text);
     else
         c->whole = copies_end(op->txn, copy, &c->err) == 0;
 }

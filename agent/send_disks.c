@@ -4,6 +4,10 @@
  *     MIGRATE --> for each disk: Peer.ReceiveDisk, qemu-img convert, Peer.DiskReceived until it is whole --> unchanged? --> the step
  *     MIGRATE: FENCED
  *
+ * qemu-nbd ends with the agent there, and a connection may break: a disk is begun anew a few times. It is given up when nothing has been
+ * copied for as long as the policy's deadline, by what qemu-img has read: it reads on only as the destination takes in what was sent, and
+ * of what needs no sending, such as zeroes, it reads all the same.
+ *
  * While qemu-img reads an image it holds QEMU's lock on it, so the guest can't be started; that none was changed between two disks is
  * looked at in the end. */
 #include "agent/copies.h"
@@ -12,6 +16,7 @@
 #include "agent/io/run.h"
 #include "common/base/memory.h"
 #include "common/message/message.h"
+#include "common/story/story.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,6 +31,9 @@ enum {
     CONNECT_MS = 5000,
     AGAIN_MS = 100,
     WHOLE_MS = 200, /* between two questions whether the destination has all of it */
+    ANEW_MIN_MS = 500,
+    ANEW_MAX_MS = 10 * 1000, /* between two tries of a disk */
+    TRIES_MAX = 3,           /* that got as far as qemu-img */
     LONGEST_MS = 7 * 24 * 3600 * 1000
 };
 
@@ -36,17 +44,23 @@ struct disk_sender {
     Drover__V1__Relocation *relocation; /* owned, like the next two */
     Drover__V1__Endpoint *peer;
     Drover__V1__Step *step;
-    uint64_t bandwidth;        /* bytes per second; 0: no limit */
-    struct rpc_call *listener; /* NULL: nobody */
-    struct loop_timer *timer, *whole_timer;
+    uint64_t bandwidth;                    /* bytes per second; 0: no limit */
+    struct rpc_call *listener;             /* NULL: nobody */
+    struct loop_timer *timer, *next_timer; /* what is asked next */
     struct limit limit;
     struct stat *seen; /* of each image, when it was begun */
     size_t next;
-    uint64_t done_bytes;
-    int64_t begun_ms;
+    uint64_t done_bytes, read_bytes; /* of the disks before; of this one, by the qemu-img that is at it */
+    int64_t begun_ms, moved_ms;      /* monotonic; since when nothing has been copied */
+    int64_t deadline;                /* of that */
+    bool sends;                      /* has a place among those that send */
+    unsigned tries;                  /* of this disk */
+    int64_t anew_ms;
+    char said[512]; /* why it waits */
     char *url;
-    bool empty; /* the image there, still */
-    struct error err;
+    bool empty;            /* the image there, still */
+    atomic_int pid;        /* qemu-img's; 0: it does not run */
+    struct error ran, err; /* how that ended: the worker's until it is back */
 };
 
 static void unref(struct disk_sender *s)
@@ -80,7 +94,7 @@ struct disk_sender *disk_sender_free(struct disk_sender *s)
     if (!s)
         return NULL;
     s->timer = loop_timer_cancel(s->timer);
-    s->whole_timer = loop_timer_cancel(s->whole_timer);
+    s->next_timer = loop_timer_cancel(s->next_timer);
     s->txn = NULL;
     tell_end(s, s->err.code ? &s->err : &over);
     eventfd_write(s->limit.cancel_fd, 1);
@@ -95,18 +109,83 @@ static void fail(struct disk_sender *s)
     disk_sender_free(s);
 }
 
+static void fail_with(struct disk_sender *s, const struct error *why)
+{
+    s->err = *why;
+    fail(s);
+}
+
 /* ---- who listens ------------------------------------------------------------------------------------------------- */
+
+static void tell_decision(struct disk_sender *s, const Drover__V1__Decision *d)
+{
+    Drover__V1__TransferEvent event = DROVER__V1__TRANSFER_EVENT__INIT;
+    event.decision = d->text;
+    event.run = s->txn->story->run;
+    event.number = d->number;
+    if (s->listener)
+        rpc_call_item(s->listener, &event.base);
+}
+
+/* Once, however often it is tried again. */
+static void say(struct disk_sender *s, const char *what, const char *why)
+{
+    _cleanup_free_ char *text =
+        xasprintf("disk %s %s: %s", s->relocation->copies[s->next]->target, what, why);
+    if (streq(s->said, why))
+        return;
+    snprintf(s->said, sizeof(s->said), "%s", why);
+    log_info("transaction %s: %s", s->txn->id, text);
+    if (!s->txn->story)
+        s->txn->story = story_new((uint64_t)clock_realtime_ms());
+    tell_decision(s, story_decide(s->txn->story, (uint64_t)clock_realtime_ms(), text));
+}
+
+static void look_at_progress(struct disk_sender *s)
+{
+    uint64_t bytes = 0;
+    int pid = s->pid;
+    if (!pid)
+        return;
+    bool known = run_has_read(pid, &bytes);
+    if (!known || bytes > s->read_bytes) /* where it can't be known, nothing is judged by it */
+        s->moved_ms = clock_monotonic_ms();
+    if (known && bytes > s->read_bytes)
+        s->read_bytes = bytes;
+}
+
+static bool stands_still(struct disk_sender *s)
+{
+    int64_t still = clock_monotonic_ms() - s->moved_ms;
+    if (s->next == s->relocation->n_copies || still < s->deadline)
+        return false;
+    error_set(&s->err, STATUS_DEADLINE_EXCEEDED,
+              "nothing of disk %s was copied to %s within the deadline of %" PRId64
+              " s%s%s; is that host up, and its storage?",
+              s->relocation->copies[s->next]->target, s->peer->host, s->deadline / 1000,
+              s->said[0] ? ": " : "", s->said);
+    return true;
+}
 
 static void tell(void *arg)
 {
     struct disk_sender *s = arg;
     s->timer = loop_timer_start(s->all->agent->loop, TELL_MS, tell, s);
+    look_at_progress(s);
+    if (stands_still(s)) {
+        fail(s);
+        return;
+    }
     if (!s->listener)
         return;
     s->txn->heard_ms = clock_monotonic_ms(); /* the lease of who listens goes on */
     Drover__V1__Progress p = DROVER__V1__PROGRESS__INIT;
     p.phase = (char *)"transfer";
     p.disk_done = s->done_bytes;
+    if (s->next < s->relocation->n_copies) {
+        uint64_t all = s->relocation->copies[s->next]->bytes;
+        p.disk_done += s->read_bytes < all ? s->read_bytes : all - (all > 0); /* it is not whole */
+    }
     for (size_t i = 0; i < s->relocation->n_copies; i++)
         p.disk_total += s->relocation->copies[i]->bytes;
     p.elapsed = clock_monotonic_ms() - s->begun_ms;
@@ -128,6 +207,9 @@ void disk_sender_listen(struct disk_sender *s, struct rpc_call *call)
         rpc_call_end(steal(&s->listener));
     s->listener = call;
     rpc_call_on_cancel(call, on_cancel, s);
+    const Drover__V1__Story *told = s->txn->story; /* again to who has heard it: decisions are numbered */
+    for (size_t i = 0; told && i < told->n_decisions; i++)
+        tell_decision(s, told->decisions[i]);
 }
 
 /* ---- when all are there: the definition moves -------------------------------------------------------------------- */
@@ -226,15 +308,15 @@ static void convert(void *arg)
     argv[n++] = c->from;
     argv[n] = s->url;
     int64_t until = clock_monotonic_ms() + CONNECT_MS;
+    s->ran = (struct error){0};
     if (stat(c->from, &s->seen[s->next]) < 0) {
-        error_errno(&s->err, errno, "cannot look at %s", c->from);
+        error_errno(&s->ran, errno, "cannot look at %s", c->from);
         return;
     }
     for (;;) {
-        _cleanup_free_ char *output = NULL;
-        s->err = (struct error){0};
-        if (run_program(&s->limit, argv, &output, &s->err) == 0 || limit_over(&s->limit) ||
-            !strstr(s->err.text, "refused") || clock_monotonic_ms() >= until)
+        s->ran = (struct error){0};
+        if (run_watched(&s->limit, argv, &s->pid, &s->ran) == 0 || limit_over(&s->limit) ||
+            !strstr(s->ran.text, "refused") || clock_monotonic_ms() >= until)
             return;
         limit_poll(&s->limit, -1, 0, AGAIN_MS);
     }
@@ -254,32 +336,67 @@ static Drover__V1__ReceiveDiskRequest request_of(const struct disk_sender *s)
     return request;
 }
 
+static bool is_unanswered(enum status_code code)
+{
+    return code == STATUS_UNAVAILABLE || code == STATUS_DEADLINE_EXCEEDED;
+}
+
+static void next_in(struct disk_sender *s, int64_t ms, void (*fn)(void *arg))
+{
+    s->next_timer = loop_timer_start(s->all->agent->loop, ms, fn, s);
+}
+
+static void ask_again(void *arg)
+{
+    struct disk_sender *s = arg;
+    s->next_timer = NULL;
+    ask(s);
+}
+
+/* From ReceiveDisk on. */
+static void anew(struct disk_sender *s, const struct error *why)
+{
+    say(s, "is tried again", why->text);
+    s->read_bytes = 0;
+    next_in(s, s->anew_ms, ask_again);
+    s->anew_ms = s->anew_ms < ANEW_MAX_MS / 2 ? 2 * s->anew_ms : ANEW_MAX_MS;
+}
+
+static void begin_disk(struct disk_sender *s)
+{
+    s->tries = 0;
+    s->anew_ms = ANEW_MIN_MS;
+    s->read_bytes = 0;
+    s->moved_ms = clock_monotonic_ms();
+    s->said[0] = 0;
+    ask(s);
+}
+
 static void ask_whole(void *arg);
 
 static void on_whole(const Drover__V1__DiskReceivedReply *reply, void *arg)
 {
     struct disk_sender *s = arg;
-    enum status_code code = reply ? STATUS_OK : rpc_status()->code;
-    bool unanswered = code == STATUS_UNAVAILABLE || code == STATUS_DEADLINE_EXCEEDED;
-    if (s->txn && !reply && (!unanswered || limit_over(&s->limit))) {
-        s->err = *rpc_status();
-        fail(s);
-    } else if (s->txn && reply && reply->whole) {
+    const struct error *no = reply ? NULL : rpc_status();
+    if (s->txn && reply && reply->whole) {
         s->done_bytes += s->relocation->copies[s->next]->bytes;
         s->next++;
-        ask(s);
+        begin_disk(s);
+    } else if (s->txn && (!no || is_unanswered(no->code))) {
+        next_in(s, WHOLE_MS, ask_whole);
+    } else if (s->txn && no->code == STATUS_NOT_FOUND && s->tries < TRIES_MAX) {
+        anew(s, no);
     } else if (s->txn) {
-        s->whole_timer = loop_timer_start(s->all->agent->loop, WHOLE_MS, ask_whole, s);
+        fail_with(s, no);
     }
     unref(s);
 }
 
-/* qemu-img has sent all, and the other end may still be writing it. Unanswered it is asked again, for as long as the transaction lasts: an
- * agent that has lost the disk says so. */
+/* qemu-img has sent all, and the other end may still be writing it. Unanswered it is asked again: an agent that has lost the disk says so. */
 static void ask_whole(void *arg)
 {
     struct disk_sender *s = arg;
-    s->whole_timer = NULL;
+    s->next_timer = NULL;
     struct rpc_stub stub = peer_stub(s, &s->err);
     if (!stub.client) {
         fail(s);
@@ -290,14 +407,30 @@ static void ask_whole(void *arg)
     drover__v1__peer__disk_received(&stub.base, &request, on_whole, s);
 }
 
+static void give_place_back(struct disk_sender *s)
+{
+    s->all->sending -= s->sends;
+    s->sends = false;
+}
+
 static void converted(void *arg)
 {
     struct disk_sender *s = arg;
-    if (s->txn && s->err.code)
-        fail(s);
-    else if (s->txn)
+    struct transactions *all = s->all;
+    give_place_back(s);
+    s->tries++;
+    if (s->txn && !s->ran.code) {
+        s->moved_ms = clock_monotonic_ms();
         ask_whole(s);
+    } else if (s->txn && s->tries < TRIES_MAX && !strstr(s->ran.text, "error while reading")) {
+        anew(
+            s,
+            &s->ran); /* its "error while writing" is of a connection that broke and of the disk there alike */
+    } else if (s->txn) {
+        fail_with(s, &s->ran);
+    }
     unref(s);
+    transactions_unref(all);
 }
 
 static void on_url(const Drover__V1__ReceiveDiskReply *reply, void *arg)
@@ -307,12 +440,18 @@ static void on_url(const Drover__V1__ReceiveDiskReply *reply, void *arg)
         free(s->url);
         s->url = xstrdup(reply->url);
         s->empty = reply->empty;
+        s->said[0] = 0;
         s->refs++;
+        s->all->refs++;
         workers_submit(s->all->copiers, convert, converted, s);
-    } else if (s->txn) {
-        s->err = *rpc_status();
-        fail(s);
+    } else {
+        give_place_back(s);
     }
+    const struct error *no = s->txn && !reply ? rpc_status() : NULL;
+    if (no && (is_unanswered(no->code) || no->code == STATUS_RESOURCE_EXHAUSTED))
+        anew(s, no);
+    else if (no)
+        fail_with(s, no);
     unref(s);
 }
 
@@ -322,6 +461,12 @@ static void ask(struct disk_sender *s)
         give_definition(s);
         return;
     }
+    if (s->all->sending >= TRANSACTION_COPIERS) { /* the others get on, or are given up */
+        s->moved_ms = clock_monotonic_ms();
+        say(s, "waits", "as many as can be are being sent from here");
+        next_in(s, TELL_MS, ask_again);
+        return;
+    }
     struct rpc_stub stub = peer_stub(s, &s->err);
     if (!stub.client) {
         fail(s);
@@ -329,6 +474,8 @@ static void ask(struct disk_sender *s)
     }
     Drover__V1__ReceiveDiskRequest request = request_of(s);
     s->refs++;
+    s->sends = true;
+    s->all->sending++;
     drover__v1__peer__receive_disk(&stub.base, &request, on_url, s);
 }
 
@@ -340,11 +487,12 @@ void disk_sender_start(struct transaction *txn)
     s->relocation = (Drover__V1__Relocation *)message_copy(&r->relocation->base);
     s->peer = (Drover__V1__Endpoint *)message_copy(&r->peer->base);
     s->step = (Drover__V1__Step *)message_copy(&r->step->base);
+    s->deadline = r->policy && r->policy->deadline ? r->policy->deadline : LONGEST_MS;
     s->bandwidth = txn->begin_bandwidth ? txn->begin_bandwidth : r->policy ? r->policy->bandwidth : 0;
     s->seen = xcalloc(s->relocation->n_copies, sizeof(*s->seen));
     s->limit = (struct limit){clock_monotonic_ms() + LONGEST_MS, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     s->timer = loop_timer_start(s->all->agent->loop, TELL_MS, tell, s);
-    s->refs++; /* ask may fail at once */
-    ask(s);
+    s->refs++; /* it may fail at once */
+    begin_disk(s);
     unref(s);
 }

@@ -21,7 +21,7 @@
 enum {
     TRANSACTION_WORKERS = 24, /* threads, made on demand: as many guests at a time get on */
     HOOK_WORKERS = 8,
-    TRANSACTION_COPIERS = 16,          /* disks of guests that are shut off, at a time */
+    TRANSACTION_COPIERS = 16,          /* disks of guests that are shut off, at a time and each way */
     TRANSACTION_LEASE_MS = 120 * 1000, /* of silence, after which what is prepared lets go; see drive.c */
     TRANSACTION_KEEP_MS = 24 * 3600 * 1000, /* ended ones stay for repeated calls and for the operator */
     TRANSACTION_KEEP_MIN_MS = 3600 * 1000,  /* of a clock that does not jump */
@@ -88,10 +88,12 @@ struct transactions {
     struct transaction *list; /* loop's */
     struct turn *turns;       /* loop's */
     struct peers *peers;
-    struct workers *copiers;    /* for the disks of guests that are shut off: each takes a thread for long */
-    struct receiver *receivers; /* loop's */
-    struct measure *measures;   /* of throughput.c: the first is under way; loop's */
-    struct swallow *swallows;   /* of throughput.c: other hosts' measurements; loop's */
+    /* For the disks of guests that are shut off: each takes a thread for long. Two hosts that send to each other must not wait for each other. */
+    struct workers *copiers, *takers;
+    unsigned sending, receiving; /* loop's */
+    struct receiver *receivers;  /* loop's */
+    struct measure *measures;    /* of throughput.c: the first is under way; loop's */
+    struct swallow *swallows;    /* of throughput.c: other hosts' measurements; loop's */
     struct libvirt_subscription *subscription;
     struct loop_timer *tidy;
     Drover__V1__Peer_Service peer_service;

@@ -428,6 +428,7 @@ int transactions_new(struct agent *agent, struct transactions **ret, struct erro
     all->workers = workers_new(agent->loop, TRANSACTION_WORKERS);
     all->voters = workers_new(agent->loop, TRANSACTION_WORKERS);
     all->copiers = workers_new(agent->loop, TRANSACTION_COPIERS);
+    all->takers = workers_new(agent->loop, TRANSACTION_COPIERS);
     all->hook_workers = workers_new(agent->loop, HOOK_WORKERS);
     all->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     all->peers = peers_new(agent);
@@ -457,6 +458,7 @@ static void stop(struct transactions *all)
     }
     receivers_stop(all, NULL);
     workers_free(steal(&all->copiers));
+    workers_free(steal(&all->takers));
     peers_free(steal(&all->peers));
     workers_free(steal(&all->hook_workers));
     workers_free(steal(&all->voters));

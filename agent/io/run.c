@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
@@ -124,8 +125,9 @@ static int reap(pid_t pid)
     return status;
 }
 
-static int run(const struct limit *limit, const char *const *argv, int in, bool silent, char **ret_output,
-               struct error *err)
+/* `ret_pid` NULL: nobody watches it. */
+static int run(const struct limit *limit, const char *const *argv, int in, bool silent, atomic_int *ret_pid,
+               char **ret_output, struct error *err)
 {
     _cleanup_close_ int out_read = -1, out_write = -1, err_read = -1, err_write = -1;
     int pipes[2];
@@ -146,6 +148,8 @@ static int run(const struct limit *limit, const char *const *argv, int in, bool 
         reap(pid);
         return r;
     }
+    if (ret_pid)
+        *ret_pid = pid;
     close(steal_fd(&out_write));
     close(steal_fd(&err_write));
     struct output out = {.fd = out_read, .max = OUTPUT_MAX};
@@ -157,6 +161,8 @@ static int run(const struct limit *limit, const char *const *argv, int in, bool 
     _cleanup_free_ char *text = out.text ? out.text : xstrdup(""), *complaint = complaints.text;
     if (!ended || out.cut)
         kill(-pid, SIGKILL);
+    if (ret_pid)
+        *ret_pid = 0; /* before another process may have that number */
     int status = reap(pid);
     if (out.cut)
         return error_set(err, STATUS_RESOURCE_EXHAUSTED, "%s said more than %d KiB", argv[0],
@@ -179,13 +185,13 @@ static int run(const struct limit *limit, const char *const *argv, int in, bool 
 
 int run_program(const struct limit *limit, const char *const *argv, char **ret_output, struct error *err)
 {
-    return run(limit, argv, -1, false, ret_output, err);
+    return run(limit, argv, -1, false, NULL, ret_output, err);
 }
 
 int run_silent(const struct limit *limit, const char *const *argv, struct error *err)
 {
     _cleanup_free_ char *output = NULL;
-    return run(limit, argv, -1, true, &output, err);
+    return run(limit, argv, -1, true, NULL, &output, err);
 }
 
 int run_with_input(const struct limit *limit, const char *const *argv, const char *input, char **ret_output,
@@ -202,5 +208,28 @@ int run_with_input(const struct limit *limit, const char *const *argv, const cha
     }
     if (lseek(fd, 0, SEEK_SET) < 0)
         return error_errno(err, errno, "cannot run %s", argv[0]);
-    return run(limit, argv, fd, false, ret_output, err);
+    return run(limit, argv, fd, false, NULL, ret_output, err);
+}
+
+int run_watched(const struct limit *limit, const char *const *argv, atomic_int *ret_pid, struct error *err)
+{
+    _cleanup_free_ char *output = NULL;
+    return run(limit, argv, -1, false, ret_pid, &output, err);
+}
+
+bool run_has_read(int pid, uint64_t *ret_bytes)
+{
+    char path[32], text[512];
+    snprintf(path, sizeof(path), "/proc/%d/io", pid);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    char *end = text;
+    uint64_t bytes = strncmp(text, "rchar:", 6) == 0 ? strtoull(text + 6, &end, 10) : 0;
+    if (end == text || *end != '\n')
+        return false;
+    *ret_bytes = bytes;
+    return true;
 }

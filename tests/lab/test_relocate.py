@@ -272,6 +272,65 @@ def test_a_copied_disk_of_a_guest_that_is_shut_off(fleet, drover, images):
     fleet.tick_wait("off1")
 
 
+def receiver(node):
+    """The pid of the qemu-nbd that takes in a disk at that host, a child of its agent; None: there is none."""
+    agent = node.process("agent").pid
+    for task in os.listdir(f"/proc/{agent}/task"):
+        with open(f"/proc/{agent}/task/{task}/children") as file:
+            for pid in map(int, file.read().split()):
+                with open(f"/proc/{pid}/comm") as name:
+                    if name.read().strip() == "qemu-nbd":
+                        return pid
+    return None
+
+
+def shut_off(fleet, drover):
+    """off1 with a disk that takes some seconds, and a job that has copied a part of it; with its options."""
+    kvm1, kvm2 = fleet.node("kvm1"), fleet.node("kvm2")
+    fleet.guest_add("off1", on="kvm1", disks=["local"], format="qcow2", size=64, off=True)
+    kvm1.run(["qemu-io", "-c", "write -P 0x5a 8M 40M", f"{IMAGES}/off1-0.qcow2"])
+    known(drover, "off1")
+
+    def begun(*options):
+        job = document(drover("migrate", "off1", "--to", "kvm2", "--copy-storage", "--bandwidth", "4MiB/s", *options, "--detach", "--json"))["jobs"][0]["id"]
+        path = kvm2.path(f"{IMAGES}/off1-0.qcow2")
+        wait_for(lambda: os.path.exists(path) and os.stat(path).st_blocks * 512 > 4 << 20, 60, "a part of the disk to be at kvm2")
+        return job
+
+    return begun
+
+
+def test_a_disk_is_copied_anew_when_the_agent_that_takes_it_in_is_restarted(fleet, drover, images):
+    kvm1, kvm2 = images
+    job = shut_off(fleet, drover)()
+
+    def partly():
+        progress = job_state(drover, job)["progress"]
+        return 0 < progress["disk_done"] < progress["disk_total"]
+
+    wait_for(partly, 20, "the progress of the one disk")
+    fleet.programs.agent_stop(kvm2, signal.SIGKILL)
+    fleet.programs.agent_start(kvm2)
+    ended = wait_for_job(drover, job, ("done",), deadline=120)
+    assert "disk hda is tried again" in str(ended["log"]), ended
+    assert "off1" not in kvm1.domains() and kvm2.domains()["off1"] == "shut off"
+    assert files(kvm2) == ["off1-0.qcow2"]
+    assert content(kvm2, f"{IMAGES}/off1-0.qcow2", "there") == content(kvm1, ended["left"][0], "here")
+
+
+def test_a_disk_that_does_not_get_on_is_given_up_by_the_deadline(fleet, drover, images, undo):
+    kvm1, kvm2 = images
+    job = shut_off(fleet, drover)("--deadline", "5s")
+    pid = receiver(kvm2)
+    undo(lambda: os.path.exists(f"/proc/{pid}") and receiver(kvm2) == pid and os.kill(pid, signal.SIGKILL))
+    os.kill(pid, signal.SIGSTOP)
+    ended = wait_for_job(drover, job, ("failed",), deadline=60)
+    assert "nothing of disk hda was copied to kvm2 within the deadline of 5 s" in ended["text"], ended
+    assert kvm1.domains()["off1"] == "shut off" and "off1" not in kvm2.domains()
+    assert files(kvm1) == ["off1-0.qcow2"] and files(kvm2) == []
+    wait_for(lambda: receiver(kvm2) is None, 20, "qemu-nbd to be ended")
+
+
 @pytest.fixture
 def failing(fleet, undo):
     """On kvm2 no image that qemu-nbd writes can be synced. Gives what mends that."""
