@@ -144,9 +144,9 @@ void planner_run(struct planner *p, const struct planner_request *request, struc
             keep_better(&best, &searched);
         }
     }
-    /* Of two that were to change places, one may have found no way. */
+    /* Of two that were to change places, or to come together, one may have found no way. */
     if (request->goal == PLANNER_BALANCE && best.plan.n_moves &&
-        !better(best.plan.score_after, best.plan.score_before)) {
+        (!better(best.plan.score_after, best.plan.score_before) || state_left_kin(&best.now))) {
         attempt_deinit(&best);
         attempt_make(p, request, search_best, true, &best);
     }

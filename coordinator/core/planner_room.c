@@ -84,20 +84,23 @@ static bool with_aside(struct search *search, struct trail *t, uint32_t unit, ui
 {
     struct state *s = search->state;
     uint32_t start = t->n;
-    bool ok = true;
+    bool ok = true, open = s->open[unit];
     search->effort -= n + 1;
     for (uint32_t i = 0; i < n && ok; i++)
         ok = put(s, t, aside[i], state_nowhere(s));
     ok = ok && state_obstacle(s, unit, host) == FITS && planner_fits(s->planner, unit, host) &&
          put(s, t, unit, host);
+    s->open[unit] = open && !ok; /* where it is now binds its kin */
     for (uint32_t i = n; i > 0 && ok; i--) {
         search->effort -= s->planner->n_hosts;
         uint32_t other = search_best(s, aside[i - 1]);
         ok = other != PLANNER_NONE ? put(s, t, aside[i - 1], other)
                                    : depth > 1 && find_room(search, t, aside[i - 1], depth - 1);
     }
-    if (!ok)
+    if (!ok) {
         undo(s, t, start);
+        s->open[unit] = open;
+    }
     return ok;
 }
 

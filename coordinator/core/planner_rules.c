@@ -43,6 +43,14 @@ static uint32_t kin_elsewhere(const struct state *s, uint32_t unit, uint32_t hos
     return elsewhere;
 }
 
+bool state_left_kin(const struct state *s)
+{
+    for (uint32_t u = 0; u < s->planner->n_units; u++)
+        if (s->done[u] && kin_elsewhere(s, u, s->at[u]) != PLANNER_NONE)
+            return true;
+    return false;
+}
+
 bool planner_fits(struct planner *p, uint32_t unit, uint32_t host)
 {
     const struct planner_fleet *f = p->fleet;

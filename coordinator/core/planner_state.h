@@ -136,6 +136,9 @@ enum obstacle {
     WHY_NOT,
 };
 
+/* Something was moved to a host where none of its affinity group is: another that was to come there found no way. */
+bool state_left_kin(const struct state *state);
+
 /* May the unit go to that host, as things are. The unit's own place is no obstacle. */
 enum obstacle state_obstacle(const struct state *state, uint32_t unit, uint32_t host);
 
