@@ -245,6 +245,7 @@ const struct command cmd_evacuate = {
             "others. What\n"
             "appears on the host meanwhile moves, too. The host is called empty only after libvirt there "
             "says so.\n"
+            "While the host can't be asked its guests wait, and the plan is in doubt.\n"
             "The job goes on without this shell: `drover watch`, `pause`, `resume`, `cancel`. Afterwards "
             "`drover return HOST`\n"
             "brings the guests back.\n",

@@ -219,8 +219,8 @@ static void nothing_is_forced_where_the_host_is_not_known(void **unused)
     world_setup(&w);
     world_plan(&w);
     fleet_session(fleet_host(&w.fleet, "kvm1"), false, 5, "cut");
-    assert_string_equal(feed(PLAN_EVENT_START), "");
-    assert_string_equal(feed(PLAN_EVENT_FLEET), "");
+    assert_string_equal(feed(PLAN_EVENT_START), "WAIT");
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "WAIT");
     assert_int_equal(plan_count(&w.job, DROVER__V1__STEP_STATE__STEP_WAITING), 3);
     world_teardown(&w);
 }
