@@ -217,7 +217,7 @@ static int run_consolidate(struct cli *cli, const struct args *args)
 
 #define PLAN_EXITS                                                                                           \
     "  0  done\n  1  failed or cancelled; each guest is safe where it was\n  2  usage\n"                     \
-    "  3  refused: no guest can move, or there is no such host\n"                                            \
+    "  3  refused: no guest can move, there is no such host, or it is not known what runs there\n"           \
     "  4  partly done: some guests stayed, or one is not well where it arrived; each is listed with what "   \
     "to do.\n"                                                                                               \
     "     Off a terminal also a plan that waits for `drover resume` or `drover cancel`, because of such a "  \
@@ -293,6 +293,9 @@ const struct command cmd_move = {
     .text = "All guests of the site, or those whose names fit. Each --vm is a group: its guests move "
             "together, and the next\n"
             "group begins when all of them are done; where one has not moved, the later groups stay.\n"
+            "A pattern that fits no guest of the fleet is refused. So is a move while a host of the site "
+            "can't be\n"
+            "asked, unless that is in maintenance: then it is left out.\n"
             "--dry-run says for each guest where it goes, what "
             "it may lose there, or why it can't go.\n",
     .examples = "  drover move --from tokyo --to osaka --vm 'db*' --vm 'web*' --dry-run\n",
