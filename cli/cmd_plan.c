@@ -268,7 +268,7 @@ const struct command cmd_return = {
     .summary = "bring back to a host what an evacuation took away",
     .text = "The host leaves maintenance, and every guest that evacuations took from it and that is not back "
             "yet, comes back\n"
-            "from wherever it is now.\n",
+            "from wherever it is now. Where none is away, it only leaves maintenance.\n",
     .examples = "  drover return kvm7\n",
     .exits = PLAN_EXITS,
     .options = return_options,

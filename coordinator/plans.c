@@ -235,6 +235,9 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
         return r;
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
     plan_besides_take(p, NULL, UNDER_WAY_OPEN, &besides);
+    /* A return needs its host to take guests; that it leaves maintenance is part of it. */
+    struct fleet_host *host = fleet_host(c->fleet, request->host);
+    bool maintenance = host && host->maintenance;
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
                                        .policy = &policy,
@@ -243,13 +246,11 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
                                        .emptied = besides.emptied,
                                        .away = away.list,
                                        .n_away = away.n,
+                                       .leaves = maintenance,
                                        .recent = moved_lately,
                                        .arg = &moved};
     Drover__V1__Job *job = new0(Drover__V1__Job);
     drover__v1__job__init(job);
-    /* A return needs its host to take guests; that it leaves maintenance is part of it. */
-    struct fleet_host *host = fleet_host(c->fleet, request->host);
-    bool maintenance = host && host->maintenance;
     if (host && streq(request->kind, "return"))
         host->maintenance = false;
     r = plan_make(&making, job, err);

@@ -157,7 +157,9 @@ static int make_return(const struct plan_making *in, Drover__V1__Job *job, struc
     int r = known_host(in, in->request->host, &host, err);
     if (r < 0)
         return r;
-    if (!in->n_away)
+    if (!in->n_away && in->leaves)
+        plan_remark(job, xasprintf("no guest of %s is away: it only leaves maintenance", host->name));
+    else if (!in->n_away)
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "no evacuation of %s is known whose guests are still away; move guests by `drover "
                          "migrate VM --to %s`",

@@ -248,6 +248,8 @@ void plan_conclude(const struct plan *p, const struct fleet *fleet, const struct
         text_append(&text, "",
                     "%zu guest%s moved from %s, which could not be asked whether it is empty now: %s", done,
                     plural(done), job->source, why_not_known);
+    } else if (!job->n_steps && streq(job->kind, "return")) {
+        text_append(&text, "", "there was nothing to bring back; %s is out of maintenance", job->destination);
     } else if (!job->n_steps) {
         text_append(&text, "", "there was nothing to move");
     } else {

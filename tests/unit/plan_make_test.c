@@ -186,6 +186,24 @@ static void a_pattern_that_fits_nobody_is_told(void **unused)
     world_teardown(&w);
 }
 
+static void a_return_without_guests_ends_the_maintenance(void **unused)
+{
+    (void)unused;
+    struct world w;
+    struct error err = {0};
+    world_setup(&w);
+    w.request.kind = (char *)"return";
+    w.request.host = (char *)"kvm1";
+    const struct plan_making making = {
+        .fleet = &w.fleet, .request = &w.request, .policy = &w.policy, .leaves = true};
+    assert_int_equal(plan_make(&making, &w.job, &err), 0);
+    w.plan = (struct plan){.job = &w.job};
+    assert_string_equal(feed(PLAN_EVENT_START), "FINISH");
+    assert_int_equal(w.job.state, DONE);
+    assert_string_equal(w.job.text, "there was nothing to bring back; kvm1 is out of maintenance");
+    world_teardown(&w);
+}
+
 static void wrong_orders_are_refused(void **unused)
 {
     (void)unused;
@@ -224,6 +242,7 @@ int main(void)
         cmocka_unit_test(each_step_has_the_mode_that_was_asked_for),
         cmocka_unit_test(a_site_of_which_a_host_is_not_known_does_not_move),
         cmocka_unit_test(a_pattern_that_fits_nobody_is_told),
+        cmocka_unit_test(a_return_without_guests_ends_the_maintenance),
         cmocka_unit_test(wrong_orders_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
