@@ -128,9 +128,13 @@ const struct command cmd_maintenance_off = {
     .name = "maintenance off",
     .usage = "HOST",
     .summary = "the host may get guests again",
-    .text = "Guests that were moved away stay where they are; `drover return` brings them back.\n",
+    .text =
+        "Guests that were moved away stay where they are; `drover return` brings them back. A host that is "
+        "being emptied\n"
+        "stays in maintenance: `drover cancel` the evacuation first.\n",
     .examples = "  drover maintenance off kvm7\n",
-    .exits = "  0  done\n  2  usage\n  3  no such host\n  5  coordinator not reachable\n",
+    .exits = "  0  done\n  2  usage\n  3  no such host, or an evacuation empties it\n  5  coordinator not "
+             "reachable\n",
     .min_words = 1,
     .max_words = 1,
     .run = run_off,

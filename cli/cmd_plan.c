@@ -227,7 +227,7 @@ static int run_consolidate(struct cli *cli, const struct args *args)
 
 #define PLAN_EXITS                                                                                           \
     "  0  done\n  1  failed or cancelled; each guest is safe where it was\n  2  usage\n"                     \
-    "  3  refused: no guest can move, or there is no such host\n"                                            \
+    "  3  refused: no guest can move, there is no such host, or it is not known what runs there\n"           \
     "  4  partly done: some guests stayed, or one is not well where it arrived; each is listed with what "   \
     "to do.\n"                                                                                               \
     "     Off a terminal also a plan that waits for `drover resume` or `drover cancel`, because of such a "  \
@@ -255,6 +255,7 @@ const struct command cmd_evacuate = {
             "others. What\n"
             "appears on the host meanwhile moves, too. The host is called empty only after libvirt there "
             "says so.\n"
+            "While the host can't be asked its guests wait, and the plan is in doubt.\n"
             "The job goes on without this shell: `drover watch`, `pause`, `resume`, `cancel`. Afterwards "
             "`drover return HOST`\n"
             "brings the guests back.\n",
@@ -277,7 +278,7 @@ const struct command cmd_return = {
     .summary = "bring back to a host what an evacuation took away",
     .text = "The host leaves maintenance, and every guest that evacuations took from it and that is not back "
             "yet, comes back\n"
-            "from wherever it is now.\n",
+            "from wherever it is now. Where none is away, it only leaves maintenance.\n",
     .examples = "  drover return kvm7\n",
     .exits = PLAN_EXITS,
     .options = return_options,
@@ -302,6 +303,9 @@ const struct command cmd_move = {
     .text = "All guests of the site, or those whose names fit. Each --vm is a group: its guests move "
             "together, and the next\n"
             "group begins when all of them are done; where one has not moved, the later groups stay.\n"
+            "A pattern that fits no guest of the fleet is refused. So is a move while a host of the site "
+            "can't be\n"
+            "asked, unless that is in maintenance: then it is left out.\n"
             "--dry-run says for each guest where it goes, what "
             "it may lose there, or why it can't go.\n",
     .examples = "  drover move --from tokyo --to osaka --vm 'db*' --vm 'web*' --dry-run\n",

@@ -173,27 +173,6 @@ void roll_host_check(struct roll_task *t, int64_t now)
     roll_host_stop(t, t->roll->down ? EXIT_UNREACHABLE : EXIT_FAILED, text, NULL);
 }
 
-static void on_in_service(struct roll_task *t, const void *reply, const struct error *why)
-{
-    const Drover__V1__SetMaintenanceReply *r = reply;
-    if (t->roll->rolling.leaving)
-        return;
-    if (why)
-        roll_failed(t, why, roll_host_fill);
-    else if (r->guests_away)
-        roll_plan(t);
-    else
-        roll_host_done(t);
-}
-
-void roll_host_fill(struct roll_task *t)
-{
-    Drover__V1__SetMaintenanceRequest request = DROVER__V1__SET_MAINTENANCE_REQUEST__INIT;
-    t->h->phase = ROLLING_RETURNS;
-    request.host = (char *)t->h->name;
-    roll_ask(t, "SetMaintenance", &request.base, ROLL_ANSWER_MS, true, on_in_service);
-}
-
 void roll_host_deinit(struct roll_task *t)
 {
     loop_timer_cancel(t->timer);

@@ -69,6 +69,7 @@ void roll_host_stop(struct roll_task *t, int exit, const char *why, const char *
 /* ---- roll_plan.c ---- */
 
 void roll_host_empty(struct roll_task *t);
+void roll_host_fill(struct roll_task *t);
 
 /* The plan of the host's phase: one that is under way already, of an earlier run or of a call whose answer was lost, is
  * followed. */
@@ -79,7 +80,6 @@ void roll_host_done(struct roll_task *t);
 
 /* libvirt has said that it is empty; is it in maintenance, and still empty, at this moment? Then the command is run. */
 void roll_host_emptied(struct roll_task *t);
-void roll_host_fill(struct roll_task *t);
 
 /* The time to be back is over? */
 void roll_host_check(struct roll_task *t, int64_t now);

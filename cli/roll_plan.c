@@ -206,6 +206,27 @@ static void on_dry_run(struct roll_task *t, const void *reply, const struct erro
     make_plan(t);
 }
 
+/* Nobody is away: there were none, or a return whose answer was lost has ended. */
+static void on_in_service(struct roll_task *t, const void *reply, const struct error *why)
+{
+    const Drover__V1__SetMaintenanceReply *r = reply;
+    if (t->roll->rolling.leaving)
+        return;
+    if (why)
+        roll_failed(t, why, roll_plan);
+    else if (r->guests_away)
+        make_plan(t);
+    else
+        roll_host_done(t);
+}
+
+static void end_maintenance(struct roll_task *t)
+{
+    Drover__V1__SetMaintenanceRequest request = DROVER__V1__SET_MAINTENANCE_REQUEST__INIT;
+    request.host = (char *)t->h->name;
+    roll_ask(t, "SetMaintenance", &request.base, ROLL_ANSWER_MS, true, on_in_service);
+}
+
 static void dry_run(struct roll_task *t)
 {
     Drover__V1__PlanRequest q = request_of(t, "evacuate");
@@ -249,10 +270,11 @@ static void on_jobs(struct roll_task *t, const void *reply, const struct error *
             return;
         }
     }
-    if (t->h->phase == ROLLING_ASKED)
-        dry_run(t);
-    else
-        make_plan(t);
+    switch (t->h->phase) {
+    case ROLLING_ASKED: dry_run(t); break;
+    case ROLLING_RETURNS: end_maintenance(t); break;
+    default: make_plan(t);
+    }
 }
 
 void roll_plan(struct roll_task *t)
@@ -270,5 +292,11 @@ void roll_plan(struct roll_task *t)
 void roll_host_empty(struct roll_task *t)
 {
     t->h->phase = ROLLING_ASKED;
+    roll_plan(t);
+}
+
+void roll_host_fill(struct roll_task *t)
+{
+    t->h->phase = ROLLING_RETURNS;
     roll_plan(t);
 }

@@ -255,6 +255,9 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
         return r;
     _cleanup_(plan_besides_deinit) struct plan_besides besides;
     besides_order(p, request, &besides);
+    /* A return needs its host to take guests; that it leaves maintenance is part of it. */
+    struct fleet_host *host = fleet_host(c->fleet, request->host);
+    bool maintenance = host && host->maintenance;
     const struct plan_making making = {.fleet = c->fleet,
                                        .request = request,
                                        .policy = p->config.policy,
@@ -264,13 +267,11 @@ int plans_make(const struct plans *p, const Drover__V1__PlanRequest *request, Dr
                                        .emptied = besides.emptied,
                                        .away = away.list,
                                        .n_away = away.n,
+                                       .leaves = maintenance,
                                        .recent = moved_lately,
                                        .arg = &moved};
     Drover__V1__Job *job = new0(Drover__V1__Job);
     drover__v1__job__init(job);
-    /* A return needs its host to take guests; that it leaves maintenance is part of it. */
-    struct fleet_host *host = fleet_host(c->fleet, request->host);
-    bool maintenance = host && host->maintenance;
     if (host && streq(request->kind, "return"))
         host->maintenance = false;
     r = plan_make(&making, job, err);
@@ -464,10 +465,25 @@ void plans_fleet_changed(struct plans *p)
         p->fleet_timer = loop_timer_start(p->config.loop, FLEET_MS, on_fleet, p);
 }
 
+/* What comes to a host while it is emptied would be sent away again, or be in the way at the end. */
+static int is_not_emptied(const struct plans *p, const struct fleet_host *host, struct error *err)
+{
+    for (const struct plan_run *r = p->runs; r; r = r->next)
+        if (r->plan.empties && !r->job->cancelled && streq(r->job->source, host->name))
+            return error_set(err, STATUS_FAILED_PRECONDITION,
+                             "job %llu empties %s, which is in maintenance for that: `drover cancel %llu` "
+                             "first, or wait for its end (`drover watch %llu`)",
+                             (unsigned long long)r->job->id, host->name, (unsigned long long)r->job->id,
+                             (unsigned long long)r->job->id);
+    return 0;
+}
+
 int plans_set_maintenance(struct plans *p, struct fleet_host *host, bool on, bool *ret_changed,
                           struct error *err)
 {
-    int r = store_set_maintenance(p->config.store, host->name, on, err);
+    int r = on ? 0 : is_not_emptied(p, host, err);
+    if (r == 0)
+        r = store_set_maintenance(p->config.store, host->name, on, err);
     if (r < 0)
         return r;
     *ret_changed = host->maintenance != on;

@@ -52,6 +52,6 @@ void plans_fleet_changed(struct plans *plans);
 /* How many guests evacuations took from the host that are not back. */
 int plans_away(const struct plans *plans, const struct fleet_host *host, size_t *ret, struct error *err);
 
-/* Durable. *ret_changed: it was not so before. */
+/* Durable. *ret_changed: it was not so before. FAILED_PRECONDITION: a plan empties the host, which is to leave maintenance. */
 int plans_set_maintenance(struct plans *plans, struct fleet_host *host, bool on, bool *ret_changed,
                           struct error *err);

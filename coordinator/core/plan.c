@@ -65,18 +65,6 @@ Step *plan_add(Drover__V1__Job *job, const Drover__V1__Guest *guest, const char 
     return s;
 }
 
-bool plan_takes(const struct fleet *fleet, const char *name)
-{
-    const struct fleet_host *h = fleet_host(fleet, name);
-    return h && h->up && h->synced && !h->maintenance;
-}
-
-bool plan_may_come_back(const struct fleet *fleet, const char *name)
-{
-    const struct fleet_host *h = fleet_host(fleet, name);
-    return h && !h->maintenance && (!h->up || !h->synced);
-}
-
 void plan_end_step(Step *s, Drover__V1__StepState state, const char *why, const char *todo)
 {
     s->state = state;
@@ -253,8 +241,7 @@ static void place_what_has_no_place(struct plan *p, const struct fleet *fleet, s
 {
     for (size_t i = 0; i < p->job->n_steps; i++) {
         const Step *s = p->job->steps[i];
-        const struct fleet_host *from = fleet_host(fleet, s->from);
-        if (s->state == WAITING && !s->to[0] && from && from->up && from->synced)
+        if (s->state == WAITING && !s->to[0] && plan_answers(fleet, s->from))
             plan_do(out, PLAN_ACTION_PLACE, i);
     }
 }
@@ -310,8 +297,8 @@ static void on_refused(struct plan *p, Step *s, const struct plan_event *e, stru
         return;
     if (p->job->cancelled) {
         plan_end_step(s, SKIPPED, "the plan was cancelled before it began", "run the same command again");
-    } else if (e->busy || plan_may_come_back(e->fleet, s->to)) {
-        /* Elsewhere it would be as busy. */
+    } else if (e->busy || plan_may_come_back(e->fleet, s->to) || !plan_answers(e->fleet, s->from)) {
+        /* Elsewhere it would be the same. */
         if (++s->busy < PLAN_BUSY_TRIES)
             plan_hold(s, e->now_ms, e->text);
         else
@@ -440,8 +427,9 @@ static void wake_for_what_is_due(const struct plan *p, int64_t now, struct plan_
     int64_t next = INT64_MAX;
     for (size_t i = 0; p->phase == PLAN_RUNNING && i < p->job->n_steps; i++) {
         const Step *s = p->job->steps[i];
-        const int64_t due[] = {s->lacking ? (int64_t)s->lacking + PLAN_GRACE_MS : 0, (int64_t)s->not_before};
-        for (size_t k = 0; s->state == WAITING && k < 2; k++)
+        const int64_t due[] = {s->lacking ? (int64_t)s->lacking + PLAN_GRACE_MS : 0,
+                               s->unasked ? (int64_t)s->unasked + PLAN_DOUBT_MS : 0, (int64_t)s->not_before};
+        for (size_t k = 0; s->state == WAITING && k < sizeof(due) / sizeof(due[0]); k++)
             if (due[k] > now && due[k] < next)
                 next = due[k];
     }
@@ -452,6 +440,18 @@ static void wake_for_what_is_due(const struct plan *p, int64_t now, struct plan_
         next = p->verify_at;
     if (next != INT64_MAX)
         plan_do(out, PLAN_ACTION_WAIT, 0)->ms = next - now;
+}
+
+/* That it is in doubt, and that it is no more, is in its log, too: not everyone looks at it all the time. */
+static void tell_now(const struct plan *p, const struct plan_event *e, struct plan_actions *out)
+{
+    bool before = p->job->state == DROVER__V1__JOB_STATE__JOB_IN_DOUBT;
+    plan_now(p, e->fleet, e->now_ms);
+    bool doubt = p->job->state == DROVER__V1__JOB_STATE__JOB_IN_DOUBT;
+    if (doubt && !before)
+        plan_tell(out, "in doubt: %s", p->job->text);
+    else if (before && !doubt)
+        plan_tell(out, "not in doubt any more");
 }
 
 void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *out)
@@ -485,6 +485,6 @@ void plan_step(struct plan *p, const struct plan_event *e, struct plan_actions *
     }
     advance(p, e, out);
     if (p->phase != PLAN_ENDED)
-        plan_now(p);
+        tell_now(p, e, out);
     wake_for_what_is_due(p, e->now_ms, out);
 }

@@ -23,6 +23,8 @@ enum {
     PLAN_TRIES = 3, /* hosts that are tried for a guest; those that only lack its storage don't count */
     PLAN_GRACE_MS =
         60000, /* a destination that can't be asked is waited for so long before another is looked for */
+    PLAN_DOUBT_MS =
+        10000, /* a plan that has nothing to do but to wait for a source that can't be asked is in doubt then */
     PLAN_BUSY_MS = 3000,   /* a guest that something else works on is tried again after that */
     PLAN_BUSY_TRIES = 100, /* of one step */
     PLAN_VERIFY_MS = 2000, /* a host that can't be asked what is left is asked again after that */
@@ -120,6 +122,9 @@ bool plan_stop_groups(Drover__V1__Job *job);
 /* How many steps are in that state. */
 size_t plan_count(const Drover__V1__Job *job, Drover__V1__StepState state);
 
+/* It is connected, and has told all its guests. */
+bool plan_answers(const struct fleet *fleet, const char *host);
+
 /* It is configured and in no maintenance, and can only not be asked now. */
 bool plan_may_come_back(const struct fleet *fleet, const char *host);
 
@@ -141,4 +146,4 @@ void plan_conclude(const struct plan *plan, const struct fleet *fleet, const str
 char *plan_what_is_wrong(const Drover__V1__LookReply *look);
 
 /* What is going on, for job->text: "moves web1 to kvm2, web2 to kvm3; 4 wait". */
-void plan_now(const struct plan *plan);
+void plan_now(const struct plan *plan, const struct fleet *fleet, int64_t now_ms);

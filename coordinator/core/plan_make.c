@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "coordinator/core/message.h"
 #include "coordinator/core/plan_emptied.h"
+#include "coordinator/core/plan_remarks.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -119,14 +120,18 @@ static int make_evacuate(const struct plan_making *in, Drover__V1__Job *job, str
     return 0;
 }
 
-/* A hypervisor whose guests are not known now; NULL: all have told theirs. */
+/* It may have guests that are not known now. */
+static bool is_unknown(const struct fleet_host *h)
+{
+    return (!h->up || !h->synced) && !(h->report && !h->report->hypervisor);
+}
+
+/* NULL: all have told theirs. */
 static const struct fleet_host *unknown_host(const struct fleet *fleet)
 {
-    for (size_t i = 0; i < fleet->n_hosts; i++) {
-        const struct fleet_host *h = &fleet->hosts[i];
-        if ((!h->up || !h->synced) && !(h->report && !h->report->hypervisor))
-            return h;
-    }
+    for (size_t i = 0; i < fleet->n_hosts; i++)
+        if (is_unknown(&fleet->hosts[i]))
+            return &fleet->hosts[i];
     return NULL;
 }
 
@@ -152,7 +157,9 @@ static int make_return(const struct plan_making *in, Drover__V1__Job *job, struc
     int r = known_host(in, in->request->host, &host, err);
     if (r < 0)
         return r;
-    if (!in->n_away)
+    if (!in->n_away && in->leaves)
+        plan_remark(job, xasprintf("no guest of %s is away: it only leaves maintenance", host->name));
+    else if (!in->n_away)
         return error_set(err, STATUS_FAILED_PRECONDITION,
                          "no evacuation of %s is known whose guests are still away; move guests by `drover "
                          "migrate VM --to %s`",
@@ -188,6 +195,70 @@ static bool wanted(const struct plan_making *in, const Drover__V1__Guest *guest,
     return q->n_vms == 0;
 }
 
+/* `site` NULL: wherever it is. */
+static bool fits_one(const struct fleet *fleet, const char *pattern, const char *site)
+{
+    for (size_t h = 0; h < fleet->n_hosts; h++)
+        for (size_t g = 0; g < fleet->hosts[h].n_guests; g++)
+            if ((!site || streq(fleet->hosts[h].site, site)) &&
+                fnmatch(pattern, fleet->hosts[h].guests[g].guest->name, 0) == 0)
+                return true;
+    return false;
+}
+
+/* One that fits nobody is a slip, and its group would be left out without a word. */
+static int check_patterns(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    for (size_t i = 0; i < q->n_vms; i++) {
+        if (fits_one(in->fleet, q->vms[i], q->from_site))
+            continue;
+        if (fits_one(in->fleet, q->vms[i], NULL)) {
+            plan_remark_elsewhere(in->fleet, q->vms[i], q->from_site, job);
+            continue;
+        }
+        const struct fleet_host *unknown = unknown_host(in->fleet);
+        return error_set(err, STATUS_NOT_FOUND,
+                         "no guest fits '%s', so nothing is planned; `drover vms` lists them%s%s", q->vms[i],
+                         unknown ? ", but for those of hosts that can't be asked, such as " : "",
+                         unknown ? unknown->name : "");
+    }
+    return 0;
+}
+
+/* The order was given before, and has been carried out. */
+static bool all_are_there(const struct plan_making *in)
+{
+    const Drover__V1__PlanRequest *q = in->request;
+    for (size_t i = 0; i < q->n_vms; i++)
+        if (!fits_one(in->fleet, q->vms[i], q->to_site))
+            return false;
+    return q->n_vms;
+}
+
+/* Else a site would be called moved whose guests nobody has counted. */
+static int check_known(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
+{
+    const char *site = in->request->from_site;
+    for (size_t i = 0; i < in->fleet->n_hosts; i++) {
+        const struct fleet_host *h = &in->fleet->hosts[i];
+        if (!streq(h->site, site) || !is_unknown(h))
+            continue;
+        if (!h->maintenance)
+            return error_set(
+                err, STATUS_FAILED_PRECONDITION,
+                "%s, which is at site %s: %s; what runs there is not known, so nothing is planned: "
+                "see that drover-agent answers there (drover doctor %s), or leave that host out: "
+                "drover maintenance on %s",
+                h->name, site, h->why ? h->why : "its agent has not told all its guests yet", h->name,
+                h->name);
+        plan_remark(job,
+                    xasprintf("%s is in maintenance and can't be asked: guests that it may have are left out",
+                              h->name));
+    }
+    return 0;
+}
+
 static int make_move(const struct plan_making *in, Drover__V1__Job *job, struct error *err)
 {
     const Drover__V1__PlanRequest *q = in->request;
@@ -199,6 +270,10 @@ static int make_move(const struct plan_making *in, Drover__V1__Job *job, struct 
         return error_set(err, STATUS_NOT_FOUND, "no host is at site '%s'; `drover hosts` lists the sites",
                          q->from_site);
     int r = check_target(in, err);
+    if (r == 0)
+        r = check_known(in, job, err);
+    if (r == 0)
+        r = check_patterns(in, job, err);
     if (r < 0)
         return r;
     set_text(&job->source, q->from_site);
@@ -207,7 +282,7 @@ static int make_move(const struct plan_making *in, Drover__V1__Job *job, struct 
     plan_goal_run(in, &goal, job, NULL);
     plan_goal_deinit(&goal);
     plan_stop_groups(job);
-    if (!job->n_steps)
+    if (!job->n_steps && !all_are_there(in))
         return error_set(err, STATUS_NOT_FOUND, "site %s has no guest%s; `drover vms` lists them",
                          q->from_site, q->n_vms ? " of such a name" : "");
     return 0;

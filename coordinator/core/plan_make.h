@@ -23,6 +23,7 @@ struct plan_making {
     size_t n_open;
     const struct plan_away *away; /* of a return */
     size_t n_away;
+    bool leaves;         /* of a return: its host leaves maintenance by it */
     const bool *emptied; /* by host: another plan empties it. May be NULL */
     /* Why the guest is to be left alone, NULL if it isn't. May be NULL. */
     const char *(*busy)(void *arg, const char *guest_uuid);

@@ -5,11 +5,12 @@
 #include "coordinator/core/plan_make.h"
 #include "coordinator/core/text.h"
 
+#include <fnmatch.h>
 #include <stdlib.h>
 
 enum { NAMED = 3 }; /* so many are named, the others counted */
 
-static void remark(Drover__V1__Job *job, char *text)
+void plan_remark(Drover__V1__Job *job, char *text)
 {
     job->remarks = xrealloc(job->remarks, job->n_remarks + 1, sizeof(*job->remarks));
     job->remarks[job->n_remarks++] = text;
@@ -41,12 +42,13 @@ static void remark_unmeasured(const struct planner_view *view, Drover__V1__Job *
             list_add(&list, view->fleet.hosts[i].name);
     _cleanup_free_ char *names = list_end(&list);
     if (!view->measured)
-        remark(job,
-               xstrdup("no agent has measured its host's load yet (that takes half a minute from its start): "
-                       "planned by memory and vCPUs"));
+        plan_remark(
+            job,
+            xstrdup("no agent has measured its host's load yet (that takes half a minute from its start): "
+                    "planned by memory and vCPUs"));
     else if (names)
-        remark(job,
-               xasprintf("%s: the load is not measured yet, and taken to be like the other hosts'", names));
+        plan_remark(
+            job, xasprintf("%s: the load is not measured yet, and taken to be like the other hosts'", names));
 }
 
 /* ---- the spread -------------------------------------------------------------------------------------------------- */
@@ -116,7 +118,7 @@ static void remark_spread(const struct planner_view *view, const struct planner_
         add_spread(&text, "CPU time in use, by host:", f, cpu, cpu_change, cpus);
     add_spread(&text, "memory in use, by host:", f, memory, memory_change, memory_all);
     if (text)
-        remark(job, steal(&text));
+        plan_remark(job, steal(&text));
 }
 
 /* ----------------------------------------------------------------------------------------------------------------- */
@@ -129,8 +131,24 @@ static void remark_recent(const struct planner_view *view, Drover__V1__Job *job)
             list_add(&list, view->fleet.guests[i].name);
     _cleanup_free_ char *names = list_end(&list);
     if (names)
-        remark(job, xasprintf("left where they are, because they moved within the last %d min: %s",
-                              PLAN_RECENT_MS / 60000, names));
+        plan_remark(job, xasprintf("left where they are, because they moved within the last %d min: %s",
+                                   PLAN_RECENT_MS / 60000, names));
+}
+
+void plan_remark_elsewhere(const struct fleet *fleet, const char *pattern, const char *site,
+                           Drover__V1__Job *job)
+{
+    struct list list = {0};
+    for (size_t h = 0; h < fleet->n_hosts; h++)
+        for (size_t g = 0; g < fleet->hosts[h].n_guests; g++) {
+            const char *guest = fleet->hosts[h].guests[g].guest->name;
+            _cleanup_free_ char *where = xasprintf("%s on %s", guest, fleet->hosts[h].name);
+            if (fnmatch(pattern, guest, 0) == 0)
+                list_add(&list, where);
+        }
+    _cleanup_free_ char *names = list_end(&list);
+    plan_remark(job,
+                xasprintf("no guest at %s fits '%s'; those that do are elsewhere: %s", site, pattern, names));
 }
 
 void plan_remarks(const struct planner_view *view, enum planner_goal goal, const struct planner_plan *plan,
@@ -139,7 +157,7 @@ void plan_remarks(const struct planner_view *view, enum planner_goal goal, const
     if (goal != PLANNER_BALANCE && goal != PLANNER_CONSOLIDATE)
         return;
     if (goal == PLANNER_BALANCE && !plan->n_moves)
-        remark(job, xstrdup("nothing to gain: no move would make the load enough more even"));
+        plan_remark(job, xstrdup("nothing to gain: no move would make the load enough more even"));
     remark_unmeasured(view, job);
     remark_spread(view, plan, job);
     if (goal == PLANNER_BALANCE)

@@ -6,3 +6,10 @@
 /* Adds to job->remarks; of BALANCE and CONSOLIDATE. */
 void plan_remarks(const struct planner_view *view, enum planner_goal goal, const struct planner_plan *plan,
                   Drover__V1__Job *job);
+
+/* One line; takes the text over. */
+void plan_remark(Drover__V1__Job *job, char *text);
+
+/* No guest at the site fits the pattern, and these do. */
+void plan_remark_elsewhere(const struct fleet *fleet, const char *pattern, const char *site,
+                           Drover__V1__Job *job);

@@ -10,6 +10,23 @@
 
 typedef Drover__V1__PlanStep Step;
 
+bool plan_answers(const struct fleet *fleet, const char *name)
+{
+    const struct fleet_host *h = fleet_host(fleet, name);
+    return h && h->up && h->synced;
+}
+
+bool plan_takes(const struct fleet *fleet, const char *name)
+{
+    return plan_answers(fleet, name) && !fleet_host(fleet, name)->maintenance;
+}
+
+bool plan_may_come_back(const struct fleet *fleet, const char *name)
+{
+    const struct fleet_host *h = fleet_host(fleet, name);
+    return h && !h->maintenance && !plan_answers(fleet, name);
+}
+
 bool plan_stop_groups(Drover__V1__Job *job)
 {
     const Step *stays = NULL;
@@ -55,6 +72,8 @@ bool plan_guest_is_there(struct plan *p, size_t i, const struct fleet *fleet, st
             other ? xasprintf("it is on %s now", other->name)
                   : xasprintf("it is not on %s any more, nor on another host that is connected", s->from);
         bool there = other && streq(other->name, s->to);
+        if (there) /* whoever moved it: `return` is to bring it back */
+            plan_do(out, PLAN_ACTION_TAKEN, i);
         plan_end_step(s, there ? DONE : SKIPPED, why, NULL);
         plan_tell(out, "%s: %s", s->guest, why);
         plan_do(out, PLAN_ACTION_JOURNAL, i);
@@ -87,6 +106,15 @@ bool plan_pair_is_proven(const struct plan *p, const Step *s)
 const Step *plan_first_of(const Drover__V1__Job *job, const Step *s)
 {
     return s->after && s->after <= job->n_steps ? job->steps[s->after - 1] : NULL;
+}
+
+/* A source that can't be asked is waited for, however long that takes: its guests may run there. */
+static void look_at_source(Step *s, const struct plan_event *e)
+{
+    if (plan_answers(e->fleet, s->from))
+        s->unasked = 0;
+    else if (!s->unasked || s->unasked > (uint64_t)e->now_ms)
+        s->unasked = (uint64_t)e->now_ms;
 }
 
 /* A destination that is not connected for a moment (its agent is restarted, a network blinks) is waited for. */
@@ -128,6 +156,8 @@ static void look_at_waiting(struct plan *p, const struct plan_event *e, struct p
     for (size_t i = 0; i < p->job->n_steps; i++) {
         Step *s = p->job->steps[i];
         const Step *first = plan_first_of(p->job, s);
+        if (s->state == WAITING && (!first || first->state == DONE))
+            look_at_source(s, e);
         if (s->state != WAITING || !s->to[0])
             continue;
         /* A clock that was set back must not hold it for long. */

@@ -36,14 +36,25 @@ static void add_open(const Drover__V1__Job *job, char **text)
         text_append(text, " and ", "%zu more", more);
 }
 
+static const char *why_unasked(const struct fleet *fleet, const char *name)
+{
+    const struct fleet_host *host = fleet_host(fleet, name);
+    if (!host)
+        return "it is not in the coordinator's configuration any more";
+    return host->why ? host->why : "its agent has not told all its guests yet";
+}
+
 /* Nothing runs, and this is why. */
-static void add_held(const Drover__V1__Job *job, char **text)
+static void add_held(const Drover__V1__Job *job, const struct fleet *fleet, char **text)
 {
     for (size_t i = 0; i < job->n_steps; i++) {
         const Drover__V1__PlanStep *s = job->steps[i];
-        if (s->state != DROVER__V1__STEP_STATE__STEP_WAITING || !(s->not_before || s->lacking))
+        if (s->state != DROVER__V1__STEP_STATE__STEP_WAITING || !(s->unasked || s->not_before || s->lacking))
             continue;
-        if (s->not_before)
+        if (s->unasked)
+            text_append(text, ": ", "%s, where %s is, can't be asked: %s", s->from, s->guest,
+                        why_unasked(fleet, s->from));
+        else if (s->not_before)
             text_append(text, ": ", "%s: %s", s->guest, s->why);
         else
             text_append(text, ": ", "%s: %s can't be asked", s->guest, s->to);
@@ -64,22 +75,53 @@ static void add_paused(const Drover__V1__Job *job, char **text)
         text_append(text, "; ", "paused: nothing new starts");
 }
 
-/* A guest's move is in doubt, and there is nothing else to be done meanwhile. */
-static const Drover__V1__PlanStep *only_doubt(const struct plan *p)
+/* It waits for its turn on a link, or for a place: not for the one that can't be asked. */
+static bool another_goes_on(const Drover__V1__Job *job, const Drover__V1__PlanStep *unasked)
 {
-    const Drover__V1__PlanStep *doubt = NULL;
-    for (size_t i = 0; i < p->job->n_steps; i++) {
-        const Drover__V1__PlanStep *s = p->job->steps[i];
-        bool waits = s->state == DROVER__V1__STEP_STATE__STEP_WAITING && (s->not_before || s->lacking);
-        if (waits || (s->state == DROVER__V1__STEP_STATE__STEP_RUNNING && !s->in_doubt))
-            return NULL;
-        if (!doubt && s->state == DROVER__V1__STEP_STATE__STEP_RUNNING)
-            doubt = s;
+    for (size_t i = 0; i < job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = job->steps[i];
+        if (s->state == DROVER__V1__STEP_STATE__STEP_WAITING && !s->unasked && !s->after && !s->waits &&
+            s->group <= unasked->group)
+            return true;
     }
-    return doubt;
+    return false;
 }
 
-void plan_now(const struct plan *p)
+/* A guest's move is in doubt, or waits for a host that can't be asked, and there is nothing else to be done meanwhile. */
+static const Drover__V1__PlanStep *only_doubt(const struct plan *p, int64_t now)
+{
+    const Drover__V1__PlanStep *doubt = NULL, *unasked = NULL;
+    for (size_t i = 0; i < p->job->n_steps; i++) {
+        const Drover__V1__PlanStep *s = p->job->steps[i];
+        bool running = s->state == DROVER__V1__STEP_STATE__STEP_RUNNING,
+             waiting = s->state == DROVER__V1__STEP_STATE__STEP_WAITING;
+        bool passes = s->unasked ? now - (int64_t)s->unasked < PLAN_DOUBT_MS : s->not_before || s->lacking;
+        if ((waiting && passes) || (running && !s->in_doubt))
+            return NULL;
+        if (!doubt && running)
+            doubt = s;
+        if (!unasked && waiting && s->unasked && !p->job->paused)
+            unasked = s;
+    }
+    return doubt || !unasked || another_goes_on(p->job, unasked) ? doubt : unasked;
+}
+
+static void add_doubt(const Drover__V1__Job *job, const Drover__V1__PlanStep *doubt, char **text, char **todo)
+{
+    if (doubt->state == DROVER__V1__STEP_STATE__STEP_RUNNING) {
+        text_append(text, "; ", "in doubt: %s: %s", doubt->guest, doubt->why);
+        text_append(todo, "", "%s (drover job %llu)", doubt->todo[0] ? doubt->todo : "see what is missing",
+                    (unsigned long long)doubt->job);
+        return;
+    }
+    text_append(
+        todo, "",
+        "see that %s is up and that drover-agent and libvirt answer there (drover doctor %s): then the "
+        "plan goes on by itself; `drover cancel %llu` ends it",
+        doubt->from, doubt->from, (unsigned long long)job->id);
+}
+
+void plan_now(const struct plan *p, const struct fleet *fleet, int64_t now)
 {
     Drover__V1__Job *job = p->job;
     size_t waiting = plan_count(job, DROVER__V1__STEP_STATE__STEP_WAITING);
@@ -103,18 +145,16 @@ void plan_now(const struct plan *p)
         if (waiting)
             text_append(&text, "; ", "%zu wait%s", waiting, waiting == 1 ? "s" : "");
         if (!running && !job->paused)
-            add_held(job, &text);
+            add_held(job, fleet, &text);
         if (job->paused) {
             phase = "paused";
             todo = "`drover resume` lets it go on, `drover cancel` ends it";
         }
     }
-    const Drover__V1__PlanStep *doubt = only_doubt(p);
+    const Drover__V1__PlanStep *doubt = only_doubt(p, now);
     _cleanup_free_ char *more = NULL;
     if (doubt) {
-        text_append(&text, "; ", "in doubt: %s: %s", doubt->guest, doubt->why);
-        text_append(&more, "", "%s (drover job %llu)", doubt->todo[0] ? doubt->todo : "see what is missing",
-                    (unsigned long long)doubt->job);
+        add_doubt(job, doubt, &text, &more);
         todo = more;
     }
     job->state = doubt ? DROVER__V1__JOB_STATE__JOB_IN_DOUBT : DROVER__V1__JOB_STATE__JOB_RUNNING;
@@ -208,6 +248,8 @@ void plan_conclude(const struct plan *p, const struct fleet *fleet, const struct
         text_append(&text, "",
                     "%zu guest%s moved from %s, which could not be asked whether it is empty now: %s", done,
                     plural(done), job->source, why_not_known);
+    } else if (!job->n_steps && streq(job->kind, "return")) {
+        text_append(&text, "", "there was nothing to bring back; %s is out of maintenance", job->destination);
     } else if (!job->n_steps) {
         text_append(&text, "", "there was nothing to move");
     } else {

@@ -20,7 +20,10 @@ void api_setup(struct world *w)
     w->policy.deadline = 60000;
     w->policy.offline = true;
     w->driver = made_driver_new();
-    const struct api_config api = {w->loop, &w->fleet, w->driver, w->store, &w->policy};
+    const struct move_config moves = {w->loop, &w->fleet, w->driver, w->store, &w->policy};
+    if (plans_new(&moves, &w->plans, &err) < 0)
+        fail_msg("%s", err.text);
+    const struct api_config api = {w->loop, &w->fleet, w->driver, w->store, &w->policy, .plans = w->plans};
     w->api = api_new(&api);
     const struct rpc_server_config server = {.loop = w->loop};
     assert_int_equal(rpc_server_new(&server, &w->server, &err), 0);
@@ -46,6 +49,7 @@ void api_teardown(struct world *w)
     forget(&w->answer);
     rpc_server_free(w->server);
     api_free(w->api);
+    plans_free(w->plans);
     assert_int_equal(made_driver_watches(w->driver), 0);
     driver_free(w->driver);
     loop_free(w->loop);

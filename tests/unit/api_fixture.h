@@ -28,6 +28,7 @@ struct world {
     struct fleet fleet;
     struct driver *driver;
     struct store *store;
+    struct plans *plans;
     struct api *api;
     struct rpc_server *server;
     struct rpc_client *client;

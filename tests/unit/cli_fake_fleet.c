@@ -9,6 +9,7 @@
  *   HOST.slow      emptying it ends when the file is gone
  *   hv3.bare       a consolidation empties no host       hv3.stayed    a guest has stayed there
  *   hv3.cancelled  a consolidation was cancelled
+ *   HOST.unheard   the answer to the order to fill it is lost, and all is done when it is asked again
  * Each has two guests. It prints "ready" when it listens. */
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
@@ -260,9 +261,20 @@ static void make_plan(Drover__V1__Coordinator_Service *service, const Drover__V1
         reply(&job, call);
         return;
     }
+    if (streq(made.kind, "return") && !h->away && !h->maintenance) {
+        const struct error err = {.code = STATUS_FAILED_PRECONDITION, .text = "no evacuation is known"};
+        rpc_call_fail(call, &err);
+        return;
+    }
     h->maintenance = streq(made.kind, "evacuate");
     jobs[n_jobs++] = made;
     h->job = n_jobs;
+    if (streq(made.kind, "return") && is(h, "unheard")) {
+        const struct error err = {.code = STATUS_UNAVAILABLE, .text = "connection reset"};
+        end_job(&jobs[n_jobs - 1]);
+        rpc_call_fail(call, &err);
+        return;
+    }
     fill(&jobs[n_jobs - 1], &job, &first);
     reply(&job, call);
 }

@@ -283,6 +283,19 @@ static void a_host_that_does_not_come_back_stops_it(void **state)
     run(&r, "maintenance off hv1");
 }
 
+/* What was ordered is asked for again; and it has been done. */
+static void a_return_that_has_ended_unheard_is_one(void **state)
+{
+    (void)state;
+    struct cli_run r;
+    script("reboot", REBOOT);
+    put("hv1.unheard", "", 0644);
+    _cleanup_free_ char *line = rolling("hv1,hv2", "--reboots");
+    run(&r, line);
+    assert_in_order(r.out, (const char *const[]){"hv1: is back, and ready", "hv1: done", "hv2: done",
+                                                 "hv1: out of maintenance; the command has been run.", NULL});
+}
+
 static void hosts_in_parallel_where_there_is_room(void **state)
 {
     (void)state;
@@ -393,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup(a_command_that_fails_stops_it, clean),
         cmocka_unit_test_setup(a_command_that_does_not_end_is_ended, clean),
         cmocka_unit_test_setup(a_host_that_does_not_come_back_stops_it, clean),
+        cmocka_unit_test_setup(a_return_that_has_ended_unheard_is_one, clean),
         cmocka_unit_test_setup(hosts_in_parallel_where_there_is_room, clean),
         cmocka_unit_test_setup(an_interrupt_leaves_everything_as_it_is, clean),
         cmocka_unit_test_setup(events_as_json, clean),

@@ -1,4 +1,4 @@
-/* Plans: hosts that fill again, go away for a moment, or say no late; what others do beside the plan. */
+/* Plans: hosts that fill again, or say no late; what others do beside the plan. */
 #include "common/base/memory.h"
 #include "coordinator/core/guest_rules.h"
 #include "coordinator/core/message.h"
@@ -144,57 +144,6 @@ static void a_cancelled_plan_ends(void **unused)
     world_teardown(&w);
 }
 
-static void a_destination_that_is_away_for_a_moment_is_waited_for(void **unused)
-{
-    (void)unused;
-    struct world w;
-    world_setup(&w);
-    world_plan(&w);
-    w.job.steps[1]->after = 1; /* one alone */
-    w.job.steps[2]->after = 1;
-    fleet_session(fleet_host(&w.fleet, "kvm2"), false, 5, "its agent is restarted");
-    assert_string_equal(feed(PLAN_EVENT_START), "WAIT");
-    assert_int_equal(w.wait_ms, PLAN_GRACE_MS);
-    w.now += PLAN_GRACE_MS - 10;
-    assert_string_equal(feed(PLAN_EVENT_FLEET), "WAIT");
-    assert_int_equal(w.wait_ms, 10);
-    /* Connected, and not told yet: that is no refusal either. */
-    fleet_session(fleet_host(&w.fleet, "kvm2"), true, 6, NULL);
-    fleet_host(&w.fleet, "kvm2")->synced = false;
-    assert_string_equal(feed(PLAN_EVENT_FLEET), "WAIT");
-    fleet_host(&w.fleet, "kvm2")->synced = true;
-    assert_string_equal(feed(PLAN_EVENT_FLEET), "JOURNAL START0");
-    assert_string_equal(w.job.steps[0]->to, "kvm2");
-    assert_int_equal(w.job.steps[0]->tries, 0);
-    /* Away for long: another host. */
-    feed(PLAN_EVENT_FORGOTTEN, .step = 0);
-    feed(PLAN_EVENT_FORGOTTEN, .step = 0);
-    fleet_session(fleet_host(&w.fleet, "kvm2"), false, 7, "switched off");
-    feed(PLAN_EVENT_FORGOTTEN, .step = 0);
-    w.now += PLAN_GRACE_MS;
-    assert_string_equal(feed(PLAN_EVENT_FLEET), "PLACE0 JOURNAL");
-    world_place(&w, 0);
-    assert_string_equal(w.job.steps[0]->to, "kvm3");
-    assert_string_equal(w.trace, "JOURNAL JOURNAL START0");
-    world_teardown(&w);
-}
-
-/* After a restart of the coordinator no agent has told its guests yet. */
-static void nothing_is_placed_while_its_host_is_not_known(void **unused)
-{
-    (void)unused;
-    struct world w;
-    world_setup(&w);
-    world_plan(&w);
-    set_text(&w.job.steps[0]->to, "");
-    fleet_host(&w.fleet, "kvm1")->synced = false;
-    assert_string_equal(feed(PLAN_EVENT_START), "");
-    assert_string_equal(feed(PLAN_EVENT_FLEET), "");
-    fleet_host(&w.fleet, "kvm1")->synced = true;
-    assert_non_null(strstr(feed(PLAN_EVENT_FLEET), "PLACE0"));
-    world_teardown(&w);
-}
-
 static void a_host_is_not_called_empty_while_a_guest_is_on_its_way_there(void **unused)
 {
     (void)unused;
@@ -249,60 +198,6 @@ static void a_busy_guest_is_tried_again_later_and_holds_nobody_up(void **unused)
     assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
     assert_string_equal(w.job.steps[0]->todo, "end it");
     assert_int_equal(w.job.steps[0]->n_avoid, 0);
-    world_teardown(&w);
-}
-
-static void a_plan_in_doubt_says_so_when_nothing_else_can_be_done(void **unused)
-{
-    (void)unused;
-    struct world w;
-    world_setup(&w);
-    world_plan(&w);
-    feed(PLAN_EVENT_START);
-    world_started(&w, 0, 7);
-    world_started(&w, 2, 8);
-    w.job.steps[0]->in_doubt = true;
-    set_text(&w.job.steps[0]->why, "kvm1 can't be asked who has the guest");
-    set_text(&w.job.steps[0]->todo, "see to kvm1");
-    feed(PLAN_EVENT_FLEET);
-    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_RUNNING); /* cold1 moves */
-    world_ended(&w, 2, DONE);
-    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_IN_DOUBT);
-    assert_string_equal(w.job.text,
-                        "moves web1 to kvm2; 1 waits; in doubt: web1: kvm1 can't be asked who has the guest");
-    assert_string_equal(w.job.todo, "see to kvm1 (drover job 7)");
-    w.job.steps[0]->in_doubt = false;
-    world_ended(&w, 0, DONE);
-    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_RUNNING);
-    world_teardown(&w);
-}
-
-static void a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away(void **unused)
-{
-    (void)unused;
-    struct world w;
-    struct error err = {0};
-    const struct plan_away away = {.guest_uuid = (char *)UUID_D, .guest = (char *)"web9"};
-    world_setup(&w);
-    w.request.kind = (char *)"return";
-    w.request.host = (char *)"kvm1";
-    const struct plan_making making = {
-        .fleet = &w.fleet, .request = &w.request, .policy = &w.policy, .away = &away, .n_away = 1};
-    fleet_session(fleet_host(&w.fleet, "kvm3"), false, 5, "cut");
-    assert_int_equal(plan_make(&making, &w.job, &err), 0);
-    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_FAILED);
-    assert_string_equal(w.job.steps[0]->why, "no connected host has it, and kvm3 can't be asked");
-    assert_string_equal(w.job.steps[0]->todo, "when kvm3 is back: drover return kvm1");
-    w.plan = (struct plan){.job = &w.job};
-    assert_string_equal(feed(PLAN_EVENT_START), "FINISH");
-    assert_int_equal(w.job.state, DROVER__V1__JOB_STATE__JOB_FAILED);
-    world_teardown(&w);
-
-    world_setup(&w);
-    w.request.kind = (char *)"return";
-    w.request.host = (char *)"kvm1";
-    assert_int_equal(plan_make(&making, &w.job, &err), 0);
-    assert_int_equal(world_state(&w, 0), DROVER__V1__STEP_STATE__STEP_SKIPPED);
     world_teardown(&w);
 }
 
@@ -378,6 +273,30 @@ static void a_guest_that_is_leaving_already_is_waited_for(void **unused)
     world_teardown(&w);
 }
 
+/* What an operator's own migrate has done is the evacuation's, too, where it took the guest to the same host. */
+static void who_was_moved_by_hand_comes_back_with_the_others(void **unused)
+{
+    (void)unused;
+    struct world w;
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    world_gone(&w, "kvm1", UUID_B);
+    made_guest(fleet_host(&w.fleet, "kvm2"), "web2", UUID_B);
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "TAKEN1 JOURNAL");
+    assert_int_equal(world_state(&w, 1), DROVER__V1__STEP_STATE__STEP_DONE);
+    world_teardown(&w);
+    /* Where somebody else chose another place for it, it stays there. */
+    world_setup(&w);
+    world_plan(&w);
+    feed(PLAN_EVENT_START);
+    world_gone(&w, "kvm1", UUID_B);
+    made_guest(fleet_host(&w.fleet, "kvm3"), "web2", UUID_B);
+    assert_string_equal(feed(PLAN_EVENT_FLEET), "JOURNAL");
+    assert_int_equal(world_state(&w, 1), DROVER__V1__STEP_STATE__STEP_SKIPPED);
+    world_teardown(&w);
+}
+
 static void later_groups_stay_when_one_of_an_earlier_group_does(void **unused)
 {
     (void)unused;
@@ -438,14 +357,11 @@ int main(void)
         cmocka_unit_test(another_host_is_looked_for_at_the_same_site),
         cmocka_unit_test(a_group_stays_together_when_one_is_placed_anew),
         cmocka_unit_test(a_cancelled_plan_ends),
-        cmocka_unit_test(a_destination_that_is_away_for_a_moment_is_waited_for),
-        cmocka_unit_test(nothing_is_placed_while_its_host_is_not_known),
         cmocka_unit_test(a_host_is_not_called_empty_while_a_guest_is_on_its_way_there),
         cmocka_unit_test(a_busy_guest_is_tried_again_later_and_holds_nobody_up),
-        cmocka_unit_test(a_plan_in_doubt_says_so_when_nothing_else_can_be_done),
-        cmocka_unit_test(a_return_does_not_give_up_a_guest_that_may_be_on_a_host_that_is_away),
         cmocka_unit_test(a_late_no_is_a_no_of_that_host_only),
         cmocka_unit_test(a_guest_that_is_leaving_already_is_waited_for),
+        cmocka_unit_test(who_was_moved_by_hand_comes_back_with_the_others),
         cmocka_unit_test(later_groups_stay_when_one_of_an_earlier_group_does),
         cmocka_unit_test(what_is_wrong_with_a_guest_that_has_arrived),
     };

@@ -90,6 +90,9 @@ void world_teardown(struct world *w)
     for (size_t i = 0; i < w->job.n_steps; i++)
         drover__v1__plan_step__free_unpacked(w->job.steps[i], NULL);
     free(w->job.steps);
+    for (size_t i = 0; i < w->job.n_remarks; i++)
+        free(w->job.remarks[i]);
+    free(w->job.remarks);
     char **texts[] = {&w->job.kind, &w->job.source, &w->job.destination, &w->job.text,
                       &w->job.todo, &w->job.phase,  &w->job.emptied};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
