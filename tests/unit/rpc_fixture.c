@@ -124,7 +124,7 @@ static void answer(const Drover__Test__EchoRequest *request, Drover__Test__EchoR
         reply(&r, call);
         free(r.data.data);
     } else if (streq(command, "block")) {
-        wait_for(fixture, fixture->released);
+        wait_for(fixture, fixture->released > request->number);
         reply(&r, call);
     } else {
         reply(&r, call);

@@ -31,8 +31,8 @@ struct fixture {
     struct error down;       /* why, the last time */
     unsigned refused;
     struct error refusal;
-    bool released;   /* command "block" on a worker waits for it */
-    unsigned synced; /* command "sync" on a worker: calls to `next` that have come back */
+    unsigned released; /* command "block" on a worker waits until this is above its number */
+    unsigned synced;   /* command "sync" on a worker: calls to `next` that have come back */
 };
 
 /* What came of one call. */

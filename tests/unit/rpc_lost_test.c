@@ -263,7 +263,7 @@ static void test_sync_on_worker(void **state)
     wait_for(&f, f.synced == 1);
     assert_int_equal(o.items, 0); /* the loop is still busy */
     pthread_mutex_lock(&f.lock);
-    f.released = true;
+    f.released = 1;
     pthread_cond_broadcast(&f.changed);
     pthread_mutex_unlock(&f.lock);
     wait_for(&f, o.items == 1);
@@ -306,7 +306,7 @@ static void test_free_in_flight(void **state)
     say(&work, "block", 0, &blocked);
     wait_for(&f, f.begun == 21);
     pthread_mutex_lock(&f.lock);
-    f.released = true; /* the server waits for the worker's handler */
+    f.released = 1; /* the server waits for the worker's handler */
     pthread_mutex_unlock(&f.lock);
     pthread_cond_broadcast(&f.changed);
     fixture_stop_server(&f);
