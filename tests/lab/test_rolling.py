@@ -100,6 +100,11 @@ def test_two_at_a_time_where_there_is_room(fleet, drover, reboot):
     assert all(after[name] != before[name] for name in ("kvm1", "kvm2", "kvm3"))
 
 
+def blocks(drover, guest, host):
+    findings = document(drover("check", guest, "--to", host, "--json", check=False)).get("findings", [])
+    return [finding["id"] for finding in findings if finding["severity"] == "block"]
+
+
 def test_a_host_that_does_not_come_back_stops_it(fleet, drover, reboot, lab):
     places = {"web1": "kvm1", "db1": "kvm2"}
     add(fleet, **places)
@@ -114,6 +119,7 @@ def test_a_host_that_does_not_come_back_stops_it(fleet, drover, reboot, lab):
     # As it was told.
     fleet.link("kvm1", clear=True)
     fleet.programs.sessions_wait(30)
+    wait_for(lambda: blocks(drover, "web1", "kvm1") == ["host-maintenance"], 30, "kvm1 to reach the storage again")
     drover("return", "kvm1")
     assert_as_before(fleet, **places)
     went_on = rolling(drover, "kvm2", reboot, "--reboots")
