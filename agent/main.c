@@ -5,6 +5,7 @@
 #include "agent/io/host_report.h"
 #include "agent/io/libvirt.h"
 #include "agent/io/measure.h"
+#include "agent/io/migration.h"
 #include "agent/samples.h"
 #include "agent/service.h"
 #include "agent/small.h"
@@ -291,6 +292,7 @@ static void stop(struct program *p, int code)
         log_warn("ending without threads that hang in a file system; see that its server is up");
         _exit(code);
     }
+    migration_join_ended();
     libvirt_free(a->libvirt);
     rpc_tls_free(a->tls);
     agent_config_free(p->config);

@@ -148,6 +148,30 @@ static void call_done(void *arg)
     call_unref(c);
 }
 
+/* Threads of calls that nobody cares for any more, at their end. */
+static pthread_mutex_t over_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t *over;
+static size_t n_over;
+
+void migration_join_ended(void)
+{
+    pthread_mutex_lock(&over_lock);
+    _cleanup_free_ pthread_t *threads = steal(&over);
+    size_t n = n_over;
+    n_over = 0;
+    pthread_mutex_unlock(&over_lock);
+    for (size_t i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void note_end(void)
+{
+    pthread_mutex_lock(&over_lock);
+    over = xrealloc(over, n_over + 1, sizeof(*over));
+    over[n_over++] = pthread_self();
+    pthread_mutex_unlock(&over_lock);
+}
+
 static void *call_thread(void *arg)
 {
     struct call *c = arg;
@@ -159,7 +183,7 @@ static void *call_thread(void *arg)
         c->refs++;
         loop_post(c->loop, call_done, c);
     } else {
-        pthread_detach(pthread_self());
+        note_end();
     }
     pthread_mutex_unlock(&c->lock);
     call_unref(c);
@@ -363,6 +387,7 @@ struct migration *migration_start(const struct migration_config *config)
     size_t copies = config->relocation ? config->relocation->n_copies : 0;
     c->bandwidth_mib = one_of(copies, mib_of(config->bandwidth));
     m->downtime_ms = config->live ? config->downtime_ms : 0;
+    migration_join_ended();
     c->joinable = pthread_create(&c->thread, NULL, call_thread, c) == 0;
     if (!c->joinable) {
         error_set(&c->why, STATUS_RESOURCE_EXHAUSTED, "cannot start a thread for the migration");

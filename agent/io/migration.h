@@ -53,6 +53,10 @@ void migration_quiet(struct migration *migration);
 /* Nothing is told after this. The call may go on, it needs nothing of the caller's. NULL is fine, returns NULL. */
 struct migration *migration_free(struct migration *migration);
 
+/* Waits a moment for the threads of freed ones whose call has come back: what libvirt keeps for each thread would look like a leak to a
+ * program that ends right then. */
+void migration_join_ended(void);
+
 /* Statistics of libvirt as messages. */
 void migration_progress(virTypedParameterPtr params, int n, Drover__V1__Progress *ret);
 void migration_result(virTypedParameterPtr params, int n, Drover__V1__Result *ret);

@@ -69,6 +69,10 @@ class Complaints:
         return found
 
 
+def assert_none(complaints):
+    assert not complaints, "\n".join(complaints)  # whole: pytest shortens what it compares
+
+
 def tail(file, lines=40):
     if file is None:
         return "(it has none)"
@@ -87,7 +91,7 @@ def session_fleet():
         # A leak shows when a program ends in good order.
         deaf = fleet.programs.stop() if fleet.has_programs else []
         assert deaf == [], "took no notice of SIGTERM"
-        assert complaints.new() == []
+        assert_none(complaints.new())
     finally:
         fleet.down()
 
@@ -99,7 +103,7 @@ def fleet(session_fleet, request):
     yield fleet
     found = complaints.new()
     restore(fleet, request)
-    assert found == []
+    assert_none(found)
 
 
 @pytest.fixture
@@ -121,7 +125,7 @@ def module_fleet():
         complaints = Complaints(fleet)
         yield fleet
         assert fleet.programs.stop() == [], "took no notice of SIGTERM"
-        assert complaints.new() == []
+        assert_none(complaints.new())
     finally:
         fleet.down()
 
