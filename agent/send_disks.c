@@ -423,9 +423,8 @@ static void converted(void *arg)
         s->moved_ms = clock_monotonic_ms();
         ask_whole(s);
     } else if (s->txn && s->tries < TRIES_MAX && !strstr(s->ran.text, "error while reading")) {
-        anew(
-            s,
-            &s->ran); /* its "error while writing" is of a connection that broke and of the disk there alike */
+        /* Its "error while writing" is of a connection that broke and of the disk there alike. */
+        anew(s, &s->ran);
     } else if (s->txn) {
         fail_with(s, &s->ran);
     }

@@ -352,6 +352,11 @@ uint64_t records_generation(struct records *r, const char *guest)
     return generation;
 }
 
+static bool is_higher(const Drover__V1__Fence *fence, uint64_t epoch, const char *guest, uint64_t generation)
+{
+    return epoch > fence->epoch || (guest && generation > generation_in(fence, guest));
+}
+
 /* A copy of the fence with what is higher in it; NULL if nothing is. */
 static Drover__V1__Fence *raised(struct records *r, uint64_t epoch, const char *guest, uint64_t generation,
                                  bool *ret_unsure)
@@ -359,7 +364,7 @@ static Drover__V1__Fence *raised(struct records *r, uint64_t epoch, const char *
     Drover__V1__Fence *f = NULL;
     pthread_mutex_lock(&r->seen);
     *ret_unsure = r->unsure;
-    if (epoch > r->fence->epoch || (guest && generation > generation_in(r->fence, guest)))
+    if (is_higher(r->fence, epoch, guest, generation))
         f = (Drover__V1__Fence *)message_copy(&r->fence->base);
     pthread_mutex_unlock(&r->seen);
     if (!f)
@@ -401,8 +406,7 @@ int records_raise(struct records *r, uint64_t epoch, const char *guest, uint64_t
                   struct error *err)
 {
     pthread_mutex_lock(&r->seen);
-    bool nothing =
-        !r->unsure && epoch <= r->fence->epoch && (!guest || generation <= generation_in(r->fence, guest));
+    bool nothing = !r->unsure && !is_higher(r->fence, epoch, guest, generation);
     pthread_mutex_unlock(&r->seen);
     if (nothing)
         return 0;
